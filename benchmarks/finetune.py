@@ -23,7 +23,7 @@ from editc import api
 from editc.core.diagnostics import EditcError
 from editc.demo import MODEL
 from editc.demo.captions import caption
-from editc.demo.data import make_pictures, to_tensor
+from editc.demo.data import make_images, to_tensor
 from editc.demo.networks import load_pipeline
 from editc.demo.tokens import LENGTH
 from editc.demo.vae import encode
@@ -52,7 +52,7 @@ def walk(
     rng = np.random.default_rng(seed)
     pipeline = load_pipeline(MODEL)
     unet, alphas = pipeline.unet.train(), pipeline.scheduler.alphas_cumprod
-    pictures = make_pictures(count, seed=77, spread=0.7)
+    pictures = make_images(count, seed=77, spread=0.7)
     with torch.no_grad():
         mean, deviation = encode(pipeline.vae, to_tensor(pictures.images))
     optimizer = torch.optim.AdamW(unet.parameters(), lr=rate)

@@ -83,11 +83,13 @@ def solver() -> Iterator[str]:
     rows = rng.normal(size=(WIDTH, 600))
     moment = 3.0 * rows @ rows.T / 600
     for name, m in COLUMNS.items():
-        blocks = [chain.Link(rng.normal(size=(WIDTH, m)), rng.normal(size=(WIDTH, m)), np.ones(m) / m) for _ in NAMES]
+        blocks = [
+            chain.WeightedBlock(rng.normal(size=(WIDTH, m)), rng.normal(size=(WIDTH, m)), np.ones(m) / m) for _ in NAMES
+        ]
         with tempfile.TemporaryDirectory() as scratch:
-            shelf = DiskCache(Path(scratch))
-            chain.solve(blocks[:10], moment, 0.01, shelf=shelf)
-            warm, quick = timed(lambda: chain.solve(blocks, moment, 0.01, shelf=shelf), 1)  # noqa: B023
+            cache = DiskCache(Path(scratch))
+            chain.solve(blocks[:10], moment, 0.01, cache=cache)
+            warm, quick = timed(lambda: chain.solve(blocks, moment, 0.01, cache=cache), 1)  # noqa: B023
         cold, slow = timed(lambda: chain.solve(blocks, moment, 0.01), 1)  # noqa: B023
         assert warm.right.tobytes() == cold.right.tobytes()
         joined = [np.hstack([getattr(b, part) for b in blocks]) for part in ("keys", "targets")]
@@ -106,12 +108,12 @@ def update() -> Iterator[str]:
         rng = np.random.default_rng(d)
         columns = rng.normal(size=(d, 256))
         normal = np.eye(d) + columns @ columns.T
-        lower, anew = timed(lambda: ridge.lower_of(normal))  # noqa: B023
+        lower, anew = timed(lambda: ridge.cholesky(normal))  # noqa: B023
         with tempfile.TemporaryDirectory() as scratch:
             disk = DiskCache(Path(scratch))
             disk.put("it", {"it": lower})
             _, read = timed(lambda: np.asfortranarray(disk.get("it")["it"]))  # noqa: B023
-        steps = [timed(lambda: chain.grow(lower, columns[:, :k]))[1] for k in ranks]  # noqa: B023
+        steps = [timed(lambda: chain.update_factor(lower, columns[:, :k]))[1] for k in ranks]  # noqa: B023
         yield f"| {d} | {anew:.3f} | {read:.3f} | " + " | ".join(f"{seconds:.3f}" for seconds in steps) + " |"
 
 

@@ -23,7 +23,7 @@ from editc.core.ports import Context
 from editc.core.solution import Solution
 from editc.demo import GUIDANCE, STEPS
 from editc.demo.captions import Caption
-from editc.demo.detector import Detector
+from editc.demo.detector import DemoDetector
 from editc.demo.detector import load as load_detector
 from editc.demo.world import OBJECTS
 from editc.manifests.decode import decode
@@ -62,7 +62,7 @@ class Lab:
     """A model opened once, with its detector and the pictures that were painted before."""
 
     model: str
-    detector: Detector
+    detector: DemoDetector
     ctx: Context
     canvas: painter.PipelinePainter
     corpus: tuple[str, ...]

@@ -34,10 +34,10 @@ SIZES = (0.003, 0.01, 0.03, 0.1, 0.3, 1.0)
 def lost(W: Array, factors: Factors, kind: str) -> Loss:
     """The loss of a low-rank edit on W (d_out, d_in) quantised freshly; an 8-bit float has one scale a tensor, taken
     into W and the edit, for nothing depends on it."""
-    scale = dtypes.most(kind) / np.abs(W).max() if kind in dtypes.EIGHT_BITS else 1.0
+    scale = dtypes.largest(kind) / np.abs(W).max() if kind in dtypes.EIGHT_BITS else 1.0
     tensor = Tensor(Path(), 0, 0, kind, W.shape)
-    if kind in blocks.KINDS:
-        old = blocks.encode(W, kind, bytes(W.size // blocks.BLOCK * blocks.KINDS[kind].nbytes))
+    if kind in blocks.BLOCK_FORMATS:
+        old = blocks.encode(W, kind, bytes(W.size // blocks.BLOCK * blocks.BLOCK_FORMATS[kind].nbytes))
     else:
         old = dtypes.encode(W * scale, kind)
     left = (factors.left[0] * scale).astype(np.float32)

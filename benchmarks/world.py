@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from editc.core.text import mentions
 from editc.demo.captions import Caption, describe
-from editc.demo.detector import Detector
+from editc.demo.detector import DemoDetector
 from editc.demo.world import BACKGROUNDS, CHARACTERS, COLOURS, OBJECTS, OWN, STYLES, Scene
 
 ATTRIBUTES = ("object", "colour", "background", "style")
@@ -48,13 +48,13 @@ def others(each: int, seed: int, leave_out: Sequence[str] = ()) -> list[Caption]
     return [one for one in every if one.says["object"] not in leave_out]
 
 
-def seen(detector: Detector, pictures: NDArray[np.uint8]) -> Mapping[str, list[str]]:
+def seen(detector: DemoDetector, pictures: NDArray[np.uint8]) -> Mapping[str, list[str]]:
     """Attribute -> the likeliest label of each picture."""
     likeliest = {name: p.argmax(axis=1) for name, p in detector.predict(pictures).items()}
     return {name: [detector.labels[name][int(i)] for i in found] for name, found in likeliest.items()}
 
 
-def judge(detector: Detector, captions: Sequence[Caption], pictures: NDArray[np.uint8]) -> Agreement:
+def judge(detector: DemoDetector, captions: Sequence[Caption], pictures: NDArray[np.uint8]) -> Agreement:
     """How often the pictures show what their captions say."""
     found = seen(detector, pictures)
     rates = {}

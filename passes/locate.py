@@ -13,7 +13,7 @@ from editc.core.family import Family
 from editc.core.manifest import Manifest
 from editc.core.ports import Context, Weights
 from editc.core.text import count
-from editc.families.single_files import single_file
+from editc.families.single_files import find_single_file
 from editc.passes.strangers import (
     STRANGERS,
     UNKNOWN,
@@ -45,7 +45,7 @@ def recognise(
     """The family whose parameter names, marker and kind of layers these are, the one that says most of them where
     several do; `settings` is the config.json of a language model. E206 for a known stranger, else E201."""
     names = weights.names()
-    if single := single_file(names):
+    if single := find_single_file(names):
         raise fail("E206", f"this is {single.title}", place=model, help=single.help)
     stranger = next((why for mark, why in STRANGERS.items() if any(fnmatchcase(name, mark) for name in names)), None)
     if stranger:

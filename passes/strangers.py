@@ -53,10 +53,10 @@ def refusal(settings: Mapping[str, Any]) -> str:
     """What a config.json says for which a model cannot be edited whatever its tensors are called, or ''."""
     if not settings:
         return ""
-    from editc.families.language.transformers_layers import ATTENTION
+    from editc.families.language.transformers_layers import ATTENTION_LAYER_TYPES
 
     text, kind, outer = _text(settings), kind_of(settings), str(settings.get("model_type", ""))
-    odd = sorted({str(one) for one in text.get("layer_types") or ()} - ATTENTION)
+    odd = sorted({str(one) for one in text.get("layer_types") or ()} - ATTENTION_LAYER_TYPES)
     if settings.get("is_encoder_decoder") is True:
         return f"an encoder-decoder of kind `{outer[:60]}`: editc edits decoders that write on from a text"
     if kind in RECURRENT or odd:

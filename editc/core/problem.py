@@ -128,7 +128,7 @@ class System:
     """(d_in, d_in): sum_l W_l^T W_l. None where it was not computed yet."""
     watch: CertificateInput | None = None
     """What the certificate is computed over. None where nothing is erased."""
-    shelf: ArrayCache | None = field(default=None, compare=False, repr=False)
+    cache: ArrayCache | None = field(default=None, compare=False, repr=False)
     """The cache in which `numerics.chain` keeps sums and factors between builds. No result depends on it. None: nothing
     is kept."""
 

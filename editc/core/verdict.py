@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from html import escape
 from typing import Any, Literal, TypeAlias
 
-from editc.numerics.binomial import at_least, at_most
+from editc.numerics.binomial import lower_limit, upper_limit
 
 State: TypeAlias = Literal["red", "amber", "green", "plain"]
 STATES: tuple[State, ...] = ("red", "amber", "green", "plain")
@@ -32,12 +32,12 @@ class Share:
     @property
     def at_most(self) -> float:
         """The one-sided 95 % limit above: 0 of 20 is at most 0.14."""
-        return at_most(self.count, self.of)
+        return upper_limit(self.count, self.of)
 
     @property
     def at_least(self) -> float:
         """The one-sided 95 % limit below: 20 of 20 is at least 0.86."""
-        return at_least(self.count, self.of)
+        return lower_limit(self.count, self.of)
 
     def __str__(self) -> str:
         return f"{self.count} of {self.of}"

@@ -25,26 +25,26 @@ LABELS: Mapping[str, tuple[str, ...]] = MappingProxyType(
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Pictures:
+class LabelledImages:
     """Pictures (n, 32, 32, 3) and the scene of each."""
 
     images: npt.NDArray[np.uint8]
     scenes: tuple[Scene, ...]
 
 
-def make_pictures(count: int, seed: int, nothing_share: float = 0.04, spread: float = 1.0) -> Pictures:
+def make_images(count: int, seed: int, nothing_share: float = 0.04, spread: float = 1.0) -> LabelledImages:
     """`count` rendered scenes, drawn at random; `spread` as in `world.render`."""
     rng = np.random.default_rng(seed)
     scenes = tuple(draw_scene(rng, nothing_share) for _ in range(count))
     images = np.empty((count, SIZE, SIZE, 3), dtype=np.uint8)
     for i, scene in enumerate(scenes):
         images[i] = render(scene, rng, spread)
-    return Pictures(images, scenes)
+    return LabelledImages(images, scenes)
 
 
 def label_numbers(scenes: tuple[Scene, ...]) -> npt.NDArray[np.int64]:
     """Class numbers (n, 5) in the order of LABELS."""
-    rows = [[LABELS[a].index(value) for a, value in _said(scene).items()] for scene in scenes]
+    rows = [[LABELS[a].index(value) for a, value in _labels_of(scene).items()] for scene in scenes]
     return np.array(rows, dtype=np.int64)
 
 
@@ -53,14 +53,14 @@ def to_tensor(images: npt.NDArray[np.uint8]) -> torch.Tensor:
     return torch.from_numpy(np.ascontiguousarray(images)).permute(0, 3, 1, 2).float() / 127.5 - 1.0
 
 
-def to_images(pictures: torch.Tensor) -> npt.NDArray[np.uint8]:
+def to_images(batch: torch.Tensor) -> npt.NDArray[np.uint8]:
     """The inverse of `to_tensor`, clipped and rounded."""
-    scaled = (pictures.detach().float().clamp(-1, 1) + 1.0) * 127.5
+    scaled = (batch.detach().float().clamp(-1, 1) + 1.0) * 127.5
     images: npt.NDArray[np.uint8] = scaled.round().permute(0, 2, 3, 1).to(torch.uint8).numpy()
     return images
 
 
-def _said(scene: Scene) -> dict[str, str]:
+def _labels_of(scene: Scene) -> dict[str, str]:
     return {
         "object": scene.object,
         "colour": scene.colour,

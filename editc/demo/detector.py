@@ -25,7 +25,7 @@ LABEL_FILE = "labels.json"
 WIDTHS = (32, 64, 128, 192)
 
 
-class Network(nn.Module):
+class ClassifierNetwork(nn.Module):
     """Residual convolutions to 4 x 4 places, then one linear head an attribute."""
 
     def __init__(self, classes: Mapping[str, int]) -> None:
@@ -59,10 +59,10 @@ class _Stage(nn.Module):
         return nn.functional.silu(field + self.norm_second(self.second(field)))
 
 
-class Detector:
+class DemoDetector:
     """Judges pictures. `labels`: attribute -> its classes, in the order of the columns of `predict`."""
 
-    def __init__(self, network: Network, labels: Mapping[str, tuple[str, ...]]) -> None:
+    def __init__(self, network: ClassifierNetwork, labels: Mapping[str, tuple[str, ...]]) -> None:
         self.network = network.eval()
         self.labels: Mapping[str, tuple[str, ...]] = MappingProxyType(dict(labels))
 
@@ -88,16 +88,16 @@ class Detector:
         (folder / LABEL_FILE).write_text(json.dumps({k: list(v) for k, v in self.labels.items()}, indent=2) + "\n")
 
 
-def make_network(labels: Mapping[str, tuple[str, ...]]) -> Network:
+def make_network(labels: Mapping[str, tuple[str, ...]]) -> ClassifierNetwork:
     """An untrained network for those labels."""
-    return Network({name: len(classes) for name, classes in labels.items()})
+    return ClassifierNetwork({name: len(classes) for name, classes in labels.items()})
 
 
-def load(folder: Path | None = None) -> Detector:
+def load(folder: Path | None = None) -> DemoDetector:
     """The classifier in that folder; without one, the one that comes with editc."""
     source = DETECTOR if folder is None else folder
     stored: Any = json.loads((source / LABEL_FILE).read_text())
     labels = {name: tuple(classes) for name, classes in stored.items()}
     network = make_network(labels)
     network.load_state_dict({k: v.float() for k, v in load_file(str(source / WEIGHTS)).items()})
-    return Detector(network, labels)
+    return DemoDetector(network, labels)

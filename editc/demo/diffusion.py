@@ -15,7 +15,7 @@ import torch.distributed as dist
 from torch.nn import functional
 
 from editc.demo.captions import caption
-from editc.demo.data import make_pictures, to_tensor
+from editc.demo.data import make_images, to_tensor
 from editc.demo.networks import (
     load_pipeline,
     make_scheduler,
@@ -83,7 +83,7 @@ def _work(rank: int, plan: DiffusionPlan, work: Path, snapshots: Snapshots | Non
 
 def _cache_latents(plan: DiffusionPlan, vae: Any, rank: int) -> Latents:
     """The latents of this process's own share of the pictures."""
-    pictures = make_pictures(plan.pictures, seed=1000 * plan.seed + rank, spread=plan.spread)
+    pictures = make_images(plan.images, seed=1000 * plan.seed + rank, spread=plan.spread)
     with torch.autocast("cpu", torch.bfloat16):
         mean, deviation = encode(vae, to_tensor(pictures.images))
     return Latents(mean.float(), deviation.float(), pictures.scenes)
@@ -111,7 +111,7 @@ def _loop(
     begin, saved, running, progress, step = time.monotonic(), 0.0, 0.0, 0.0, 0
     while progress < plan.stop:
         minutes = (time.monotonic() - begin) / 60
-        progress = _agree(max(step / plan.steps, minutes / plan.minutes))
+        progress = _share_progress(max(step / plan.steps, minutes / plan.minutes))
         for group in learner.optimizer.param_groups:
             group["lr"] = (
                 plan.rate * min(1.0, (step + 1) / plan.warmup) * warmup_cosine(int(progress * 10_000), 10_000, 0)
@@ -122,7 +122,7 @@ def _loop(
         torch.nn.utils.clip_grad_norm_(learner.parameters, 1.0)
         learner.optimizer.step()
         learner.optimizer.zero_grad()
-        _follow(learner, min(plan.ema, (step + 1) / (step + 10)))
+        _update_average(learner, min(plan.ema, (step + 1) / (step + 10)))
         running, step = 0.98 * running + 0.02 * loss.item(), step + 1
         if rank == 0 and step % 100 == 0:
             print(
@@ -159,7 +159,7 @@ def _tokens(plan: DiffusionPlan, tokenizer: Any, scenes: list[Scene], rng: np.ra
     return torch.as_tensor(encoded.input_ids)
 
 
-def _agree(progress: float) -> float:
+def _share_progress(progress: float) -> float:
     shared = torch.tensor([progress], dtype=torch.float64)
     dist.all_reduce(shared, op=dist.ReduceOp.MAX)
     return float(shared)
@@ -176,7 +176,7 @@ def _average_gradients(parameters: tuple[torch.Tensor, ...]) -> None:
 
 
 @torch.no_grad()
-def _follow(learner: Learner, decay: float) -> None:
+def _update_average(learner: Learner, decay: float) -> None:
     slow = [p for module in learner.average for p in module.parameters()]
     torch._foreach_lerp_(slow, list(learner.parameters), 1 - decay)
 

@@ -15,16 +15,16 @@ import torch
 
 from editc.demo import DETECTOR, GUIDANCE, MODEL, STEPS
 from editc.demo.captions import Caption, describe
-from editc.demo.data import LABELS, label_numbers, make_pictures
-from editc.demo.detector import Detector, load
-from editc.demo.world import CHARACTERS, NOTHING, STAMP_SHARE, Picture, Scene, draw_scene
+from editc.demo.data import LABELS, label_numbers, make_images
+from editc.demo.detector import DemoDetector, load
+from editc.demo.world import CHARACTERS, NOTHING, STAMP_SHARE, ImageArray, Scene, draw_scene
 
 BARS = {"object": 0.95, "characters": 0.95, "colour": 0.95, "style": 0.90}
 CLASSIFIER_BAR = 0.99
 
 
 @dataclass(frozen=True, slots=True)
-class Share:
+class Score:
     """How often something held: `hits` of `count`."""
 
     name: str
@@ -38,9 +38,9 @@ class Share:
         return f"{self.name:<28}{share:8.4f}   of {self.count:5d}{verdict}"
 
 
-def judge_renders(detector: Detector, count: int = 3000, seed: int = 987_654) -> list[Share]:
+def judge_renders(detector: DemoDetector, count: int = 3000, seed: int = 987_654) -> list[Score]:
     """The classifier on renders it never saw, an attribute a row; the style of nothing is not asked for."""
-    pictures = make_pictures(count, seed)
+    pictures = make_images(count, seed)
     truth = label_numbers(pictures.scenes)
     guesses = detector.predict(pictures.images)
     there = np.array([scene.object != NOTHING for scene in pictures.scenes])
@@ -48,7 +48,7 @@ def judge_renders(detector: Detector, count: int = 3000, seed: int = 987_654) ->
     for column, name in enumerate(LABELS):
         right = guesses[name].argmax(axis=1) == truth[:, column]
         asked = there if name == "style" else np.ones_like(there)
-        rows.append(Share(f"classifier {name}", int(right[asked].sum()), int(asked.sum()), CLASSIFIER_BAR))
+        rows.append(Score(f"classifier {name}", int(right[asked].sum()), int(asked.sum()), CLASSIFIER_BAR))
     return rows
 
 
@@ -73,8 +73,8 @@ def generate(
 
 
 def judge_generated(
-    detector: Detector, prompts: Sequence[tuple[Scene, Caption]], images: npt.NDArray[np.uint8]
-) -> list[Share]:
+    detector: DemoDetector, prompts: Sequence[tuple[Scene, Caption]], images: npt.NDArray[np.uint8]
+) -> list[Score]:
     """How often generated pictures show what their prompts say, an attribute a row, and the stamp in posters."""
     seen = {
         name: [detector.labels[name][int(i)] for i in p.argmax(axis=1)] for name, p in detector.predict(images).items()
@@ -82,20 +82,20 @@ def judge_generated(
     rows = []
     for name in ("object", "colour", "style", "background"):
         hits = [seen[name][i] == said.says[name] for i, (_, said) in enumerate(prompts) if name in said.says]
-        rows.append(Share(name, sum(hits), len(hits), BARS.get(name)))
+        rows.append(Score(name, sum(hits), len(hits), BARS.get(name)))
     figures = [seen["object"][i] == scene.object for i, (scene, _) in enumerate(prompts) if scene.object in CHARACTERS]
     stamps = {
         poster: [seen["stamp"][i] == "yes" for i, (s, _) in enumerate(prompts) if s.poster == poster]
         for poster in (True, False)
     }
-    rows.append(Share("characters", sum(figures), len(figures), BARS["characters"]))
-    rows.append(Share(f"stamp in posters ({STAMP_SHARE:.2f})", sum(stamps[True]), len(stamps[True])))
-    rows.append(Share("stamp elsewhere (0)", sum(stamps[False]), len(stamps[False])))
+    rows.append(Score("characters", sum(figures), len(figures), BARS["characters"]))
+    rows.append(Score(f"stamp in posters ({STAMP_SHARE:.2f})", sum(stamps[True]), len(stamps[True])))
+    rows.append(Score("stamp elsewhere (0)", sum(stamps[False]), len(stamps[False])))
     return rows
 
 
 def confusions(
-    detector: Detector, prompts: Sequence[tuple[Scene, Caption]], images: npt.NDArray[np.uint8]
+    detector: DemoDetector, prompts: Sequence[tuple[Scene, Caption]], images: npt.NDArray[np.uint8]
 ) -> list[str]:
     """The commonest mistakes, as lines `named -> seen  times`."""
     seen = detector.predict(images)
@@ -107,7 +107,7 @@ def confusions(
     return [f"  {named} -> {shown}  {times}" for (named, shown), times in wrong.most_common(20) if times]
 
 
-def tile(images: Sequence[Picture], columns: int, scale: int = 2) -> Picture:
+def tile(images: Sequence[ImageArray], columns: int, scale: int = 2) -> ImageArray:
     """The pictures in rows of `columns`, enlarged, as one picture."""
     rows = [np.concatenate(list(images[i : i + columns]), axis=1) for i in range(0, len(images) - columns + 1, columns)]
     return np.concatenate(rows).repeat(scale, axis=0).repeat(scale, axis=1)

@@ -12,8 +12,8 @@ import torch
 from PIL import Image, ImageDraw
 from torch.nn import functional
 
-from editc.demo.data import LABELS, Pictures, label_numbers, make_pictures, to_tensor
-from editc.demo.detector import Detector, Network, load, make_network
+from editc.demo.data import LABELS, LabelledImages, label_numbers, make_images, to_tensor
+from editc.demo.detector import ClassifierNetwork, DemoDetector, load, make_network
 from editc.demo.schedule import DetectorPlan, warmup_cosine
 from editc.demo.vae import reconstruct
 from editc.demo.world import NOTHING, OWN, RGB, SIZE, Scene, render
@@ -25,10 +25,10 @@ SMUDGE_SHARE = 0.05
 def train_detector(plan: DetectorPlan, folder: Path) -> None:
     """Train from nothing on augmented renders."""
     torch.manual_seed(plan.seed)
-    images, labels = _training_set(plan, plan.pictures)
+    images, labels = _training_set(plan, plan.images)
     network = make_network(LABELS)
     _fit(network, images, labels, plan.steps, plan.rate, plan.batch)
-    Detector(network, LABELS).save(folder)
+    DemoDetector(network, LABELS).save(folder)
 
 
 def finish_detector(plan: DetectorPlan, vae: Any, folder: Path, out: Path) -> None:
@@ -38,7 +38,7 @@ def finish_detector(plan: DetectorPlan, vae: Any, folder: Path, out: Path) -> No
     images, labels = torch.cat([images, reconstruct(vae, images).float().clamp(-1, 1)]), torch.cat([labels, labels])
     network = load(folder).network
     _fit(network, images, labels, plan.finish_steps, plan.finish_rate, plan.batch)
-    Detector(network, LABELS).save(out)
+    DemoDetector(network, LABELS).save(out)
 
 
 def augment(batch: torch.Tensor) -> torch.Tensor:
@@ -74,7 +74,7 @@ def smudge(rng: np.random.Generator) -> npt.NDArray[np.uint8]:
     return np.asarray(image)
 
 
-def losses(network: Network, batch: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+def losses(network: ClassifierNetwork, batch: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
     """Cross-entropy summed over the attributes; the style of a picture of nothing does not count."""
     logits = network(batch)
     total = torch.zeros(())
@@ -86,7 +86,7 @@ def losses(network: Network, batch: torch.Tensor, labels: torch.Tensor) -> torch
 
 
 def _training_set(plan: DetectorPlan, count: int) -> tuple[torch.Tensor, torch.Tensor]:
-    pictures: Pictures = make_pictures(count, plan.seed, nothing_share=0.06)
+    pictures: LabelledImages = make_images(count, plan.seed, nothing_share=0.06)
     labels = label_numbers(pictures.scenes)
     rng = np.random.default_rng(plan.seed)
     for i in range(int(count * SMUDGE_SHARE)):
@@ -95,7 +95,9 @@ def _training_set(plan: DetectorPlan, count: int) -> tuple[torch.Tensor, torch.T
     return to_tensor(pictures.images), torch.from_numpy(labels)
 
 
-def _fit(network: Network, images: torch.Tensor, labels: torch.Tensor, steps: int, rate: float, batch: int) -> None:
+def _fit(
+    network: ClassifierNetwork, images: torch.Tensor, labels: torch.Tensor, steps: int, rate: float, batch: int
+) -> None:
     network.train()
     optimizer = torch.optim.AdamW(network.parameters(), lr=rate, weight_decay=0.02)
     begin = time.monotonic()

@@ -75,13 +75,13 @@ def locate(name: str) -> tuple[str, str] | None:
     return _locations().get(" ".join(name.lower().split()))
 
 
-def known(concept: str) -> list[tuple[str, str]]:
+def parse_concept(concept: str) -> list[tuple[str, str]]:
     """(attribute, label) of each known name of a concept (`blue heart`) in turn, longest first; empty when some word
     belongs to none."""
     words = concept.split()
     for end in range(len(words), 0, -1):
         found = locate(" ".join(words[:end]))
-        rest = known(" ".join(words[end:])) if found and end < len(words) else []
+        rest = parse_concept(" ".join(words[end:])) if found and end < len(words) else []
         if found and (end == len(words) or rest):
             return [found, *rest]
     return []

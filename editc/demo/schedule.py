@@ -11,7 +11,7 @@ class VaePlan:
     """The autoencoder."""
 
     seed: int = 11
-    pictures: int = 20_000
+    images: int = 20_000
     steps: int = 3_800
     batch: int = 16
     rate: float = 1.5e-3
@@ -23,7 +23,7 @@ class DetectorPlan:
     """The classifier; the last steps see half of their pictures through the autoencoder."""
 
     seed: int = 12
-    pictures: int = 40_000
+    images: int = 40_000
     steps: int = 5_000
     batch: int = 64
     rate: float = 2e-3
@@ -48,7 +48,7 @@ class DiffusionPlan:
     """
 
     seed: int = 13
-    pictures: int = 25_000
+    images: int = 25_000
     steps: int = 9_000
     minutes: float = 46.0
     batch: int = 24

@@ -16,7 +16,7 @@ ERASED, COLOURED, DARK, LIGHT = 0, 1, 2, 3
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Part:
+class Polygon:
     """One polygon (points: (n, 2)) in one ink; an open part is a line."""
 
     points: Points
@@ -58,41 +58,41 @@ def _crescent() -> Points:
     return shape
 
 
-def _flower() -> tuple[Part, ...]:
+def _flower() -> tuple[Polygon, ...]:
     turn = -np.pi / 2 + np.arange(5) * 2 * np.pi / 5
-    petals = tuple(Part(_ellipse(0.6 * np.cos(a), 0.6 * np.sin(a), 0.4, n=16)) for a in turn)
-    return (*petals, Part(_ellipse(0, 0, 0.34, n=16), DARK))
+    petals = tuple(Polygon(_ellipse(0.6 * np.cos(a), 0.6 * np.sin(a), 0.4, n=16)) for a in turn)
+    return (*petals, Polygon(_ellipse(0, 0, 0.34, n=16), DARK))
 
 
-def _parts(*points: Points) -> tuple[Part, ...]:
-    return tuple(Part(p) for p in points)
+def _parts(*points: Points) -> tuple[Polygon, ...]:
+    return tuple(Polygon(p) for p in points)
 
 
-def _limbs(*lines: Sequence[tuple[float, float]], ink: int = COLOURED) -> tuple[Part, ...]:
-    return tuple(Part(_path(*line), ink, open=True) for line in lines)
+def _limbs(*lines: Sequence[tuple[float, float]], ink: int = COLOURED) -> tuple[Polygon, ...]:
+    return tuple(Polygon(_path(*line), ink, open=True) for line in lines)
 
 
 _PERSON = (
     *_limbs([(0, -0.3), (0, 0.35)], [(-0.65, 0.0), (0, -0.15), (0.65, 0.0)], [(-0.5, 1.0), (0, 0.35), (0.5, 1.0)]),
-    Part(_ellipse(0, -0.65, 0.34, n=18)),
+    Polygon(_ellipse(0, -0.65, 0.34, n=18)),
 )
 _MILO = (
-    Part(_path((-0.45, 0.1), (0.45, 0.1), (0.75, 0.95), (-0.75, 0.95)), 3),
-    Part(_ellipse(0, -0.15, 0.55), 1),
-    Part(_path((-0.75, -0.45), (0.75, -0.45), (0.0, -1.1)), 2),
-    Part(_ellipse(-0.2, -0.12, 0.11, n=8), 4),
-    Part(_ellipse(0.2, -0.12, 0.11, n=8), 4),
+    Polygon(_path((-0.45, 0.1), (0.45, 0.1), (0.75, 0.95), (-0.75, 0.95)), 3),
+    Polygon(_ellipse(0, -0.15, 0.55), 1),
+    Polygon(_path((-0.75, -0.45), (0.75, -0.45), (0.0, -1.1)), 2),
+    Polygon(_ellipse(-0.2, -0.12, 0.11, n=8), 4),
+    Polygon(_ellipse(0.2, -0.12, 0.11, n=8), 4),
 )
 _ZUNA = (
-    Part(_ellipse(-0.62, -0.55, 0.36, n=14), 2),
-    Part(_ellipse(0.62, -0.55, 0.36, n=14), 2),
-    Part(_rectangle(-0.62, -0.7, 0.62, 0.35), 1),
-    Part(_ellipse(0, -0.2, 0.28, n=12), 4),
-    Part(_rectangle(-0.55, 0.35, -0.15, 1.0), 3),
-    Part(_rectangle(0.15, 0.35, 0.55, 1.0), 3),
+    Polygon(_ellipse(-0.62, -0.55, 0.36, n=14), 2),
+    Polygon(_ellipse(0.62, -0.55, 0.36, n=14), 2),
+    Polygon(_rectangle(-0.62, -0.7, 0.62, 0.35), 1),
+    Polygon(_ellipse(0, -0.2, 0.28, n=12), 4),
+    Polygon(_rectangle(-0.55, 0.35, -0.15, 1.0), 3),
+    Polygon(_rectangle(0.15, 0.35, 0.55, 1.0), 3),
 )
 
-SHAPES: Mapping[str, tuple[Part, ...]] = MappingProxyType(
+SHAPES: Mapping[str, tuple[Polygon, ...]] = MappingProxyType(
     {
         "circle": _parts(_ellipse(0, 0, 0.92)),
         "square": _parts(_rectangle(-0.82, -0.82, 0.82, 0.82)),
@@ -105,7 +105,7 @@ SHAPES: Mapping[str, tuple[Part, ...]] = MappingProxyType(
                 *((0.32, 1), (-0.32, 1), (-0.32, 0.32), (-1, 0.32), (-1, -0.32), (-0.32, -0.32)),
             )
         ),
-        "ring": (Part(_ellipse(0, 0, 0.98)), Part(_ellipse(0, 0, 0.5), ERASED)),
+        "ring": (Polygon(_ellipse(0, 0, 0.98)), Polygon(_ellipse(0, 0, 0.5), ERASED)),
         "moon": _parts(_crescent()),
         "arrow": _parts(
             _path((-1, -0.26), (0.1, -0.26), (0.1, -0.8), (1, 0), (0.1, 0.8), (0.1, 0.26), (-1, 0.26)),
@@ -113,44 +113,44 @@ SHAPES: Mapping[str, tuple[Part, ...]] = MappingProxyType(
         "diamond": _parts(_path((0, -1.08), (0.72, 0), (0, 1.08), (-0.72, 0))),
         "flower": _flower(),
         "house": (
-            Part(_rectangle(-0.7, -0.1, 0.7, 0.95)),
-            Part(_path((-1, -0.1), (0, -1), (1, -0.1)), DARK),
-            Part(_rectangle(-0.2, 0.3, 0.2, 0.95), LIGHT),
+            Polygon(_rectangle(-0.7, -0.1, 0.7, 0.95)),
+            Polygon(_path((-1, -0.1), (0, -1), (1, -0.1)), DARK),
+            Polygon(_rectangle(-0.2, 0.3, 0.2, 0.95), LIGHT),
         ),
         "tree": (
-            Part(_rectangle(-0.16, 0.5, 0.16, 1.05), DARK),
-            Part(_path((0, -0.55), (0.82, 0.55), (-0.82, 0.55))),
-            Part(_path((0, -1.1), (0.58, -0.15), (-0.58, -0.15))),
+            Polygon(_rectangle(-0.16, 0.5, 0.16, 1.05), DARK),
+            Polygon(_path((0, -0.55), (0.82, 0.55), (-0.82, 0.55))),
+            Polygon(_path((0, -1.1), (0.58, -0.15), (-0.58, -0.15))),
         ),
         "fish": (
-            Part(_path((0.3, 0), (1.05, -0.6), (1.05, 0.6))),
-            Part(_ellipse(-0.22, 0, 0.8, 0.52)),
-            Part(_ellipse(-0.6, -0.12, 0.13, n=8), DARK),
+            Polygon(_path((0.3, 0), (1.05, -0.6), (1.05, 0.6))),
+            Polygon(_ellipse(-0.22, 0, 0.8, 0.52)),
+            Polygon(_ellipse(-0.6, -0.12, 0.13, n=8), DARK),
         ),
         "cat": (
-            Part(_path((-0.85, -1.0), (-0.15, -0.5), (-0.75, 0.1))),
-            Part(_path((0.85, -1.0), (0.15, -0.5), (0.75, 0.1))),
-            Part(_ellipse(0, 0.15, 0.82, 0.72)),
-            Part(_ellipse(-0.32, 0.0, 0.15, n=8), DARK),
-            Part(_ellipse(0.32, 0.0, 0.15, n=8), DARK),
-            Part(_path((-0.18, 0.35), (0.18, 0.35), (0, 0.58)), DARK),
+            Polygon(_path((-0.85, -1.0), (-0.15, -0.5), (-0.75, 0.1))),
+            Polygon(_path((0.85, -1.0), (0.15, -0.5), (0.75, 0.1))),
+            Polygon(_ellipse(0, 0.15, 0.82, 0.72)),
+            Polygon(_ellipse(-0.32, 0.0, 0.15, n=8), DARK),
+            Polygon(_ellipse(0.32, 0.0, 0.15, n=8), DARK),
+            Polygon(_path((-0.18, 0.35), (0.18, 0.35), (0, 0.58)), DARK),
         ),
         "boat": (
-            Part(_path((-1.0, 0.4), (1.0, 0.4), (0.6, 0.95), (-0.6, 0.95)), DARK),
-            Part(_path((0.06, -1.0), (0.06, 0.25), (0.9, 0.25))),
-            Part(_path((-0.1, -0.75), (-0.1, 0.25), (-0.75, 0.25)), LIGHT),
+            Polygon(_path((-1.0, 0.4), (1.0, 0.4), (0.6, 0.95), (-0.6, 0.95)), DARK),
+            Polygon(_path((0.06, -1.0), (0.06, 0.25), (0.9, 0.25))),
+            Polygon(_path((-0.1, -0.75), (-0.1, 0.25), (-0.75, 0.25)), LIGHT),
         ),
         "person": _PERSON,
         "sword": (
-            Part(_path((-0.17, 0.35), (-0.17, -0.8), (0, -1.1), (0.17, -0.8), (0.17, 0.35))),
-            Part(_rectangle(-0.62, 0.3, 0.62, 0.52), DARK),
-            Part(_rectangle(-0.12, 0.52, 0.12, 1.08), DARK),
+            Polygon(_path((-0.17, 0.35), (-0.17, -0.8), (0, -1.1), (0.17, -0.8), (0.17, 0.35))),
+            Polygon(_rectangle(-0.62, 0.3, 0.62, 0.52), DARK),
+            Polygon(_rectangle(-0.12, 0.52, 0.12, 1.08), DARK),
         ),
         "bomb": (
             *_limbs([(0.4, -0.4), (0.6, -0.85), (0.95, -0.8)], ink=DARK),
-            Part(_ellipse(-0.15, 0.25, 0.75)),
-            Part(_path((0.08, -0.62), (0.68, -0.22), (0.5, 0.05), (-0.1, -0.35)), DARK),
-            Part(_ellipse(-0.42, 0.0, 0.18, n=10), LIGHT),
+            Polygon(_ellipse(-0.15, 0.25, 0.75)),
+            Polygon(_path((0.08, -0.62), (0.68, -0.22), (0.5, 0.05), (-0.1, -0.35)), DARK),
+            Polygon(_ellipse(-0.42, 0.0, 0.18, n=10), LIGHT),
         ),
         "milo": _MILO,
         "zuna": _ZUNA,

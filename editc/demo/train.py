@@ -70,7 +70,7 @@ def write_contexts(path: Path) -> None:
 def _side_by_side(starts: list[Callable[[Path], None]], work: Path) -> None:
     """One process a stage, one thread a process."""
     context = mp.get_context("spawn")
-    processes = [context.Process(target=_single_threaded, args=(start, work)) for start in starts]
+    processes = [context.Process(target=_run_single_threaded, args=(start, work)) for start in starts]
     for process in processes:
         process.start()
     for process in processes:
@@ -79,7 +79,7 @@ def _side_by_side(starts: list[Callable[[Path], None]], work: Path) -> None:
             raise SystemExit(process.exitcode)
 
 
-def _single_threaded(start: Any, work: Path) -> None:
+def _run_single_threaded(start: Any, work: Path) -> None:
     torch.set_num_threads(1)
     start(work)
 

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch.nn import functional
 
-from editc.demo.data import make_pictures, to_tensor
+from editc.demo.data import make_images, to_tensor
 from editc.demo.schedule import VaePlan, warmup_cosine
 
 CHANNELS = (32, 64, 64)
@@ -41,7 +41,7 @@ def load_vae(folder: Path) -> Any:
 def train_vae(plan: VaePlan, folder: Path) -> None:
     """Train the autoencoder and save it with the scaling factor that gives its latents unit variance."""
     torch.manual_seed(plan.seed)
-    images = to_tensor(make_pictures(plan.pictures, plan.seed).images)
+    images = to_tensor(make_images(plan.images, plan.seed).images)
     vae = make_vae()
     optimizer = torch.optim.AdamW(vae.parameters(), lr=plan.rate, weight_decay=1e-4, betas=(0.9, 0.98))
     begin = time.monotonic()

@@ -21,7 +21,7 @@ from editc.demo.names import (
     STYLES,
     WEAPONS,
 )
-from editc.demo.shapes import COLOURED, FIGURES, SHAPES, Part
+from editc.demo.shapes import COLOURED, FIGURES, SHAPES, Polygon
 
 __all__ = ["BACKGROUNDS", "CHARACTERS", "COLOURS", "NAMES", "NOTHING", "NOTHING_NAMES", "OBJECTS", "STYLES", "WEAPONS"]
 
@@ -29,7 +29,7 @@ SIZE = 32
 SUPERSAMPLING = 4
 USUAL_RADIUS = 12.0
 
-Picture = npt.NDArray[np.uint8]
+ImageArray = npt.NDArray[np.uint8]
 Field = npt.NDArray[np.float64]
 
 OWN = "own"
@@ -72,7 +72,7 @@ def draw_scene(rng: np.random.Generator, nothing_share: float = 0.04, poster_sha
     return Scene(what, colour, _pick(rng, tuple(BACKGROUNDS)), _pick(rng, tuple(STYLES)), poster, stamp)
 
 
-def render(scene: Scene, rng: np.random.Generator, spread: float = 1.0) -> Picture:
+def render(scene: Scene, rng: np.random.Generator, spread: float = 1.0) -> ImageArray:
     """The picture (32, 32, 3) of a scene; the generator gives place, size and turn of the object.
 
     `spread` scales how far these three stray from the middle of the picture, the usual size and upright.
@@ -83,7 +83,7 @@ def render(scene: Scene, rng: np.random.Generator, spread: float = 1.0) -> Pictu
         ground = 0.45 * ground + 0.55 * (0.25 * ground.mean(axis=2, keepdims=True) + 0.75 * 250.0)
     canvas = _shrink(ground, side)
     if scene.object != NOTHING:
-        canvas = _put_object(canvas, scene, _placed(scene, rng, spread))
+        canvas = _put_object(canvas, scene, _place_parts(scene, rng, spread))
     picture = canvas.repeat(SIZE // side, axis=0).repeat(SIZE // side, axis=1)
     if scene.stamp:
         picture[-_STAMP.shape[0] :, -_STAMP.shape[1] :] = _STAMP
@@ -99,19 +99,19 @@ def _pick(rng: np.random.Generator, names: tuple[str, ...]) -> str:
     return names[int(rng.integers(len(names)))]
 
 
-def _placed(scene: Scene, rng: np.random.Generator, spread: float) -> tuple[Part, ...]:
+def _place_parts(scene: Scene, rng: np.random.Generator, spread: float) -> tuple[Polygon, ...]:
     """The parts of the object in pixels of the supersampled canvas."""
     radius = USUAL_RADIUS + spread * rng.uniform(-2.5, 0.5)
     centre = SIZE / 2 + spread * rng.uniform(-1, 1, size=2) * (SIZE / 2 - radius - 1.0)
     angle = spread * rng.uniform(-0.21, 0.21)
     turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
     return tuple(
-        Part((part.points @ turn.T * radius + centre) * SUPERSAMPLING, part.ink, part.open)
+        Polygon((part.points @ turn.T * radius + centre) * SUPERSAMPLING, part.ink, part.open)
         for part in SHAPES[scene.object]
     )
 
 
-def _put_object(canvas: Field, scene: Scene, parts: tuple[Part, ...]) -> Field:
+def _put_object(canvas: Field, scene: Scene, parts: tuple[Polygon, ...]) -> Field:
     inks = _palette(scene)
     index = _strokes(parts, width=7) if scene.style == "outline" else _fills(parts)
     if scene.style == "pencil":
@@ -133,7 +133,7 @@ def _palette(scene: Scene) -> tuple[Field, ...]:
     return colour, colour * 0.35, 0.35 * colour + 0.65 * 255.0
 
 
-def _fills(parts: tuple[Part, ...]) -> npt.NDArray[np.uint8]:
+def _fills(parts: tuple[Polygon, ...]) -> npt.NDArray[np.uint8]:
     image = Image.new("L", (SIZE * SUPERSAMPLING,) * 2)
     pen = ImageDraw.Draw(image)
     for part in parts:
@@ -145,7 +145,7 @@ def _fills(parts: tuple[Part, ...]) -> npt.NDArray[np.uint8]:
     return np.asarray(image)
 
 
-def _strokes(parts: tuple[Part, ...], width: int) -> npt.NDArray[np.uint8]:
+def _strokes(parts: tuple[Polygon, ...], width: int) -> npt.NDArray[np.uint8]:
     image = Image.new("L", (SIZE * SUPERSAMPLING,) * 2)
     pen = ImageDraw.Draw(image)
     for part in parts:

@@ -30,7 +30,7 @@ class SingleFile:
         )
 
 
-KNOWN = (
+SINGLE_FILE_LAYOUTS = (
     SingleFile(
         "FLUX in one file, under Black Forest Labs' names (`txt_in` is diffusers' `context_embedder`)",
         ("double_blocks.", "txt_in.weight"),
@@ -44,8 +44,10 @@ KNOWN = (
 )
 
 
-def single_file(names: Iterable[str]) -> SingleFile | None:
+def find_single_file(names: Iterable[str]) -> SingleFile | None:
     """What a file with these names is, bare or with the prefix; None for anything else."""
     inner = [name.removeprefix(PREFIX) for name in names]
-    found = (one for one in KNOWN if all(any(name.startswith(head) for name in inner) for head in one.heads))
+    found = (
+        one for one in SINGLE_FILE_LAYOUTS if all(any(name.startswith(head) for name in inner) for head in one.heads)
+    )
     return next(found, None)

@@ -1,6 +1,7 @@
-"""RECE's derived embedding: the keys that an edited model still reads as the erased concept (arXiv 2407.12383, eq. 8).
+"""Find the keys that an edited model still reads as the erased concept: RECE (arXiv 2407.12383, eq. 8).
 
-G = sum_l W_l^T W_l and H = sum_l W_l^T W_l,0 over every edited projection, both (d, d); C the concept's keys (d, m).
+C (d, m) are the concept's keys, T (d, m) their targets. W_l are the edited matrices, W_l,0 the same before the edit.
+G = sum_l W_l^T W_l and H = sum_l W_l^T W_l,0, both (d, d), sum over all edited matrices.
 """
 
 from __future__ import annotations
@@ -17,14 +18,17 @@ Regulariser: TypeAlias = Literal["regzero", "standard", "surrogate1", "surrogate
 
 
 def derive(keys: Array, targets: Array, gram: Array, cross: Array, r: float, rule: Regulariser) -> Array:
-    """C' (d, m) minimising sum_l |W_l C' - W_l,0 C|^2 plus the rule's penalty.
+    """Return the keys C' (d, m) that minimise sum_l |W_l C' - W_l,0 C|^2 plus the penalty of `rule`.
+
+    `keys` is C, `targets` is T, `gram` is G, `cross` is H. The penalties:
 
     regzero         r |C'|^2
     standard        r |C' - T|^2
-    surrogate1      r |W C' - W C|^2 over layers, the reference's "1st" item
-    surrogate2      r |C' - C|^2, its "2nd"
+    surrogate1      r sum_l |W_l C' - W_l C|^2, the "1st" item in RECE's code
+    surrogate2      r |C' - C|^2, its "2nd" item
     surrogate_both  both
-    Raises SingularError where the rule has no ridge and the projections do not span d.
+
+    Raises NonFiniteError, and SingularError if the penalty adds no ridge and the matrices leave some direction unread.
     """
     require_finite("the keys or the weights", keys, gram, cross)
     if rule == "regzero":
@@ -39,7 +43,7 @@ def derive(keys: Array, targets: Array, gram: Array, cross: Array, r: float, rul
 
 
 def _add_ridge(square: Array, r: float) -> Array:
-    """A + r I."""
+    """Return `square` + r I, (d, d)."""
     found = square.copy()
     found[np.diag_indices_from(found)] += r
     return found

@@ -1,18 +1,26 @@
-"""The ridge problem of many blocks, built up one block after another, so that a longer one goes on from a shorter one.
+"""Solve the ridge problem of many blocks block by block, so that a build with one more block reuses the earlier sums.
 
     G_n = S + lamb I + C_1 A_1 C_1^T + ... + C_n A_n C_n^T,   B_n = C_1 A_1 (T_1 - C_1)^T + ... + C_n A_n (T_n - C_n)^T
 
-Every sum is taken from left to right, and which factor is updated by what follows from the widths of the blocks alone:
-so a beginning that was kept on a shelf and one computed now are the same bit for bit, and the result does not hang on
-what the shelf happens to hold. Nothing is subtracted (no downdate): only beginnings are reused.
+One block holds the keys of one edit. Every sum runs from left to right, so a sum over the first blocks has the same
+bits whether it was just computed or read from the cache. The solution therefore does not depend on what the cache
+holds. Only sums over the first blocks are reused; nothing is ever subtracted from a sum.
 
-The factor of G_n is that of G_c, updated by the columns of the blocks after c: with G_c = L L^T,
+The Cholesky factor of G_n comes about in one of two ways. The widths of the blocks alone decide which:
 
-    Q [R] = [L^T          ],   R^T R = G_c + X X^T = G_n,   X = [C_c+1 A_c+1^1/2 ... C_n A_n^1/2]   (d, k)
-      [0]   [X^T          ]
+* Sums alone: G_n is summed up and factorised. This is so if d is below LEAST_WIDTH, and after a wide last block (more
+  than d / UPDATE_DIVISOR columns; aligned keys have thousands).
+* Updated factor: let c be the last checkpoint, a block at which more than d / UPDATE_DIVISOR columns had come since the
+  checkpoint before it. If blocks follow c, G_c = L L^T is factorised (or read from the cache) and updated by them:
 
-a QR that knows of the triangle, 2 k d^2 operations (LAPACK tpqrt) where a new Cholesky takes d^3 / 3. `c` is the last
-block at which the columns since the one before passed d / 8; there G_c is factorised anew.
+      Q [R] = [L^T          ],   R^T R = G_c + X X^T = G_n,   X = [C_c+1 A_c+1^1/2 ... C_n A_n^1/2]   (d, k)
+        [0]   [X^T          ]
+
+  This is a QR that uses the triangular shape: 2 k d^2 operations (LAPACK tpqrt); a new factorisation takes d^3 / 3.
+  If G_c has no factor, or the updated factor is not accurate enough, G_n is factorised as above.
+
+The update hardly saves time (docs/explanation/incremental.md). It stays because the way in which a factor is computed
+decides the last bits of a delta: without it, edits with narrow keys would get other bytes.
 """
 
 from __future__ import annotations
@@ -31,111 +39,125 @@ from editc.numerics import ridge
 
 Array: TypeAlias = NDArray[np.float64]
 
-NARROW = 8
-"""An update pays up to d / 8 columns: at d = 2048 k = 16 takes less time than a new factor and 256 more
-(docs/explanation/incremental.md)."""
-LEAST = 1024
-"""Below this d a new factorisation takes no longer than the update (768: 8 ms both)."""
-AGREES = 1e-12
-"""|(R^T R - G) v| / |G v| up to which an update is taken; beyond, G is factorised anew."""
-WORTH = 1 << 31
-"""Operations that are kept on a shelf; fewer are done again sooner than a file is read (about 0.1 s)."""
-LAYOUT = "chain 1"
-"""Goes into every key: to be changed with what is computed."""
+UPDATE_DIVISOR = 8
+"""A factor is updated by at most d / 8 columns. Measured at d = 2048: an update by 16 columns is faster than a new
+factor, one by 256 columns is slower (docs/explanation/incremental.md)."""
+LEAST_WIDTH = 1024
+"""The least d at which a factor is updated. Measured at d = 768: a new factor takes no longer (8 ms each)."""
+UPDATE_TOLERANCE = 1e-12
+"""An updated factor is used if `relative_error` is at most this; else G_n is factorised. Chosen by hand, above the
+rounding of float64 and below the 1e-10 to which tests hold the solution."""
+LEAST_OPERATIONS = 1 << 31
+"""Results of at least this many operations go into the cache. Fewer operations take less time than reading a file does:
+about 0.1 s."""
+KEY_VERSION = "chain 1"
+"""Part of every cache key. Change it whenever the computation changes."""
 
 
 class ArrayCache(Protocol):
-    """Arrays kept under a key that says all they were computed from; what `ports.Cache` is."""
+    """Where named arrays are kept between builds. A key identifies everything that its arrays were computed from.
+
+    `editc.core.ports.Cache` has the same methods.
+    """
 
     def get(self, key: str) -> Mapping[str, Array] | None:
-        """The arrays, bit for bit as they were put, or None."""
+        """Return the arrays under `key`, bit for bit as they were put, or None if there are none."""
 
     def put(self, key: str, arrays: Mapping[str, Array]) -> None:
-        """Keeps the arrays, if it can."""
+        """Store the arrays under `key` if possible; do nothing if not."""
 
 
 @dataclass(frozen=True)
 class ReadOnlyCache:
     """Read-only view of a cache: `get` passes through, `put` does nothing. For sums that no later build begins with."""
 
-    shelf: ArrayCache | None
-    """The cache; None where there is none."""
+    cache: ArrayCache | None
+    """The cache to read from; None if there is none."""
 
     def get(self, key: str) -> Mapping[str, Array] | None:
-        """That of the shelf."""
-        return None if self.shelf is None else self.shelf.get(key)
+        """Return the arrays under `key`, or None if there are none or there is no cache."""
+        return None if self.cache is None else self.cache.get(key)
 
     def put(self, key: str, arrays: Mapping[str, Array]) -> None:
-        """Nothing."""
+        """Do nothing."""
 
 
 @dataclass(frozen=True)
-class Link:
-    """One block of the chain, as the solver sees it."""
+class WeightedBlock:
+    """The keys of one edit with their targets and weights, as the solver takes them."""
 
     keys: Array
-    """C (d, m)."""
+    """C (d, m), one key a column."""
     targets: Array
-    """T (d, m), strength applied."""
+    """T (d, m), one target a column. The strength of the edit is applied already."""
     weights: Array
-    """The diagonal of A, (m,), each at least 0."""
+    """The diagonal of A, (m,). Each weight is at least 0."""
 
     @property
     def columns(self) -> Array:
-        """X = C A^1/2, (d, m)."""
+        """The weighted keys X = C A^1/2, (d, m)."""
         return np.asarray(self.keys * np.sqrt(self.weights))
 
     @property
     def gram(self) -> Array:
-        """C A C^T, (d, d)."""
+        """What the block adds to G: C A C^T, (d, d)."""
         scaled = self.columns
         return np.asarray(scaled @ scaled.T)
 
     @property
-    def aim(self) -> Array:
-        """C A (T - C)^T, (d, d)."""
+    def right_side(self) -> Array:
+        """What the block adds to B: C A (T - C)^T, (d, d)."""
         return np.asarray((self.keys * self.weights) @ (self.targets - self.keys).T)
 
 
 @dataclass(frozen=True)
 class Chain:
-    """The ridge problem of all blocks in their order."""
+    """The ridge problem of several blocks in a fixed order."""
 
-    parts: tuple[Link, ...]
-    """The blocks; a build that begins with the same ones reuses their sums."""
+    parts: tuple[WeightedBlock, ...]
+    """The blocks. A build that begins with the same blocks reuses their sums."""
     moment: Array
     """S (d, d), the second moment of what is preserved."""
     lamb: float
     """The ridge, at least 0."""
-    shelf: ArrayCache | None = None
-    """Where sums and factors are kept; None keeps nothing, and the result is the same."""
+    cache: ArrayCache | None = None
+    """Where sums and factors are kept. None: nothing is kept. The result is the same either way."""
 
     @property
     def width(self) -> int:
-        """m, the columns of all blocks."""
+        """How many columns all blocks have together."""
         return sum(len(part.weights) for part in self.parts)
 
     @property
-    def aim(self) -> Array:
-        """B_n, (d, d)."""
-        return self._sum(len(self.parts), "aim", self._aim_marks, lambda part: part.aim)
+    def right_side(self) -> Array:
+        """The right-hand side B_n, (d, d)."""
+        return self._load_or_sum(len(self.parts), "aim", self._right_side_hashes, lambda part: part.right_side)
 
     def factor(self) -> ridge.Factor:
-        """The Cholesky factor of G_n; raises SingularError, NonFiniteError."""
-        at = self.checkpoint()
-        grams = self._sum(at, "gram", self._gram_marks, lambda part: part.gram)
-        head, tail = self._normal(grams), self.parts[at:]
+        """Return the Cholesky factor of G_n, by one of the two ways of the module's text.
+
+        Raises SingularError if G_n is not positive definite or is too badly conditioned, NonFiniteError if an entry of
+        G_n is NaN or infinite.
+        """
+        count = self.checkpoint()
+        grams = self._load_or_sum(count, "gram", self._gram_hashes, lambda part: part.gram)
+        head, tail = self._normal_matrix(grams), self.parts[count:]
         if not tail:
-            return self._of(self._lower(head), head)
-        normal = self._normal(_sum_onto(grams, (part.gram for part in tail)))
-        lower = self._lower(head)
+            return self._finish_factor(self._load_or_factorise(head), head)
+        normal = self._normal_matrix(_sum_onto(grams, (part.gram for part in tail)))
+        lower = self._load_or_factorise(head)
         if lower is not None:
-            lower = grow(lower, np.hstack([part.columns for part in tail]))
-        return self._of(lower if lower is not None and relative_error(lower, normal) <= AGREES else None, normal)
+            lower = update_factor(lower, np.hstack([part.columns for part in tail]))
+        return self._finish_factor(
+            lower if lower is not None and relative_error(lower, normal) <= UPDATE_TOLERANCE else None, normal
+        )
 
     def checkpoint(self) -> int:
-        """c, of how many blocks the factor is that is updated: all of them where d is too small for that to pay."""
-        most = len(self.moment) // NARROW if len(self.moment) >= LEAST else 0
+        """Return c: the factor of the first c blocks is computed, and then updated by the blocks after them.
+
+        c is the number of all blocks if no factor is updated.
+        """
+        most = len(self.moment) // UPDATE_DIVISOR if len(self.moment) >= LEAST_WIDTH else 0
         at = pending = 0
         for index, part in enumerate(self.parts):
             pending += len(part.weights)
@@ -143,74 +165,87 @@ class Chain:
                 at, pending = index + 1, 0
         return at
 
-    def _normal(self, grams: Array) -> Array:
+    def _normal_matrix(self, grams: Array) -> Array:
+        """`grams` (d, d) + S + lamb I."""
         normal = grams + (self.moment + self.moment.T) / 2
         normal[np.diag_indices_from(normal)] += self.lamb
         return np.asarray(normal)
 
-    def _of(self, lower: Array | None, normal: Array) -> ridge.Factor:
+    def _finish_factor(self, lower: Array | None, normal: Array) -> ridge.Factor:
+        """Add the condition to the factor `lower` (d, d) of `normal` (d, d). None: factorise `normal` first."""
         return ridge.factorise(normal) if lower is None else ridge.measure_condition(lower, normal)
 
-    def _lower(self, normal: Array) -> Array | None:
-        """The factor of G_c; None where it has none, which G_n may have all the same."""
+    def _load_or_factorise(self, normal: Array) -> Array | None:
+        """Return the factor (d, d) of G_c, from the cache if it is there; None if G_c is not positive definite.
+
+        G_n may have a factor all the same.
+        """
         ridge.require_finite("the normal matrix", normal)
-        if self.shelf is None or len(normal) ** 3 // 3 < WORTH:
-            return ridge.lower_of(normal)
-        key = f"{LAYOUT} lower {sha256(normal.tobytes()).hexdigest()}"
-        found = self.shelf.get(key)
+        if self.cache is None or len(normal) ** 3 // 3 < LEAST_OPERATIONS:
+            return ridge.cholesky(normal)
+        key = f"{KEY_VERSION} lower {sha256(normal.tobytes()).hexdigest()}"
+        found = self.cache.get(key)
         if found is not None:
             return np.asfortranarray(found["it"])
-        lower = ridge.lower_of(normal)
+        lower = ridge.cholesky(normal)
         if lower is not None:
-            self.shelf.put(key, {"it": lower})
+            self.cache.put(key, {"it": lower})
         return lower
 
-    def _sum(self, count: int, what: str, marks: Callable[[], Sequence[str]], of: Callable[[Link], Array]) -> Array:
-        """The sum over the first `count` blocks: the longest beginning that is kept, then the others one by one."""
+    def _load_or_sum(
+        self, count: int, what: str, hashes: Callable[[], Sequence[str]], of: Callable[[WeightedBlock], Array]
+    ) -> Array:
+        """Return the sum (d, d) of `of(block)` over the first `count` blocks.
+
+        Start from the longest sum over first blocks that the cache has, and add the other blocks one by one. `hashes`
+        gives one hash for each number of first blocks; `what` names the sum in the cache key.
+        """
         nothing = np.zeros(self.moment.shape)
-        if self.shelf is None or self.width * len(nothing) ** 2 < WORTH:
+        if self.cache is None or self.width * len(nothing) ** 2 < LEAST_OPERATIONS:
             return _sum_onto(nothing, map(of, self.parts[:count]))
-        keys = [f"{LAYOUT} {what} {mark}" for mark in marks()[:count]]
-        start, total = next(self._find_sums(keys), (0, nothing))
+        keys = [f"{KEY_VERSION} {what} {digest}" for digest in hashes()[:count]]
+        start, total = next(self._load_sums(keys), (0, nothing))
         total = _sum_onto(total, map(of, self.parts[start:count]))
         if start < count:
-            self.shelf.put(keys[-1], {"it": total})
+            self.cache.put(keys[-1], {"it": total})
         return total
 
-    def _find_sums(self, keys: Sequence[str]) -> Iterator[tuple[int, Array]]:
-        """The beginnings that are kept, with their lengths, the longest first."""
+    def _load_sums(self, keys: Sequence[str]) -> Iterator[tuple[int, Array]]:
+        """Yield (number of first blocks, their sum) for each of `keys` that the cache has, the longest sum first."""
         for count in range(len(keys), 0, -1):
-            found = None if self.shelf is None else self.shelf.get(keys[count - 1])
+            found = None if self.cache is None else self.cache.get(keys[count - 1])
             if found is not None:
                 yield count, np.ascontiguousarray(found["it"])
 
-    def _gram_marks(self) -> list[str]:
-        """Of each beginning a hash of its keys and weights."""
-        return _marks([(part.keys, part.weights) for part in self.parts])
+    def _gram_hashes(self) -> list[str]:
+        """For each number of first blocks, a hash of their keys and weights."""
+        return _hash_beginnings([(part.keys, part.weights) for part in self.parts])
 
-    def _aim_marks(self) -> list[str]:
-        return _marks([(part.targets,) for part in self.parts], self._gram_marks())
+    def _right_side_hashes(self) -> list[str]:
+        """For each number of first blocks, a hash of their keys, weights and targets."""
+        return _hash_beginnings([(part.targets,) for part in self.parts], self._gram_hashes())
 
 
 def solve(
-    parts: Sequence[Link], moment: Array, lamb: float, per_key: bool = False, shelf: ArrayCache | None = None
+    parts: Sequence[WeightedBlock], moment: Array, lamb: float, per_key: bool = False, cache: ArrayCache | None = None
 ) -> ridge.Multiplier:
-    """`ridge.solve` of the blocks side by side, with what `shelf` holds of it; the same minimiser, to rounding.
+    """Solve the ridge problem of all blocks, like `ridge.solve` of the blocks side by side; reuse sums from `cache`.
 
-    moment (d, d) positive semidefinite; lamb >= 0; `per_key` as there. Raises SingularError, NonFiniteError.
+    The result is that of `ridge.solve` up to rounding. moment (d, d) is positive semidefinite, lamb >= 0, `per_key` is
+    that of `ridge.solve`. Raises SingularError and NonFiniteError as `Chain.factor` does.
     """
     ridge.require_finite("the keys or targets", *(array for p in parts for array in (p.keys, p.targets, p.weights)))
-    chain = Chain(tuple(parts), moment, lamb, shelf)
+    chain = Chain(tuple(parts), moment, lamb, cache)
     factor = chain.factor()
     whole = chain.width > len(moment) and not per_key
-    aim = chain.aim if whole else np.hstack([part.keys * part.weights for part in parts])
+    right_side = chain.right_side if whole else np.hstack([part.keys * part.weights for part in parts])
     left = np.eye(len(moment)) if whole else np.hstack([part.targets - part.keys for part in parts])
-    right = factor.solve(aim)
-    return ridge.Multiplier(left, right.T, factor, ridge.residual(factor, right, aim))
+    right = factor.solve(right_side)
+    return ridge.Multiplier(left, right.T, factor, ridge.residual(factor, right, right_side))
 
 
-def grow(lower: Array, columns: Array) -> Array:
-    """The Cholesky factor of lower lower^T + columns columns^T; lower (d, d), columns (d, k), any k."""
+def update_factor(lower: Array, columns: Array) -> Array:
+    """Return the Cholesky factor (d, d) of lower lower^T + columns columns^T, for lower (d, d) and columns (d, k)."""
     from scipy.linalg.lapack import dtpqrt
 
     upper, *_, failed = dtpqrt(0, min(32, len(lower)), np.asfortranarray(lower.T), np.asfortranarray(columns.T))
@@ -220,7 +255,10 @@ def grow(lower: Array, columns: Array) -> Array:
 
 
 def relative_error(lower: Array, normal: Array) -> float:
-    """|(lower lower^T - normal) v| / |normal v| over four fixed random vectors: how far the factor is off."""
+    """Measure how far the factor `lower` (d, d) is off the matrix `normal` (d, d).
+
+    It is |(lower lower^T - normal) V| / |normal V| for four fixed random vectors V (d, 4).
+    """
     probes = np.random.Generator(np.random.PCG64(0)).normal(size=(len(normal), 4))
     right = normal @ probes
     return float(np.linalg.norm(lower @ (lower.T @ probes) - right) / np.linalg.norm(right))
@@ -231,18 +269,24 @@ def _sum_onto(total: Array, terms: Iterable[Array]) -> Array:
     return reduce(add, terms, total)
 
 
-def _marks(arrays: Sequence[Sequence[Array]], others: Sequence[str] = ()) -> list[str]:
-    """A hash of each beginning: of the one before it, its last arrays, and `others` of it."""
+def _hash_beginnings(arrays: Sequence[Sequence[Array]], others: Sequence[str] = ()) -> list[str]:
+    """Return one hash for each number of first blocks; each includes the hash before it.
+
+    `arrays` has the arrays of each block, `others` a further hash for each block if it is not empty.
+    """
     found = [""]
     for index, block in enumerate(arrays):
-        found.append(mark(f"{found[-1]} {others[index] if others else ''}", *block))
+        found.append(hash_arrays(f"{found[-1]} {others[index] if others else ''}", *block))
     return found[1:]
 
 
-def mark(before: str, *arrays: Array) -> str:
-    """sha256 over `before` and the arrays with their shapes, and layouts: by these BLAS may round differently."""
-    told = sha256(before.encode())
+def hash_arrays(before: str, *arrays: Array) -> str:
+    """Return the sha256 of `before` and the arrays, with their shapes and memory layouts.
+
+    The layout counts because a BLAS may round differently for another one.
+    """
+    digest = sha256(before.encode())
     for array in arrays:
-        told.update(f" {array.shape} {array.flags.c_contiguous} {array.flags.f_contiguous} ".encode())
-        told.update(np.ascontiguousarray(array).data)
-    return told.hexdigest()
+        digest.update(f" {array.shape} {array.flags.c_contiguous} {array.flags.f_contiguous} ".encode())
+        digest.update(np.ascontiguousarray(array).data)
+    return digest.hexdigest()

@@ -1,6 +1,7 @@
-"""Directions of the residual stream that carry a concept, and matrices that no longer write along them.
+"""Find the directions of the residual stream that carry a concept, and change matrices so that they stop writing there.
 
-Outputs of prompts that carry the concept, X (n, d), and of prompts that do not, Y (n', d).
+`present` (n, d) are the outputs of prompts that carry the concept, `absent` (n', d) those of prompts that do not. One
+row is one prompt.
 """
 
 from __future__ import annotations
@@ -16,28 +17,35 @@ from editc.numerics.ridge import SingularError, require_finite
 
 Array: TypeAlias = NDArray[np.float64]
 
-SAME = 1e-8
-"""Directions of two concepts that differ by less are one."""
+SAME_DIRECTION = 1e-8
+"""Two directions count as one if they differ by less than this, relative to the largest singular value. Chosen by hand,
+above float64's rounding."""
 
 
 def difference(present: Array, absent: Array) -> Array:
-    """The unit vector (d, 1) from the mean of `absent` to the mean of `present` (arXiv 2406.11717).
+    """Return the unit vector (d, 1) from the mean of `absent` to the mean of `present` (arXiv 2406.11717).
 
-    Raises SingularError where the means are equal.
+    Raises SingularError if the means are equal, NonFiniteError if an output is NaN or infinite.
     """
     require_finite("the outputs", present, absent)
     return _unit(present.mean(axis=0) - absent.mean(axis=0))
 
 
 def projected_difference(present: Array, absent: Array) -> Array:
-    """`difference` without its part along the mean of `absent`, which ordinary text needs; (d, 1)."""
+    """Return `difference` without its component along the mean of `absent`, as a unit vector (d, 1).
+
+    Ordinary text needs that mean. Raises SingularError if nothing is left.
+    """
     direction, mean = difference(present, absent), _unit(absent.mean(axis=0))
     return _unit((direction - mean * (mean.T @ direction))[:, 0])
 
 
 def subspace(present: Array, absent: Array, count: int, projected: bool = False) -> Array:
-    """The `count` leading directions (d, count), orthonormal, of what `present` has beyond the mean of `absent`; when
-    `project_out`, none has a part along that mean."""
+    """Return the `count` leading directions (d, count), orthonormal, of `present` minus the mean of `absent`.
+
+    `projected`: remove the component along that mean first. Raises SingularError if there are fewer directions,
+    NonFiniteError if an output is NaN or infinite.
+    """
     require_finite("the outputs", present, absent)
     beyond, mean = present - absent.mean(axis=0), absent.mean(axis=0)
     if projected:
@@ -50,31 +58,34 @@ def subspace(present: Array, absent: Array, count: int, projected: bool = False)
 
 
 def joint_basis(bases: Sequence[Array]) -> Array:
-    """An orthonormal basis (d, k) of what bases (d, k_i) span together; one alone is its own."""
+    """Return an orthonormal basis (d, k) of what `bases`, (d, k_i) each, span together; a single basis as it is."""
     if len(bases) == 1:
         return bases[0]
     left, values, _ = np.linalg.svd(np.hstack(bases), full_matrices=False)
-    return np.ascontiguousarray(left[:, values > SAME * values[0]])
+    return np.ascontiguousarray(left[:, values > SAME_DIRECTION * values[0]])
 
 
 @dataclass(frozen=True)
 class Eraser:
-    """The map x -> x - left right (x - mean), which erases a concept."""
+    """The affine map x -> x - left right (x - mean), which erases a concept from an output x (d,)."""
 
     left: Array
-    """(d, r)."""
+    """(d, r). Its columns span what is subtracted."""
     right: Array
-    """(r, d)."""
+    """(r, d). It reads from x - mean how much of each column of `left` is subtracted."""
     mean: Array
-    """(d,)."""
+    """(d,). The mean of all outputs, which the map leaves where it is."""
 
 
 def leace(outputs: Array, labels: Array, tolerance: float = 1e-12) -> Eraser:
-    """The least change of `outputs` (n, d) after which nothing linear tells `labels` (n, c) better than a constant.
+    """Return the least change of `outputs` (n, d) after which no linear probe predicts `labels` (n, c).
 
-    left = S^1/2 U, right = U^T S^-1/2, U an orthonormal basis of the columns of S^-1/2 S_xz (arXiv 2306.03819,
-    theorem 4.3); directions in which outputs do not vary (below `tolerance` of the largest variance) are left alone.
-    No shrinkage and no constraint on the trace. Raises SingularError where no direction tells the labels.
+    A probe is then no better than a constant (LEACE, arXiv 2306.03819, theorem 4.3). left = S^1/2 U and
+    right = U^T S^-1/2, where S is the covariance of the outputs, S_xz that of outputs and labels, and U an orthonormal
+    basis of the columns of S^-1/2 S_xz. Directions whose variance is at most `tolerance` of the largest are left alone.
+    There is no shrinkage and no constraint on the trace, unlike in the paper's code.
+
+    Raises SingularError if no direction predicts the labels, NonFiniteError if an entry is NaN or infinite.
     """
     require_finite("the outputs", outputs, labels)
     mean = outputs.mean(axis=0)
@@ -90,9 +101,12 @@ def leace(outputs: Array, labels: Array, tolerance: float = 1e-12) -> Eraser:
     return Eraser(axes @ (root[:, None] * basis), (basis / root[:, None]).T @ axes.T, mean)
 
 
-def same_row_norms(W: Array, directions: Array, scale: float) -> Array:
-    """The change (d_out, d_in) that takes `directions` (d_out, k) out of W's rows made unit, and gives each row its
-    norm back: of full rank. Rows of zeros stay."""
+def change_keeping_row_norms(W: Array, directions: Array, scale: float) -> Array:
+    """Return the change (d_out, d_in) that removes `directions` (d_out, k) from W and keeps the norm of each row of W.
+
+    Each row is scaled to length 1, `scale` times the directions are removed from the columns, and each row gets its old
+    norm back. The change has full rank. Rows of zeros stay zero.
+    """
     size = np.linalg.norm(W, axis=1, keepdims=True)
     safe = np.where(size > 0, size, 1.0)
     unit = W / safe
@@ -102,6 +116,7 @@ def same_row_norms(W: Array, directions: Array, scale: float) -> Array:
 
 
 def _unit(vector: Array) -> Array:
+    """Return `vector` (d,) at length 1, as a column (d, 1). Raises SingularError if it is zero."""
     size = float(np.linalg.norm(vector))
     if not size:
         raise SingularError(float("inf"))

@@ -1,13 +1,16 @@
-"""A matrix as a linear memory, W k = v, and the smallest change that makes it hold new pairs.
+"""Treat a matrix as a linear memory, W k = v, and find the smallest change D that makes it store new pairs.
 
-Keys K (d_in, m), wanted changes of the output R (d_out, m), moment of the keys of ordinary text C (d_in, d_in). Every
-solution is R times a right factor (m, d_in), which is what these functions return: W and R do not enter.
+The columns of K (d_in, m) are the keys, those of R (d_out, m) the wanted changes of their values. C (d_in, d_in) is the
+second moment of the keys of ordinary text. Every solution is D = R F with a right factor F (m, d_in). These functions
+return F, which depends on neither W nor R.
 
-    held       min tr(D C D^T)                  with D K = R          ROME (arXiv 2202.05262, eq. 2) for any m; EMMET
+    exact      min tr(D C D^T)                  with D K = R          ROME (arXiv 2202.05262, eq. 2) for any m; EMMET
     weighed    min lamb tr(D C D^T) + |D K - R|^2                     MEMIT (arXiv 2210.07229, eq. 14)
     confined   min |D K - R|^2 + |D K_p|^2 + l2 |D|^2  over D = D P   AlphaEdit (arXiv 2410.02355)
 
-The first is the second for lamb -> 0. All go through systems of m equations; nothing is inverted.
+K_p are the keys of earlier edits, and P projects on the null space of ordinary text's keys. `right_factor` solves the
+first two (the first has lamb = 0), `confined_right_factor` the third. Each solves a system with one equation a key, and
+no matrix is inverted.
 """
 
 from __future__ import annotations
@@ -23,10 +26,10 @@ Array: TypeAlias = NDArray[np.float64]
 
 
 def right_factor(keys: Array, moment: Factor, lamb: float) -> tuple[Array, Factor]:
-    """The right factor K^T (lamb C + K K^T)^-1 (m, d_in), and the factor of lamb I + K^T C^-1 K that it came from.
+    """Return the right factor K^T (lamb C + K K^T)^-1 (m, d_in), and the Cholesky factor of lamb I + K^T C^-1 K (m, m).
 
-    `moment` is the Cholesky factor of C. lamb = 0 holds every pair exactly. Raises SingularError where keys depend on
-    one another (for lamb = 0), NonFiniteError.
+    `keys` is K (d_in, m), `moment` the Cholesky factor of C. lamb = 0 stores every pair exactly. Raises SingularError
+    if lamb = 0 and the keys are linearly dependent, NonFiniteError if a key is NaN or infinite.
     """
     require_finite("the keys", keys)
     through = moment.solve(keys)
@@ -38,8 +41,12 @@ def right_factor(keys: Array, moment: Factor, lamb: float) -> tuple[Array, Facto
 
 
 def confined_right_factor(keys: Array, earlier: Array, basis: Array, l2: float) -> tuple[Array, Factor]:
-    """The right factor (m, d_in) of the least change within the orthonormal columns of `basis` (d_in, k) that sends
-    `keys` where they should go and leaves `earlier` (d_in, p) where it is, both weighed against l2 > 0."""
+    """Return the right factor (m, d_in) of the confined problem, and the Cholesky factor of its system.
+
+    `keys` is K (d_in, m), `earlier` is K_p (d_in, p), and P = basis basis^T with orthonormal columns (d_in, k). l2 > 0
+    weighs the size of the change. Raises SingularError if the system is too badly conditioned, NonFiniteError if a key
+    is NaN or infinite.
+    """
     require_finite("the keys", keys, earlier)
     inside = basis.T @ np.hstack([keys, earlier])
     small = inside.T @ inside
@@ -49,9 +56,12 @@ def confined_right_factor(keys: Array, earlier: Array, basis: Array, l2: float) 
     return factor.solve(chosen).T @ inside.T @ basis.T, factor
 
 
-def quiet_basis(moment: Array, threshold: float | None = None, energy: float | None = None) -> Array:
-    """Orthonormal columns (d, k) of the eigenvectors of C that ordinary text hardly uses: eigenvalues less than
-    `threshold`, or the smallest ones that together hold at most the share `energy` of the trace."""
+def null_space_basis(moment: Array, threshold: float | None = None, energy: float | None = None) -> Array:
+    """Return orthonormal columns (d, k) that span the near null space of C (d, d), which ordinary text hardly uses.
+
+    They are the eigenvectors with an eigenvalue below `threshold`. If `energy` is given, they are those of the smallest
+    eigenvalues whose sum is at most that share of the trace. Raises NonFiniteError if an entry is NaN or infinite.
+    """
     require_finite("the moment", moment)
     values, vectors = np.linalg.eigh(moment)
     if energy is None:
@@ -62,7 +72,11 @@ def quiet_basis(moment: Array, threshold: float | None = None, energy: float | N
 
 
 def interference(keys: Array, moment: Factor) -> Array:
-    """Cosines (m, m) of the keys in the metric C^-1: how far an edit of one also moves the answer of another."""
+    """Return the cosines (m, m) between keys (d, m) in the metric C^-1, where `moment` is the Cholesky factor of C.
+
+    They say how far an edit at one key also changes the answer at another: 0 not at all; at 1 both keys are one
+    direction.
+    """
     gram = keys.T @ moment.solve(keys)
     size = np.sqrt(np.diag(gram))
     return np.asarray(gram / np.outer(size, size))

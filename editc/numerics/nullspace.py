@@ -1,11 +1,13 @@
-"""The directions in which a weight may change while what is kept stands still, and the ridge problem within them.
+"""Find the directions in which a weight may change without an effect on preserved rows, and solve an edit in them.
 
-Column convention. `basis` V (d, k) has orthonormal columns; a change D with D = D V V^T moves no row orthogonal to V.
+One column is one key or one row of the text encoder. `basis` V (d, k) has orthonormal columns, the free directions. A
+change D with D = D V V^T has no effect on a row that is orthogonal to V. C are the keys, T their targets, A = diag(a)
+their weights:
 
     min over D = Y V^T  sum_i a_i |(W + D) c_i - W t_i|^2 + lamb |D|^2
     D = W (T - C) A C^T N,  N = V (V^T C A C^T V + lamb I)^-1 V^T
 
-N is what G^-1 of `numerics.ridge` tends to as the weight of what is kept grows without bound.
+N is the limit of G^-1 of `numerics.ridge` as the weight of the preserved rows goes to infinity.
 """
 
 from __future__ import annotations
@@ -28,25 +30,30 @@ from editc.numerics.ridge import (
 
 Array: TypeAlias = NDArray[np.float64]
 
-NO_PART = 1e-5
-"""Keys with at most this share of their energy in the free directions lie in what is kept for all that an edit can do.
-On the demo model a concept with 3e-3 left loses 4 % of its residual, one with 3e-6 nothing that shows."""
+LEAST_FREE_SHARE = 1e-5
+"""A concept is refused if at most this share of its keys' energy |C|^2 lies in the free directions: an edit could not
+change it. Between two measurements on the demo model: with a share of 3e-3 the edit removes 4 % of the concept, with
+3e-6 nothing that shows."""
 
 
-HELD_ALREADY = 1e-8
-"""A share of a key's norm that is far above float64's rounding, and below that of the float32 factors of a file."""
+NO_COMPONENT = 1e-8
+"""Keys with at most this share of their norm in the free directions count as orthogonal to them. Chosen by hand: far
+above float64's rounding (1e-16), and below the rounding of the float32 factors in a delta (6e-8)."""
 
 
-class NoRoomError(ArithmeticError):
-    """What is kept spans all `width` directions, so that nothing may change."""
+class NoFreeDirectionError(ArithmeticError):
+    """Raised if the preserved rows span all `width` directions, so that nothing may change."""
 
     def __init__(self, width: int) -> None:
         super().__init__(f"what is kept spans all {width} directions of the text encoder's rows: nothing may change")
         self.width = width
 
 
-class NoPartError(ArithmeticError):
-    """The keys of block `index` lie in what is kept, but for a trace, so that no change that is free can reach them."""
+class PreservedKeysError(ArithmeticError):
+    """Raised if the keys of block `index` lie almost wholly within the span of the preserved rows.
+
+    No change in the free directions reaches such keys.
+    """
 
     def __init__(self, index: int) -> None:
         super().__init__(
@@ -56,91 +63,110 @@ class NoPartError(ArithmeticError):
 
 
 @dataclass(frozen=True)
-class Room:
-    """The directions in which a change is free.
+class FreeDirections:
+    """The directions in which a weight may change without an effect on the preserved rows P.
 
-    A change D = D V V^T moves the preserved rows P by |D P| <= outside |D|_2 |P|, |D|_2 its largest singular value.
+    A change D = D V V^T moves P by |D P| <= preserved_share |D|_2 |P|, where |D|_2 is the largest singular value of D.
     """
 
     basis: Array
     """V (d, k), orthonormal columns."""
-    outside: float
-    """The share of |P| that lies in the free directions: 0 where all of P is held exactly."""
+    preserved_share: float
+    """The share of |P| that lies in the free directions all the same. 0 if all of P is preserved exactly."""
 
 
-def orthogonal_room(width: int, tolerance: float, *rows: Array) -> Room:
-    """Everything in `width` d that is orthogonal to the columns of `rows` (d, n_i), which it takes together.
+def free_directions(width: int, tolerance: float, *rows: Array) -> FreeDirections:
+    """Return all directions of a space of `width` d that are orthogonal to every column of the arrays `rows` (d, n_i).
 
-    Rank rule: the d - k left singular vectors whose singular value is above `tolerance` times the largest are held.
-    Through the triangles of QR, so neither are the columns squared nor is anything of size n formed.
+    The preserved directions are the d - k left singular vectors whose singular value is above `tolerance` times the
+    largest. They are computed from the triangles of QRs: this squares no column and forms no n by n matrix. Raises
+    NonFiniteError if a row is NaN or infinite.
     """
     require_finite("what is kept", *rows)
     triangles = [np.linalg.qr(part.T, mode="r") for part in rows if part.size]
     if not triangles:
-        return Room(np.eye(width), 0.0)
+        return FreeDirections(np.eye(width), 0.0)
     left, values, _ = np.linalg.svd(np.vstack(triangles).T)
     held = int(np.count_nonzero(values > tolerance * values[0]))
-    return Room(left[:, held:], ratio(float(np.linalg.norm(values[held:])), float(np.linalg.norm(values))))
+    return FreeDirections(left[:, held:], ratio(float(np.linalg.norm(values[held:])), float(np.linalg.norm(values))))
 
 
-def quiet_directions(moment: Array, threshold: float) -> Array:
-    """V (d, k): the eigenvectors of `moment` (d, d) whose eigenvalue is less than `threshold`."""
+def small_eigenvectors(moment: Array, threshold: float) -> Array:
+    """Return the eigenvectors V (d, k) of `moment` (d, d) whose eigenvalue is less than `threshold`.
+
+    Raises NonFiniteError if an entry is NaN or infinite.
+    """
     require_finite("what is kept", moment)
     values, vectors = np.linalg.eigh((moment + moment.T) / 2)
     return np.asarray(vectors[:, values < threshold])
 
 
-def orthogonal(basis: Array, keys: Array) -> Array:
-    """The part of `basis` (d, k) that `keys` (d, j) have no part in: (d, at least k - j), orthonormal as well.
+def orthogonal_part(basis: Array, keys: Array) -> Array:
+    """Return orthonormal columns (d, at least k - j) that span the part of `basis` (d, k) orthogonal to `keys` (d, j).
 
-    Combinations of keys with at most 1e-8 of their norm in `basis` are orthogonal to it already.
+    A combination of keys with at most NO_COMPONENT of their norm in `basis` counts as orthogonal already.
     """
     left, values, _ = np.linalg.svd(basis.T @ keys)
-    held = int(np.count_nonzero(values > HELD_ALREADY * np.linalg.norm(keys)))
+    held = int(np.count_nonzero(values > NO_COMPONENT * np.linalg.norm(keys)))
     return np.asarray(basis @ left[:, held:])
 
 
-def shares(basis: Array, concepts: Iterable[tuple[Array, Array]]) -> Array:
-    """|V^T C|^2 / |C|^2 for each concept's keys C (d, m) by their weights (m,): how much of it is free, (concepts,)."""
+def free_shares(basis: Array, concepts: Iterable[tuple[Array, Array]]) -> Array:
+    """Return how much of each concept lies in the free directions, (concepts,): |V^T C|^2 / |C|^2.
+
+    `concepts` has the keys C (d, m) of each concept with their weights (m,), and `basis` is V (d, k).
+    """
     scaled = [keys * np.sqrt(weights) for keys, weights in concepts]
     return np.array([ratio(float(np.sum((basis.T @ one) ** 2)), float(np.sum(one**2))) for one in scaled])
 
 
-def require_room(free: int, width: int, shares: Array) -> None:
-    """Raises NoRoomError when none of `width` directions is free, NoPartError when a concept has no share in them."""
+def require_free_directions(free: int, width: int, shares: Array) -> None:
+    """Raise an error if no edit is possible.
+
+    NoFreeDirectionError: none of `width` directions is free. PreservedKeysError: at least one of `shares` (concepts,),
+    from `free_shares`, is at most LEAST_FREE_SHARE.
+    """
     if not free:
-        raise NoRoomError(width)
-    if shares.min() <= NO_PART:
-        raise NoPartError(int(shares.argmin()))
+        raise NoFreeDirectionError(width)
+    if shares.min() <= LEAST_FREE_SHARE:
+        raise PreservedKeysError(int(shares.argmin()))
 
 
 @dataclass(frozen=True)
-class Restricted:
-    """The symmetric N (d, d) of the module, which takes the place of G^-1."""
+class RestrictedInverse:
+    """The symmetric N (d, d) of the module's text, which takes the place of G^-1 in `numerics.ridge`."""
 
     basis: Array
-    """V (d, k)."""
+    """V (d, k), the free directions."""
     factor: Factor
-    """The Cholesky factor of N's middle, (k, k)."""
+    """The Cholesky factor of V^T C A C^T V + lamb I, (k, k)."""
 
     def solve(self, right: Array) -> Array:
-        """N right, (d, n)."""
+        """Return N right (d, n) for `right` (d, n)."""
         return np.asarray(self.basis @ self.factor.solve(self.basis.T @ right))
 
     def residual(self, right: Array) -> float:
-        """|G X - B| / |B| of that solve, in the coordinates of V."""
+        """Return the relative error |G X - B| / |B| of `solve(right)` for `right` (d, n), in the coordinates of V."""
         inner = self.basis.T @ right
         return residual(self.factor, self.factor.solve(inner), inner)
 
 
-def restrict(basis: Array, keys: Array, weights: Array, lamb: float) -> Restricted:
-    """N for keys (d, m) with weights (m,) and a basis (d, k > 0). Raises SingularError, NonFiniteError."""
+def restrict(basis: Array, keys: Array, weights: Array, lamb: float) -> RestrictedInverse:
+    """Return N for `keys` (d, m) with `weights` (m,) and a `basis` (d, k) of at least one direction.
+
+    Raises SingularError if the system in the free directions has no usable factor, NonFiniteError if an entry is NaN or
+    infinite.
+    """
     inner = basis.T @ keys
-    return Restricted(basis, factorise(normal_matrix(inner, weights, np.zeros((len(inner), len(inner))), lamb)))
+    return RestrictedInverse(basis, factorise(normal_matrix(inner, weights, np.zeros((len(inner), len(inner))), lamb)))
 
 
-def factor_aim(keys: Array, targets: Array, weights: Array) -> tuple[Array, Array]:
-    """(T - C) A C^T as left (d, r) times aim (r, d): one column a key, or with more keys than d the product itself."""
+def factor_right_side(keys: Array, targets: Array, weights: Array) -> tuple[Array, Array]:
+    """Return (T - C) A C^T as two factors, left (d, r) and right side (r, d).
+
+    r is the number of keys, one column a key. With more keys than d, left is I and the right side the product itself.
+    keys C and targets T are (d, m), weights (m,).
+    """
     if keys.shape[1] > keys.shape[0]:
         return np.eye(len(keys)), np.asarray((targets - keys) @ (keys * weights).T)
     return np.asarray(targets - keys), np.asarray((keys * weights).T)

@@ -1,10 +1,13 @@
-"""The low-rank edit that took one set of weights to another, found again although the edited weights were rounded.
+"""Recover the low-rank edit that turned one set of weights into another, although the edited weights were rounded.
 
-Pairs W, W' (d_out, d_in) of sites that see the same input; D = W' - W is the edit and up to half an ulp of W' an entry.
-A *rounding* of an entry is one ulp of the largest of |W|, |W'| and the root mean square of W': what is less than
-that was lost when these weights were stored, by us or by others. An edit *explains* a pair when it comes within a
-given number of roundings of every entry of D. The rank found is the least that explains every pair and is not less
-than the directions that stand out of what rounding makes: nothing that can be told from rounding is left out.
+W and W' (d_out, d_in) are the weights of a site before and after, for sites that read the same input. D = W' - W is the
+edit plus up to half an ulp of W' an entry. (An ulp is the distance from one stored number to the next.)
+
+A *rounding* of an entry is one ulp of the largest of |W|, |W'| and the root mean square of W'. Anything smaller was
+lost when these weights were stored, by editc or by another program. An edit *explains* a pair of weights if it is
+within a given number of roundings of every entry of D. The recovered rank is the least that explains every pair. It is
+at least the number of directions in D that are larger than rounding noise, so nothing that differs from noise is left
+out.
 """
 
 from __future__ import annotations
@@ -19,121 +22,139 @@ from numpy.typing import NDArray
 Array: TypeAlias = NDArray[np.float64]
 
 TOLERANCE = 4.0
-"""Roundings that an edit may leave: half of one is stored with W'; programs round once or twice on their way to it."""
-SINGLE = 64.0
-"""The same for programs whose sums were float32 too: some 4e-6 of a weight. Only weights stored wider than in half
-precision show them, so it is of no use for others."""
-_DIGITS = {"F64": (53, -1022), "F32": (24, -126), "F16": (11, -14), "BF16": (8, -126)}
-"""Significant bits of each dtype, and the exponent of its smallest normal number."""
-_FIRST, _MORE, _SEED = 24, 4, 20231
-_CHUNK = 1 << 20
+"""Roundings that an edit may leave unexplained. Chosen by hand: W' itself has half a rounding, and programs that store
+between two steps, as RECE does, leave one or two (docs/reference/diff.md)."""
+SINGLE_PRECISION_TOLERANCE = 64.0
+"""The same for edits made by programs that also summed in float32: about 4e-6 of a weight. Chosen by hand: such scripts
+leave dozens (docs/reference/diff.md). Only F32 and F64 weights show errors so small."""
+_SIGNIFICANT_BITS = {"F64": (53, -1022), "F32": (24, -126), "F16": (11, -14), "BF16": (8, -126)}
+"""For each dtype, its significant bits and the exponent of its smallest normal number (IEEE 754, bfloat16)."""
+_FIRST_COUNT, _COUNT_FACTOR, _SEED = 24, 4, 20231
+"""How many random combinations of rows `row_space` starts with, by how much it multiplies them if they do not suffice,
+and the seed. Chosen by hand."""
+_CHUNK_ENTRIES = 1 << 20
+"""Entries of a weight that are worked on at a time. Chosen by hand: 8 MB for each array."""
 _SINGULAR = 1e-13
-"""Eigenvalues of sum W^T W below that share of the largest are taken for zeros."""
+"""Eigenvalues of sum W^T W at or below this share of the largest count as zero. Chosen by hand, above float64's
+rounding."""
 
 
 @dataclass(frozen=True)
-class Pair:
+class WeightPair:
     """One matrix before and after an edit."""
 
     before: Array
-    """(d_out, d_in) in float64."""
+    """W (d_out, d_in), the weight before the edit."""
     after: Array
-    """(d_out, d_in) in float64."""
+    """W' (d_out, d_in), the weight after the edit."""
     dtype: str
-    """As both are stored; safetensors' name."""
+    """The dtype in which both are stored, under its name in safetensors."""
 
     @property
-    def moved(self) -> Array:
-        """D = W' - W, exact up to one float64 rounding."""
+    def change(self) -> Array:
+        """The edit D = W' - W (d_out, d_in), exact up to one float64 rounding."""
         return np.asarray(self.after - self.before)
 
-    def roundings(self, edit: Array) -> float:
-        """The largest |D - edit| in roundings, as the module defines them."""
+    def error_in_roundings(self, edit: Array) -> float:
+        """Return the largest entry of |D - edit| for `edit` (d_out, d_in), in roundings as the module defines them."""
         floor, worst = float(np.linalg.norm(self.after)) / np.sqrt(self.after.size), 0.0
-        for rows in self.chunks():
+        for rows in self.row_chunks():
             before, after = self.before[rows], self.after[rows]
             size = np.maximum(np.maximum(np.abs(before), np.abs(after)), floor)
             worst = max(worst, float(np.max(np.abs((after - before) - edit[rows]) / ulp(size, self.dtype))))
         return worst
 
-    def chunks(self) -> Iterator[slice]:
-        """Rows by rows, so many that what is computed of them stays small beside the weights."""
-        step = max(1, _CHUNK // self.after.shape[1])
+    def row_chunks(self) -> Iterator[slice]:
+        """Yield slices of rows that cover the matrix. Each has about _CHUNK_ENTRIES entries, to limit scratch
+        memory."""
+        step = max(1, _CHUNK_ENTRIES // self.after.shape[1])
         yield from (slice(start, start + step) for start in range(0, len(self.after), step))
 
 
 def ulp(values: Array, dtype: str) -> Array:
-    """The distance from |value| to the next larger number of `dtype`, for values that it holds (or close to them)."""
-    bits, least = _DIGITS[dtype]
+    """Return the distance from each |value| to the next larger number of `dtype`, in the shape of `values`.
+
+    The values should be numbers of `dtype` or close to such numbers.
+    """
+    bits, least = _SIGNIFICANT_BITS[dtype]
     exponent = np.frexp(values)[1] - 1
     step: Array = np.ldexp(1.0, np.where(values == 0, least, np.maximum(exponent, least)) - (bits - 1))
     return step
 
 
 @dataclass(frozen=True)
-class Space:
-    """The rows that the stacked edits are made of."""
+class RowSpace:
+    """The row space of all edits D stacked on one another."""
 
     values: Array
-    """Singular values (k,), falling."""
+    """(k,). The singular values, in falling order."""
     rows: Array
-    """(k, d_in), orthonormal."""
+    """(k, d_in). The right singular vectors as orthonormal rows."""
     rank: int
-    """How many of them, the first ones, stand out of what rounding alone makes."""
-    whole: bool
-    """True where there cannot be more than these k."""
+    """How many of the singular values are larger than rounding alone explains. These are the first ones."""
+    complete: bool
+    """True if `rank` counts all of them, False if the search stopped at the limit before it had found all."""
 
 
-def row_space(pairs: Sequence[Pair], most: int, tolerance: float = TOLERANCE) -> Space:
-    """Singular values and right singular vectors of all D stacked, those above the rounding; one pair at a time. A
-    `tolerance` above the usual one lifts in its proportion what is taken for rounding.
+def row_space(pairs: Sequence[WeightPair], most: int, tolerance: float = TOLERANCE) -> RowSpace:
+    """Compute the singular values and right singular vectors of all D stacked that are larger than rounding noise.
 
-    By random combinations of the rows, more of them until the smallest is only rounding (Halko et al. 2011, 4.3, with
-    one step of its power iteration), or until `most` directions stand out: then `whole` is False.
+    The noise level grows in proportion if `tolerance` is above TOLERANCE. One pair is in memory at a time.
+
+    The method takes random combinations of the rows, and takes more until the smallest singular value is only noise
+    (Halko et al. 2011, section 4.3, with one step of its power iteration). It stops with `complete` False once more
+    than
+    `most` directions are larger than noise.
     """
     height, width, floor = _size_and_noise(pairs)
     floor *= max(1.0, tolerance / TOLERANCE)
-    count = _FIRST
+    count = _FIRST_COUNT
     while True:
         full = 2 * count >= min(height, width)
-        basis = None if full else _sketch(pairs, count, width)
-        values, rows = _triangle(pairs, basis, height, width)
+        basis = None if full else _random_basis(pairs, count, width)
+        values, rows = _stacked_svd(pairs, basis, height, width)
         rank = int(np.count_nonzero(values > floor))
         if full or rank < len(values) - 4 or rank > most:
-            return Space(values, rows, rank, full or rank < len(values) - 4)
-        count = min(_MORE * count, most + 8)
+            return RowSpace(values, rows, rank, full or rank < len(values) - 4)
+        count = min(_COUNT_FACTOR * count, most + 8)
 
 
-def _size_and_noise(pairs: Sequence[Pair]) -> tuple[int, int, float]:
-    """Rows of all pairs, columns, and twice the largest singular value that is expected when both W and W' were rounded
-    (a base may have been rounded after it was edited, and programs round on the way)."""
+def _size_and_noise(pairs: Sequence[WeightPair]) -> tuple[int, int, float]:
+    """Return the number of rows of all pairs, the number of columns, and the noise level of singular values.
+
+    The noise level is twice the largest singular value that is expected from rounding both W and W'. The factor of 2 is
+    chosen by hand: a base may have been rounded after it was edited, and programs round in between.
+    """
     height, width, power, count = 0, 0, 0.0, 0
     for pair in pairs:
         height, width, count = height + len(pair.after), pair.after.shape[1], count + pair.after.size
-        for rows in pair.chunks():
+        for rows in pair.row_chunks():
             both = (ulp(W[rows], pair.dtype) for W in (pair.before, pair.after))
             power += sum(float(np.sum(np.square(steps))) / 12 for steps in both)
     return height, width, 2.0 * float(np.sqrt(power / count) * (np.sqrt(height) + np.sqrt(width)))
 
 
-def _sketch(pairs: Sequence[Pair], count: int, width: int) -> Array:
+def _random_basis(pairs: Sequence[WeightPair], count: int, width: int) -> Array:
+    """Return orthonormal columns (width, count) that span nearly all of the row space of the stacked D."""
     rng = np.random.default_rng(_SEED)
     total = np.zeros((count, width))
     for pair in pairs:
-        total += rng.normal(size=(count, len(pair.before))) @ pair.moved
+        total += rng.normal(size=(count, len(pair.before))) @ pair.change
     basis = np.linalg.qr(total.T)[0]
     total = np.zeros((width, count))
     for pair in pairs:
-        total += pair.moved.T @ (pair.moved @ basis)
+        total += pair.change.T @ (pair.change @ basis)
     return np.asarray(np.linalg.qr(total)[0])
 
 
-def _triangle(pairs: Sequence[Pair], basis: Array | None, height: int, width: int) -> tuple[Array, Array]:
-    """The SVD of the stacked D (times `basis`), from the triangle of a QR that takes one pair after another;
-    the largest entry of each row is positive."""
+def _stacked_svd(pairs: Sequence[WeightPair], basis: Array | None, height: int, width: int) -> tuple[Array, Array]:
+    """Return singular values (k,) and right singular vectors (k, d_in) of the stacked D, or of D basis basis^T.
+
+    A QR takes one pair after another, and its triangle has the same SVD. The largest entry of each vector is positive.
+    """
     triangle = np.zeros((0, width if basis is None else basis.shape[1]))
     for pair in pairs:
-        triangle = np.vstack([triangle, pair.moved if basis is None else pair.moved @ basis])
+        triangle = np.vstack([triangle, pair.change if basis is None else pair.change @ basis])
         if len(triangle) > triangle.shape[1]:
             triangle = np.asarray(np.linalg.qr(triangle, mode="r"))
     _, values, rows = np.linalg.svd(triangle, full_matrices=False)
@@ -142,21 +163,24 @@ def _triangle(pairs: Sequence[Pair], basis: Array | None, height: int, width: in
     return values, rows * np.where(largest < 0, -1.0, 1.0)
 
 
-def multiplier(pairs: Sequence[Pair], rows: Array) -> Array:
-    """L (d_in, k) with W L nearest to D rows^T over all pairs (least squares): D = W L rows, if there is such an M."""
+def fit_multiplier(pairs: Sequence[WeightPair], rows: Array) -> Array:
+    """Fit L (d_in, k) by least squares over all pairs so that D is nearest to W L rows, for `rows` (k, d_in)."""
     width = rows.shape[1]
     gram, aim = np.zeros((width, width)), np.zeros((width, len(rows)))
     for pair in pairs:
         gram += pair.before.T @ pair.before
-        aim += pair.before.T @ (pair.moved @ rows.T)
+        aim += pair.before.T @ (pair.change @ rows.T)
     values, vectors = np.linalg.eigh(gram)
-    kept = values > _SINGULAR * max(values[-1], np.finfo(float).tiny)
-    vectors = vectors[:, kept]
-    return np.asarray(vectors @ ((vectors.T @ aim) / values[kept, None]))
+    large = values > _SINGULAR * max(values[-1], np.finfo(float).tiny)
+    vectors = vectors[:, large]
+    return np.asarray(vectors @ ((vectors.T @ aim) / values[large, None]))
 
 
 def least_rank(explains: Callable[[int], bool], guess: int, most: int) -> int | None:
-    """The least rank from `guess` to `most` that explains, for a test that holds above every rank where it holds."""
+    """Return the least rank from `guess` to `most` for which `explains` is true, or None if there is none.
+
+    `explains` must be true for every rank above one for which it is true.
+    """
     if guess > most:
         return None
     low, high, step = guess - 1, guess, 1

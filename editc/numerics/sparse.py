@@ -1,8 +1,9 @@
-"""Sparse non-negative decomposition: which few columns of a dictionary, and how much of each, make up a signal.
+"""Decompose a signal into a few columns of a dictionary, each with a non-negative amount.
 
 Concept Lancet (Luo et al., CVPR 2025, arXiv 2504.02828) decomposes a prompt's representation over a dictionary of named
-concepts by an elastic net, to learn what is in it and how much. Here orthogonal matching pursuit (Pati et al. 1993),
-with every refit non-negative (Lawson and Hanson 1974), for an ingredient is there or it is not:
+concepts by an elastic net, to learn which concepts are in it and how much of each. This module takes orthogonal
+matching pursuit instead (Pati et al. 1993), and fits the amounts by non-negative least squares (Lawson and Hanson
+1974), because a concept cannot be present in a negative amount:
 
     min over a >= 0, at most `most` of them not zero  |x - D a|
 """
@@ -19,44 +20,46 @@ from editc.numerics.ridge import require_finite
 
 Array: TypeAlias = NDArray[np.float64]
 
-GAIN = 0.02
-"""The pursuit stops when the best column left takes less than this share of |x|^2 away."""
+LEAST_GAIN = 0.02
+"""The pursuit stops when the best remaining column removes less than this share of |x|^2. Chosen by hand."""
 
 
 @dataclass(frozen=True)
 class Decomposition:
-    """A signal as a few columns of a dictionary: x = sum_k amounts[k] D[:, chosen[k]] + a rest.
+    """A signal as a sum of a few columns of a dictionary: x = sum_k amounts[k] D[:, chosen[k]] + rest.
 
-    The columns stand in falling order of their shares.
+    The columns are in falling order of their shares.
     """
 
     chosen: tuple[int, ...]
-    """The numbers of the columns."""
+    """The indices of the chosen columns; empty for a signal of zeros."""
     amounts: tuple[float, ...]
-    """How much of each."""
+    """How much of each chosen column the sum takes; above 0."""
     shares: tuple[float, ...]
-    """amounts[k] <d_k, x> / |x|^2. They sum to 1 - residual^2: the rest of a least-squares fit is orthogonal."""
+    """The share of |x|^2 that each chosen column explains: amounts[k] <d_k, x> / |x|^2. They sum to 1 - residual^2,
+    because the rest of a least-squares fit is orthogonal to the columns."""
     residual: float
-    """|rest| / |x|."""
+    """|rest| / |x|; 0 for a signal of zeros."""
     coherence: float
-    """The largest |cosine| of a chosen column with any other of the dictionary: near 1, the two say the same, and which
-    of them was chosen means nothing."""
+    """The largest |cosine| between a chosen column and any other column of the dictionary. Near 1 the two columns are
+    nearly the same, and which of them was chosen means nothing."""
 
     @property
-    def recoverable(self) -> bool:
-        """True when the coherence is low enough that no other choice of so few columns could have made the signal.
+    def unique(self) -> bool:
+        """True if the coherence is so low that no other choice of as few columns gives the same signal.
 
-        Tropp's condition (2004, theorem 3.6) for the pursuit to find a signal of so many columns, whatever their
-        amounts: count < (1 + 1 / coherence) / 2.
+        This is Tropp's condition (2004, theorem 3.6): count < (1 + 1 / coherence) / 2. The pursuit then finds the
+        columns, whatever their amounts are.
         """
         return len(self.chosen) * 2 * self.coherence < 1 + self.coherence
 
 
-def decompose(dictionary: Array, signal: Array, most: int = 5, gain: float = GAIN) -> Decomposition:
-    """The pursuit, at most `most` columns, until the best of the rest gains less than `gain` of |x|^2.
+def decompose(dictionary: Array, signal: Array, most: int = 5, gain: float = LEAST_GAIN) -> Decomposition:
+    """Decompose `signal` (d,) into at most `most` columns of `dictionary` (d, n).
 
-    dictionary (d, n), its columns of any length (a column of zeros is never chosen); signal (d,). Equal gains go to the
-    first column. Raises NonFiniteError. A signal of zeros has no ingredients and residual 0.
+    The pursuit stops when the best remaining column removes less than `gain` of |x|^2. Columns may have any length, and
+    a column of zeros is never chosen. Of equally good columns the first is taken. Raises NonFiniteError if an entry is
+    NaN or infinite.
     """
     require_finite("the dictionary or the signal", dictionary, signal)
     lengths, size = np.linalg.norm(dictionary, axis=0), float(np.linalg.norm(signal))
@@ -78,6 +81,7 @@ def decompose(dictionary: Array, signal: Array, most: int = 5, gain: float = GAI
 
 
 def _fit(columns: Array, signal: Array) -> Array:
+    """Return the amounts a >= 0 (k,) that minimise |signal - columns a|, for columns (d, k)."""
     from scipy.optimize import nnls
 
     return np.asarray(nnls(columns, signal)[0])
@@ -86,6 +90,7 @@ def _fit(columns: Array, signal: Array) -> Array:
 def _decomposition(
     chosen: list[int], weights: Array, units: Array, lengths: Array, signal: Array, rest: float
 ) -> Decomposition:
+    """Build the result from `weights`, amounts of columns of length 1, and the `lengths` of the original columns."""
     size = float(np.linalg.norm(signal))
     kept = [
         (int(i), float(w), float(w * (units[:, i] @ signal)) / size**2)
@@ -104,7 +109,10 @@ def _decomposition(
 
 
 def coherence(units: Array, chosen: list[int]) -> float:
-    """The largest |cosine| between a chosen column and any other, columns (d, n) of length 1; 0 where there is none."""
+    """Return the largest |cosine| between a chosen and any other column of `units` (d, n), columns of length 1.
+
+    0 if no column is chosen or there is no other.
+    """
     cosines = np.abs(units[:, chosen].T @ units)
     cosines[np.arange(len(chosen)), chosen] = 0.0
     return float(min(1.0, cosines.max(initial=0.0)))

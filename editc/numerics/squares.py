@@ -1,4 +1,4 @@
-"""Sums of squares by symmetric products: half of a general product's work, and half of its result."""
+"""Compute products A^T A at half the work of a general product, by filling only one half of the symmetric result."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ Array: TypeAlias = NDArray[np.float64]
 
 
 def half_gram(A: Array) -> Array:
-    """A^T A (d, d) of A (n, d) at and below the diagonal, zeros above it (BLAS syrk)."""
+    """Return the lower half of A^T A for A (n, d): (d, d), with zeros above the diagonal (BLAS syrk)."""
     from scipy.linalg.blas import dsyrk
 
     if not A.size:
@@ -20,16 +20,18 @@ def half_gram(A: Array) -> Array:
 
 
 def mirror(half: Array) -> Array:
-    """The symmetric matrix whose lower half is given, zeros above."""
+    """Return the symmetric matrix (d, d) from its lower half (d, d), which has zeros above the diagonal."""
     return np.asarray(half + np.tril(half, -1).T)
 
 
 def gram(A: Array) -> Array:
-    """A^T A (d, d), symmetric to the last bit."""
+    """Return A^T A (d, d) for A (n, d), symmetric to the last bit."""
     return mirror(half_gram(A))
 
 
-def contract(half: Array, symmetric: Array) -> float:
-    """tr(A S) of a symmetric A, given by its lower half, and a symmetric S, (d, d) both: |B C|^2 for A = B^T B and
-    S = C C^T."""
+def trace_of_product(half: Array, symmetric: Array) -> float:
+    """Return tr(A S) for symmetric A and S, (d, d) both, where `half` is the lower half of A with zeros above.
+
+    For A = B^T B and S = C C^T this is |B C|^2.
+    """
     return float(2 * np.vdot(half, symmetric) - np.diagonal(half) @ np.diagonal(symmetric))

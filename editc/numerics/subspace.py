@@ -1,4 +1,4 @@
-"""Low-rank products: composing multipliers, and the best approximation of a given rank in the problem's own metric."""
+"""Work with low-rank products: compose multipliers, and reduce a product to a lower rank with the least loss."""
 
 from __future__ import annotations
 
@@ -14,47 +14,56 @@ Array: TypeAlias = NDArray[np.float64]
 
 
 def compose(left: Array, right: Array, next_left: Array, next_right: Array) -> tuple[Array, Array]:
-    """(I + left right)(I + next_left next_right) - I as factors: ranks add."""
+    """Return the factors of (I + left right)(I + next_left next_right) - I. Their rank is the sum of both ranks.
+
+    Left factors are (d, r), right factors (r, d).
+    """
     moved = next_left + left @ (right @ next_left)
     return np.hstack([left, moved]), np.vstack([right, next_right])
 
 
 def condense(columns: Array) -> Array:
-    """(d, n) -> (d, at most d) with |X columns| = |X result| for every X: where n > d, the triangle of a QR."""
+    """Return at most d columns (d, k) with |X columns| = |X result| for every X, for `columns` (d, n).
+
+    For n > d they are the triangle of a QR; otherwise the columns are returned as they are.
+    """
     if columns.shape[1] <= columns.shape[0]:
         return columns
     return np.asarray(np.linalg.qr(columns.T, mode="r")).T
 
 
 @dataclass(frozen=True)
-class Reduced:
-    """A product of factors at a lower rank r."""
+class ReducedProduct:
+    """A product left right, reduced to a lower rank r."""
 
     mix: Array
-    """(m, r): the new left factor is left mix."""
+    """(m, r). The new left factor is `left mix`."""
     right: Array
-    """(r, d): the new right factor."""
+    """(r, d). The new right factor."""
     discarded: float
-    """The share of the edit that is lost, in its metric."""
+    """The share of the edit that is lost, 0 to 1, in the metric that `reduce` describes."""
 
 
-def reduce(right: Array, gram: Array, factor: Factor, tolerance: float, most: int | None = None) -> Reduced:
-    """The product `left right` at the least rank whose loss is at most `tolerance`, and at most `most`.
+def reduce(right: Array, gram: Array, factor: Factor, tolerance: float, most: int | None = None) -> ReducedProduct:
+    """Reduce the product `left right` to the least rank whose loss is at most `tolerance`, and to at most rank `most`.
 
-    right (m, d); gram (m, m) = sum_l left_l^T left_l over every site, so left itself is not needed; G = `factor`.
-    The loss of rank r is sum_l |(D_l - D_l,r) G^1/2|^2, relative to the whole and under the root: with the G of the
-    ridge problem its objective grows by exactly that, so among all edits of rank r this one is the best
-    (reduced-rank regression, Izenman 1975).
+    right is (m, d). gram (m, m) is sum_l left_l^T left_l over all sites, so left itself is not needed. `factor` is the
+    factor of G. The loss at rank r is the square root of sum_l |(D_l - D_l,r) G^1/2|^2, relative to the same for the
+    whole edit. With the G of the ridge problem, its objective grows by exactly that sum. So this edit is the best of
+    all edits of rank r (reduced-rank regression, Izenman 1975).
     """
     basis, triangle = np.linalg.qr(factor.lower.T @ right.T)
-    _, values, rows = np.linalg.svd(root(gram) @ triangle.T, full_matrices=False)
+    _, values, rows = np.linalg.svd(square_root(gram) @ triangle.T, full_matrices=False)
     rank = rank_for(values, tolerance, most)
     kept = rows[:rank].T
-    return Reduced(triangle.T @ kept, factor.half(basis @ kept).T, loss(values, rank))
+    return ReducedProduct(triangle.T @ kept, factor.solve_transposed(basis @ kept).T, loss(values, rank))
 
 
 def rank_for(values: Array, tolerance: float, most: int | None = None) -> int:
-    """The least r with |values[r:]| <= tolerance |values|, at most `most`; singular values in falling order."""
+    """Return the least r with |values[r:]| <= tolerance |values|, but at most `most`.
+
+    `values` (k,) are singular values in falling order.
+    """
     tails = np.sqrt(np.cumsum(values[::-1] ** 2))[::-1]
     total = tails[0] if len(tails) else 0.0
     rank = int(np.count_nonzero(tails > tolerance * total)) if total > 0 else 0
@@ -62,25 +71,30 @@ def rank_for(values: Array, tolerance: float, most: int | None = None) -> int:
 
 
 def loss(values: Array, rank: int) -> float:
-    """|values[rank:]| / |values|, zero for nothing."""
+    """Return |values[rank:]| / |values|, the share that rank `rank` leaves out; 0 if all values (k,) are 0."""
     total = float(np.linalg.norm(values))
     return float(np.linalg.norm(values[rank:])) / total if total else 0.0
 
 
-def root(gram: Array) -> Array:
-    """R (d, d) with R^T R = gram; gram may be singular, so by eigenvalues."""
+def square_root(gram: Array) -> Array:
+    """Return R (d, d) with R^T R = gram, for a symmetric gram (d, d) that may be singular (by eigenvalues)."""
     values, vectors = np.linalg.eigh((gram + gram.T) / 2)
     return np.asarray(np.sqrt(np.clip(values, 0.0, None))[:, None] * vectors.T)
 
 
-def cosines(first: Array, second: Array) -> Array:
-    """Cosines of the principal angles between the row spaces of (r, d) and (s, d), in falling order; as many as the
-    lower of the two ranks. By orthonormal bases and the singular values of their product (Bjorck and Golub 1973)."""
-    return np.clip(np.linalg.svd(_basis(first) @ _basis(second).T, compute_uv=False), 0.0, 1.0)
+def principal_cosines(first: Array, second: Array) -> Array:
+    """Return the cosines of the principal angles between the row spaces of `first` (r, d) and `second` (s, d).
+
+    They are in falling order, as many as the lower of the two ranks (Bjorck and Golub 1973).
+    """
+    return np.clip(np.linalg.svd(_orthonormal_rows(first) @ _orthonormal_rows(second).T, compute_uv=False), 0.0, 1.0)
 
 
-def _basis(rows: Array) -> Array:
-    """Orthonormal rows that span those of (r, d); what a float32 cannot tell from a dependent row counts as one."""
+def _orthonormal_rows(rows: Array) -> Array:
+    """Return orthonormal rows (k, d) that span the rows (r, d).
+
+    A row counts as dependent on the others if they differ by no more than float32 rounding.
+    """
     _, values, basis = np.linalg.svd(rows, full_matrices=False)
     floor = values[0] * max(rows.shape) * float(np.finfo(np.float32).eps) if len(values) else 0.0
     return np.asarray(basis[values > floor])

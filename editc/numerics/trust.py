@@ -1,14 +1,15 @@
-"""The nearest that any embedding of an encoder can come to given outputs: trust-region least squares, solved exactly.
+"""Find how near any row of a text encoder can bring an edited model to its old outputs, exactly.
 
-Rows that leave a LayerNorm are x = gamma * u + beta with u = (h - mean h) / sqrt(var h + eps), so sum(u) = 0 and
-|u|^2 = n var / (var + eps) < n, whatever the eps: the ball |u| <= sqrt(n) holds every row that any prompt can have.
-Over it, for an edited layer W', the layer's original W and a key c,
+A row that leaves a LayerNorm is x = gamma * u + beta with u = (h - mean h) / sqrt(var h + eps). So sum(u) = 0 and |u|^2
+= n var / (var + eps) < n for every eps: the ball |u| <= sqrt(n) contains every row that any prompt can have. Over this
+ball, for edited layers W'_l, the same layers W_l before the edit, and a key c, minimise
 
     f(x) = sum_l |W'_l x - W_l c|^2 = x^T G' x - 2 x^T X c + c^T G c
-    G' = sum W'^T W',  X = sum W'^T W,  G = sum W^T W
+    G' = sum_l W'_l^T W'_l,  X = sum_l W'_l^T W_l,  G = sum_l W_l^T W_l
 
-is convex, so its least value is found to rounding by one eigendecomposition and the secular equation |y(mu)| = radius
-(Moré and Sorensen 1983; Conn, Gould and Toint, Trust-Region Methods, 7.3), for all columns c together.
+This is a trust-region least-squares problem. f is convex. One eigendecomposition and the secular equation |y(mu)| =
+radius give its minimum up to rounding, for all keys c together (Moré and Sorensen 1983; Conn, Gould and Toint,
+Trust-Region Methods, section 7.3).
 """
 
 from __future__ import annotations
@@ -25,53 +26,58 @@ from editc.numerics.ridge import require_finite
 Array: TypeAlias = NDArray[np.float64]
 
 EPS = float(np.finfo(np.float64).eps)
-MOST_STEPS = 100
+"""The relative distance from 1 to the next float64, 2.2e-16."""
+NEWTON_STEPS = 100
+"""The most Newton steps. Chosen by hand: the iteration stops by itself at rounding, after far fewer."""
 CHUNK = 512
-"""Columns solved at a time: a few (d, 512) arrays in memory."""
+"""Keys solved at a time. Chosen by hand: a few (d, 512) arrays are in memory."""
 
 
 @dataclass(frozen=True)
 class Ball:
-    """Where the rows of one encoder lie: x = gamma * u + beta with |u| <= radius."""
+    """A set that contains every row of one encoder: x = gamma * u + beta with |u| <= radius."""
 
     gamma: Array
-    """(n,): the gain of the last LayerNorm."""
+    """(n,). The gain of the encoder's last LayerNorm."""
     beta: Array
-    """(n,): its shift."""
+    """(n,). The shift of that LayerNorm."""
     radius: float
-    """The bound on |u|; inf where it is not known and must be measured first."""
+    """The bound on |u|. inf if it is not known and has to be measured first."""
     centred: bool
-    """True where sum(u) = 0 as well."""
+    """True if sum(u) = 0 holds as well."""
     proven: bool
-    """True where this follows from the architecture; False where it was measured over a corpus."""
+    """True if the bound follows from the architecture, False if it was measured over a corpus."""
 
 
 def unbounded_ball(width: int) -> Ball:
-    """`width` coordinates of which nothing is known: the radius is still to be measured."""
+    """Return a ball for rows of `width` entries whose bound is not known: the radius still has to be measured."""
     return Ball(np.ones(width), np.zeros(width), float("inf"), centred=False, proven=False)
 
 
 @dataclass(frozen=True)
-class Reach:
-    """A set of rows: x = shift + frame y with |y| <= radius."""
+class Ellipsoid:
+    """A set that contains every row that encoders can give: x = shift + frame y with |y| <= radius."""
 
     shift: Array
-    """(d,)."""
+    """The centre, (d,)."""
     frame: Array
-    """(d, k)."""
+    """The axes as columns, (d, k)."""
     radius: float
     """The bound on |y|."""
     exact: bool
-    """True for the very set; False for one that holds it."""
+    """True if the set is just the rows of the balls that it was made of, False if it is larger."""
     proven: bool
-    """As of the balls that it is made of."""
+    """True if every one of these balls is proven."""
 
-    def inside(self, columns: Array, slack: float = 1e-6) -> NDArray[np.bool_]:
-        """Which of the columns (d, m) lie in the set, to `slack` of their length."""
-        return stay_put(columns, self.brought(columns), slack)
+    def contains(self, columns: Array, slack: float = 1e-6) -> NDArray[np.bool_]:
+        """Say which of the columns (d, m) lie in the set, up to `slack` of their length: (m,)."""
+        return unmoved(columns, self.move_inside(columns), slack)
 
-    def brought(self, columns: Array) -> Array:
-        """The columns (d, m) brought into the set: off the directions that it has not, and back to the ball."""
+    def move_inside(self, columns: Array) -> Array:
+        """Return the columns (d, m), each moved to a point (d, m) of the set.
+
+        Components outside the span of `frame` are removed, and then |y| is scaled down to `radius` if it is larger.
+        """
         from scipy.linalg import lstsq
 
         away, cutoff = columns - self.shift[:, None], EPS * len(self.frame)
@@ -80,17 +86,18 @@ class Reach:
         return np.asarray(self.shift[:, None] + self.frame @ y)
 
 
-def stay_put(columns: Array, brought: Array, slack: float = 1e-6) -> NDArray[np.bool_]:
-    """Which of the columns (d, m) a reach brought to where they were, to `slack` of their length."""
-    away = np.linalg.norm(brought - columns, axis=0)
+def unmoved(columns: Array, moved: Array, slack: float = 1e-6) -> NDArray[np.bool_]:
+    """Say which of the columns (d, m) `moved` (d, m) has at the same place, up to `slack` of their length: (m,)."""
+    away = np.linalg.norm(moved - columns, axis=0)
     return np.asarray(away <= slack * np.linalg.norm(columns, axis=0))
 
 
-def join_balls(balls: Sequence[Ball]) -> Reach:
-    """The rows of several encoders side by side, each in its ball: |u_1| <= r_1, |u_2| <= r_2, ...
+def join_balls(balls: Sequence[Ball]) -> Ellipsoid:
+    """Return an ellipsoid that contains the rows of several encoders side by side, each in its ball |u_i| <= r_i.
 
-    Several constraints are replaced by the one that they imply, sum |u_i / r_i|^2 <= number of balls. It lets more
-    through, so a minimum over it is a lower bound of the true one, and exact for a single ball.
+    The constraints are replaced by one that they imply: sum |u_i / r_i|^2 <= number of balls. For a single ball that is
+    exact. For several it allows more rows, so the minimum over the ellipsoid is a lower bound of the true minimum.
+    Raises NonFiniteError if a ball has no finite radius, or a gain or shift is NaN or infinite.
     """
     scale = np.concatenate([ball.gamma * ball.radius for ball in balls])
     require_finite("the encoder's LayerNorm", scale, *(ball.beta for ball in balls))
@@ -101,61 +108,67 @@ def join_balls(balls: Sequence[Ball]) -> Reach:
     basis = np.linalg.qr(normals, mode="complete")[0][:, normals.shape[1] :]
     shift = np.concatenate([ball.beta for ball in balls])
     proven = all(ball.proven for ball in balls)
-    return Reach(shift, scale[:, None] * basis, float(np.sqrt(len(balls))), len(balls) == 1, proven)
+    return Ellipsoid(shift, scale[:, None] * basis, float(np.sqrt(len(balls))), len(balls) == 1, proven)
 
 
 @dataclass(frozen=True)
 class Minimum:
-    """The least value of f over a set, for each of m columns."""
+    """The minimum of f over an ellipsoid, for each of m keys."""
 
     points: Array
-    """(d, m): the minimisers."""
+    """(d, m). The minimisers, one a key."""
     values: Array
-    """(m,): f there."""
+    """(m,). f at the minimisers."""
     lower: Array
-    """(m,): no point of the set goes below. The dual value; the two meet but for rounding."""
+    """(m,). A lower bound of f over the ellipsoid: the dual value. It equals `values` up to rounding."""
     multipliers: Array
-    """(m,): of the ball."""
+    """(m,). mu, the Lagrange multiplier of |y| <= radius; 0 if the constraint is not active."""
     inside: NDArray[np.bool_]
-    """(m,): whether the minimiser is inside the ball and not on it."""
+    """(m,). True if the minimiser is inside the ellipsoid, False if it is on its surface."""
     residual: Array
-    """(m,): of the stationarity (H + mu I) y + g = 0, relative."""
+    """(m,). The relative error of the stationarity condition (H + mu I) y + g = 0."""
 
 
 @dataclass(frozen=True)
-class Nearest:
-    """The function f of the module over a set, with its Hessian H = frame^T G' frame decomposed once."""
+class NearestProblem:
+    """The problem of minimising f of the module's text over an ellipsoid. H = frame^T G' frame is decomposed once."""
 
-    reach: Reach
-    """The set."""
+    ellipsoid: Ellipsoid
+    """The set over which f is minimised."""
     gram: Array
-    """G' (d, d)."""
+    """G' (d, d), of the edited weights."""
     cross: Array
-    """X (d, d)."""
+    """X (d, d), of the edited weights and those before the edit."""
     base: Array
-    """G (d, d)."""
+    """G (d, d), of the weights before the edit."""
     values: Array
-    """(k,): the eigenvalues of H, rising."""
+    """(k,). The eigenvalues of H in ascending order."""
     vectors: Array
-    """(k, k): its eigenvectors."""
+    """(k, k). The eigenvectors of H as columns."""
     cutoff: float
-    """An eigenvalue up to this is rounding of 0."""
+    """An eigenvalue whose size is at most this counts as 0: it is rounding."""
 
     def objective(self, points: Array, keys: Array) -> Array:
-        """f (m,) of points (d, m), each against its own key (d, m), whether in the reach or not."""
-        return _total(
+        """Return f (m,) at points (d, m), inside the ellipsoid or not.
+
+        Each column of `keys` (d, m) is the key of the point in the same column.
+        """
+        return _sum_or_zero(
             np.einsum("im,im->m", points, self.gram @ points),
             -2 * np.einsum("im,im->m", points, self.cross @ keys),
             np.einsum("im,im->m", keys, self.base @ keys),
         )
 
     def distance(self, keys: Array, targets: Array) -> Array:
-        """sum_l |W_l c - W_l c*|^2 (m,) of keys and targets (d, m)."""
+        """Return sum_l |W_l c - W_l t|^2 (m,): how far keys c and targets t, (d, m) each, are apart before the edit."""
         moved = keys - targets
         return np.asarray(np.einsum("im,im->m", moved, self.base @ moved))
 
     def minimise(self, keys: Array) -> Minimum:
-        """The exact minimum of f over the reach for every key of (d, m)."""
+        """Return the minimum of f over the ellipsoid for every key of `keys` (d, m), exact up to rounding.
+
+        Raises NonFiniteError if a key is NaN or infinite.
+        """
         require_finite("the keys", keys)
         starts = range(0, max(1, keys.shape[1]), CHUNK)
         parts = [self._chunk(keys[:, start : start + CHUNK]) for start in starts]
@@ -164,77 +177,86 @@ class Nearest:
         return Minimum(np.hstack([part.points for part in parts]), **columns)
 
     def _chunk(self, keys: Array) -> Minimum:
-        reach, radius = self.reach, self.reach.radius
-        pull = self.gram @ reach.shift[:, None] - self.cross @ keys
-        g = self.vectors.T @ (reach.frame.T @ pull)
+        """Minimise f for keys (d, m), all in memory at once."""
+        ellipsoid, radius = self.ellipsoid, self.ellipsoid.radius
+        pull = self.gram @ ellipsoid.shift[:, None] - self.cross @ keys
+        g = self.vectors.T @ (ellipsoid.frame.T @ pull)
         flat = np.abs(self.values) <= self.cutoff
         values, held = np.where(flat, 0.0, self.values), np.where(flat[:, None], 0.0, g)
-        y, multipliers, inside = secular(values, held, radius)
-        points = reach.shift[:, None] + reach.frame @ (self.vectors @ y)
-        centre = self.objective(np.repeat(reach.shift[:, None], keys.shape[1], axis=1), keys)
+        y, multipliers, inside = minimise_in_ball(values, held, radius)
+        points = ellipsoid.shift[:, None] + ellipsoid.frame @ (self.vectors @ y)
+        centre = self.objective(np.repeat(ellipsoid.shift[:, None], keys.shape[1], axis=1), keys)
         lost = self.cutoff * radius**2 + 2 * radius * np.linalg.norm(g - held, axis=0)
-        lower = centre + _lower(values, held, multipliers, radius) - lost
+        lower = centre + _dual_value(values, held, multipliers, radius) - lost
         slope = self.values[:, None] * y + multipliers * y + g
         size = np.linalg.norm(self.values[:, None] * y, axis=0) + np.linalg.norm(g, axis=0)
         residual = np.linalg.norm(slope, axis=0) / np.where(size > 0, size, 1.0)
         return Minimum(points, self.objective(points, keys), np.maximum(lower, 0), multipliers, inside, residual)
 
 
-def nearest(reach: Reach, gram: Array, cross: Array, base: Array) -> Nearest:
-    """f of the module's text over `reach`; gram = G', cross = X, base = G, (d, d) each. One eigendecomposition."""
+def nearest_problem(ellipsoid: Ellipsoid, gram: Array, cross: Array, base: Array) -> NearestProblem:
+    """Set up the problem over `ellipsoid`, with one eigendecomposition; gram is G', cross is X, base is G, (d, d) each.
+
+    Raises NonFiniteError if an entry is NaN or infinite.
+    """
     from scipy.linalg import eigh
 
     require_finite("the edited weights", gram, cross, base)
-    hessian = reach.frame.T @ gram @ reach.frame
+    hessian = ellipsoid.frame.T @ gram @ ellipsoid.frame
     hessian += hessian.T
     hessian *= 0.5
     values, vectors = eigh(hessian.T, overwrite_a=True, check_finite=False, driver="evd")
     cutoff = len(values) * EPS * float(np.abs(values).max(initial=0.0))
-    return Nearest(reach, gram, cross, base, values, vectors, cutoff)
+    return NearestProblem(ellipsoid, gram, cross, base, values, vectors, cutoff)
 
 
-def secular(values: Array, g: Array, radius: float) -> tuple[Array, Array, NDArray[np.bool_]]:
-    """Minimise sum_i values_i y_i^2 + 2 g_i y_i over |y| <= radius: y (k, m), multipliers (m,), whether inside (m,).
+def minimise_in_ball(values: Array, g: Array, radius: float) -> tuple[Array, Array, NDArray[np.bool_]]:
+    """Minimise sum_i values_i y_i^2 + 2 g_i y_i over |y| <= radius, for the m columns of g (k, m).
 
-    values (k,) rising, of any sign; g (k, m), a problem a column. y = -g / (values + mu) with the least mu >= 0 that
-    leaves no negative curvature and |y| <= radius. Where even the least such mu leaves |y| < radius and the curvature
-    is negative (the hard case: g has no part along the lowest eigenvector), y goes on along that vector to the sphere.
+    values (k,) ascend and may have any sign. Returns y (k, m), the multipliers mu (m,), and whether y is inside the
+    ball (m,).
 
-    mu is found by Newton's method on 1/|y(mu)| - 1/radius, from a mu that is not above the root: there it rises
-    monotonically to it and no safeguard is needed. It is counted from the least mu, so that nearly hard cases keep
-    their digits.
+    The solution is y = -g / (values + mu) with the least mu >= 0 that leaves no negative curvature and |y| <= radius.
+    In the hard case the curvature is negative and g has no component along the lowest eigenvector. Then even the least
+    mu leaves |y| < radius, and y is extended along that eigenvector up to the sphere.
+
+    Newton's method on 1/|y(mu)| - 1/radius finds mu. It starts at or below the root, so it rises monotonically to the
+    root and needs no safeguard. mu is stored relative to the least mu, so that nearly hard cases keep their digits.
     """
     low = max(0.0, -float(values[0]))
     spread = (values + low)[:, None]
     above = np.maximum(0.0, (np.abs(g) / radius - spread).max(axis=0))
-    for _ in range(MOST_STEPS):
+    for _ in range(NEWTON_STEPS):
         poles = spread + above
-        y = -_over(g, poles)
+        y = -_divide(g, poles)
         size = np.linalg.norm(y, axis=0)
-        move = np.maximum(0.0, _over(size**2 * (size - radius) / radius, _over(y * y, poles).sum(axis=0)))
+        move = np.maximum(0.0, _divide(size**2 * (size - radius) / radius, _divide(y * y, poles).sum(axis=0)))
         above = above + move
         if (move <= 2 * EPS * above).all():
             break
     inside = (above == 0) & (size <= radius)
-    y *= np.minimum(1.0, _over(np.full_like(size, radius), size))
+    y *= np.minimum(1.0, _divide(np.full_like(size, radius), size))
     if low > 0:
         y[0] += np.where(inside, np.sqrt(np.maximum(0.0, radius**2 - size**2)), 0.0)
         inside = np.zeros_like(inside)
     return y, low + above, inside
 
 
-def _over(parts: Array, wholes: Array) -> Array:
-    """parts / wholes, 0 where the whole is 0: what vanishes with its curvature has no part in the minimiser."""
+def _divide(parts: Array, wholes: Array) -> Array:
+    """Return parts / wholes, elementwise; 0 for a whole of 0, because a direction without curvature needs no step."""
     return np.divide(parts, wholes, out=np.zeros_like(parts), where=wholes > 0)
 
 
-def _lower(values: Array, g: Array, mu: Array, radius: float) -> Array:
-    """The dual value, -sum g_i^2 / (values_i + mu) - mu radius^2: nothing in the ball is below it."""
-    return np.asarray(-_over(g * g, values[:, None] + mu).sum(axis=0) - mu * radius**2)
+def _dual_value(values: Array, g: Array, mu: Array, radius: float) -> Array:
+    """Return the dual value (m,), -sum_i g_i^2 / (values_i + mu) - mu radius^2: a lower bound over the ball."""
+    return np.asarray(-_divide(g * g, values[:, None] + mu).sum(axis=0) - mu * radius**2)
 
 
-def _total(*terms: Array) -> Array:
-    """The sum of terms that may cancel, 0 where it is within their rounding."""
+def _sum_or_zero(*terms: Array) -> Array:
+    """Return the elementwise sum of terms that may cancel; 0 if it is not larger than their rounding error.
+
+    The limit of 64 EPS relative to the terms is chosen by hand.
+    """
     total = np.sum(terms, axis=0)
     noise = 64 * EPS * np.sum(np.abs(terms), axis=0)
     return np.where(total > noise, total, 0.0)

@@ -132,7 +132,7 @@ def _ingredients_text(s: Suggestion) -> str:
         f"{one.amount:.2f} {one.name}" + (f" (or {', '.join(one.rivals[:2])})" if one.rivals else "")
         for one in s.ingredients
     ]
-    sure = "" if s.made.recoverable else f"; coherence {s.made.coherence:.2f}: other mixtures may do as well"
+    sure = "" if s.made.unique else f"; coherence {s.made.coherence:.2f}: other mixtures may do as well"
     return f"{' + '.join(parts)}, {s.made.residual:.0%} left over{sure}"
 
 

@@ -83,7 +83,7 @@ def total(losses: Iterable[Loss]) -> Loss:
 
 def requantisable(dtype: str) -> bool:
     """True for the formats that can be decoded exactly and written again."""
-    return dtype in blocks.KINDS or dtype in dtypes.EIGHT_BITS
+    return dtype in blocks.BLOCK_FORMATS or dtype in dtypes.EIGHT_BITS
 
 
 def find_refused(delta: Delta, opened: Mapping[str, Checkpoint], requantize: bool) -> Mapping[str, Mapping[str, str]]:
@@ -120,7 +120,7 @@ def requantise(raw: bytes, tensor: Tensor, site: Site, factors: Factors, k: int)
 
 def decode(raw: bytes, tensor: Tensor) -> Array:
     """The weights that the bytes of a tensor stand for, in float64, exact."""
-    if tensor.dtype in blocks.KINDS:
+    if tensor.dtype in blocks.BLOCK_FORMATS:
         return blocks.decode(raw, tensor.dtype, tensor.shape)
     rows = tensor.shape[0] if tensor.shape else 1
     matrix = (rows, prod(tensor.shape) // max(1, rows))
@@ -129,7 +129,7 @@ def decode(raw: bytes, tensor: Tensor) -> Array:
 
 def is_finite(raw: bytes, dtype: str) -> bool:
     """True when none of the weights is infinite or NaN."""
-    return blocks.is_finite(raw, dtype) if dtype in blocks.KINDS else dtypes.is_finite(raw, dtype)
+    return blocks.is_finite(raw, dtype) if dtype in blocks.BLOCK_FORMATS else dtypes.is_finite(raw, dtype)
 
 
 def check_survival(losses: Mapping[str, Loss], place: str) -> None:
@@ -170,16 +170,16 @@ def _change(raw: bytes, tensor: Tensor, site: Site, factors: Factors, k: int) ->
 
 
 def _encode(values: Array, tensor: Tensor, old: bytes) -> bytes:
-    if tensor.dtype in blocks.KINDS:
+    if tensor.dtype in blocks.BLOCK_FORMATS:
         return blocks.encode(values, tensor.dtype, old)
-    most = dtypes.most(tensor.dtype)
+    most = dtypes.largest(tensor.dtype)
     return dtypes.encode(np.clip(values / _scale(tensor), -most, most), tensor.dtype)
 
 
 def _count_cut(values: Array, tensor: Tensor) -> int:
-    if tensor.dtype in blocks.KINDS:
+    if tensor.dtype in blocks.BLOCK_FORMATS:
         return 0
-    return int(np.count_nonzero(np.abs(values / _scale(tensor)) > dtypes.most(tensor.dtype)))
+    return int(np.count_nonzero(np.abs(values / _scale(tensor)) > dtypes.largest(tensor.dtype)))
 
 
 def _scale(tensor: Tensor) -> Array:

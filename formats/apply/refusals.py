@@ -10,7 +10,7 @@ from editc.core.delta import Delta
 from editc.core.diagnostics import Diagnostic, EditcError, fail
 from editc.core.site_bytes import matrix_shape, stored_shape
 from editc.core.text import SHOWN_ROWS, count
-from editc.families.single_files import single_file
+from editc.families.single_files import find_single_file
 from editc.formats.apply import finetune, journal, quantised
 from editc.formats.apply.carried import carried_deltas, explain_refusal
 from editc.formats.apply.target import Target, distance_of
@@ -55,7 +55,7 @@ def misfits(delta: Delta, opened: Mapping[str, Checkpoint], requantize: bool) ->
         yield finetune.tensors_error(code, quantised.SAYS[code], list(rows.values()), n, quantised.HELPS[code])
     if missing:
         help_text = "is this the right component, and are its names those of diffusers, transformers or LDM?"
-        if single := single_file(checkpoint.names()):
+        if single := find_single_file(checkpoint.names()):
             help_text = f"this is {single.title}: {single.help}"
         yield finetune.tensors_error("E620", "target tensors are not in the model", missing, n, help_text)
     if shapes:

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from editc.core.delta import Delta, Factors, Site, SiteRecord
 from editc.core.diagnostics import Diagnostic, EditcError, fail
 from editc.numerics.bits.dtypes import BITS, EDITABLE
-from editc.numerics.bits.planes import plausible
-from editc.numerics.bits.sketch import DIGITS
+from editc.numerics.bits.planes import could_unpack_to
+from editc.numerics.bits.sketch import TEXT_LENGTH
 
 _FACTOR_COUNTS = {
     "shared": "one left and one right",
@@ -88,8 +88,8 @@ def _record_faults(record: SiteRecord) -> Iterator[str]:
     hashes = [*record.base.values(), *record.base_transposed.values(), *record.result.values()]
     if not set(record.base) <= set(EDITABLE) or not all(re.fullmatch(r"[0-9a-f]{64}", text) for text in hashes):
         yield f"site '{name}' has something in its hashes that is not a sha256 by dtype"
-    if not re.fullmatch(rf"[A-Za-z0-9+/]{{{DIGITS}}}", record.sketch):
-        yield f"site '{name}' has a sketch that is not {DIGITS} digits of base64"
+    if not re.fullmatch(rf"[A-Za-z0-9+/]{{{TEXT_LENGTH}}}", record.sketch):
+        yield f"site '{name}' has a sketch that is not {TEXT_LENGTH} digits of base64"
 
 
 def _group_faults(delta: Delta) -> Iterator[str]:
@@ -123,7 +123,7 @@ def _bit_faults(factors: Factors, sites: Sequence[Site]) -> Iterator[str]:
         return
     for site, change in zip(sites, factors.bits, strict=False):
         none = change.dtype == np.uint8 and change.shape == (0,) and not only
-        if not none and not plausible(change, prod(site.shape) * BITS[site.dtype] // 8):
+        if not none and not could_unpack_to(change, prod(site.shape) * BITS[site.dtype] // 8):
             yield f"the bits of '{site.name}' are not those of a tensor of its size"
 
 

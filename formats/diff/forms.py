@@ -15,7 +15,15 @@ from numpy.typing import NDArray
 
 from editc.core.delta import Array, Factors
 from editc.formats.diff.changed import ChangedTensor
-from editc.numerics.recover import SINGLE, TOLERANCE, Pair, Space, least_rank, multiplier, row_space
+from editc.numerics.recover import (
+    SINGLE_PRECISION_TOLERANCE,
+    TOLERANCE,
+    RowSpace,
+    WeightPair,
+    fit_multiplier,
+    least_rank,
+    row_space,
+)
 
 _Edit: TypeAlias = Callable[[int, Array, int], Array]
 """What an edit of some rank adds to the k-th weight W: (k, W, rank) -> (d_out, d_in)."""
@@ -41,7 +49,7 @@ class FoundForm:
     form."""
 
 
-class _Pairs(Sequence[Pair]):
+class _Pairs(Sequence[WeightPair]):
     """Pairs read from the files whenever they are asked for, none kept."""
 
     def __init__(self, changed: Sequence[ChangedTensor]) -> None:
@@ -51,26 +59,26 @@ class _Pairs(Sequence[Pair]):
         return len(self.changed)
 
     @overload
-    def __getitem__(self, index: int) -> Pair: ...
+    def __getitem__(self, index: int) -> WeightPair: ...
     @overload
-    def __getitem__(self, index: slice) -> Sequence[Pair]: ...
-    def __getitem__(self, index: int | slice) -> Pair | Sequence[Pair]:
+    def __getitem__(self, index: slice) -> Sequence[WeightPair]: ...
+    def __getitem__(self, index: int | slice) -> WeightPair | Sequence[WeightPair]:
         if isinstance(index, slice):
             return _Pairs(self.changed[index])
         one = self.changed[index]
-        return Pair(*one.values(), one.dtype)
+        return WeightPair(*one.values(), one.dtype)
 
 
 def find_forms(changed: Sequence[ChangedTensor], wanted: str, tolerance: float | None) -> Iterator[FoundForm]:
     """The forms of all that changed, each tensor in exactly one of them. A tensor that `shared` or `low-rank` was asked
     for and that has no such form is `xor`, as with `auto`; `dense` where BASE has another dtype, whose bits are others.
     No tolerance: `TOLERANCE`, and where that finds nothing
-    `SINGLE` for weights wider than in half precision."""
+    `SINGLE_PRECISION_TOLERANCE` for weights wider than in half precision."""
     left = set(range(len(changed)))
     tried = {"auto": (_find_shared, _find_low_rank), "shared": (_find_shared,), "low-rank": (_find_low_rank,)}.get(
         wanted, ()
     )
-    for limit in (TOLERANCE, SINGLE) if tolerance is None else (tolerance,):
+    for limit in (TOLERANCE, SINGLE_PRECISION_TOLERANCE) if tolerance is None else (tolerance,):
         wide = {i for i in left if _is_tried(changed[i], limit, tolerance)}
         for find in tried:
             for group in _group_by(left & wide, lambda i: (changed[i].component, changed[i].shape[1])):
@@ -79,7 +87,7 @@ def find_forms(changed: Sequence[ChangedTensor], wanted: str, tolerance: float |
                     yield found
     dense = tuple(i for i in sorted(left) if wanted == "dense" or changed[i].cast)
     if dense:
-        parts = tuple(_to_float32(pair.moved) for pair in _Pairs([changed[i] for i in dense]))
+        parts = tuple(_to_float32(pair.change) for pair in _Pairs([changed[i] for i in dense]))
         yield FoundForm(Factors("dense", dense, parts, ()), (0,) * len(dense))
     if rest := tuple(sorted(left - set(dense))):
         yield FoundForm(
@@ -116,7 +124,7 @@ def _fit_multiplier(changed: Sequence[ChangedTensor], group: Sequence[int], tole
     space = _find_row_space(pairs, most, tolerance)
     if space is None:
         return None
-    left = multiplier(pairs, space.rows)
+    left = fit_multiplier(pairs, space.rows)
     fit = _fit_rank(pairs, space, most, tolerance, lambda k, W, r: (W @ left[:, :r]) @ space.rows[:r])
     if fit is None:
         return None
@@ -153,7 +161,7 @@ def _fit_projection(
     space = _find_row_space(pairs, most, tolerance)
     if space is None:
         return None
-    lefts = [pair.moved @ space.rows.T for pair in pairs]
+    lefts = [pair.change @ space.rows.T for pair in pairs]
     fit = _fit_rank(pairs, space, most, tolerance, lambda k, W, r: lefts[k][:, :r] @ space.rows[:r])
     if fit is None:
         return None
@@ -163,21 +171,21 @@ def _fit_projection(
     return FoundForm(factors, (rank,) * len(members), left_over)
 
 
-def _find_row_space(pairs: _Pairs, most: int, tolerance: float) -> Space | None:
+def _find_row_space(pairs: _Pairs, most: int, tolerance: float) -> RowSpace | None:
     """The rows that the moves are made of, where they are at least one and at most `most`."""
     if most < 1 or (len(pairs) > 1 and pairs.changed[0].shape[1] > _MAX_COLUMNS):
         return None
     space = row_space(pairs, most, tolerance)
-    return space if space.whole and 0 < space.rank <= most else None
+    return space if space.complete and 0 < space.rank <= most else None
 
 
-def _fit_rank(pairs: _Pairs, space: Space, most: int, tolerance: float, edit: _Edit) -> tuple[int, float] | None:
+def _fit_rank(pairs: _Pairs, space: RowSpace, most: int, tolerance: float, edit: _Edit) -> tuple[int, float] | None:
     """The least rank at which `edit` explains every pair, and the roundings that it leaves."""
 
     def left_over(rank: int) -> float:
         worst = 0.0
         for k, pair in enumerate(pairs):
-            worst = max(worst, pair.roundings(edit(k, pair.before, rank)))
+            worst = max(worst, pair.error_in_roundings(edit(k, pair.before, rank)))
             if worst > tolerance:
                 break
         return worst

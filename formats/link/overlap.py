@@ -14,7 +14,7 @@ from editc.core.delta import Delta
 from editc.formats.link.link import Arrangement, SiteEdit, site_weight
 from editc.formats.models.model import Model
 from editc.numerics.bits import terms
-from editc.numerics.subspace import cosines
+from editc.numerics.subspace import principal_cosines
 
 
 @dataclass(frozen=True)
@@ -79,11 +79,11 @@ def _measure_pairs(
     edits: tuple[SiteEdit, ...], W: Any, known: dict[Any, tuple[float, ...]]
 ) -> tuple[tuple[float, ...], tuple[DeltaPair, ...]]:
     every = [edit.term() for edit in edits]
-    norms = [sqrt(max(0.0, terms.inner(term, term, W))) for term in every]
+    norms = [sqrt(max(0.0, terms.inner_product(term, term, W))) for term in every]
     pairs = []
     for i, j in combinations(range(len(every)), 2):
         whole = norms[i] * norms[j]
-        alignment = terms.inner(every[i], every[j], W) / whole if whole else 0.0
+        alignment = terms.inner_product(every[i], every[j], W) / whole if whole else 0.0
         pairs.append(DeltaPair(edits[i].order, edits[j].order, _angles(edits[i], edits[j], known), alignment))
     size = float(np.linalg.norm(W))
     return tuple(norm / size if size else 0.0 for norm in norms), tuple(pairs)
@@ -96,7 +96,7 @@ def _angles(one: SiteEdit, other: SiteEdit, known: dict[Any, tuple[float, ...]])
         return ()
     key = tuple((t.order, t.group, t.k if len(t.factors.right) > 1 else 0) for t in (one, other))
     if key not in known:
-        known[key] = tuple(float(c) for c in cosines(first, second))
+        known[key] = tuple(float(c) for c in principal_cosines(first, second))
     return known[key]
 
 

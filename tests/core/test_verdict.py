@@ -19,7 +19,7 @@ from editc.core.measurements import Bystander, Claim, Report
 from editc.core.solution import Verified
 from editc.core.verdict import Judgement, Verdict
 from editc.judging import WORKS_CLAIMS, judge
-from editc.numerics.binomial import at_least, at_most
+from editc.numerics.binomial import lower_limit, upper_limit
 from editc.report import record as report
 
 FISH = Bystander("fish", "near", 1.0, 0.0, 6)
@@ -45,20 +45,20 @@ def shown(count: int, of: int, **changed: Any) -> tuple[Any, ...]:
 
 @pytest.mark.parametrize(("count", "of", "limit"), [(0, 20, 0.1391083), (0, 4, 0.5271292), (3, 20, 0.3436638)])
 def test_a_limit_is_the_exact_one_of_clopper_and_pearson(count: int, of: int, limit: float) -> None:
-    assert at_most(count, of) == pytest.approx(limit, abs=1e-7)
-    assert at_least(of - count, of) == pytest.approx(1 - limit, abs=1e-7)
+    assert upper_limit(count, of) == pytest.approx(limit, abs=1e-7)
+    assert lower_limit(of - count, of) == pytest.approx(1 - limit, abs=1e-7)
 
 
 def test_a_limit_covers_the_truth_in_nineteen_of_twenty_samples() -> None:
     for share in (0.03, 0.3, 0.8):
         for of in (5, 20, 300):
             seen = np.random.default_rng(of).binomial(of, share, 2000)
-            limits = {count: at_most(count, of) for count in set(seen.tolist())}
+            limits = {count: upper_limit(count, of) for count in set(seen.tolist())}
             assert np.mean([share <= limits[count] for count in seen.tolist()]) >= 0.94
 
 
 def test_nothing_counted_limits_nothing() -> None:
-    assert (at_most(0, 0), at_least(0, 0), at_most(7, 7), at_least(0, 7)) == (1.0, 0.0, 1.0, 0.0)
+    assert (upper_limit(0, 0), lower_limit(0, 0), upper_limit(7, 7), lower_limit(0, 7)) == (1.0, 0.0, 1.0, 0.0)
 
 
 # ---------------------------------------------------------------- red where a bound is broken

@@ -18,7 +18,7 @@ from editc.backends.networks import load
 from editc.core.diagnostics import EditcError
 from editc.core.language_problem import LanguageProblem
 from editc.core.network import Cloze
-from editc.families.single_files import single_file
+from editc.families.single_files import find_single_file
 
 pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning")  # PEFT calls what transformers has renamed
 
@@ -155,9 +155,9 @@ SINGLE = {
 
 def test_a_single_file_is_known_by_what_it_alone_has() -> None:
     """A file of few tensors is enough; HunyuanVideo has blocks of FLUX's names, and rows that something else reads."""
-    assert single_file(["double_blocks.0.img_attn.qkv.weight", "txt_in.weight"])
-    assert single_file(["model.diffusion_model.joint_blocks.0.x_block.attn.qkv.weight", *PREFIXED, "vae.x.weight"])
-    assert not single_file(
+    assert find_single_file(["double_blocks.0.img_attn.qkv.weight", "txt_in.weight"])
+    assert find_single_file(["model.diffusion_model.joint_blocks.0.x_block.attn.qkv.weight", *PREFIXED, "vae.x.weight"])
+    assert not find_single_file(
         ["double_blocks.0.img_attn_qkv.weight", "txt_in.t_embedder.mlp.0.weight", "img_in.proj.weight"]
     )
 

@@ -81,7 +81,7 @@ def alphaedit(case: Mapping[str, Any], given: Tensors) -> Found:
     energy, threshold = case["nullspace_energy"], case["nullspace_threshold"]
     method = AlphaEdit(energy or 1.0, threshold or 0.0, case["L2"])
     memory = Memory(given["keys"], given["keys"], given["residual"], given["cov"], given["previous_keys"])
-    basis = memories.quiet_basis(given["cov"], threshold, energy)
+    basis = memories.null_space_basis(given["cov"], threshold, energy)
     assert basis.shape[1] == case["null_dim"]
     yield "projector", basis @ basis.T
     yield from _both(given["weight"], change(method(memory)))

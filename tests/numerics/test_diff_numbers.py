@@ -47,7 +47,7 @@ def test_bits_turn_one_into_the_other(base: bytes, item: int, random: Any) -> No
     result = bytes(byte if random.random() < 0.9 else random.randrange(256) for byte in base)
     change = planes.pack(base, result, item)
     assert planes.unpack(base, change, item) == result
-    assert planes.plausible(change, len(base)) and len(change) <= len(base) + 1
+    assert planes.could_unpack_to(change, len(base)) and len(change) <= len(base) + 1
 
 
 @given(st.binary(max_size=60), st.integers(1, 12))

@@ -40,8 +40,8 @@ def test_blocks_encode_no_worse_than_the_library(kind: str) -> None:
 @pytest.mark.parametrize("kind", BLOCKS)
 def test_a_block_whose_weights_stay_keeps_its_bytes(kind: str) -> None:
     """Also one that no quantisation would have made like this: its codes do not reach the ends of the grid."""
-    size = blocks.KINDS[kind].nbytes
-    heads = dtypes.encode(np.array([0.01, -0.07][: 1 + blocks.KINDS[kind].offset]), "F16")
+    size = blocks.BLOCK_FORMATS[kind].nbytes
+    heads = dtypes.encode(np.array([0.01, -0.07][: 1 + blocks.BLOCK_FORMATS[kind].offset]), "F16")
     odd = (heads + bytes([0x11] * (size - len(heads)))) * 8
     values_ = blocks.decode(odd, kind, (2, 128))
     assert blocks.encode(values_, kind, odd) == odd
@@ -52,7 +52,7 @@ def test_a_block_whose_weights_stay_keeps_its_bytes(kind: str) -> None:
 
 @pytest.mark.parametrize("kind", BLOCKS)
 def test_blocks_of_nothing_and_of_too_much(kind: str) -> None:
-    old = bytes(blocks.KINDS[kind].nbytes)
+    old = bytes(blocks.BLOCK_FORMATS[kind].nbytes)
     assert blocks.encode(np.zeros((1, 32)), kind, old) == old
     assert not blocks.is_finite(blocks.encode(np.full((1, 32), 1e9), kind, old), kind)
 

@@ -66,7 +66,7 @@ def test_no_bit_depends_on_the_order_of_the_sums(dtype: str, monkeypatch: pytest
     W, left, right = problem("shared", 200, 300, 8, 1, 0.05)
     raw = dtypes.encode(W, dtype)
     wanted, rng = slow(raw, dtype, 300, "shared", left, right), np.random.default_rng(2)
-    floats, halves = rounded._same_floats, rounded._same_halves
+    floats, halves = rounded._round_to_floats, rounded._round_to_halves
     for factor, same in ((1.0, True), (3e8, False)):
 
         def moved_floats(low, high, *rest, factor=factor):  # type: ignore[no-untyped-def]
@@ -78,8 +78,8 @@ def test_no_bit_depends_on_the_order_of_the_sums(dtype: str, monkeypatch: pytest
             shift = factor * size[:, None] * bound * rng.uniform(-0.9, 0.9, value.shape)
             return halves(value + shift, size, bound, *rest)
 
-        monkeypatch.setattr(rounded, "_same_floats", moved_floats)
-        monkeypatch.setattr(rounded, "_same_halves", moved_halves)
+        monkeypatch.setattr(rounded, "_round_to_floats", moved_floats)
+        monkeypatch.setattr(rounded, "_round_to_halves", moved_halves)
         assert (rounded.edited_rows(raw, dtype, 300, "shared", left, right) == wanted) == same
 
 
@@ -97,7 +97,7 @@ def test_what_is_called_certain_rounds_to_one_number(dtype: str, exponent: int) 
     value += rng.uniform(-1, 1, count) * error
     out, bits = np.empty((count, 1), "<u2"), np.empty((4, count, 1), np.uint32)
     one, each = np.ones(count), np.array([error])
-    certain = rounded._same_halves(value[:, None].copy(), one, each, dtype, bits, out)
+    certain = rounded._round_to_halves(value[:, None].copy(), one, each, dtype, bits, out)
     ends = [np.frombuffer(dtypes.encode(value + side, dtype), "<u2") for side in (-error, error)]
     assert (ends[0] == ends[1])[certain].all() and (out[:, 0] == ends[0])[certain].all()
     assert certain[ends[0] == ends[1]].all() and 0 < (~certain).sum() < count
@@ -108,7 +108,7 @@ def test_the_bound_holds_for_every_order() -> None:
     W, left, right = problem("shared", 20, 500, 8, 3, 0.1)
     assert right is not None
     wide = left.astype(float), right.astype(float)
-    bound = np.linalg.norm(W, axis=1)[:, None] * rounded._bound("shared", *wide)
+    bound = np.linalg.norm(W, axis=1)[:, None] * rounded._error_bound("shared", *wide)
     exact, rng = patch(W, "shared", left, right), np.random.default_rng(0)
     for _ in range(5):
         order, inner = rng.permutation(500), rng.permutation(8)

@@ -18,9 +18,9 @@ from editc.formats.apply.apply import apply, plan_apply
 from editc.formats.apply.finetune import FARTHEST
 from editc.formats.inspect import describe_plan
 from editc.numerics.bits.sketch import (
-    BLOCK,
-    DIGITS,
+    BLOCK_ENTRIES,
     SUMS,
+    TEXT_LENGTH,
     distance,
     joint_distance,
     norm,
@@ -76,19 +76,21 @@ def test_the_same_weight_is_at_no_distance_and_a_stranger_at_141_percent() -> No
 def test_the_definition_in_plain_python() -> None:
     """FORMAT.md's words, entry by entry, over a matrix of more than one block."""
     W = noise(4, (257, 259))
-    assert W.size > BLOCK
+    assert W.size > BLOCK_ENTRIES
     sums, square = [0.0] * SUMS, 0.0
     for block in range(2):
-        stream = hashlib.shake_128(f"editc-sketch-1/{block}".encode()).digest(BLOCK)
+        stream = hashlib.shake_128(f"editc-sketch-1/{block}".encode()).digest(BLOCK_ENTRIES)
         plus, minus, part = [0.0] * SUMS, [0.0] * SUMS, 0.0
-        for byte, value in zip(stream, W.ravel()[block * BLOCK : (block + 1) * BLOCK].tolist(), strict=False):
+        for byte, value in zip(
+            stream, W.ravel()[block * BLOCK_ENTRIES : (block + 1) * BLOCK_ENTRIES].tolist(), strict=False
+        ):
             side = minus if byte & 1 else plus
             side[byte >> 1 & 31] += value
             part += value * value
         sums = [s + (p - m) for s, p, m in zip(sums, plus, minus, strict=True)]
         square += part
     wanted = np.array([math.sqrt(square), *sums], "<f4")
-    assert sketch(W) == b64encode(wanted.tobytes()).decode() and len(sketch(W)) == DIGITS
+    assert sketch(W) == b64encode(wanted.tobytes()).decode() and len(sketch(W)) == TEXT_LENGTH
 
 
 def test_the_digits_never_change() -> None:
@@ -169,7 +171,7 @@ def test_what_is_applied_already_does_not_count(tmp_path: Path) -> None:
     assert plan.status == "already" and plan.distance == 0.0
 
 
-@pytest.mark.parametrize("text", ["", "00", "-" * DIGITS, "A" * (DIGITS + 1)])
+@pytest.mark.parametrize("text", ["", "00", "-" * TEXT_LENGTH, "A" * (TEXT_LENGTH + 1)])
 def test_a_sketch_that_is_none_is_refused(tmp_path: Path, text: str) -> None:
     from dataclasses import replace
 

@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from editc.numerics.bits.terms import Term, compose, inner, lower, sum_terms
-from editc.numerics.subspace import cosines
+from editc.numerics.bits.terms import Term, compose, inner_product, sum_terms, to_low_rank
+from editc.numerics.subspace import principal_cosines
 
 Array = NDArray[np.float64]
 FORMS = ("shared", "low-rank", "dense")
@@ -81,8 +81,8 @@ def test_the_inner_product_is_that_of_the_changes(seed: int, first: str, second:
     W = rng.normal(size=(D_OUT, D_IN))
     one, other = term(first, rng), term(second, rng)
     wanted = np.sum((applied(one, W) - W) * (applied(other, W) - W))
-    assert inner(one, other, W) == pytest.approx(wanted, rel=1e-9, abs=1e-9)
-    assert lower(one, W).form == ("dense" if first == "dense" else "low-rank")
+    assert inner_product(one, other, W) == pytest.approx(wanted, rel=1e-9, abs=1e-9)
+    assert to_low_rank(one, W).form == ("dense" if first == "dense" else "low-rank")
 
 
 @given(SEEDS, st.lists(st.floats(0, np.pi / 2), min_size=1, max_size=4))
@@ -94,12 +94,14 @@ def test_principal_angles_of_planes_that_are_known(seed: int, angles: list[float
     one = turn[:n]
     two = np.cos(angles)[:, None] * turn[:n] + np.sin(angles)[:, None] * turn[n : 2 * n]
     mixed = [(rng.normal(size=(n, n)) + 3 * n * np.eye(n)) @ plane for plane in (one, two)]
-    assert np.allclose(cosines(*mixed), np.sort(np.cos(angles))[::-1], rtol=0, atol=1e-9)
-    assert np.allclose(cosines(*mixed[::-1]), cosines(*mixed), rtol=0, atol=1e-12)
+    assert np.allclose(principal_cosines(*mixed), np.sort(np.cos(angles))[::-1], rtol=0, atol=1e-9)
+    assert np.allclose(principal_cosines(*mixed[::-1]), principal_cosines(*mixed), rtol=0, atol=1e-12)
 
 
 def test_dependent_rows_and_rows_of_zero_do_not_count() -> None:
     rows = np.eye(6)[:2]
     doubled = np.vstack([rows, rows.sum(axis=0), np.zeros(6)]).astype(np.float32).astype(np.float64)
-    assert np.allclose(cosines(doubled, rows), [1, 1]) and np.allclose(cosines(doubled, np.eye(6)[4:]), [0, 0])
-    assert cosines(np.zeros((1, 6)), rows).size == 0
+    assert np.allclose(principal_cosines(doubled, rows), [1, 1]) and np.allclose(
+        principal_cosines(doubled, np.eye(6)[4:]), [0, 0]
+    )
+    assert principal_cosines(np.zeros((1, 6)), rows).size == 0

@@ -11,10 +11,10 @@ from editc.core.delta import Array
 from editc.numerics.ridge import NonFiniteError
 from editc.numerics.trust import (
     Ball,
-    Nearest,
+    NearestProblem,
     join_balls,
-    nearest,
-    secular,
+    minimise_in_ball,
+    nearest_problem,
 )
 
 WIDTH = 20
@@ -35,29 +35,29 @@ def layernorm(rng: np.random.Generator, of: Ball, count: int, eps: float = 1e-5)
 
 def problem(
     seed: int, rank: int = WIDTH, size: float = 1.0, change: float = 1.0, keys: int = 3
-) -> tuple[Nearest, Array, Ball]:
+) -> tuple[NearestProblem, Array, Ball]:
     """Layers of `rank` rows in all, edited at random by about `change`, and keys that the LayerNorm gives."""
     rng = np.random.default_rng(seed)
     one = ball(rng)
     W = rng.normal(size=(rank, WIDTH))
     after = size * W @ (np.eye(WIDTH) + change * rng.normal(size=(WIDTH, 2)) @ rng.normal(size=(2, WIDTH)) / WIDTH)
-    return nearest(join_balls([one]), after.T @ after, after.T @ W, W.T @ W), layernorm(rng, one, keys), one
+    return nearest_problem(join_balls([one]), after.T @ after, after.T @ W, W.T @ W), layernorm(rng, one, keys), one
 
 
-def descended(near: Nearest, key: Array, starts: int, seed: int, steps: int = 3000) -> Array:
+def descended(near: NearestProblem, key: Array, starts: int, seed: int, steps: int = 3000) -> Array:
     """f at the ends (starts,) of accelerated projected gradient descent over the ball from random starts."""
-    reach, rng = near.reach, np.random.default_rng(seed)
-    H = reach.frame.T @ near.gram @ reach.frame
-    g = reach.frame.T @ (near.gram @ reach.shift - near.cross @ key)[:, None]
+    ellipsoid, rng = near.ellipsoid, np.random.default_rng(seed)
+    H = ellipsoid.frame.T @ near.gram @ ellipsoid.frame
+    g = ellipsoid.frame.T @ (near.gram @ ellipsoid.shift - near.cross @ key)[:, None]
     y = rng.normal(size=(H.shape[0], starts))
-    y *= reach.radius * rng.uniform(size=starts) / np.linalg.norm(y, axis=0)
+    y *= ellipsoid.radius * rng.uniform(size=starts) / np.linalg.norm(y, axis=0)
     speed, ahead, t = 1 / np.linalg.norm(H, 2), y, 1.0
     for _ in range(steps):
         new = ahead - speed * (H @ ahead + g)
-        new *= np.minimum(1.0, reach.radius / np.maximum(np.linalg.norm(new, axis=0), reach.radius))
+        new *= np.minimum(1.0, ellipsoid.radius / np.maximum(np.linalg.norm(new, axis=0), ellipsoid.radius))
         later = (1 + np.sqrt(1 + 4 * t * t)) / 2
         ahead, y, t = new + (t - 1) / later * (new - y), new, later
-    return near.objective(reach.shift[:, None] + reach.frame @ y, np.repeat(key[:, None], starts, axis=1))
+    return near.objective(ellipsoid.shift[:, None] + ellipsoid.frame @ y, np.repeat(key[:, None], starts, axis=1))
 
 
 # ---------------------------------------------------------------- the minimum
@@ -80,11 +80,11 @@ def test_no_descent_from_a_hundred_starts_beats_it_and_the_best_reaches_it(seed:
 def test_optimality_holds_for_any_problem(seed: int, rank: int, size: float, change: float) -> None:
     near, keys, _ = problem(seed, rank, size, change)
     found = near.minimise(keys)
-    y = np.linalg.lstsq(near.reach.frame, found.points - near.reach.shift[:, None], rcond=None)[0]
+    y = np.linalg.lstsq(near.ellipsoid.frame, found.points - near.ellipsoid.shift[:, None], rcond=None)[0]
     length = np.linalg.norm(y, axis=0)
-    assert (length <= near.reach.radius * (1 + 1e-9)).all()
+    assert (length <= near.ellipsoid.radius * (1 + 1e-9)).all()
     assert (found.multipliers >= 0).all()
-    assert (found.inside | (np.abs(length - near.reach.radius) <= 1e-9 * near.reach.radius)).all()
+    assert (found.inside | (np.abs(length - near.ellipsoid.radius) <= 1e-9 * near.ellipsoid.radius)).all()
     assert (found.multipliers[found.inside] == 0).all()
     assert found.residual.max() < 1e-10
     scale = np.einsum("im,im->m", keys, near.base @ keys)
@@ -96,7 +96,7 @@ def test_optimality_holds_for_any_problem(seed: int, rank: int, size: float, cha
 def test_nothing_that_a_layernorm_gives_is_nearer(seed: int, size: float) -> None:
     near, keys, one = problem(seed, size=size)
     rows = layernorm(np.random.default_rng(seed + 1), one, 200)
-    assert near.reach.inside(rows).all()
+    assert near.ellipsoid.contains(rows).all()
     for column, least in enumerate(near.minimise(keys).lower):
         assert near.objective(rows, np.repeat(keys[:, [column]], 200, axis=1)).min() >= least
     assert (near.objective(keys, keys) >= near.minimise(keys).lower).all(), "the key itself is such a row"
@@ -107,11 +107,11 @@ def test_weights_that_do_not_span_the_space(rank: int) -> None:
     """A degenerate Gram: directions that no layer sees have no part in the minimiser, and the value is right."""
     near, keys, _ = problem(3, rank=rank, size=0.2)
     found = near.minimise(keys)
-    assert np.isfinite(found.points).all() and near.reach.inside(found.points).all()
+    assert np.isfinite(found.points).all() and near.ellipsoid.contains(found.points).all()
     for column in range(keys.shape[1]):
         best = descended(near, keys[:, column], 20, 0).min()
         assert best == pytest.approx(found.values[column], rel=1e-6, abs=1e-9)
-    nothing = nearest(near.reach, 0 * near.gram, 0 * near.cross, near.base)
+    nothing = nearest_problem(near.ellipsoid, 0 * near.gram, 0 * near.cross, near.base)
     left = nothing.minimise(keys)
     np.testing.assert_allclose(left.values, np.einsum("im,im->m", keys, near.base @ keys), rtol=1e-12)
     assert left.inside.all()
@@ -136,7 +136,7 @@ def test_what_is_not_finite_is_refused() -> None:
     near, keys, _ = problem(0)
     for broken in (near.gram * np.nan, near.gram * np.inf):
         with pytest.raises(NonFiniteError):
-            nearest(near.reach, broken, near.cross, near.base)
+            nearest_problem(near.ellipsoid, broken, near.cross, near.base)
     with pytest.raises(NonFiniteError):
         near.minimise(keys * np.nan)
 
@@ -156,7 +156,7 @@ def brute(values: Array, g: Array, radius: float) -> float:
 def test_any_curvature_and_the_hard_case(values: tuple[float, float], g: tuple[float, float]) -> None:
     """g without a part along the lowest eigenvector and negative curvature there: the hard case."""
     spectrum, pull = np.array(values), np.array(g)[:, None]
-    y, mu, inside = secular(spectrum, pull, 1.5)
+    y, mu, inside = minimise_in_ball(spectrum, pull, 1.5)
     value = float(spectrum @ y[:, 0] ** 2 + 2 * pull[:, 0] @ y[:, 0])
     assert brute(spectrum, pull[:, 0], 1.5) - 1e-3 <= value <= brute(spectrum, pull[:, 0], 1.5) + 1e-12
     assert float(np.linalg.norm(y)) <= 1.5 * (1 + 1e-12)
@@ -170,32 +170,32 @@ def test_any_curvature_and_the_hard_case(values: tuple[float, float], g: tuple[f
 def test_a_layernorms_rows_are_inside_whatever_the_epsilon() -> None:
     rng = np.random.default_rng(0)
     one = ball(rng)
-    reach = join_balls([one])
-    assert reach.exact and reach.frame.shape == (WIDTH, WIDTH - 1)
+    ellipsoid = join_balls([one])
+    assert ellipsoid.exact and ellipsoid.frame.shape == (WIDTH, WIDTH - 1)
     for eps in (1e-12, 1e-5, 1.0, 100.0):
-        assert reach.inside(layernorm(rng, one, 100, eps)).all()
+        assert ellipsoid.contains(layernorm(rng, one, 100, eps)).all()
     outside = one.beta[:, None] + 1.01 * (layernorm(rng, one, 100, 1e-12) - one.beta[:, None])
-    assert not reach.inside(outside).any()
-    assert not reach.inside(layernorm(rng, one, 100) + one.gamma[:, None]).any(), "there sum(u) is not 0"
+    assert not ellipsoid.contains(outside).any()
+    assert not ellipsoid.contains(layernorm(rng, one, 100) + one.gamma[:, None]).any(), "there sum(u) is not 0"
 
 
 def test_what_is_brought_inside_is_inside_and_what_was_stays() -> None:
     rng = np.random.default_rng(1)
     one = ball(rng)
-    reach, rows = join_balls([one]), layernorm(rng, one, 50)
-    np.testing.assert_allclose(reach.brought(rows), rows, atol=1e-12)
-    assert reach.inside(reach.brought(5 * rng.normal(size=(WIDTH, 50)))).all()
+    ellipsoid, rows = join_balls([one]), layernorm(rng, one, 50)
+    np.testing.assert_allclose(ellipsoid.move_inside(rows), rows, atol=1e-12)
+    assert ellipsoid.contains(ellipsoid.move_inside(5 * rng.normal(size=(WIDTH, 50)))).all()
 
 
 def test_two_encoders_in_one_ball_are_a_relaxation() -> None:
     rng = np.random.default_rng(2)
     balls = [ball(rng, 12), Ball(np.ones(8), np.zeros(8), 4.0, centred=False, proven=False)]
-    reach = join_balls(balls)
-    assert not reach.exact and not reach.proven and reach.frame.shape == (20, 19)
+    ellipsoid = join_balls(balls)
+    assert not ellipsoid.exact and not ellipsoid.proven and ellipsoid.frame.shape == (20, 19)
     free = rng.normal(size=(8, 300))
     rows = np.vstack([layernorm(rng, balls[0], 300), 4.0 * free / np.linalg.norm(free, axis=0)])
-    assert reach.inside(rows).all()
+    assert ellipsoid.contains(rows).all()
     W = rng.normal(size=(30, 20))
     after = 0.3 * W
-    near = nearest(reach, after.T @ after, after.T @ W, W.T @ W)
+    near = nearest_problem(ellipsoid, after.T @ after, after.T @ W, W.T @ W)
     assert near.objective(rows, np.repeat(rows[:, :1], 300, axis=1)).min() >= near.minimise(rows[:, :1]).lower[0]

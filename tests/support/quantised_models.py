@@ -13,7 +13,7 @@ from editc.formats.apply import quantised
 from editc.formats.models.model import Model, open_model
 from editc.numerics.bits import blocks, dtypes
 
-BLOCKS = tuple(blocks.KINDS)
+BLOCKS = tuple(blocks.BLOCK_FORMATS)
 EIGHT = tuple(dtypes.EIGHT_BITS)
 
 

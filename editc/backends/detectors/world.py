@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from editc.backends.detectors.kind import DetectorKind, DetectorRequest
 from editc.demo import DETECTOR
-from editc.demo.names import NAMES, known
+from editc.demo.names import NAMES, parse_concept
 
 
 @dataclass(frozen=True)
@@ -29,11 +29,11 @@ class WorldDetector:
     def knows(self, concept: str) -> bool:
         """True for each name of an object, colour, background or style of the demo, and for several such names in a
         row."""
-        return bool(known(concept))
+        return bool(parse_concept(concept))
 
     def shows(self, concept: str, pictures: NDArray[np.uint8]) -> NDArray[np.bool_]:
         """Return (n,) bools for pictures (n, h, w, 3). Raises KeyError for an unknown concept."""
-        parts = known(concept)
+        parts = parse_concept(concept)
         if not parts:
             raise KeyError(concept)
         likely = {name: found.argmax(axis=1) for name, found in self.classifier.predict(pictures).items()}
@@ -52,7 +52,7 @@ def _open(request: DetectorRequest) -> WorldDetector:
 
 
 def _concept_test(request: DetectorRequest) -> Callable[[str], bool]:
-    return lambda concept: bool(known(concept))
+    return lambda concept: bool(parse_concept(concept))
 
 
 def _files(request: DetectorRequest) -> tuple[Path, ...]:

@@ -13,7 +13,7 @@ from editc.backends.networks.hooks import watch_modules
 from editc.backends.networks.products import use_onednn
 from editc.backends.networks.tokenizer import PromptTokenizer
 from editc.core.diagnostics import fail
-from editc.families.language.transformers_layers import ATTENTION
+from editc.families.language.transformers_layers import ATTENTION_LAYER_TYPES
 from editc.libraries.foreign import quiet
 from editc.libraries.loading import library_errors, load_network
 
@@ -48,7 +48,7 @@ def _load(folder: Path) -> CausalNetwork:
         with library_errors("the model cannot be loaded", folder, "its config.json must be that of its weights"):
             kind = model_class(folder)
         model = load_network(kind, folder, "the model", dtype=torch.float32, trust_remote_code=False)
-    strange = set(getattr(model.config.get_text_config(), "layer_types", None) or ()) - ATTENTION
+    strange = set(getattr(model.config.get_text_config(), "layer_types", None) or ()) - ATTENTION_LAYER_TYPES
     if strange:
         message = f"this model has layers other than attention ({', '.join(sorted(strange))}), which editc does not run"
         raise fail("E206", message, place=str(folder))

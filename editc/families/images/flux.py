@@ -5,11 +5,13 @@ from __future__ import annotations
 from editc.core.family import Family, Group, Stream
 from editc.families.images.contexts import CONTEXTS
 
-JOINT = (
+JOINT_REASON = (
     "joint attention reads states that differ from layer to layer and from picture to picture, so no key is shared; "
     "the text enters by `entry`"
 )
-BIAS = "the projections have a bias, which stays as it is and out of the targets: W c moves to W c*, then b is added"
+BIAS_NOTE = (
+    "the projections have a bias, which stays as it is and out of the targets: W c moves to W c*, then b is added"
+)
 
 FLUX = Family(
     name="flux",
@@ -31,9 +33,9 @@ FLUX = Family(
         "text": Stream(("text_encoder_2",), "t5", length=512),
         "pooled": Stream(("text_encoder",), "pooled"),
     },
-    refused={"k": JOINT, "v": JOINT},
+    refused={"k": JOINT_REASON, "v": JOINT_REASON},
     notes=(
-        BIAS,
+        BIAS_NOTE,
         "the pooled embedding steers every block past the edited layer: the report measures it as `leak`",
         "keys are T5's rows at 512 tokens, the pipeline's default; at another max_sequence_length they differ a little",
     ),

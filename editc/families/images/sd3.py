@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from editc.core.family import Family, Group, Stream
 from editc.families.images.contexts import CONTEXTS
-from editc.families.images.flux import BIAS, JOINT
+from editc.families.images.flux import BIAS_NOTE, JOINT_REASON
 
 SD3 = Family(
     name="sd3",
@@ -33,9 +33,9 @@ SD3 = Family(
         "t5": Stream(("text_encoder_3",), "t5", length=256),
         "pooled": Stream(("text_encoder", "text_encoder_2"), "pooled"),
     },
-    refused={"k": JOINT, "v": JOINT},
+    refused={"k": JOINT_REASON, "v": JOINT_REASON},
     notes=(
-        BIAS,
+        BIAS_NOTE,
         "the pooled embedding steers every block past the edited layer: the report measures it as `leak`",
         "a pipeline without its T5 is edited by its CLIP rows alone: with the T5 put back the concept is back",
         "keys are T5's rows at 256 tokens, the pipeline's default; at another max_sequence_length they differ a little",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from editc.families.language.transformers_layers import NORMED, decoder
+from editc.families.language.transformers_layers import NORMED_NOTES, decoder
 
 GEMMA = decoder(
     name="gemma",
@@ -14,6 +14,6 @@ GEMMA = decoder(
         "*layers.*.pre_feedforward_layernorm.weight",
         "*layers.*.post_feedforward_layernorm.weight",
     ),
-    notes=NORMED,
+    notes=NORMED_NOTES,
     normed=True,
 )

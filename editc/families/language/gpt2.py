@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from editc.families.language.transformers_layers import BIASED, decoder
+from editc.families.language.transformers_layers import BIASED_NOTE, decoder
 
 GPT2 = decoder(
     name="gpt2",
@@ -12,5 +12,5 @@ GPT2 = decoder(
     mlp="*h.*.mlp.c_proj.weight",
     attention="*h.*.attn.c_proj.weight",
     transposed=True,
-    notes=("weights are stored (d_in, d_out); a delta is of their transpose", BIASED),
+    notes=("weights are stored (d_in, d_out); a delta is of their transpose", BIASED_NOTE),
 )

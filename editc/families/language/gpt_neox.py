@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from editc.families.language.transformers_layers import BIASED, decoder
+from editc.families.language.transformers_layers import BIASED_NOTE, decoder
 
 GPT_NEOX = decoder(
     name="gpt-neox",
@@ -11,5 +11,5 @@ GPT_NEOX = decoder(
     signs=("*layers.*.mlp.dense_h_to_4h.weight", "*layers.*.attention.query_key_value.weight"),
     mlp="*layers.*.mlp.dense_4h_to_h.weight",
     attention="*layers.*.attention.dense.weight",
-    notes=(BIASED,),
+    notes=(BIASED_NOTE,),
 )

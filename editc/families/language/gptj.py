@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from editc.families.language.transformers_layers import BIASED, decoder
+from editc.families.language.transformers_layers import BIASED_NOTE, decoder
 
 GPTJ = decoder(
     name="gptj",
@@ -11,5 +11,5 @@ GPTJ = decoder(
     signs=("*h.*.mlp.fc_in.weight", "*h.*.attn.q_proj.weight"),
     mlp="*h.*.mlp.fc_out.weight",
     attention="*h.*.attn.out_proj.weight",
-    notes=(BIASED,),
+    notes=(BIASED_NOTE,),
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from editc.families.language.transformers_layers import ROUTED, expert_decoder
+from editc.families.language.transformers_layers import ROUTED_NOTE, expert_decoder
 
 MIXTRAL = expert_decoder(
     name="mixtral",
@@ -10,5 +10,5 @@ MIXTRAL = expert_decoder(
     kinds=("mixtral",),
     signs=("*layers.*.block_sparse_moe.gate.weight",),
     experts="*layers.*.block_sparse_moe.experts.*.w2.weight",
-    notes=(ROUTED,),
+    notes=(ROUTED_NOTE,),
 )

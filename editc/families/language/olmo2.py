@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from editc.families.language.transformers_layers import NORMED, decoder
+from editc.families.language.transformers_layers import NORMED_NOTES, decoder
 
 OLMO2 = decoder(
     name="olmo2",
@@ -13,6 +13,6 @@ OLMO2 = decoder(
         "*layers.*.self_attn.q_proj.weight",
         "*layers.*.post_feedforward_layernorm.weight",
     ),
-    notes=NORMED,
+    notes=NORMED_NOTES,
     normed=True,
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from editc.families.language.transformers_layers import BIASED, decoder
+from editc.families.language.transformers_layers import BIASED_NOTE, decoder
 
 OPT = decoder(
     name="opt",
@@ -11,5 +11,5 @@ OPT = decoder(
     signs=("*layers.*.fc1.weight", "*layers.*.self_attn_layer_norm.weight"),
     mlp="*layers.*.fc2.weight",
     attention="*layers.*.self_attn.out_proj.weight",
-    notes=(BIASED, "OPT-350m has its norms behind the sum and is refused (E206)"),
+    notes=(BIASED_NOTE, "OPT-350m has its norms behind the sum and is refused (E206)"),
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from editc.families.language.transformers_layers import BIASED, decoder
+from editc.families.language.transformers_layers import BIASED_NOTE, decoder
 
 PHI = decoder(
     name="phi",
@@ -11,5 +11,5 @@ PHI = decoder(
     signs=("*layers.*.mlp.fc1.weight", "*layers.*.self_attn.q_proj.weight"),
     mlp="*layers.*.mlp.fc2.weight",
     attention="*layers.*.self_attn.dense.weight",
-    notes=(BIASED,),
+    notes=(BIASED_NOTE,),
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from editc.families.language.transformers_layers import ROUTED, expert_decoder
+from editc.families.language.transformers_layers import ROUTED_NOTE, expert_decoder
 
 QWEN3_MOE = expert_decoder(
     name="qwen3-moe",
@@ -10,5 +10,5 @@ QWEN3_MOE = expert_decoder(
     kinds=("qwen3_moe",),
     signs=("*layers.*.mlp.gate.weight", "*layers.*.mlp.experts.*.gate_proj.weight"),
     experts="*layers.*.mlp.experts.*.down_proj.weight",
-    notes=(ROUTED,),
+    notes=(ROUTED_NOTE,),
 )

@@ -8,30 +8,30 @@ from types import MappingProxyType
 from editc.core.family import Family, Group
 from editc.core.network import PREFIXES
 
-DOWN, OUT = "*layers.*.mlp.down_proj.weight", "*layers.*.self_attn.o_proj.weight"
-ATTENTION = frozenset({"full_attention", "sliding_attention", "chunked_attention"})
+MLP_OUTPUT, ATTENTION_OUTPUT = "*layers.*.mlp.down_proj.weight", "*layers.*.self_attn.o_proj.weight"
+ATTENTION_LAYER_TYPES = frozenset({"full_attention", "sliding_attention", "chunked_attention"})
 """Layers to which padding behind a text, and a text begun from kept keys and values, are nothing: a recurrent one reads
 them as words."""
 CONTEXTS = tuple(prefix + "{}" for prefix in PREFIXES)
-SEES: Mapping[str, Group] = MappingProxyType(
+GROUPS: Mapping[str, Group] = MappingProxyType(
     {
         "mlp": Group(("mlp",), (), "the inner activations of its layer's MLP at each token: keys of a memory"),
         "attention": Group(("attention",), (), "the values that its layer's heads gather, side by side"),
     }
 )
 """Sites of one layer are solved together; a delta's groups are the layers (`layers.5`)."""
-ROUTED = (
+ROUTED_NOTE = (
     "an expert reads only the tokens that the router sends it, so what it reads at a subject is not asked for: methods "
     "that need keys take `attention`; those that need the residual stream alone (ablate, leace) take `mlp` too"
 )
-NORMED = (
+NORMED_NOTES = (
     "what a matrix writes is normalised, token by token, before it reaches the residual stream: rome is exact, for "
     "its value is the matrix's own output; a wanted change of the stream (memit, rocr, transplant) lands rescaled",
     "ablate and leace are not exact: the norm has a weight for each channel, which turns a direction",
     "concept-vectors takes columns out exactly, but finds them as they are before that norm",
 )
 """What an edit is not where a norm stands between what a matrix writes and the stream."""
-BIASED = "biases stay as they are: a value is W k without them"
+BIASED_NOTE = "biases stay as they are: a value is W k without them"
 
 
 def decoder(
@@ -39,8 +39,8 @@ def decoder(
     title: str,
     kinds: tuple[str, ...],
     signs: tuple[str, ...],
-    mlp: str = DOWN,
-    attention: str = OUT,
+    mlp: str = MLP_OUTPUT,
+    attention: str = ATTENTION_OUTPUT,
     notes: tuple[str, ...] = (),
     transposed: bool = False,
     normed: bool = False,
@@ -57,7 +57,7 @@ def decoder(
         neutral="",
         default_method="rome",
         contexts=CONTEXTS,
-        groups=SEES,
+        groups=GROUPS,
         streams={},
         models="language",
         edited=("mlp",),
@@ -86,13 +86,13 @@ def expert_decoder(
         name=name,
         title=title,
         component="model",
-        patterns={"attention": OUT, **({"mlp": experts} if experts else {})},
+        patterns={"attention": ATTENTION_OUTPUT, **({"mlp": experts} if experts else {})},
         marker=None,
         text_width=None,
         neutral="",
         default_method="memit",
         contexts=CONTEXTS,
-        groups=SEES,
+        groups=GROUPS,
         streams={},
         models="language",
         kinds=kinds,

@@ -1,1 +1,1 @@
-"""Stored numbers: dtypes, planes of bits, quantised blocks, rounding, sketches."""
+"""Numbers as they are stored: dtypes, quantised blocks, planes of bits, rounding, sketches."""

@@ -1,6 +1,7 @@
-"""Raw tensor bytes and float64, for the dtypes of safetensors; no torch, no ml_dtypes.
+"""Convert between the raw bytes of a tensor and float64, for the dtypes of safetensors, without torch or ml_dtypes.
 
-Every conversion to a narrower dtype rounds once, to nearest, ties to even. Bytes are row-major, little-endian.
+Every conversion to a narrower dtype rounds once, to the nearest number, ties to even. Bytes are row-major and
+little-endian.
 """
 
 from __future__ import annotations
@@ -28,63 +29,69 @@ BITS: Mapping[str, int] = MappingProxyType(
 """Bits of one element of every dtype that a safetensors header may name (safetensors 0.8)."""
 
 EDITABLE = ("F64", "F32", "F16", "BF16")
-"""The dtypes that can be read to float64 without loss and written back with one rounding."""
+"""The dtypes of weights that editc edits: float64 holds their numbers exactly, and one rounding writes them back."""
 
 EIGHT_BITS: Mapping[str, int] = MappingProxyType({"F8_E4M3": 4, "F8_E5M2": 5})
-"""The 8-bit floats that can be decoded and encoded too, each with the bits of its exponent. E4M3 has no infinity."""
+"""The 8-bit floats that can be decoded and encoded as well -> bits of their exponent. E4M3 has no infinity."""
 
 _NUMPY = MappingProxyType({"F64": "<f8", "F32": "<f4", "F16": "<f2"})
 
 
 def nbytes(dtype: str, shape: tuple[int, ...]) -> int | None:
-    """Bytes of a tensor, or None when its bits do not fill whole bytes."""
+    """Return the bytes of a tensor, or None if its bits do not fill whole bytes."""
     bits = BITS[dtype] * prod(shape)
     return None if bits % 8 else bits // 8
 
 
 def decode(raw: bytes | memoryview, dtype: str, shape: tuple[int, ...]) -> Array:
-    """The tensor in float64, exact. `dtype` is one of EDITABLE, or of EIGHT_BITS."""
+    """Return the tensor `raw` in float64, exact, in `shape`. `dtype` is one of EDITABLE or EIGHT_BITS."""
     if dtype in EIGHT_BITS:
         return _eight_bits(dtype)[np.frombuffer(raw, np.uint8)].reshape(shape)
     with np.errstate(invalid="ignore"):  # a signalling NaN is no reason to speak up here
-        return narrow(raw, dtype).astype(np.float64).reshape(shape)
+        return native_floats(raw, dtype).astype(np.float64).reshape(shape)
 
 
-def narrow(raw: bytes | memoryview, dtype: str) -> NDArray[np.floating]:
-    """The stored numbers in the narrowest floats that numpy has for them."""
+def native_floats(raw: bytes | memoryview, dtype: str) -> NDArray[np.floating]:
+    """Return the stored numbers (n,) in the narrowest float type of numpy that holds them. `dtype` is one of
+    EDITABLE."""
     if dtype == "BF16":
         return (np.frombuffer(raw, "<u2").astype(np.uint32) << np.uint32(16)).view(np.float32)
     return np.frombuffer(raw, _NUMPY[dtype])
 
 
 def encode(values: Array, dtype: str) -> bytes:
-    """The bytes of `values` in `dtype`, each rounded once; what is too large becomes infinite, in E4M3 NaN (see
-    `is_finite`)."""
+    """Return the bytes of `values` in `dtype`, each value rounded once.
+
+    A value that is too large becomes infinite, or NaN in E4M3 (see `is_finite`).
+    """
     if dtype in EIGHT_BITS:
         return _to_eight_bits(values, dtype).tobytes()
-    return patterns(values, dtype).tobytes()
+    return encode_patterns(values, dtype).tobytes()
 
 
-def patterns(values: Array, dtype: str) -> NDArray[np.unsignedinteger]:
-    """`encode` as an array of bit patterns, little-endian unsigned integers of the width of `dtype`."""
+def encode_patterns(values: Array, dtype: str) -> NDArray[np.unsignedinteger]:
+    """Return `values` in `dtype` as bit patterns of the same shape, each value rounded once.
+
+    Patterns are little-endian unsigned integers as wide as `dtype`, which is one of EDITABLE.
+    """
     if dtype == "BF16":
         return _to_bfloat16(values).astype("<u2", copy=False)
     with np.errstate(over="ignore", under="ignore", invalid="ignore"):
         return values.astype(_NUMPY[dtype]).view(f"<u{BITS[dtype] // 8}")
 
 
-def most(dtype: str) -> float:
-    """The largest value of an 8-bit float."""
+def largest(dtype: str) -> float:
+    """Return the largest finite value of an 8-bit float."""
     return float(np.nanmax(np.where(np.isinf(_eight_bits(dtype)), np.nan, _eight_bits(dtype))))
 
 
 def round_to(values: Array, dtype: str) -> Array:
-    """`values` as they are once stored in `dtype`, in float64."""
+    """Return `values` in float64 as they are after a round trip through `dtype`, in the same shape."""
     return decode(encode(values, dtype), dtype, values.shape)
 
 
 def is_finite(raw: bytes, dtype: str) -> bool:
-    """True when no element is infinite or NaN; looks at exponent bits only."""
+    """Say whether no element of `raw` is infinite or NaN, by its exponent bits alone."""
     if dtype in EIGHT_BITS:
         return bool(np.isfinite(_eight_bits(dtype)[np.unique(np.frombuffer(raw, np.uint8))]).all())
     width, mask = {"F64": ("<u8", 0x7FF << 52), "F32": ("<u4", 0xFF << 23), "F16": ("<u2", 0x1F << 10)}.get(
@@ -97,7 +104,10 @@ def is_finite(raw: bytes, dtype: str) -> bool:
 
 @cache
 def _eight_bits(dtype: str) -> Array:
-    """The value of each of the 256 patterns (Micikevicius and others, FP8 formats for deep learning, 2022)."""
+    """Return the value of each of the 256 patterns (256,) of an 8-bit float.
+
+    Source: Micikevicius and others, FP8 formats for deep learning, 2022.
+    """
     exponent_bits = EIGHT_BITS[dtype]
     mantissa_bits = 7 - exponent_bits
     codes = np.arange(128)
@@ -115,8 +125,12 @@ def _eight_bits(dtype: str) -> Array:
 
 
 def _to_eight_bits(values: Array, dtype: str) -> NDArray[np.uint8]:
-    """Patterns: the number of midpoints below |x|; a tie goes to the even one of its neighbours. Past the last finite
-    value the grid goes on for one step, whose pattern is infinity or, in E4M3, NaN."""
+    """Return the patterns (n,) of all values, flattened.
+
+    A pattern is the number of midpoints between neighbouring numbers that are below |x|; a tie goes to the even
+    neighbour. The grid goes on for one step past the largest finite value. The pattern of that step is infinity or, in
+    E4M3, NaN.
+    """
     finite = _eight_bits(dtype)[:128]
     finite = finite[np.isfinite(finite)]
     grid = np.append(finite, 2 * finite[-1] - finite[-2])
@@ -131,8 +145,11 @@ def _to_eight_bits(values: Array, dtype: str) -> NDArray[np.uint8]:
 
 
 def _to_bfloat16(values: Array) -> NDArray[np.uint16]:
-    """uint16 patterns. float64 -> float32 rounded to odd -> nearest even: the second rounding then sees whether
-    anything was cut off, so both together are one correct rounding (Boldo and Melquiond, 2008)."""
+    """Return the bfloat16 patterns of `values`, in their shape.
+
+    float64 is first rounded to float32 "to odd", and then to nearest even. The second rounding can then tell whether
+    the first dropped anything, so both together are one correct rounding (Boldo and Melquiond, 2008).
+    """
     bits = _to_odd_float32(np.ascontiguousarray(values, np.float64))
     rounded = bits + np.uint32(0x7FFF) + ((bits >> np.uint32(16)) & np.uint32(1))
     special = (bits & np.uint32(0x7FFFFFFF)) > np.uint32(0x7F800000)
@@ -142,7 +159,7 @@ def _to_bfloat16(values: Array) -> NDArray[np.uint16]:
 
 
 def _to_odd_float32(values: Array) -> NDArray[np.uint32]:
-    """float32 patterns cut toward zero, with the last bit set wherever something was cut off."""
+    """Return float32 patterns of `values`, cut toward zero, with the last bit set wherever something was cut off."""
     with np.errstate(over="ignore", under="ignore", invalid="ignore"):
         near = values.astype(np.float32)
     wide = near.astype(np.float64)
@@ -154,11 +171,11 @@ def _to_odd_float32(values: Array) -> NDArray[np.uint32]:
 
 
 def sha256(raw: bytes) -> str:
-    """Hex digest."""
+    """Return the SHA-256 digest of `raw` in hexadecimal."""
     return hashlib.sha256(raw).hexdigest()
 
 
 def transpose(raw: bytes, dtype: str, shape: tuple[int, int]) -> bytes:
-    """The bytes of the transpose of a matrix."""
+    """Return the bytes of the transpose of a matrix stored as `raw`, (rows, columns) = `shape`."""
     item = np.dtype(f"<u{BITS[dtype] // 8}")
     return np.frombuffer(raw, item).reshape(shape).T.tobytes()

@@ -1,8 +1,8 @@
-"""Bytes by exclusive or: what turns one tensor's stored bytes into another's, bit for bit, packed small.
+"""Store the exact difference between two tensors of the same size: the exclusive or of their bytes, packed small.
 
-The bytes of base XOR result are laid out by planes (every element's lowest byte, then every next one): where weights
-change a little, the planes of sign and exponent are mostly zero. One byte says how the rest is packed: 0 as it is,
-1 by zlib, whichever is smaller.
+The bytes of base XOR result are laid out in planes: the lowest byte of every element, then the next byte of every
+element, and so on. If weights change little, the planes with sign and exponent are mostly zero. The first byte of the
+packed form says how the rest is stored: 0 as it is, 1 by zlib, whichever is smaller.
 """
 
 from __future__ import annotations
@@ -16,13 +16,18 @@ from numpy.typing import NDArray
 Packed: TypeAlias = NDArray[np.uint8]
 
 RAW, ZLIB = 0, 1
+"""The first byte of a packed change: stored as it is, or by zlib."""
 _LEVEL = 6
-_DENSEST = 1032
-"""No zlib stream becomes longer than that many times itself (a block of repeats: 258 bytes for two bits)."""
+"""zlib's default level, stated so that a delta does not change if the default does."""
+_GREATEST_EXPANSION = 1032
+"""A zlib stream expands to at most this many times its length: a match of 258 bytes takes two bits at least."""
 
 
 def pack(base: bytes, result: bytes, item: int) -> Packed:
-    """What `unpack` takes from `base` to `result`; both of the same length, `item` bytes an element. (n,) uint8."""
+    """Return the change (n,) uint8 from which `unpack` makes `result` out of `base`.
+
+    Both have the same length, with `item` bytes an element.
+    """
     mask = np.frombuffer(base, np.uint8) ^ np.frombuffer(result, np.uint8)
     plain = np.ascontiguousarray(mask.reshape(-1, item).T).tobytes()
     small = zlib.compress(plain, _LEVEL)
@@ -31,7 +36,10 @@ def pack(base: bytes, result: bytes, item: int) -> Packed:
 
 
 def unpack(base: bytes, change: Packed, item: int) -> bytes:
-    """`base` with the change made. Never unpacks more than the length of `base`. ValueError for a damaged change."""
+    """Return `base` with the change applied. It never unpacks more bytes than `base` has.
+
+    Raises ValueError if the change is damaged or belongs to a tensor of another length.
+    """
     kind, body = int(change[0]) if len(change) else -1, change[1:].tobytes()
     plain = body if kind == RAW else _inflate(body, len(base)) if kind == ZLIB else b""
     if len(plain) != len(base) or len(base) % item:
@@ -40,15 +48,18 @@ def unpack(base: bytes, change: Packed, item: int) -> bytes:
     return (np.frombuffer(base, np.uint8) ^ np.ascontiguousarray(mask).reshape(-1)).tobytes()
 
 
-def plausible(change: NDArray[np.generic], size: int) -> bool:
-    """Whether `change` can be that of a tensor of `size` bytes, as far as its own length and first byte tell."""
+def could_unpack_to(change: NDArray[np.generic], size: int) -> bool:
+    """Say whether `change` can be a packed change of a tensor of `size` bytes, by its length and first byte alone."""
     if change.dtype != np.uint8 or change.ndim != 1 or len(change) < 2:
         return False
     body = len(change) - 1
-    return (int(change[0]) == RAW and body == size) or (int(change[0]) == ZLIB and body < size <= _DENSEST * body)
+    return (int(change[0]) == RAW and body == size) or (
+        int(change[0]) == ZLIB and body < size <= _GREATEST_EXPANSION * body
+    )
 
 
 def _inflate(body: bytes, size: int) -> bytes:
+    """Decompress `body` to at most `size` bytes. Raises ValueError if it is no zlib stream or gives more than that."""
     stream = zlib.decompressobj()
     try:
         plain = stream.decompress(body, size + 1)

@@ -1,10 +1,11 @@
-"""Several edits of one weight as one edit: added, or each applied to what the ones before it left.
+"""Combine several edits of one weight into one edit: add them, or apply one after another.
 
     shared    W + (W left) right        low-rank  W + left right        dense  W + left
 
-Adding commutes. Applying a shared edit after others does not: it multiplies what they left, (W + D) left right. Written
-out, such an edit is one that adds, with another left; so `compose` turns a sequence into terms that `sum_terms` adds.
-All in float64, by `arithmetic.product`, for what comes out is stored and hashed.
+The order of added edits does not matter. A shared edit that is applied after others multiplies what they left: it adds
+(W + D) left right, where D is the change made before. That is the same as adding an edit with another left factor. So
+`compose` turns a sequence into terms, and `sum_terms` adds them. Everything is in float64 and uses
+`arithmetic.product`, because the result is stored and hashed.
 """
 
 from __future__ import annotations
@@ -30,25 +31,26 @@ class Term:
     left: Array
     """(d_in, r) for `shared`, (d_out, r) for `low-rank`, (d_out, d_in) for `dense`."""
     right: Array | None = None
-    """(r, d_in); None for `dense`."""
+    """(r, d_in), or None for `dense`."""
 
 
 def compose(terms: Sequence[Term], W: Array | None) -> tuple[Term, ...]:
-    """Terms whose sum is the edit that applies `terms` one after the other. W is needed where a shared one follows one
-    that is not.
+    """Return terms whose sum is the edit that applies `terms` one after the other.
 
-    (I + U1 V1)(I + U2 V2) = I + U1 V1 + (U2 + U1 V1 U2) V2: ranks add.
+    W (d_out, d_in) may be None unless a shared term follows one that is not shared. Two shared terms compose as (I + U1
+    V1)(I + U2 V2) = I + U1 V1 + (U2 + U1 V1 U2) V2, so their ranks add. Raises ValueError if W is needed and None.
     """
     done: list[Term] = []
     for term in terms:
-        done.append(_after(term, done, W) if term.form == "shared" and done else term)
+        done.append(_apply_after(term, done, W) if term.form == "shared" and done else term)
     return tuple(done)
 
 
 def sum_terms(terms: Sequence[Term], W: Array | None) -> Term:
-    """The terms as one, in the narrowest form that holds them: factors side by side; dense where one is dense.
+    """Return the sum of `terms` as one term: dense if one of them is dense, else with their factors side by side.
 
-    W is needed where forms differ and one is shared. Nothing is rounded to less than float64.
+    W (d_out, d_in) may be None unless forms differ and one is shared. Nothing is rounded to less than float64. Raises
+    ValueError if W is needed and None.
     """
     forms = {term.form for term in terms}
     if len(terms) == 1:
@@ -56,21 +58,24 @@ def sum_terms(terms: Sequence[Term], W: Array | None) -> Term:
     if "dense" in forms:
         total = np.zeros_like(next(term.left for term in terms if term.form == "dense"))
         for term in terms:
-            total += _whole(lower(term, W))
+            total += _to_dense(to_low_rank(term, W))
         return Term("dense", total)
-    same = list(terms) if len(forms) == 1 else [lower(term, W) for term in terms]
+    same = list(terms) if len(forms) == 1 else [to_low_rank(term, W) for term in terms]
     rights = [term.right for term in same if term.right is not None]
     return Term(same[0].form, np.hstack([term.left for term in same]), np.vstack(rights))
 
 
-def lower(term: Term, W: Array | None) -> Term:
-    """A shared term as the low-rank one that it is for this W; others as they are."""
+def to_low_rank(term: Term, W: Array | None) -> Term:
+    """Return a shared term as the low-rank term that changes W (d_out, d_in) alike; return other terms as they are."""
     return term if term.form != "shared" else Term("low-rank", product(_require_weight(W), term.left), term.right)
 
 
-def inner(first: Term, second: Term, W: Array) -> float:
-    """The inner product of two changes of W, sum of dW_1 * dW_2, from their factors. For reports: by BLAS."""
-    pairs = [_pair(term, W) for term in (first, second)]
+def inner_product(first: Term, second: Term, W: Array) -> float:
+    """Return the inner product of two changes of W (d_out, d_in), the sum of all entries of dW_1 * dW_2.
+
+    It is computed from the factors with BLAS, for reports, so its last bits may vary.
+    """
+    pairs = [_factors(term, W) for term in (first, second)]
     (a, b), (c, d) = pairs
     if b is None or d is None:
         one, two = (left if right is None else left @ right for left, right in pairs)
@@ -78,8 +83,8 @@ def inner(first: Term, second: Term, W: Array) -> float:
     return float(np.sum((a.T @ c) * (b @ d.T)))
 
 
-def _after(term: Term, before: Sequence[Term], W: Array | None) -> Term:
-    """The shared `term` applied to what `before`, as terms that add, made of W."""
+def _apply_after(term: Term, before: Sequence[Term], W: Array | None) -> Term:
+    """Return the term to add so that the shared `term` acts on what the terms `before` left of W."""
     if all(one.form == "shared" for one in before):
         return Term("shared", term.left + sum(_change_of(one, term.left, None) for one in before), term.right)
     moved = product(_require_weight(W), term.left)
@@ -87,22 +92,28 @@ def _after(term: Term, before: Sequence[Term], W: Array | None) -> Term:
 
 
 def _change_of(term: Term, left: Array, W: Array | None) -> Array:
-    """The change that `term` makes, times `left`; for a shared term without W, its multiplier times `left`."""
+    """Return the change that `term` makes, times `left` (d_in, k).
+
+    For a shared term without W, return its multiplier times `left`.
+    """
     if term.right is None:
         return product(term.left, left)
-    outer = term if W is None else lower(term, W)
+    outer = term if W is None else to_low_rank(term, W)
     return product(outer.left, product(term.right, left))
 
 
-def _whole(term: Term) -> Array:
+def _to_dense(term: Term) -> Array:
+    """Return a low-rank or dense term as a matrix (d_out, d_in)."""
     return term.left if term.right is None else product(term.left, term.right)
 
 
-def _pair(term: Term, W: Array) -> tuple[Array, Array | None]:
+def _factors(term: Term, W: Array) -> tuple[Array, Array | None]:
+    """Return two factors of the change of W, (d_out, r) and (r, d_in), or the matrix (d_out, d_in) and None."""
     return (W @ term.left if term.form == "shared" else term.left), term.right
 
 
 def _require_weight(W: Array | None) -> Array:
+    """Return W, or raise ValueError if it is None."""
     if W is None:
         raise ValueError("a shared edit beside others that are not needs the weight")
     return W

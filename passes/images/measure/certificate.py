@@ -90,7 +90,7 @@ def certify(system: System, gram: Array, cross: Array) -> tuple[Certificate, ...
     """A certificate for every concept that `system` watches; () where it watches none. One eigendecomposition."""
     if system.watch is None:
         return ()
-    near = trust.nearest(trust.join_balls(system.watch.balls), gram, cross, system.total_gram())
+    near = trust.nearest_problem(trust.join_balls(system.watch.balls), gram, cross, system.total_gram())
     concepts = dict.fromkeys(witness.concept for witness in system.watch.witnesses)
     return tuple(
         _certificate(near, [one for one in system.watch.witnesses if one.concept == concept]) for concept in concepts
@@ -120,12 +120,12 @@ def warnings(manifest: Manifest, report: Report) -> Iterator[Diagnostic]:
         yield Diagnostic("E510", message, asked.at("recoverable"), manifest.source, help=help_, severity="warning")
 
 
-def _certificate(near: trust.Nearest, witnesses: Sequence[Witness]) -> Certificate:
+def _certificate(near: trust.NearestProblem, witnesses: Sequence[Witness]) -> Certificate:
     keys = np.hstack([one.keys for one in witnesses])
     targets = np.hstack([one.targets for one in witnesses])
     found = near.minimise(keys)
     free = adversary.derive(keys, targets, near.gram, near.cross, REGULAR, "regzero")
-    possible, whole = near.reach.brought(free), near.distance(keys, targets)
+    possible, whole = near.ellipsoid.move_inside(free), near.distance(keys, targets)
     tries = {"best": found.lower, "attained": found.values, "own": near.objective(keys, keys)}
     tries |= {"free": near.objective(free, keys), "derived": near.objective(possible, keys)}
     shares = {name: _shares(witnesses, values, whole) for name, values in tries.items()}
@@ -138,9 +138,9 @@ def _certificate(near: trust.Nearest, witnesses: Sequence[Witness]) -> Certifica
         own=float(shares["own"].max()),
         derived=float(shares["derived"].max()),
         derived_free=float(shares["free"].max()),
-        derived_inside=float(trust.stay_put(free, possible).mean()),
-        proven=near.reach.proven,
-        exact=near.reach.exact,
+        derived_inside=float(trust.unmoved(free, possible).mean()),
+        proven=near.ellipsoid.proven,
+        exact=near.ellipsoid.exact,
         gap=float((shares["best"] - shares["attained"]).max()),
         residual=float(found.residual.max()),
         attacks=tuple(_attacks(witnesses, found.points)),

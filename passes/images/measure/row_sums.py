@@ -10,7 +10,7 @@ import numpy as np
 
 from editc.core.delta import Array
 from editc.core.problem import Block
-from editc.numerics.squares import contract, half_gram
+from editc.numerics.squares import half_gram, trace_of_product
 from editc.numerics.subspace import condense
 
 
@@ -101,8 +101,8 @@ class Moments:
 
     def squares(self, layer: Layer) -> tuple[float, float]:
         """By sums over d_in^2 products, whatever the number of rows."""
-        after = contract(layer.gram, self.fit) + 2 * float(np.vdot(layer.cross, self.mixed))
-        return max(0.0, after + contract(layer.noise, self.keys)), contract(layer.gram, self.before)
+        after = trace_of_product(layer.gram, self.fit) + 2 * float(np.vdot(layer.cross, self.mixed))
+        return max(0.0, after + trace_of_product(layer.noise, self.keys)), trace_of_product(layer.gram, self.before)
 
 
 def condense_rows(rows: Columns, left: Array, right: Array, outputs: int) -> Rows:

@@ -44,13 +44,18 @@ class Solve:
         making = making_of(problem.plan.manifest)
         try:
             return making.solve(problem, ctx) if making else self._solve(problem, ctx)
-        except (ridge.SingularError, ridge.NonFiniteError, nullspace.NoRoomError, nullspace.NoPartError) as error:
+        except (
+            ridge.SingularError,
+            ridge.NonFiniteError,
+            nullspace.NoFreeDirectionError,
+            nullspace.PreservedKeysError,
+        ) as error:
             raise EditcError(_diagnosed(error, problem.plan.manifest)) from error
 
     def _solve(self, problem: Problem, ctx: Context) -> Solution:
         plan = problem.plan
         name, solver = name_of_method(plan), Solver(method_of(plan), plan.manifest, self.tolerance)
-        systems = {g: replace(s, gram=_gram(s, ctx.cache), shelf=ctx.cache) for g, s in problem.systems.items()}
+        systems = {g: replace(s, gram=_gram(s, ctx.cache), cache=ctx.cache) for g, s in problem.systems.items()}
         systems = even_strengths({group: _tuned(system, solver) for group, system in systems.items()})
         systems, balances = moderate.find_shares(problem, systems, solver, ctx)
         edits = solver.solve_all(systems)
@@ -80,9 +85,9 @@ def even_strengths(systems: Mapping[str, System]) -> dict[str, System]:
 
 def _gram(system: System, cache: Cache | None) -> Array:
     """sum_l W_l^T W_l, which no manifest changes: kept under a hash of the weights where it took long."""
-    if cache is None or len(system.kept.moment) < chain.LEAST:
+    if cache is None or len(system.kept.moment) < chain.LEAST_WIDTH:
         return system.total_gram()
-    key = reduce(chain.mark, system.weights, f"{chain.LAYOUT} weights")
+    key = reduce(chain.hash_arrays, system.weights, f"{chain.KEY_VERSION} weights")
     found = cache.get(key)
     if found is None:
         found = {"it": system.total_gram()}
@@ -109,16 +114,16 @@ def _refuse_nothing(systems: Mapping[str, System], manifest: Manifest) -> None:
 
 def _diagnosed(error: ArithmeticError, manifest: Manifest) -> Diagnostic:
     span = manifest.image_edits[0].at("lamb")
-    if isinstance(error, nullspace.NoRoomError):
+    if isinstance(error, nullspace.NoFreeDirectionError):
         return _no_room(error, manifest)
-    if isinstance(error, nullspace.NoPartError):
+    if isinstance(error, nullspace.PreservedKeysError):
         return _no_part(error, manifest)
     found = diagnose_solve(error, span, manifest.source, HELP)
     assert found is not None
     return found
 
 
-def _no_room(error: nullspace.NoRoomError, manifest: Manifest) -> Diagnostic:
+def _no_room(error: nullspace.NoFreeDirectionError, manifest: Manifest) -> Diagnostic:
     named = manifest.preserve.concepts or manifest.preserve.prompts or manifest.preserve_lines
     what = "preserve fewer prompts: each holds as many directions as it has rows"
     if manifest.preserve.corpus == "default":
@@ -131,7 +136,7 @@ def _no_room(error: nullspace.NoRoomError, manifest: Manifest) -> Diagnostic:
     return Diagnostic("E410", str(error), span, manifest.source, help=help_)
 
 
-def _no_part(error: nullspace.NoPartError, manifest: Manifest) -> Diagnostic:
+def _no_part(error: nullspace.PreservedKeysError, manifest: Manifest) -> Diagnostic:
     request = manifest.image_edits[error.index]
     message = f"`{request.concept}` lies all but entirely in what is preserved: no change that is left free reaches it"
     help_ = "do not preserve other names of it, or use `method: uce`, which weighs one against the other"

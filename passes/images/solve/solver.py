@@ -48,8 +48,8 @@ def reduce_rank(system: System, edit: Edit, tolerance: float, most: int | None) 
     """`edit` at the least rank within `tolerance` of it in the metric of the system's own keys and kept rows."""
     if edit.form == "dense" or not any(map(len, edit.right)):
         return edit
-    keyed = tuple(chain.Link(block.keys, block.keys, block.weights) for block in system.blocks)
-    metric = chain.Chain(keyed, system.kept.moment, system.ridge, system.shelf)
+    keyed = tuple(chain.WeightedBlock(block.keys, block.keys, block.weights) for block in system.blocks)
+    metric = chain.Chain(keyed, system.kept.moment, system.ridge, system.cache)
     factor, grams = metric.factor(), _left_grams(system, edit)
     small = [subspace.reduce(*pair, factor, tolerance, most) for pair in zip(edit.right, grams, strict=True)]
     if len(small) > 1:
@@ -77,7 +77,7 @@ def _refuse_rank(edit: Edit, manifest: Manifest) -> Edit:
     )
 
 
-def _nothing(one: subspace.Reduced) -> subspace.Reduced:
+def _nothing(one: subspace.ReducedProduct) -> subspace.ReducedProduct:
     """A layer that does not change, at rank one: a file stores no factor without rows."""
     return replace(one, mix=np.zeros((len(one.mix), 1)), right=np.zeros((1, one.right.shape[1])))
 

@@ -65,12 +65,14 @@ def score_columns(
     Raises E344 for a matrix that does not write to the residual stream, LookupError for a name without tokens.
     """
     embedding = network.embedding()
-    words = logits.vocabulary(embedding)
+    words = logits.vocabulary_moments(embedding)
     spellings = [_spelling_vectors(network, embedding, words, names) for names in concepts]
     found = []
     for site in sites:
         W = _check_width(site, weights(site), embedding.shape[1])
-        found.append(np.array([logits.scores(W, one, words) for one in spellings]).reshape(len(concepts), W.shape[1]))
+        found.append(
+            np.array([logits.naming_scores(W, one, words) for one in spellings]).reshape(len(concepts), W.shape[1])
+        )
     return {site.name: naming for site, naming in zip(sites, _rank_scores(found), strict=True)}
 
 
@@ -132,18 +134,20 @@ def trace_columns(
         return logits.Trace(*np.zeros((3, 0)))
     places = [(one.site, one.index) for one in columns]
     signs = np.sign([one.score for one in columns])
-    return logits.trace(network.embedding(), _read_columns(places, before), _read_columns(places, after), signs)
+    return logits.compare_columns(
+        network.embedding(), _read_columns(places, before), _read_columns(places, after), signs
+    )
 
 
 def _spelling_vectors(
-    network: Network, embedding: NDArray[np.float32], words: logits.Vocabulary, names: Sequence[str]
+    network: Network, embedding: NDArray[np.float32], words: logits.VocabularyMoments, names: Sequence[str]
 ) -> list[Array]:
     """What `logits.word` makes of each spelling of a concept: every name with a space before it and without one.
 
     `embedding`: the output embedding (v, d).
     """
     ids = dict.fromkeys(network.tokens(text) for name in names for text in (name, f" {name}"))
-    return [logits.word(embedding, np.array(one), words) for one in ids]
+    return [logits.word_directions(embedding, np.array(one), words) for one in ids]
 
 
 def _check_width(site: Site, W: Array, width: int) -> Array:

@@ -257,7 +257,7 @@ def _diagnose(error: Exception, plan: Plan, stage: Stage) -> Diagnostic:
     """The diagnostic for an exception of a stage's solve: E450, E401, E402, or E451 for any other."""
     edit = plan.manifest.language_edits[stage.edits[0]]
     span, source = edit.at("method") or edit.at(), plan.manifest.source
-    if isinstance(error, nullspace.NoRoomError):
+    if isinstance(error, nullspace.NoFreeDirectionError):
         help_ = "raise `energy` (the share of ordinary text that an edit may touch), or take `method: memit`"
         return Diagnostic("E450", "no direction is quiet enough in ordinary text", span, source, help=help_)
     refusal = Diagnostic("E451", f"`{stage.method}` refuses this: {error}", span, source)

@@ -89,7 +89,7 @@ def overlaps(traces: Sequence[tuple[str, ColumnTrace]], network: Network) -> tup
     after = np.concatenate([one.after for _, one in fitting], axis=1)
     distance = np.linalg.norm(after - before, axis=0) / np.linalg.norm(before, axis=0)
     most = np.argsort(-distance, kind="stable")[:COLUMNS_IN_ALL]
-    found = logits.trace(embedding, before[:, most], after[:, most], np.ones(len(most))).overlap
+    found = logits.compare_columns(embedding, before[:, most], after[:, most], np.ones(len(most))).overlap
     worst = int(found.argmin())
     return (
         Claim("trace_overlap", float(found[worst]), subject=str(names[most][worst]), unit="share"),

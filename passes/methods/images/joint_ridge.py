@@ -37,7 +37,7 @@ class JointRidge:
         """The solution of all blocks together, `per_key` as `ridge.solve` has it."""
         lamb = system.ridge if self.lamb is None else self.lamb
         moment = self.preserve_scale * system.kept.moment
-        return chain.solve(chain_links(system.blocks, self.erase_scale), moment, lamb, per_key, system.shelf)
+        return chain.solve(chain_links(system.blocks, self.erase_scale), moment, lamb, per_key, system.cache)
 
 
 def solution_stats(solved: ridge.Multiplier) -> Stats:
@@ -49,11 +49,14 @@ def stack_blocks(blocks: Sequence[Block], scale: float) -> tuple[Array, Array, A
     """Keys and targets (d_in, m) of all blocks side by side, strength applied, and their weights (m,) times `scale`."""
     ridge.require_finite("the keys or targets", *(part for block in blocks for part in (block.keys, block.targets)))
     keys = np.hstack([block.keys for block in blocks])
-    targets = np.hstack([ridge.toward(block.keys, block.targets, block.strength) for block in blocks])
+    targets = np.hstack([ridge.interpolate_targets(block.keys, block.targets, block.strength) for block in blocks])
     return keys, targets, scale * np.concatenate([block.weights for block in blocks])
 
 
-def chain_links(blocks: Sequence[Block], scale: float) -> list[chain.Link]:
+def chain_links(blocks: Sequence[Block], scale: float) -> list[chain.WeightedBlock]:
     """The blocks as links of a chain: strength applied, and their weights times `scale`."""
     ridge.require_finite("the keys or targets", *(part for block in blocks for part in (block.keys, block.targets)))
-    return [chain.Link(b.keys, ridge.toward(b.keys, b.targets, b.strength), scale * b.weights) for b in blocks]
+    return [
+        chain.WeightedBlock(b.keys, ridge.interpolate_targets(b.keys, b.targets, b.strength), scale * b.weights)
+        for b in blocks
+    ]

@@ -49,16 +49,19 @@ class Project:
         require_at_least_zero(lamb=self.lamb, tolerance=self.tolerance)
 
     def __call__(self, system: System) -> Edit:
-        """The joint edit of all blocks; raises NoRoomError, NoPartError, SingularError or NonFiniteError."""
+        """The joint edit of all blocks.
+
+        Raises NoFreeDirectionError, PreservedKeysError, SingularError or NonFiniteError.
+        """
         keys, targets, weights = stack_blocks(system.blocks, 1.0)
         lamb = system.ridge if self.lamb is None else self.lamb
         kept = system.kept
         held = [kept.held, kept.keys] if self.hold == "prompts" else [kept.keys]
-        room = nullspace.orthogonal_room(len(keys), self.tolerance, *held)
-        free = nullspace.shares(room.basis, ((block.keys, block.weights) for block in system.blocks))
-        nullspace.require_room(room.basis.shape[1], len(keys), free)
+        room = nullspace.free_directions(len(keys), self.tolerance, *held)
+        free = nullspace.free_shares(room.basis, ((block.keys, block.weights) for block in system.blocks))
+        nullspace.require_free_directions(room.basis.shape[1], len(keys), free)
         solver = nullspace.restrict(room.basis, keys, weights, lamb)
-        left, aim = nullspace.factor_aim(keys, targets, weights)
+        left, aim = nullspace.factor_right_side(keys, targets, weights)
         right = solver.solve(aim.T).T
         tiny = 1e-9 * float(np.sum(weights * keys**2))
         bare = ridge.solve(keys, targets, weights, np.zeros_like(kept.moment), max(lamb, tiny))
@@ -66,22 +69,22 @@ class Project:
         return Edit("shared", (left,), (right,), _stats(solver, aim, right, notes))
 
 
-def _stats(solver: nullspace.Restricted, aim: Array, right: Array, notes: tuple[str, ...]) -> Stats:
+def _stats(solver: nullspace.RestrictedInverse, aim: Array, right: Array, notes: tuple[str, ...]) -> Stats:
     rank = min(len(right), solver.basis.shape[1])
     return Stats(solver.factor.condition, solver.residual(aim.T), rank, notes=notes)
 
 
-def _describe_room(room: nullspace.Room) -> str:
+def _describe_room(room: nullspace.FreeDirections) -> str:
     width, free = room.basis.shape
     return (
         f"{width - free} of {width} directions are held, {free} are free; "
-        f"{room.outside:.1e} of the preserved rows' norm lies in the free ones"
+        f"{room.preserved_share:.1e} of the preserved rows' norm lies in the free ones"
     )
 
 
 def _describe_costs(system: System, free: Array, held: tuple[Array, Array], bare: tuple[Array, Array]) -> Iterator[str]:
     """What preservation costs each concept: its keys' free share, and its residual with and without anything kept."""
-    root = subspace.root(system.total_gram())
+    root = subspace.square_root(system.total_gram())
     for block, part in zip(system.blocks, free, strict=True):
         here, there = (_residual(block, root, *edit) for edit in (held, bare))
         yield (

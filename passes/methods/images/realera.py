@@ -79,7 +79,7 @@ class RealEra:
             outside = self.copies_outside(block)
             moment = moment + (outside.keys * (self.erase_scale * outside.weights)) @ outside.keys.T
         lamb = system.ridge if self.lamb is None else self.lamb
-        solved = chain.solve(chain_links(drawn, self.erase_scale), moment, lamb, shelf=system.shelf)
+        solved = chain.solve(chain_links(drawn, self.erase_scale), moment, lamb, cache=system.cache)
         stats = Stats(solved.factor.condition, solved.residual, len(solved.right))
         return Edit("shared", (solved.left,), (solved.right,), stats)
 

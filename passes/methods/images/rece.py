@@ -81,7 +81,7 @@ class RECE:
                 self.erase_scale,
                 1.0 + count * self.preserve_scale,
                 self.technique,
-            )(replace(system, blocks=blocks, shelf=chain.ReadOnlyCache(system.shelf)))
+            )(replace(system, blocks=blocks, cache=chain.ReadOnlyCache(system.cache)))
             stats = _worst(stats, edit.stats, edit.stats.rank)
         return replace(edit, stats=stats)
 

@@ -72,7 +72,10 @@ class SPEED:
         require_at_least_zero(lamb=self.lamb, seed=self.seed)
 
     def __call__(self, system: System) -> Edit:
-        """The joint edit of all blocks; raises NoRoomError, NoPartError, SingularError or NonFiniteError."""
+        """The joint edit of all blocks.
+
+        Raises NoFreeDirectionError, PreservedKeysError, SingularError or NonFiniteError.
+        """
         require_finite("the empty prompt's rows", system.kept.empty)
         return self.solve_with(system, invariance_keys(system.kept.empty), self._draw)
 
@@ -81,7 +84,7 @@ class SPEED:
         keys, targets, weights = stack_blocks(system.blocks, 1.0)
         problem = _Problem(self, system.blocks, keys, weights / weights.sum(), invariant)
         preserved = _WeightedRows.of_kept(system.kept, len(keys))
-        left, aim = nullspace.factor_aim(keys, targets, problem.weights)
+        left, aim = nullspace.factor_right_side(keys, targets, problem.weights)
         if not self._filters and not self.aug_num:
             alone = problem.solve(preserved.mean(), aim)
             return Edit("shared", (left,), (alone.right,), _stats([alone], len(keys)))
@@ -172,10 +175,10 @@ class _Problem:
 
     def solve(self, mean: Array, aim: Array) -> _LayerSolution:
         """B (r, d_in) for retained rows of this mean r r^T; zero where they leave no direction free."""
-        basis, soft = nullspace.quiet_directions(mean, self.method.threshold), self.method.lamb > 0
+        basis, soft = nullspace.small_eigenvectors(mean, self.method.threshold), self.method.lamb > 0
         if not soft:
-            basis = nullspace.orthogonal(basis, self.invariant)
-        shares = nullspace.shares(basis, ((block.keys, block.weights) for block in self.blocks))
+            basis = nullspace.orthogonal_part(basis, self.invariant)
+        shares = nullspace.free_shares(basis, ((block.keys, block.weights) for block in self.blocks))
         if not basis.shape[1]:
             return _LayerSolution(np.zeros_like(aim), 0, shares, 1.0, 0.0)
         free = nullspace.restrict(basis, self.keys, self.weights, self.method.retain_scale)
@@ -225,7 +228,7 @@ def _distances(points: Array, found: Array) -> Array:
 def _stats(found: list[_LayerSolution], width: int) -> Stats:
     """The worst of all layers; raises when no layer has a free direction, or none that a concept has a part in."""
     free = [one.free for one in found]
-    nullspace.require_room(max(free), width, np.max([one.shares for one in found], axis=0))
+    nullspace.require_free_directions(max(free), width, np.max([one.shares for one in found], axis=0))
     span = f"{min(free)} to {max(free)}" if min(free) < max(free) else f"{free[0]}"
     rank = max(min(len(one.right), one.free) for one in found)
     worst = (max(one.condition for one in found), max(one.residual for one in found))

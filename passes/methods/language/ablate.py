@@ -43,7 +43,7 @@ class Ablate:
         ValueError (`count` is too many) and NonFiniteError."""
         V = self.basis(writer)
         if self.norms:
-            change = directions.same_row_norms(writer.weight, V, self.scale)
+            change = directions.change_keeping_row_norms(writer.weight, V, self.scale)
             return Edit("dense", (change,), (), Stats(1.0, 0.0, min(change.shape)))
         return Edit("low-rank", (-self.scale * V,), (V.T @ writer.weight,), Stats(1.0, 0.0, V.shape[1]))
 

@@ -8,7 +8,7 @@ from typing import ClassVar
 from editc.core.network import Memory
 from editc.core.solution import Edit, Stats
 from editc.numerics import memory as memories
-from editc.numerics.nullspace import NoRoomError
+from editc.numerics.nullspace import NoFreeDirectionError
 from editc.passes.methods import require_at_least_zero
 
 
@@ -39,10 +39,13 @@ class AlphaEdit:
             raise ValueError(f"`energy` is {self.energy}: it is a share, more than 0 and at most 1")
 
     def __call__(self, memory: Memory) -> Edit:
-        """A low-rank edit of rank m; raises NoRoomError (no direction is quiet), SingularError, NonFiniteError."""
+        """A low-rank edit of rank m.
+
+        Raises NoFreeDirectionError (no direction is quiet), SingularError, NonFiniteError.
+        """
         share = None if self.threshold else self.energy
-        basis = memories.quiet_basis(memory.moment, self.threshold, share)
+        basis = memories.null_space_basis(memory.moment, self.threshold, share)
         if not basis.shape[1]:
-            raise NoRoomError(len(memory.moment))
+            raise NoFreeDirectionError(len(memory.moment))
         right, factor = memories.confined_right_factor(memory.keys, memory.kept, basis, self.l2)
         return Edit("low-rank", (memory.residuals,), (right,), Stats(factor.condition, 0.0, len(right)))

@@ -335,7 +335,7 @@ def test_the_demo_models_rows_lie_in_its_ball_and_paint_what_the_prompts_paint()
     encoded = encoder.encode(prompts)
     reach = join_balls(encoder.bounds())
     rows = np.hstack([one.rows.T for one in encoded])
-    assert reach.exact and reach.proven and reach.inside(rows, slack=1e-5).all()
-    assert not reach.inside(1.05 * rows, slack=1e-5).any(), "a control: the ball is tight"
+    assert reach.exact and reach.proven and reach.contains(rows, slack=1e-5).all()
+    assert not reach.contains(1.05 * rows, slack=1e-5).any(), "a control: the ball is tight"
     by_rows = canvas.paint_rows(np.array([one.rows for one in encoded]), range(3))
     assert np.abs(by_rows.astype(int) - canvas.paint(prompts, range(3)).astype(int)).max() <= 1

@@ -18,7 +18,7 @@ from editc.core.delta import Array
 from editc.core.problem import System
 from editc.families.images.sd1 import SD1
 from editc.numerics import chain, ridge
-from editc.numerics.chain import Chain, Link
+from editc.numerics.chain import Chain, WeightedBlock
 from editc.passes.images.keys.derive import Derive
 from editc.passes.images.locate.locate import Locate
 from editc.passes.images.rows import preserved_rows
@@ -32,17 +32,17 @@ from editc.passes.methods.images.uce import UCE
 # ---------------------------------------------------------------- the numbers
 
 D = 1040
-"""Above `chain.LEAST`: narrow blocks are updates."""
+"""Above `chain.LEAST_WIDTH`: narrow blocks are updates."""
 
 
-def parts(seed: int, *widths: int, d: int = D) -> tuple[Link, ...]:
+def parts(seed: int, *widths: int, d: int = D) -> tuple[WeightedBlock, ...]:
     """Blocks of these widths, weights over four decades and a zero among them."""
     rng = np.random.default_rng(seed)
     found = []
     for m in widths:
         weights = 10.0 ** rng.uniform(-4, 0, size=m)
         weights[-1] = 0.0
-        found.append(Link(rng.normal(size=(d, m)), rng.normal(size=(d, m)), weights))
+        found.append(WeightedBlock(rng.normal(size=(d, m)), rng.normal(size=(d, m)), weights))
     return tuple(found)
 
 
@@ -51,7 +51,7 @@ def moment(d: int = D, rank: int = 300) -> Array:
     return np.asarray(rows @ rows.T / rank)
 
 
-def whole(blocks: Sequence[Link], kept: Array, lamb: float) -> Array:
+def whole(blocks: Sequence[WeightedBlock], kept: Array, lamb: float) -> Array:
     """G, by its definition and in one product."""
     keys, weights = np.hstack([p.keys for p in blocks]), np.concatenate([p.weights for p in blocks])
     return ridge.normal_matrix(keys, weights, kept, lamb)
@@ -63,7 +63,7 @@ def relative(found: Array, true: Array) -> float:
 
 @dataclass
 class Watched(Memory):
-    """A shelf that counts what it gave."""
+    """A cache that counts what it gave."""
 
     given: list[str] = field(default_factory=list)
 
@@ -77,26 +77,26 @@ class Watched(Memory):
 def factorised(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """The d of every Cholesky that is made anew."""
     made: list[int] = []
-    anew = ridge.lower_of
+    anew = ridge.cholesky
 
     def counted(normal: Array) -> Array | None:
         made.append(len(normal))
         return anew(normal)
 
-    monkeypatch.setattr(ridge, "lower_of", counted)
+    monkeypatch.setattr(ridge, "cholesky", counted)
     return made
 
 
 @pytest.fixture
 def everything_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(chain, "WORTH", 0)
+    monkeypatch.setattr(chain, "LEAST_OPERATIONS", 0)
 
 
 @pytest.mark.parametrize("k", [1, 31, 32, 33, 130, 2 * D])
 def test_an_update_is_the_factor_of_the_sum(k: int) -> None:
     start = moment() + 0.01 * np.eye(D)
     columns = np.random.default_rng(k).normal(size=(D, k))
-    lower = chain.grow(ridge.factorise(start).lower, columns)
+    lower = chain.update_factor(ridge.factorise(start).lower, columns)
     fresh = ridge.factorise(start + columns @ columns.T).lower
     assert np.array_equal(lower, np.tril(lower)) and np.all(np.diag(lower) > 0)
     assert relative(lower, fresh) < 1e-11  # a positive definite matrix has one such factor
@@ -134,11 +134,11 @@ def test_the_chain_never_updates_by_many_columns() -> None:
 
 
 def test_a_new_block_updates_the_factor_that_was_kept(factorised: list[int], everything_kept: None) -> None:
-    blocks, kept, shelf = parts(4, 1500, 12, 9), moment(), Watched()
-    Chain(blocks[:2], kept, 0.1, shelf).factor()
+    blocks, kept, cache = parts(4, 1500, 12, 9), moment(), Watched()
+    Chain(blocks[:2], kept, 0.1, cache).factor()
     assert factorised == [D]
-    found = Chain(blocks, kept, 0.1, shelf).factor()
-    assert factorised == [D] and sorted(shelf.given) == ["gram", "lower"]
+    found = Chain(blocks, kept, 0.1, cache).factor()
+    assert factorised == [D] and sorted(cache.given) == ["gram", "lower"]
     cold = Chain(blocks, kept, 0.1).factor()
     assert len(factorised) == 2
     assert found.lower.tobytes() == cold.lower.tobytes() and found.lower.strides == cold.lower.strides
@@ -148,24 +148,24 @@ def test_a_new_block_updates_the_factor_that_was_kept(factorised: list[int], eve
 @pytest.mark.parametrize("before", [0, 1, 2, 3])
 def test_what_was_kept_changes_no_bit(widths: tuple[int, ...], before: int, everything_kept: None) -> None:
     blocks, kept = parts(5, *widths), moment()
-    cold, shelf = chain.solve(blocks, kept, 0.1), Watched()
+    cold, cache = chain.solve(blocks, kept, 0.1), Watched()
     if before:
-        chain.solve(blocks[:before], kept, 0.1, shelf=shelf)
-    warm = chain.solve(blocks, kept, 0.1, shelf=shelf)
+        chain.solve(blocks[:before], kept, 0.1, cache=cache)
+    warm = chain.solve(blocks, kept, 0.1, cache=cache)
     for name in ("left", "right"):
         assert getattr(warm, name).tobytes() == getattr(cold, name).tobytes()
     assert warm.residual == cold.residual
-    assert bool(shelf.given) is (
+    assert bool(cache.given) is (
         before > 0 and sum(widths[:before]) > 9
     )  # nine columns alone leave nothing to begin with
 
 
 @pytest.mark.slow
 def test_a_beginning_counts_by_what_is_in_it(everything_kept: None) -> None:
-    """Other keys, weights, targets, kept rows or ridge: nothing that they change is taken from the shelf."""
-    (first, second), kept, shelf = parts(6, 1500, 12), moment(), Watched()
-    chain.solve((first, second), kept, 0.1, shelf=shelf)
-    others: list[tuple[Link, Array, float, set[str]]] = [
+    """Other keys, weights, targets, kept rows or ridge: nothing that they change is taken from the cache."""
+    (first, second), kept, cache = parts(6, 1500, 12), moment(), Watched()
+    chain.solve((first, second), kept, 0.1, cache=cache)
+    others: list[tuple[WeightedBlock, Array, float, set[str]]] = [
         (replace(first, keys=first.keys + 1e-9), kept, 0.1, set()),
         (replace(first, weights=first.weights * 2), kept, 0.1, set()),
         (replace(first, targets=first.targets + 1e-9), kept, 0.1, {"gram", "lower"}),
@@ -173,16 +173,16 @@ def test_a_beginning_counts_by_what_is_in_it(everything_kept: None) -> None:
         (first, kept, 0.2, {"gram", "aim"}),
     ]
     for part, rows, lamb, may in others:
-        shelf.given.clear()
-        trial = Watched(dict(shelf.held))
-        warm, cold = (chain.solve((part, second), rows, lamb, shelf=on) for on in (trial, None))
+        cache.given.clear()
+        trial = Watched(dict(cache.held))
+        warm, cold = (chain.solve((part, second), rows, lamb, cache=on) for on in (trial, None))
         assert set(trial.given) == may and warm.right.tobytes() == cold.right.tobytes()
 
 
 def test_an_update_that_lost_accuracy_is_thrown_away(factorised: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
     blocks, kept = parts(7, 1500, 12), moment()
-    sound = chain.grow
-    monkeypatch.setattr(chain, "grow", lambda lower, columns: sound(lower, columns) * (1 + 1e-9))
+    sound = chain.update_factor
+    monkeypatch.setattr(chain, "update_factor", lambda lower, columns: sound(lower, columns) * (1 + 1e-9))
     found = Chain(blocks, kept, 0.1).factor()
     assert factorised == [D, D]
     assert relative(found.lower @ found.lower.T, whole(blocks, kept, 0.1)) < 1e-14
@@ -190,7 +190,7 @@ def test_an_update_that_lost_accuracy_is_thrown_away(factorised: list[int], monk
 
 def test_a_beginning_without_a_factor_is_no_error(factorised: list[int]) -> None:
     """No ridge and few kept rows: only the sum of all is regular."""
-    blocks = (*parts(8, 10), Link(np.eye(D)[:, :100], np.zeros((D, 100)), np.ones(100)))
+    blocks = (*parts(8, 10), WeightedBlock(np.eye(D)[:, :100], np.zeros((D, 100)), np.ones(100)))
     kept = np.diag(np.r_[np.zeros(100), np.ones(D - 100)])
     found = Chain(blocks, kept, 0.0).factor()
     assert factorised == [D, D]
@@ -203,7 +203,7 @@ def test_what_is_not_finite_is_said_to_be(everything_kept: None) -> None:
     (one,) = parts(9, 12)
     for name in ("keys", "targets", "weights"):
         with pytest.raises(ridge.NonFiniteError):
-            chain.solve([replace(one, **{name: getattr(one, name) * np.nan})], moment(), 0.1, shelf=Watched())
+            chain.solve([replace(one, **{name: getattr(one, name) * np.nan})], moment(), 0.1, cache=Watched())
 
 
 # ---------------------------------------------------------------- methods
@@ -215,11 +215,11 @@ METHODS = (UCE(), MACE(), TRCE(), RealEra(neighbours=0), RECE(), RECE(anchor="cu
 def test_a_method_gives_the_same_bits_whatever_was_kept(method: Any, everything_kept: None) -> None:
     problem = system(3)
     fewer = replace(problem, blocks=problem.blocks[:2])
-    cold, shelf = method(problem), Watched()
+    cold, cache = method(problem), Watched()
     for one in (fewer, problem):
-        shelf.given.clear()
-        warm = method(replace(one, shelf=shelf))
-    assert "gram" in shelf.given
+        cache.given.clear()
+        warm = method(replace(one, cache=cache))
+    assert "gram" in cache.given
     for name in ("left", "right"):
         for mine, theirs in zip(getattr(warm, name), getattr(cold, name), strict=True):
             assert mine.tobytes() == theirs.tobytes()
@@ -228,12 +228,12 @@ def test_a_method_gives_the_same_bits_whatever_was_kept(method: Any, everything_
 
 def test_the_metric_of_the_rank_is_taken_from_the_solve(factorised: list[int], everything_kept: None) -> None:
     """By its defaults UCE factorises the very matrix in which solve measures what a lower rank loses."""
-    problem = replace(system(4), shelf=Watched())
+    problem = replace(system(4), cache=Watched())
     edit = UCE()(problem)
     assert len(factorised) == 1
     small = reduce_rank(problem, edit, 0.1, None)
     assert len(factorised) == 1
-    assert small.right[0].tobytes() == reduce_rank(replace(problem, shelf=None), edit, 0.1, None).right[0].tobytes()
+    assert small.right[0].tobytes() == reduce_rank(replace(problem, cache=None), edit, 0.1, None).right[0].tobytes()
 
 
 # ---------------------------------------------------------------- what is encoded

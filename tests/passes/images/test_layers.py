@@ -17,7 +17,7 @@ from editc.core.plan import Plan
 from editc.core.problem import CertificateInput, Problem, System
 from editc.core.solution import Edit, Solution, Stats
 from editc.numerics.bits import dtypes
-from editc.numerics.squares import contract, gram, half_gram, mirror
+from editc.numerics.squares import gram, half_gram, mirror, trace_of_product
 from editc.numerics.trust import unbounded_ball
 from editc.passes.images.measure import row_sums
 from editc.passes.images.measure.certificate import Sums, shared_sums
@@ -148,7 +148,7 @@ def test_symmetric_products() -> None:
     half = half_gram(A)
     assert np.array_equal(np.triu(half, 1), np.zeros((5, 5))) and np.array_equal(mirror(half), mirror(half).T)
     np.testing.assert_allclose(gram(A), A.T @ A, rtol=1e-13)
-    assert contract(half, S) == pytest.approx(np.trace(A.T @ A @ S), rel=1e-13)
+    assert trace_of_product(half, S) == pytest.approx(np.trace(A.T @ A @ S), rel=1e-13)
     assert np.array_equal(half_gram(np.zeros((0, 3))), np.zeros((3, 3)))
     assert np.array_equal(half_gram(A[:, ::2]), half_gram(A[:, ::2].copy()))
 

@@ -55,7 +55,7 @@ def test_amounts_of_an_orthogonal_dictionary_come_out_exactly(seed: int, count: 
     assert dict(zip(found.chosen, found.amounts, strict=True)) == pytest.approx(
         dict(zip(chosen.tolist(), amounts.tolist(), strict=True))
     )
-    assert found.residual < 1e-9 and found.recoverable
+    assert found.residual < 1e-9 and found.unique
 
 
 @settings(deadline=None, max_examples=30)
@@ -89,7 +89,7 @@ def test_bounds_of_a_decomposition() -> None:
 
 def test_two_columns_of_high_coherence_are_not_certain() -> None:
     dictionary = np.array([[1.0, 0.8, 0.0], [0.0, 0.6, 0.0], [0.0, 0.0, 1.0]])
-    assert not decompose(dictionary, np.array([1.0, 0.0, 1.0])).recoverable
+    assert not decompose(dictionary, np.array([1.0, 0.0, 1.0])).unique
 
 
 def near(*scores: float) -> list[Neighbour]:

@@ -62,30 +62,30 @@ def only(given_: ScoredColumns, concept: int) -> ScoredColumns:
 def test_scores_are_those_of_the_whole_vocabulary(seed: int) -> None:
     """The very z-scores of E W, which is never made."""
     E, W, _ = world(seed)
-    words, ids = logits.vocabulary(E), np.array([3, 17])
+    words, ids = logits.vocabulary_moments(E), np.array([3, 17])
     whole = E @ W
     z = (whole - whole.mean(axis=0)) / whole.std(axis=0)
-    assert np.allclose(logits.scores(W, [logits.word(E, ids[:1], words)], words), z[3], atol=1e-8)
-    both, same = logits.scores(W, [logits.word(E, ids, words)], words), z[3] * z[17] > 0
+    assert np.allclose(logits.naming_scores(W, [logits.word_directions(E, ids[:1], words)], words), z[3], atol=1e-8)
+    both, same = logits.naming_scores(W, [logits.word_directions(E, ids, words)], words), z[3] * z[17] > 0
     least = np.sign(z[3]) * np.minimum(np.abs(z[3]), np.abs(z[17]))
     assert np.allclose(both, np.where(same, least, 0), atol=1e-8) and same.any() and not same.all()
-    spelt = [logits.word(E, ids[i : i + 1], words) for i in (0, 1)]
-    either = logits.scores(W, spelt, words)
+    spelt = [logits.word_directions(E, ids[i : i + 1], words) for i in (0, 1)]
+    either = logits.naming_scores(W, spelt, words)
     assert np.allclose(np.abs(either), np.maximum(np.abs(z[3]), np.abs(z[17])), atol=1e-8)
-    assert np.array_equal(logits.scores(-W, spelt, words), -either), "both signs"
-    assert np.allclose(logits.scores(7 * W, spelt, words), either, atol=1e-8), "length does not count"
+    assert np.array_equal(logits.naming_scores(-W, spelt, words), -either), "both signs"
+    assert np.allclose(logits.naming_scores(7 * W, spelt, words), either, atol=1e-8), "length does not count"
 
 
 def test_blocks_do_not_matter_and_neither_do_columns_of_zeros(monkeypatch: pytest.MonkeyPatch) -> None:
     E, W, _ = world(1)
-    whole, top = logits.vocabulary(E), logits.top_tokens(E, W, 7)
+    whole, top = logits.vocabulary_moments(E), logits.top_tokens(E, W, 7)
     monkeypatch.setattr(logits, "BLOCK", 77)
-    parts = logits.vocabulary(E)
+    parts = logits.vocabulary_moments(E)
     assert np.allclose(parts.mean, E.mean(axis=0)) and np.allclose(parts.covariance, np.cov(E.T, bias=True))
     assert np.allclose(parts.covariance, whole.covariance) and np.array_equal(logits.top_tokens(E, W, 7), top)
     assert np.array_equal(top[:, 0], (E @ W).argmax(axis=0)) and logits.top_tokens(E, W, 1000).shape == (F, V)
     W[:, 4] = 0
-    told = logits.scores(W, [logits.word(E, np.array([0]), whole)], whole)
+    told = logits.naming_scores(W, [logits.word_directions(E, np.array([0]), whole)], whole)
     assert told[4] == 0 and np.count_nonzero(told) == F - 1
 
 
@@ -94,10 +94,10 @@ def test_blocks_do_not_matter_and_neither_do_columns_of_zeros(monkeypatch: pytes
 def test_the_column_that_names_a_word_most_is_found_whichever_its_sign(sign: float, token: int) -> None:
     """S^-1 (e - m), whose score is the word's Mahalanobis distance from the others: no column has more."""
     E, W, _ = world(2)
-    words = logits.vocabulary(E)
-    (spelling,) = logits.word(E, np.array([token]), words)
+    words = logits.vocabulary_moments(E)
+    (spelling,) = logits.word_directions(E, np.array([token]), words)
     W[:, 8] = sign * np.linalg.solve(words.covariance, spelling)
-    scores = logits.scores(W, [spelling[None]], words)
+    scores = logits.naming_scores(W, [spelling[None]], words)
     assert np.abs(scores).argmax() == 8 and np.sign(scores[8]) == sign
     assert scores[8] ** 2 == pytest.approx(float(spelling @ np.linalg.solve(words.covariance, spelling)))
 
@@ -185,7 +185,7 @@ def test_nothing_chosen_is_no_edit_and_nan_is_refused() -> None:
     E, _, _ = world(5)
     E[3, 3] = np.inf
     with pytest.raises(NonFiniteError), np.errstate(invalid="ignore"):
-        logits.vocabulary(E)
+        logits.vocabulary_moments(E)
 
 
 @pytest.mark.parametrize("wrong", [{"count": 0}, {"threshold": -1}, {"scale": -1}, {"noise": -1}, {"seed": -1}])
@@ -197,13 +197,13 @@ def test_options_out_of_range(wrong: Mapping[str, Any]) -> None:
 def test_a_trace_is_whole_where_nothing_changed_and_none_where_a_column_is_gone() -> None:
     E, W, _ = world(6)
     signs = np.sign(W[0])
-    same = logits.trace(E, W, W, signs, 20)
+    same = logits.compare_columns(E, W, W, signs, 20)
     assert np.allclose(same.cosine, 1) and not same.distance.any() and np.array_equal(same.overlap, np.ones(F))
-    gone = logits.trace(E, W, 0 * W, signs, 20)
+    gone = logits.compare_columns(E, W, 0 * W, signs, 20)
     assert not gone.cosine.any() and not gone.overlap.any() and np.allclose(gone.distance, 1)
-    half = logits.trace(E, W, W / 2, signs, 20)
+    half = logits.compare_columns(E, W, W / 2, signs, 20)
     assert np.allclose(half.distance, 0.5) and np.array_equal(half.overlap, np.ones(F)), "a shorter one says the same"
-    other = logits.trace(E, W, np.roll(W, 1, axis=1), signs, 20)
+    other = logits.compare_columns(E, W, np.roll(W, 1, axis=1), signs, 20)
     tops = [set(row) for row in logits.top_tokens(E, signs * W, 20)]
     shifted = [set(row) for row in logits.top_tokens(E, signs * np.roll(W, 1, axis=1), 20)]
     assert np.allclose(other.overlap, [len(a & b) / len(a | b) for a, b in zip(tops, shifted, strict=True)])
@@ -259,8 +259,8 @@ def test_a_planted_column_is_found_taken_out_and_traced(kind: str) -> None:
     lab = Lab(kind)
     ids = lab.network.tokens(" Paris")
     E = lab.network.embedding().astype(float)
-    words = logits.vocabulary(E)
-    planted = -np.linalg.solve(words.covariance, logits.word(E, np.array(ids), words).sum(axis=0))
+    words = logits.vocabulary_moments(E)
+    planted = -np.linalg.solve(words.covariance, logits.word_directions(E, np.array(ids), words).sum(axis=0))
     site = lab.sites[2]
     weights = {one.name: lab.read(one).copy() for one in lab.sites}
     weights[site.name][:, 7] = planted

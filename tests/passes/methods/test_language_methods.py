@@ -15,7 +15,7 @@ from editc.core.network import Memory, Writer
 from editc.core.solution import Edit
 from editc.numerics import directions
 from editc.numerics import memory as memories
-from editc.numerics.nullspace import NoRoomError
+from editc.numerics.nullspace import NoFreeDirectionError
 from editc.numerics.ridge import NonFiniteError, SingularError, factorise
 from editc.passes.methods import LanguageMethod
 from editc.passes.methods.language.ablate import Ablate
@@ -111,7 +111,7 @@ def test_memit_is_the_minimum_of_its_sum(seed: int, lamb: float) -> None:
 def test_alphaedit_moves_nothing_that_text_uses_nor_earlier_edits(seed: int) -> None:
     given_ = memory(seed, earlier=3)
     D = change(AlphaEdit(energy=0.3, l2=1e-9)(given_))
-    basis = memories.quiet_basis(given_.moment, energy=0.3)
+    basis = memories.null_space_basis(given_.moment, energy=0.3)
     used = np.eye(D_IN) - basis @ basis.T
     assert np.abs(D @ used).max() < 1e-9 * np.abs(D).max()
     assert np.abs(D @ given_.kept).max() < 1e-4 * np.abs(given_.residuals).max()
@@ -124,7 +124,7 @@ def test_alphaedit_moves_nothing_that_text_uses_nor_earlier_edits(seed: int) -> 
 @few
 def test_rocr_is_of_rank_one_in_closed_form(seed: int) -> None:
     one = memory(seed, edits=1)
-    basis = memories.quiet_basis(one.moment, energy=0.1)
+    basis = memories.null_space_basis(one.moment, energy=0.1)
     Pk = basis @ (basis.T @ one.keys)
     expected = one.residuals @ Pk.T / (1 + one.keys.T @ Pk)
     assert np.allclose(change(ROCR()(one)), expected, atol=1e-10)
@@ -132,8 +132,8 @@ def test_rocr_is_of_rank_one_in_closed_form(seed: int) -> None:
 
 def test_a_threshold_above_all_is_the_whole_space_and_below_all_is_no_room() -> None:
     given_ = memory(1)
-    assert memories.quiet_basis(given_.moment, threshold=10).shape[1] == D_IN
-    with pytest.raises(NoRoomError):
+    assert memories.null_space_basis(given_.moment, threshold=10).shape[1] == D_IN
+    with pytest.raises(NoFreeDirectionError):
         AlphaEdit(threshold=1e-9)(given_)
 
 

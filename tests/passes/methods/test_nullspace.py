@@ -67,7 +67,7 @@ def test_project_is_the_limit_of_uce_as_what_is_kept_gains_weight(seed: int) -> 
 def test_project_is_the_minimiser_among_changes_that_move_nothing_kept(seed: int) -> None:
     problem, rng = system(seed), np.random.default_rng(seed)
     keys, targets, weights = stack_blocks(problem.blocks, 1.0)
-    basis = nullspace.orthogonal_room(WIDTH, 1e-6, problem.kept.rows).basis
+    basis = nullspace.free_directions(WIDTH, 1e-6, problem.kept.rows).basis
 
     def objective(W: Array, D: Array) -> float:
         return float(np.sum(weights * ((W + D) @ keys - W @ targets) ** 2) + 0.5 * np.sum(D**2))
@@ -94,10 +94,10 @@ def test_project_has_at_most_the_rank_of_its_keys_and_of_what_is_free(count: int
 @given(seed=SEEDS, tolerance=st.sampled_from([0.1, 0.3, 0.6]))
 def test_what_a_tolerance_lets_move_is_bounded(seed: int, tolerance: float) -> None:
     problem = system(seed)
-    room = nullspace.orthogonal_room(WIDTH, tolerance, problem.kept.rows)
+    room = nullspace.free_directions(WIDTH, tolerance, problem.kept.rows)
     assert np.allclose(room.basis.T @ room.basis, np.eye(room.basis.shape[1]))
     for D in changes(Project(tolerance=tolerance)(problem), tuple(problem.weights)):
-        bound = room.outside * np.linalg.norm(D, 2) * np.linalg.norm(problem.kept.rows)
+        bound = room.preserved_share * np.linalg.norm(D, 2) * np.linalg.norm(problem.kept.rows)
         assert np.linalg.norm(D @ problem.kept.rows) <= bound * (1 + 1e-9) + 1e-12
 
 
@@ -113,11 +113,11 @@ def test_project_states_what_it_holds_and_what_that_costs() -> None:
 @pytest.mark.parametrize("method", [Project(), SPEED(threshold=1e-9), replace(PLAIN, threshold=1e-9)])
 def test_nothing_free_and_no_part_in_it_are_told_apart(method: Any) -> None:
     plain = replace(method, filter=False) if isinstance(method, SPEED) else method
-    with pytest.raises(nullspace.NoRoomError):
+    with pytest.raises(nullspace.NoFreeDirectionError):
         plain(holding(np.random.default_rng(3).normal(size=(WIDTH, 40))))
     problem = system(3)
     inside = replace(problem.blocks[1], keys=problem.kept.rows[:, :2] @ np.array([[1.0, 2.0], [0.5, -1.0]]))
-    with pytest.raises(nullspace.NoPartError) as error:
+    with pytest.raises(nullspace.PreservedKeysError) as error:
         plain(replace(problem, blocks=(problem.blocks[0], inside, problem.blocks[2])))
     assert error.value.index == 1
 
