@@ -14,14 +14,14 @@ from editc.core.manifest import Manifest
 from editc.core.ports import Context, Weights
 from editc.core.text import count
 from editc.families.single_files import find_single_file
-from editc.passes.strangers import (
+from editc.passes.unsupported import (
     STRANGERS,
     UNKNOWN,
     adapter_or_wrapper,
     kind_of,
     refusal,
 )
-from editc.passes.strangers import stranger as strange
+from editc.passes.unsupported import stranger as strange
 
 EDITED_DTYPES = ("F64", "F32", "F16", "BF16")
 OTHER_KIND: Mapping[str, tuple[str, str]] = {

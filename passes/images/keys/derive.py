@@ -15,13 +15,13 @@ from editc.core.plan import Plan
 from editc.core.ports import Cache, Context, Encoder
 from editc.core.problem import Block, Problem, System
 from editc.passes.images.keys import leaks, mined_names
-from editc.passes.images.keys.making import making_of
+from editc.passes.images.keys.edit_kind import making_of
 from editc.passes.images.keys.preserved import Keeping
 from editc.passes.images.keys.rule_of import rule_of
 from editc.passes.images.keys.rules.rule import KeyRule
-from editc.passes.images.keys.watched import watch
+from editc.passes.images.keys.witnesses import watch
 from editc.passes.images.method import method_of
-from editc.passes.images.rows import encoded, preserved_rows
+from editc.passes.images.rows import encoding, preserved_rows
 from editc.passes.images.rows.inputs import Reader, readers
 from editc.passes.images.rows.phrases import UnspokenError
 from editc.passes.methods import MinesNames, NeedsPreservedRows
@@ -89,7 +89,7 @@ class Derive:
 def _block(plan: Plan, rule: KeyRule, request: Request, streams: Sequence[Reader], cache: Cache | None) -> Block:
     asked = request, plan.contexts(request), plan.family.neutral
     names = rule.prompts(*asked)
-    books = [encoded.encode_names(one, names, cache) for one in streams]
+    books = [encoding.encode_names(one, names, cache) for one in streams]
     try:
         found = [one for book in books for one in rule.pairs(*asked, book)]
     except UnspokenError as error:

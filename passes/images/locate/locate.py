@@ -12,7 +12,7 @@ from editc.core.family import Family
 from editc.core.manifest import Manifest
 from editc.core.plan import Plan
 from editc.core.ports import Context
-from editc.passes.images.keys.making import making_of
+from editc.passes.images.keys.edit_kind import making_of
 from editc.passes.locate import (
     check_patterns,
     family_of,

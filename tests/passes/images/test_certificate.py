@@ -30,7 +30,7 @@ from editc.core.problem import (
 )
 from editc.core.solution import Edit, Stats, Verified
 from editc.numerics.trust import Ball
-from editc.passes.images.keys.watched import measure_radii, sizes
+from editc.passes.images.keys.witnesses import measure_radii, sizes
 from editc.passes.images.measure.certificate import Sums, certify, shared_sums, warnings
 from editc.passes.images.measure.row_sums import Layer
 from editc.passes.images.painting.certificate_attack import fed_rows as fed

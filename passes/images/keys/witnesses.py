@@ -16,7 +16,7 @@ from editc.core.problem import CertificateInput, PreservedRows, Witness
 from editc.numerics.trust import Ball
 from editc.passes.images.keys.rules.aligned import ALIGNED, aligned_rows
 from editc.passes.images.keys.rules.pairs import aims
-from editc.passes.images.rows import encoded as recall
+from editc.passes.images.rows import encoding as recall
 from editc.passes.images.rows.inputs import Reader
 from editc.passes.images.rows.phrases import UnspokenError, last_subject
 
