@@ -31,7 +31,7 @@ from editc.manifests.decode import decode, load
 from editc.opening import detector as detecting
 from editc.opening import target
 from editc.passes.images.locate.locate import Locate
-from editc.passes.images.verify.bystanders import AGAIN, LOSS, named_by, spread
+from editc.passes.images.verify.bystanders import AGAIN, LARGEST_LOSS, manifest_names, pick_evenly
 from editc.passes.images.verify.verify import failures
 from editc.passes.stored import StoredWeights
 from editc.verbs import open
@@ -126,7 +126,7 @@ class Lab:
         detector, canvas = self.ctx.detector, self.ctx.painter
         assert detector is not None and canvas is not None
         count = self.each * (1 if look == 1 else AGAIN)
-        prompts = [one.replace("{}", name) for one in spread(contexts, count, 2 * look)]
+        prompts = [one.replace("{}", name) for one in pick_evenly(contexts, count, 2 * look)]
         told = f"benchmark of bystanders\n{self.round} {look}\n{name}"
         seeds = [_seed(f"{told}\n{index}") for index in range(len(prompts))]
         return int(detector.shows(name, canvas.paint(prompts, seeds, changed)).sum())
@@ -202,13 +202,13 @@ def row(lab: Lab, name: str, manifest: Manifest) -> tuple[str, bool]:
         return f"| {name} | fails: {'; '.join(one.message for one in broken)} | {still} | | |", False
     contexts = verified.solution.problem.plan.family.contexts
     found = lab.counted(contexts, _stored(verified))
-    named = [*named_by(manifest)]
+    named = [*manifest_names(manifest)]
     rest = [one for one in OBJECTS if not any(mentions(one, other) or mentions(other, one) for other in named)]
     rest = [one for one in rest if not any(other in OBJECTS[one] for other in named)]
     worst = sorted((one for one in rest if found[one].loss > 0), key=lambda one: -found[one].loss)[:3]
     told = ", ".join(f"{one} {found[one]}" for one in worst) or "none lost a picture"
     kept = f"{sum(found[one].after for one in rest)} of {sum(found[one].before for one in rest)}"
-    return f"| {name} | exit 0 | {still} | {kept} | {told} |", max(found[one].loss for one in rest) > LOSS
+    return f"| {name} | exit 0 | {still} | {kept} | {told} |", max(found[one].loss for one in rest) > LARGEST_LOSS
 
 
 def _stored(verified: Verified) -> StoredWeights:

@@ -20,7 +20,7 @@ from editc.core.delta import Array
 from editc.core.measurements import Attack, Certificate
 from editc.core.solution import Solution
 from editc.numerics import adversary
-from editc.passes.images.measure.certificate import REGULAR, Sums, certify
+from editc.passes.images.measure.certificate import REGULARISATION, LayerSums, certify
 from editc.passes.images.measure.row_sums import Layer
 from editc.passes.images.painting import certificate_attack
 
@@ -38,9 +38,9 @@ TITLE = (
 
 def sums(solution: Solution) -> tuple[Array, Array]:
     """sum W'^T W' and sum W'^T W of the edited model, before the rounding of storage."""
-    total, after = Sums(solution), edited(solution)
+    total, after = LayerSums(solution), edited(solution)
     for site, W in zip(solution.problem.plan.sites, solution.problem.systems["text"].weights, strict=True):
-        total.add("text", Layer.changed(np.asarray(W), after[site.name]))
+        total.add("text", Layer.of_weights(np.asarray(W), after[site.name]))
     return total.grams("text")
 
 
@@ -49,7 +49,7 @@ def derived(solution: Solution, gram: Array, cross: Array) -> tuple[Attack, ...]
     watch = solution.problem.systems["text"].watch
     assert watch is not None
     return tuple(
-        Attack(one.prompt, one.rows, adversary.derive(one.keys, one.targets, gram, cross, REGULAR, "regzero"))
+        Attack(one.prompt, one.rows, adversary.derive(one.keys, one.targets, gram, cross, REGULARISATION, "regzero"))
         for one in watch.witnesses
     )
 
@@ -58,7 +58,7 @@ def pictures(lab: Lab, tries: Sequence[Attack], count: int, changed: Mapping[str
     """`count` pictures of the sentences in turn, painted from the attacks' rows."""
     assert lab.ctx.encoder is not None
     chosen = [tries[i % len(tries)] for i in range(count)]
-    return lab.canvas.paint_rows(certificate_attack.fed_rows(lab.ctx.encoder, chosen), _seeds(count), changed)
+    return lab.canvas.paint_rows(certificate_attack.replace_rows(lab.ctx.encoder, chosen), _seeds(count), changed)
 
 
 def row(lab: Lab, concept: str, solution: Solution, count: int) -> tuple[Certificate, list[NDArray[np.uint8]]]:
@@ -108,7 +108,7 @@ def main() -> None:
             options, tolerance = EDITS[name]
             text = HEAD.format(model=given.model, concept=concept) + options.format(to=TARGETS[concept])
             found, sets = row(lab, concept, lab.solve(text, tolerance), given.count)
-            shares = [np.mean([one == concept for one in world.seen(lab.detector, p)["object"]]) for p in sets]
+            shares = [np.mean([one == concept for one in world.sums(lab.detector, p)["object"]]) for p in sets]
             print(show(f"{concept}: {name}", found, [float(one) for one in shares]), flush=True)
             painted.append(sets)
     if given.album:

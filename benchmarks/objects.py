@@ -31,7 +31,7 @@ from editc.opening import target
 from editc.passes.images.keys.derive import Derive
 from editc.passes.images.locate.locate import Locate
 from editc.passes.images.solve.solve import Solve
-from editc.passes.images.solve.strength import Effect, effect
+from editc.passes.images.solve.strength import Effect, measure_effect
 from editc.verbs import open
 
 HEAD = "editc: 1\nmodel: {model}\nedits:\n  - erase: {concept}\n"
@@ -163,7 +163,7 @@ def _seeds(captions: Sequence[Caption]) -> list[int]:
 def _effect(solution: Solution | None) -> Effect | None:
     if solution is None:
         return None
-    return effect(solution.problem.systems["text"], solution.edits["text"])
+    return measure_effect(solution.problem.systems["text"], solution.edits["text"])
 
 
 TITLE = (

@@ -19,7 +19,15 @@ from editc.manifests.decode import decode
 from editc.opening.target import families
 from editc.passes.images.keys import mined_names
 from editc.passes.images.locate.locate import Locate
-from editc.passes.images.suggest.suggest import CONTEXTS, MINED, Remembering, Suggestion, few, other_names, suggest
+from editc.passes.images.suggest.suggest import (
+    CONTEXTS,
+    MOST_MINED,
+    CachingEncoder,
+    Suggestion,
+    other_names,
+    sample_evenly,
+    suggest,
+)
 from editc.verbs import proposal
 
 
@@ -34,12 +42,12 @@ def planned(lab: objects.Lab, text: str) -> Plan:
 def names(lab: objects.Lab) -> Iterator[str]:
     """A row an object: the names found, those that are wrong, those that are missing. A part of a name counts as it."""
     assert lab.ctx.encoder is not None
-    encoder = Remembering(lab.ctx.encoder)
+    encoder = CachingEncoder(lab.ctx.encoder)
     yield "| object | found | gap | wrong | missing |\n|---|---|---|---|---|"
     words, hits, wrong_ones, missed = mined_names.candidates(lab.corpus), 0, 0, 0
     for what, others in OBJECTS.items():
         plan = planned(lab, objects.HEAD.format(model=lab.model, concept=what))
-        near = mined_names.neighbours(encoder, what, words, few(plan.family.contexts, CONTEXTS), MINED)
+        near = mined_names.neighbours(encoder, what, words, sample_evenly(plan.family.contexts, CONTEXTS), MOST_MINED)
         names = other_names(near)
         found = [one.name for one in names.sure]
         wrong = [one for one in found if not any(one == o or one in o.split() for o in others)]

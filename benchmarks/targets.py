@@ -21,8 +21,8 @@ from editc.core.ports import Encoder
 from editc.core.solution import Solution
 from editc.demo.world import CHARACTERS, OBJECTS, WEAPONS
 from editc.families.images.contexts import CONTEXTS
-from editc.passes.images.rows.phrases import fill_context, last_subject
-from editc.passes.images.solve.strength import effect
+from editc.passes.images.rows.phrases import fill_context, last_text_row
+from editc.passes.images.solve.strength import measure_effect
 
 TARGETS = tuple(name for name in OBJECTS if name not in (*WEAPONS, *CHARACTERS))
 """Nothing is sent to what somebody else may want erased."""
@@ -33,7 +33,7 @@ def signals(encoder: Encoder, contexts: Sequence[str]) -> Mapping[str, tuple[Arr
     over all objects."""
     names = tuple(OBJECTS)
     encoded = encoder.encode([fill_context(context, name) for name in names for context in contexts])
-    rows = np.array([[e.rows[last_subject(e) + 1], e.rows[last_subject(e) + 2 :].mean(axis=0)] for e in encoded])
+    rows = np.array([[e.rows[last_text_row(e) + 1], e.rows[last_text_row(e) + 2 :].mean(axis=0)] for e in encoded])
     rows = rows.reshape(len(names), len(contexts), 2, -1)
     return dict(zip(names, zip(rows, rows - rows.mean(axis=0), strict=True), strict=True))
 
@@ -60,7 +60,7 @@ def scores(lab: Lab, concept: str, seen: Mapping[str, tuple[Array, Array]]) -> l
     for target in TARGETS:
         if target != concept:
             solution = lab.solve(HEAD.format(model=lab.model, concept=concept) + f"    to: {target}\n")
-            residual = max(effect(solution.problem.systems["text"], solution.edits["text"]).residuals)
+            residual = max(measure_effect(solution.problem.systems["text"], solution.edits["text"]).residuals)
             moved = furthest(solution, seen, concept, target)
             found.append((residual + moved, target, residual, moved))
     return sorted(found)

@@ -17,16 +17,16 @@ from editc.core.ports import Context
 from editc.core.site_bytes import site_record
 from editc.core.solution import Edit, Solution, Verified
 
-DIGITS = 7
+CLAIM_DIGITS = 7
 """Significant digits of a recorded claim. Sums in float64 depend on the number of threads in their last ones; seven are
 well within what `editc verify` allows two machines to differ by."""
-COARSE: Mapping[str, int] = {"condition": 2, "solve_residual": 2, "discarded": 4}
+SOLVE_DIGITS: Mapping[str, int] = {"condition": 2, "solve_residual": 2, "discarded": 4}
 """Fewer for what a solve says of itself: by as much as G is ill-conditioned, rounding is magnified in these."""
-FROM_A_RUN = 4
-"""As many for what a model that runs in float32 says (`measurements.RUN_CLAIMS` and `GENERATED_CLAIMS`)."""
-ROUNDING = 1e-12
+RUN_DIGITS = 4
+"""As many for what a model that runs in float32 says (`measurements.RUN` and `GENERATED`)."""
+SMALLEST = 1e-12
 """What any smaller number but 0 is recorded as: that it is rounding is all that it says."""
-ROUNDING_OF_A_RUN = 1e-6
+SMALLEST_OF_A_RUN = 1e-6
 """The same for what a model in float32 says."""
 
 
@@ -69,8 +69,8 @@ def round_claim(claim: Claim) -> float:
     if not claim.value or not isfinite(claim.value):
         return claim.value
     run = claim.name in RUN_CLAIMS | GENERATED_CLAIMS
-    size = max(abs(claim.value), ROUNDING_OF_A_RUN if run else ROUNDING)
-    digits = FROM_A_RUN if run else COARSE.get(claim.name, DIGITS)
+    size = max(abs(claim.value), SMALLEST_OF_A_RUN if run else SMALLEST)
+    digits = RUN_DIGITS if run else SOLVE_DIGITS.get(claim.name, CLAIM_DIGITS)
     rounded = copysign(float(f"{size:.{digits - 1}e}"), claim.value)
     return rounded if replace(claim, value=rounded).holds == claim.holds else claim.value
 
@@ -83,8 +83,8 @@ def _factors(plan: Plan, group: str, edit: Edit) -> Factors:
 
 def _records(plan: Plan, factors: Mapping[str, Factors], ctx: Context) -> Iterator[SiteRecord]:
     places = {index: (part, k) for part in factors.values() for k, index in enumerate(part.sites)}
-    watched = ctx.progress("emit", plan.sites) if ctx.progress else plan.sites
-    for index, site in enumerate(watched):
+    steps = ctx.progress("emit", plan.sites) if ctx.progress else plan.sites
+    for index, site in enumerate(steps):
         part, k = places[index]
         yield site_record(plan.sites[index], ctx.weights.read(plan.sites[index].name), part, k)
         del site

@@ -15,13 +15,13 @@ from editc.core.ports import Context, Weights
 from editc.core.text import count
 from editc.families.single_files import find_single_file
 from editc.passes.unsupported import (
-    STRANGERS,
-    UNKNOWN,
+    UNSUPPORTED,
+    UNSUPPORTED_LANGUAGE,
     adapter_or_wrapper,
-    kind_of,
-    refusal,
+    describe_unsupported,
+    model_type_of,
+    reason_to_refuse,
 )
-from editc.passes.unsupported import stranger as strange
 
 EDITED_DTYPES = ("F64", "F32", "F16", "BF16")
 OTHER_KIND: Mapping[str, tuple[str, str]] = {
@@ -43,22 +43,24 @@ def recognise(
     families: Sequence[Family], weights: Weights, model: str, settings: Mapping[str, Any] = MappingProxyType({})
 ) -> Family:
     """The family whose parameter names, marker and kind of layers these are, the one that says most of them where
-    several do; `settings` is the config.json of a language model. E206 for a known stranger, else E201."""
+    several do; `settings` is the config.json of a language model. E206 for a known reason, else E201."""
     names = weights.names()
     if single := find_single_file(names):
         raise fail("E206", f"this is {single.title}", place=model, help=single.help)
-    stranger = next((why for mark, why in STRANGERS.items() if any(fnmatchcase(name, mark) for name in names)), None)
-    if stranger:
-        raise _unsupported_model(stranger, [family for family in families if family.models == "image"], model)
+    reason = next((why for mark, why in UNSUPPORTED.items() if any(fnmatchcase(name, mark) for name in names)), None)
+    if reason:
+        raise _unsupported_model(reason, [family for family in families if family.models == "image"], model)
     spoken = [family for family in families if family.models == "language"]
-    if why := refusal(settings):
+    if why := reason_to_refuse(settings):
         raise _unsupported_model(why, spoken, model)
-    found = fitting(families, weights, settings)
+    found = best_fit(families, weights, settings)
     if found is not None:
         return found
     if around := adapter_or_wrapper(names):
         raise fail("E206", f"this is {around[0]}", place=model, help=around[1])
-    other = strange(settings) or next((why for mark, why in UNKNOWN.items() if _any(names, mark)), "")
+    other = describe_unsupported(settings) or next(
+        (why for mark, why in UNSUPPORTED_LANGUAGE.items() if _any_matches(names, mark)), ""
+    )
     if other:
         raise _unsupported_model(other, spoken, model)
     sought = [f"{family.name} wants `{next(iter(family.patterns.values()))}`" for family in families]
@@ -68,12 +70,12 @@ def recognise(
     raise fail("E201", "no family recognises this model", place=model, notes=[*sought, first], help=hint)
 
 
-def fitting(
+def best_fit(
     families: Sequence[Family], weights: Weights, settings: Mapping[str, Any] = MappingProxyType({})
 ) -> Family | None:
     """The family that says most of the weights' names, of those whose every pattern they have, and whose kinds have the
     one that config.json says."""
-    names, kind = weights.names(), kind_of(settings)
+    names, kind = weights.names(), model_type_of(settings)
     known = [family for family in families if family.models == "image" or not kind or kind in family.kinds]
     found = [family for family in known if _has_sites(family, names) and _has_marker(family, names, weights)]
     return max(found, key=lambda family: len(family.patterns) + len(family.signs), default=None)
@@ -85,7 +87,7 @@ def _unsupported_model(what: str, families: Sequence[Family], model: str) -> Edi
     return fail("E206", f"this is {what}", place=model, help=help_)
 
 
-def _any(names: Sequence[str], pattern: str) -> bool:
+def _any_matches(names: Sequence[str], pattern: str) -> bool:
     return any(fnmatchcase(name, pattern) for name in names)
 
 
@@ -155,6 +157,6 @@ def refuse_dtypes(sites: Sequence[Site]) -> None:
             )
 
 
-def why(family: Family, site: Site, what: str) -> str:
+def explain_choice(family: Family, site: Site, what: str) -> str:
     """Why a site was chosen; `what` says what a matrix of its role is, with a `{}` for the role."""
     return f"{what.format(site.role)} of {family.title}, by name `{family.patterns[site.role]}`"

@@ -17,7 +17,7 @@ LAYER = re.compile(r"(?:^|\.)(?:layers|h)\.(\d+)\.")
 def sites_of(family: Family, weights: Weights, roles: Sequence[str]) -> Iterator[Site]:
     """Every matrix of the model that has one of the roles, in the order of the names; of a language model only those of
     its main stack of layers."""
-    for name in _stack(family, weights.names()) if family.models == "language" else weights.names():
+    for name in _main_stack(family, weights.names()) if family.models == "language" else weights.names():
         for role, pattern in family.patterns.items():
             shape = weights.shape(name)
             if role in roles and fnmatchcase(name, pattern) and len(shape) == 2:
@@ -32,7 +32,7 @@ def layer_of(name: str) -> int:
     return int(found[1])
 
 
-def _stack(family: Family, names: Sequence[str]) -> list[str]:
+def _main_stack(family: Family, names: Sequence[str]) -> list[str]:
     """The names of matrices with a role before whose layer stands what stands before most layers.
 
     A checkpoint may hold further layers under a name of their own, which predict a token more (`mtp.layers.0`) or see

@@ -48,7 +48,7 @@ def _refuse_foreign_code(check: ImageCheck, manifest: Manifest) -> Diagnostic:
 def _asked_of(manifest: Manifest, check: ImageCheck) -> DetectorRequest:
     """The manifest's words, and where its place leads: relative to the manifest first, then to where the command runs,
     then in the hub's cache."""
-    judged = [name for _, _, name in pictures.judged_concepts(manifest)]
+    judged = [name for _, _, name in pictures.detector_concepts(manifest)]
     targets = [name for edit in manifest.image_edits for name in (edit.to or "", *(name for name, _ in edit.toward))]
     concepts = tuple(dict.fromkeys((*judged, *manifest.preserve.concepts)))
     return DetectorRequest(check.options, _detector_place(manifest, check), concepts, tuple(filter(None, targets)))

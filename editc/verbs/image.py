@@ -164,9 +164,9 @@ def locate_pass() -> Pass:
 
 def record_edits(solution: Solution) -> Iterator[Mapping[str, Any]]:
     """The record of each edit that a delta keeps, in the order of the manifest."""
-    from editc.passes.images.solve.record import edits
+    from editc.passes.images.solve.record import describe_edits
 
-    return edits(solution)
+    return describe_edits(solution)
 
 
 def derive_again(plan: Plan, ctx: Context, corpus: Sequence[str]) -> Problem:

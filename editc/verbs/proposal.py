@@ -12,7 +12,7 @@ from editc.core.diagnostics import Diagnostic
 from editc.core.manifest import Manifest
 from editc.manifests.amend import AmendedValue, Amendment, amend
 from editc.passes.images.suggest.suggest import Suggestion
-from editc.passes.images.suggest.target_trials import AT_RISK, GONE, Trial
+from editc.passes.images.suggest.target_trials import AT_RISK, GONE, TargetTrial
 
 
 @dataclass(frozen=True)
@@ -30,8 +30,8 @@ class Proposal:
 
 
 def propose(manifest: Manifest, found: Sequence[Suggestion]) -> Proposal:
-    """Put the suggestions into the manifest: other names, targets, concepts to preserve and their weight."""
-    listed = [one for s in found if s.listed for one in s.preserve]
+    """The manifest amended."""
+    listed = [one for s in found if s.with_preserve for one in s.preserve]
     preserve: dict[str, AmendedValue] = {}
     edited = {name for s in found for name in (*s.request.names, *(n.name for n in s.names.sure))}
     names = [one.name for one in listed if one.name not in edited]
@@ -86,13 +86,12 @@ def _edit_changes(s: Suggestion) -> Mapping[str, AmendedValue]:
     return fields
 
 
-def _final_trial(s: Suggestion) -> Trial:
-    """The trial of the edit as it stands in the proposed manifest."""
-    return s.best if s.listed is None else s.listed
+def _final(s: Suggestion) -> TargetTrial:
+    """The trial that the manifest as proposed amounts to."""
+    return s.best if s.with_preserve is None else s.with_preserve
 
 
-def _risk_text(s: Suggestion, best: Trial) -> str:
-    """What is wrong with the best trial: the concept is left, or a neighbour moves."""
+def _risk(s: Suggestion, best: TargetTrial) -> str:
     if not best.gone:
         return f"`{s.request.concept}` moves by {best.own:.2f} at best, and is gone from {GONE:g} on"
     return f"erasing `{s.request.concept}` moves `{best.moved[0].name}` by {best.worst:.2f}, and {AT_RISK:g} is a risk"
@@ -132,16 +131,22 @@ def _ingredients_text(s: Suggestion) -> str:
         f"{one.amount:.2f} {one.name}" + (f" (or {', '.join(one.rivals[:2])})" if one.rivals else "")
         for one in s.ingredients
     ]
-    sure = "" if s.made.unique else f"; coherence {s.made.coherence:.2f}: other mixtures may do as well"
-    return f"{' + '.join(parts)}, {s.made.residual:.0%} left over{sure}"
+    sure = (
+        ""
+        if s.decomposition.recoverable
+        else f"; coherence {s.decomposition.coherence:.2f}: other mixtures may do as well"
+    )
+    return f"{' + '.join(parts)}, {s.decomposition.residual:.0%} left over{sure}"
 
 
 def _preserve_text(s: Suggestion) -> str:
     """The concepts that the edit moves most, and what it costs to preserve them by name."""
     names = ", ".join(f"{one.name} {one.movement:.2f}" for one in s.preserve) or "nothing moves"
-    if s.listed is None:
+    if s.with_preserve is None:
         return f"{names}\n               listing them lowers no cost: none is proposed"
-    with_them = f"weight {s.listed.weight:g}, cost {s.listed.cost:.2f} with them, {s.best.cost:.2f} without"
+    with_them = (
+        f"weight {s.with_preserve.weight:g}, cost {s.with_preserve.cost:.2f} with them, {s.best.cost:.2f} without"
+    )
     return f"{names}\n               preserved by name, beside what is kept by default: {with_them}"
 
 
@@ -156,17 +161,16 @@ def _suggestion_record(s: Suggestion) -> Mapping[str, Any]:
             {"name": one.name, "amount": one.amount, "share": one.share, "rivals": list(one.rivals)}
             for one in s.ingredients
         ],
-        "left_over": s.made.residual,
-        "coherence": s.made.coherence,
+        "left_over": s.decomposition.residual,
+        "coherence": s.decomposition.coherence,
         "to": s.best.to,
         "trials": [_trial_record(one) for one in s.trials],
         "preserve": [vars(one) for one in s.preserve],
-        "listed": None if s.listed is None else _trial_record(s.listed),
+        "listed": None if s.with_preserve is None else _trial(s.with_preserve),
     }
 
 
-def _trial_record(trial: Trial) -> Mapping[str, Any]:
-    """One trial as JSON values."""
+def _trial(trial: TargetTrial) -> Mapping[str, Any]:
     moved = {one.name: one.movement for one in trial.moved}
     return {name: value for name, value in vars(trial).items() if name != "moved"} | {
         "gone": trial.gone,

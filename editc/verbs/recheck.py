@@ -98,7 +98,7 @@ def _solution(delta: Delta, problem: Problem, edits: Mapping[str, Edit]) -> Solu
     found = tuple(
         moderate.from_json(index, edit["shares"]) for index, edit in enumerate(delta.edits) if "shares" in edit
     )
-    problem = replace(problem, systems=moderate.at(problem.systems, {one.index: one.pulls for one in found}))
+    problem = replace(problem, systems=moderate.with_pulls(problem.systems, {one.index: one.pulls for one in found}))
     methods = tuple({"method": edit["method"], "options": edit["options"]} for edit in delta.edits)
     return Solution(problem, edits, methods, tuple(float(edit["strength"]) for edit in delta.edits), found)
 

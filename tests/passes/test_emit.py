@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from editc.core.measurements import Claim
-from editc.passes.emit import DIGITS, ROUNDING, round_claim
+from editc.passes.emit import CLAIM_DIGITS, SMALLEST, round_claim
 from editc.verbs.paths import DELTA
 from editc.verbs.recheck import TOLERANCE
 
@@ -30,13 +30,13 @@ BY_THREADS = {
 @pytest.mark.parametrize("name", BY_THREADS)
 def test_what_threads_differ_in_is_not_recorded(name: str) -> None:
     one, two = (round_claim(Claim(name, value)) for value in BY_THREADS[name])
-    assert one == two and abs(one - BY_THREADS[name][0]) <= max(ROUNDING, 0.05 * one)
+    assert one == two and abs(one - BY_THREADS[name][0]) <= max(SMALLEST, 0.05 * one)
 
 
 @given(st.floats(-1e6, 1e6))
 def test_a_record_is_the_value_to_its_digits_and_within_what_verify_allows(value: float) -> None:
     found = round_claim(Claim("preserve_drift", value))
-    assert abs(found - value) <= max(0.51 * 10 ** (1 - DIGITS) * abs(value), ROUNDING)
+    assert abs(found - value) <= max(0.51 * 10 ** (1 - CLAIM_DIGITS) * abs(value), SMALLEST)
     assert abs(found - value) < TOLERANCE * max(1.0, abs(found))
     assert round_claim(Claim("preserve_drift", found)) == found, "rounded once is rounded for good"
     assert (found == 0) == (value == 0), "no change at all is told from rounding"

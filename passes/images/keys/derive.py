@@ -15,15 +15,15 @@ from editc.core.plan import Plan
 from editc.core.ports import Cache, Context, Encoder
 from editc.core.problem import Block, Problem, System
 from editc.passes.images.keys import leaks, mined_names
-from editc.passes.images.keys.edit_kind import making_of
-from editc.passes.images.keys.preserved import Keeping
+from editc.passes.images.keys.edit_kind import edit_kind_of
+from editc.passes.images.keys.preserved import PreservedBuilder
 from editc.passes.images.keys.rule_of import rule_of
 from editc.passes.images.keys.rules.rule import KeyRule
-from editc.passes.images.keys.witnesses import watch
+from editc.passes.images.keys.witnesses import make_watch
 from editc.passes.images.method import method_of
 from editc.passes.images.rows import encoding, preserved_rows
-from editc.passes.images.rows.inputs import Reader, readers
-from editc.passes.images.rows.phrases import UnspokenError
+from editc.passes.images.rows.inputs import TextStream, text_streams
+from editc.passes.images.rows.phrases import MissingTokensError
 from editc.passes.methods import MinesNames, NeedsPreservedRows
 from editc.passes.stored import SiteWeights
 
@@ -46,32 +46,34 @@ class Derive:
         is left), E320 (nothing to mine from), E330 (no encoder for a group)."""
         if ctx.encoder is None:
             raise ValueError("derive needs ctx.encoder")
-        if making := making_of(plan.manifest):
-            return making.derive(plan, ctx, self.prompts)
-        plan, rule = self._mined(plan, ctx.encoder), rule_of(plan)
+        if kind := edit_kind_of(plan.manifest):
+            return kind.derive(plan, ctx, self.prompts)
+        plan, rule = self._add_mined_names(plan, ctx.encoder), rule_of(plan)
         edited = {site.group for site in plan.sites}
         systems = {group: self._system(plan, rule, ctx, group) for group in plan.family.groups if group in edited}
         kept = next(iter(systems.values())).kept
         found = tuple(
-            leaks.measure_leaks(plan, ctx, lambda request, streams: _block(plan, rule, request, streams, ctx.cache))
+            leaks.measure_leaks(
+                plan, ctx, lambda request, streams: _make_block(plan, rule, request, streams, ctx.cache)
+            )
         )
         return Problem(plan, systems, ctx.encoder.fingerprint(), f"{len(kept.origin)} prompts", found)
 
     def _system(self, plan: Plan, rule: KeyRule, ctx: Context, group: str) -> System:
         sites = plan.sites_of(group)
-        streams = readers(plan.family, group, ctx, sites[0].shape[1])
+        streams = text_streams(plan.family, group, ctx, sites[0].shape[1])
         if not streams:
-            raise EditcError(_unread(plan, group, sites[0]))
-        blocks = tuple(_block(plan, rule, request, streams, ctx.cache) for request in plan.manifest.image_edits)
-        prompts = preserved_rows.prompts(plan.manifest, plan.contexts(), self.prompts)
-        kept, square = Keeping(plan, rule, streams, prompts, ctx.cache).kept(
+            raise EditcError(_no_encoder(plan, group, sites[0]))
+        blocks = tuple(_make_block(plan, rule, request, streams, ctx.cache) for request in plan.manifest.image_edits)
+        prompts = preserved_rows.preserved_prompts(plan.manifest, plan.contexts(), self.prompts)
+        kept, square = PreservedBuilder(plan, rule, streams, prompts, ctx.cache).build(
             isinstance(method_of(plan), NeedsPreservedRows)
         )
         _check_width(plan, sites, blocks[0].keys.shape[0])
-        watched = watch(plan, kept, streams, ctx.cache)
-        return System(blocks, kept, SiteWeights(ctx.weights, sites), rule.ridge(square), watch=watched)
+        watch = make_watch(plan, kept, streams, ctx.cache)
+        return System(blocks, kept, SiteWeights(ctx.weights, sites), rule.ridge(square), watch=watch)
 
-    def _mined(self, plan: Plan, encoder: Encoder) -> Plan:
+    def _add_mined_names(self, plan: Plan, encoder: Encoder) -> Plan:
         """`plan` with the other names that its method asks for in every edit's `also`, so that they are edited, left
         out of what is kept, painted and recorded as if the manifest had given them."""
         method = method_of(plan)
@@ -82,22 +84,24 @@ class Derive:
         contexts = plan.contexts()[:MINING_CONTEXTS]
         most, alike = method.neighbours, method.alike
         return replace(
-            plan, manifest=mined_names.with_neighbours(plan.manifest, encoder, self.prompts, contexts, most, alike)
+            plan, manifest=mined_names.add_mined_names(plan.manifest, encoder, self.prompts, contexts, most, alike)
         )
 
 
-def _block(plan: Plan, rule: KeyRule, request: Request, streams: Sequence[Reader], cache: Cache | None) -> Block:
+def _make_block(
+    plan: Plan, rule: KeyRule, request: Request, streams: Sequence[TextStream], cache: Cache | None
+) -> Block:
     asked = request, plan.contexts(request), plan.family.neutral
     names = rule.prompts(*asked)
-    books = [encoding.encode_names(one, names, cache) for one in streams]
+    lookups = [encoding.encode_names(one, names, cache) for one in streams]
     try:
-        found = [one for book in books for one in rule.pairs(*asked, book)]
-    except UnspokenError as error:
-        raise EditcError(unspoken_name(error, request, plan)) from error
+        found = [one for lookup in lookups for one in rule.pairs(*asked, lookup)]
+    except MissingTokensError as error:
+        raise EditcError(diagnose_missing_tokens(error, request, plan)) from error
     weights = np.concatenate([column.weights for column in found])
     if not len(weights):
         raise EditcError(_nothing_left(request, plan))
-    share = request.scale / rule.total(weights, len(found))
+    share = request.scale / rule.edit_divisor(weights, len(found))
     return Block(
         request,
         np.hstack([column.keys for column in found]),
@@ -105,12 +109,12 @@ def _block(plan: Plan, rule: KeyRule, request: Request, streams: Sequence[Reader
         share * weights,
         tuple(label for column in found for label in column.labels),
         1.0 if request.strength == "auto" else float(request.strength),
-        tuple(place for column in found for place in column.places),
+        tuple(kind for column in found for kind in column.row_kinds),
         np.concatenate([column.pulls for column in found], axis=2) if request.kind == "moderate" else _NO_PULLS,
     )
 
 
-def unspoken_name(error: UnspokenError, request: Request, plan: Plan) -> Diagnostic:
+def diagnose_missing_tokens(error: MissingTokensError, request: Request, plan: Plan) -> Diagnostic:
     """E301 or E302 for a name that leaves no token in its prompt."""
     prompt, limit = error.encoded.prompt, error.encoded.reads
     if error.cut:
@@ -146,7 +150,7 @@ def _check_width(plan: Plan, sites: Sequence[Site], width: int) -> None:
             raise EditcError(Diagnostic("E303", message, span, plan.manifest.source, place=site.name, help=help_))
 
 
-def _unread(plan: Plan, group: str, site: Site) -> Diagnostic:
+def _no_encoder(plan: Plan, group: str, site: Site) -> Diagnostic:
     sought = " or ".join(part for name in plan.family.groups[group].streams for part in plan.family.streams[name].parts)
     span = plan.manifest.sites.at("roles") or plan.manifest.at("model")
     message = f"`{site.name}` reads {plan.family.groups[group].sees}, and the pipeline has no `{sought}`"

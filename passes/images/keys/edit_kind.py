@@ -14,7 +14,7 @@ from editc.core.problem import Problem
 from editc.core.solution import Solution
 
 
-class Making(Protocol):
+class EditKind(Protocol):
     """How edits of one kind are made, where that is not a solve for rows of the text."""
 
     def locate(self, manifest: Manifest, family: Family, ctx: Context) -> Plan:
@@ -27,16 +27,16 @@ class Making(Protocol):
         """The change of every group. Raises SingularError, NonFiniteError."""
 
 
-MAKINGS: Mapping[str, str] = {"fuse": "editc.passes.images.keys.fuse:FUSE"}
+EDIT_KINDS: Mapping[str, str] = {"fuse": "editc.passes.images.keys.fuse:FUSE"}
 """Kind of edit -> `module:attribute` of how it is made, imported only where there is such an edit. Edits of such a kind
 stand alone in a manifest."""
 
 
-def making_of(manifest: Manifest) -> Making | None:
+def edit_kind_of(manifest: Manifest) -> EditKind | None:
     """How the edits of a manifest are made; None where they are solved for rows of the text."""
-    place = next((MAKINGS[edit.kind] for edit in manifest.image_edits if edit.kind in MAKINGS), None)
+    place = next((EDIT_KINDS[edit.kind] for edit in manifest.image_edits if edit.kind in EDIT_KINDS), None)
     if place is None:
         return None
     module, _, attribute = place.partition(":")
-    found: Making = getattr(import_module(module), attribute)
+    found: EditKind = getattr(import_module(module), attribute)
     return found

@@ -26,14 +26,14 @@ from editc.core.problem import PreservedRows, Problem, System
 from editc.core.site_bytes import matrix_shape
 from editc.core.solution import Edit, Solution, Stats
 from editc.numerics import fusion
-from editc.passes.images.keys.preserved import Keeping
+from editc.passes.images.keys.preserved import PreservedBuilder
 from editc.passes.images.keys.rules.aligned import ALIGNED
 from editc.passes.images.rows import preserved_rows
-from editc.passes.images.rows.inputs import Reader, readers
+from editc.passes.images.rows.inputs import TextStream, text_streams
 from editc.passes.images.rows.phrases import fill_context
 from editc.passes.stored import SiteWeights
 
-ROLE = "adapter"
+ADAPTER_ROLE = "adapter"
 """The role, and the beginning of the group, of a site whose input is not the text."""
 
 
@@ -49,9 +49,9 @@ class Fuse:
         """
         names = sorted({name for adapter in ctx.adapters for name in adapter.modules})
         sites = tuple(_site(family, ctx, name) for name in names)
-        others = [site.name for site in sites if site.role == ROLE]
+        others = [site.name for site in sites if site.role == ADAPTER_ROLE]
         if manifest.method == "mace" and others:
-            raise EditcError(_unread(manifest, others))
+            raise EditcError(_no_text_input(manifest, others))
         if len(others) == len(sites):
             _refuse_drift(manifest)
         return Plan(manifest, family, manifest.model, sites, {site.name: _why(manifest, ctx, site) for site in sites})
@@ -61,7 +61,7 @@ class Fuse:
         systems = {}
         for group in dict.fromkeys(site.group for site in plan.sites):
             sites = plan.sites_of(group)
-            kept, square = _preserved(plan, ctx, sites, prompts)
+            kept, square = _find_preserved(plan, ctx, sites, prompts)
             systems[group] = System((), kept, SiteWeights(ctx.weights, sites), ALIGNED.ridge(square))
         count = max(len(system.kept.origin) for system in systems.values())
         return Problem(plan, systems, _encoder_of(plan, ctx), f"{count} prompts")
@@ -69,13 +69,15 @@ class Fuse:
     def solve(self, problem: Problem, ctx: Context) -> Solution:
         """Problem -> Solution, low-rank with a left and a right for each site. Raises SingularError, NonFiniteError."""
         plan = problem.plan
-        fuse = _mace if plan.manifest.method == "mace" else _plain
+        fuse = _fuse_mace if plan.manifest.method == "mace" else _fuse_plain
         edits = {group: fuse(problem, ctx, group) for group in problem.systems}
         strengths = tuple(float(request.strength) for request in plan.manifest.image_edits)
-        return Solution(problem, edits, tuple(_record(plan, ctx)), strengths)
+        return Solution(problem, edits, tuple(_records(plan, ctx)), strengths)
 
 
-def _preserved(plan: Plan, ctx: Context, sites: Sequence[Site], default: Sequence[str]) -> tuple[PreservedRows, float]:
+def _find_preserved(
+    plan: Plan, ctx: Context, sites: Sequence[Site], default: Sequence[str]
+) -> tuple[PreservedRows, float]:
     """What is preserved at the sites of one group, and the mean square of its rows' entries; nothing where the sites
     read no text."""
     width = sites[0].shape[1]
@@ -83,8 +85,8 @@ def _preserved(plan: Plan, ctx: Context, sites: Sequence[Site], default: Sequenc
     if not streams:
         nothing = np.zeros((width, 0))
         return PreservedRows(np.zeros((0, 0)), nothing, nothing, ()), 0.0
-    prompts = preserved_rows.prompts(plan.manifest, plan.contexts(), default)
-    return Keeping(plan, ALIGNED, streams, prompts, ctx.cache).kept(False)
+    prompts = preserved_rows.preserved_prompts(plan.manifest, plan.contexts(), default)
+    return PreservedBuilder(plan, ALIGNED, streams, prompts, ctx.cache).build(False)
 
 
 def _encoder_of(plan: Plan, ctx: Context) -> str:
@@ -92,12 +94,12 @@ def _encoder_of(plan: Plan, ctx: Context) -> str:
     return ctx.encoder.fingerprint() if ctx.encoder and plan.manifest.method == "mace" else ""
 
 
-def _plain(problem: Problem, ctx: Context, group: str) -> Edit:
-    found = [list(_parts(problem.plan, ctx, site)) for site in problem.plan.sites_of(group)]
-    return _edit([[(gain * one.up, one.down) for _, one, gain in parts] for parts in found], 1.0, 0.0)
+def _fuse_plain(problem: Problem, ctx: Context, group: str) -> Edit:
+    found = [list(_adapters_at(problem.plan, ctx, site)) for site in problem.plan.sites_of(group)]
+    return _stack_factors([[(gain * one.up, one.down) for _, one, gain in parts] for parts in found], 1.0, 0.0)
 
 
-def _mace(problem: Problem, ctx: Context, group: str) -> Edit:
+def _fuse_mace(problem: Problem, ctx: Context, group: str) -> Edit:
     sites, system = problem.plan.sites_of(group), problem.systems[group]
     streams = _streams(problem.plan, ctx, sites[0])
     moments = [_moment(problem.plan, request, streams, ctx) for request in problem.plan.manifest.image_edits]
@@ -106,20 +108,20 @@ def _mace(problem: Problem, ctx: Context, group: str) -> Edit:
     worst = 0.0
     for site in sites:
         layers.append([])
-        for index, one, gain in _parts(problem.plan, ctx, site):
+        for index, one, gain in _adapters_at(problem.plan, ctx, site):
             down, residual = fusion.fuse_down(one.down, moments[index], factor)
             layers[-1].append((gain * one.up, down))
             worst = max(worst, residual)
-    return _edit(layers, factor.condition, worst)
+    return _stack_factors(layers, factor.condition, worst)
 
 
-def _edit(layers: Sequence[Sequence[tuple[Array, Array]]], condition: float, residual: float) -> Edit:
+def _stack_factors(layers: Sequence[Sequence[tuple[Array, Array]]], condition: float, residual: float) -> Edit:
     left = tuple(np.hstack([up for up, _ in parts]) for parts in layers)
     right = tuple(np.vstack([down for _, down in parts]) for parts in layers)
     return Edit("low-rank", left, right, Stats(condition, residual, max(len(one) for one in right)))
 
 
-def _parts(plan: Plan, ctx: Context, site: Site) -> Iterator[tuple[int, AdapterModule, float]]:
+def _adapters_at(plan: Plan, ctx: Context, site: Site) -> Iterator[tuple[int, AdapterModule, float]]:
     """For each adapter that changes the site: the number of its edit, what it does there, and strength times scale."""
     for index, (request, adapter) in enumerate(zip(plan.manifest.image_edits, ctx.adapters, strict=True)):
         one = adapter.modules.get(site.name)
@@ -127,28 +129,30 @@ def _parts(plan: Plan, ctx: Context, site: Site) -> Iterator[tuple[int, AdapterM
             yield index, one, float(request.strength) * one.scale
 
 
-def _moment(plan: Plan, request: Request, streams: Sequence[Reader], ctx: Context) -> Array:
+def _moment(plan: Plan, request: Request, streams: Sequence[TextStream], ctx: Context) -> Array:
     """K K^T / n over all n rows of the concept's prompts: a mean, as is what is kept."""
     said = [fill_context(context, request.concept) for context in plan.contexts(request)]
-    found = reduce(add, (preserved_rows.tally(said, one.encoder, ctx.cache, "all", one.mark) for one in streams))
-    return np.asarray(found.total / found.count)
+    found = reduce(
+        add, (preserved_rows.condense_prompts(said, one.encoder, ctx.cache, "all", one.mark) for one in streams)
+    )
+    return np.asarray(found.outer_sum / found.row_count)
 
 
-def _record(plan: Plan, ctx: Context) -> Iterator[Mapping[str, Any]]:
+def _records(plan: Plan, ctx: Context) -> Iterator[Mapping[str, Any]]:
     method = plan.manifest.method or "spm"
     for request, adapter in zip(plan.manifest.image_edits, ctx.adapters, strict=True):
         yield {"method": method, "options": {"adapter": request.adapter, "sha256": adapter.fingerprint}}
 
 
-def _streams(plan: Plan, ctx: Context, site: Site) -> list[Reader]:
-    return [] if site.role == ROLE else readers(plan.family, site.group, ctx, site.shape[1])
+def _streams(plan: Plan, ctx: Context, site: Site) -> list[TextStream]:
+    return [] if site.role == ADAPTER_ROLE else text_streams(plan.family, site.group, ctx, site.shape[1])
 
 
 def _site(family: Family, ctx: Context, name: str) -> Site:
     """A site of a family's role where the name is one's; else of a group of its own for each width of the input."""
     rows, columns = matrix_shape(ctx.weights.shape(name))
-    role = next((role for role, pattern in family.patterns.items() if fnmatchcase(name, pattern)), ROLE)
-    group = f"{ROLE} {columns}" if role == ROLE else family.group_of(role)
+    role = next((role for role, pattern in family.patterns.items() if fnmatchcase(name, pattern)), ADAPTER_ROLE)
+    group = f"{ADAPTER_ROLE} {columns}" if role == ADAPTER_ROLE else family.group_of(role)
     return Site(family.component, name, (rows, columns), ctx.weights.dtype(name), role, group)
 
 
@@ -166,7 +170,7 @@ def _refuse_drift(manifest: Manifest) -> None:
             raise EditcError(Diagnostic("E240", message, manifest.constraints.at(name), manifest.source, help=help_))
 
 
-def _unread(manifest: Manifest, others: Sequence[str]) -> Diagnostic:
+def _no_text_input(manifest: Manifest, others: Sequence[str]) -> Diagnostic:
     message = f"`method: mace` fuses matrices that read the text, and {len(others)} that the adapters change do not"
     notes = (*others[:8], *([f"and {len(others) - 8} more"] if len(others) > 8 else []))
     help_ = "use `method: spm`, which adds adapters of any matrices, or adapters of cross-attention alone"

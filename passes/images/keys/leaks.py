@@ -13,13 +13,13 @@ from editc.core.plan import Plan
 from editc.core.ports import Context
 from editc.core.problem import Block
 from editc.numerics.drift import ratio
-from editc.passes.images.rows.inputs import Reader, readers
+from editc.passes.images.rows.inputs import TextStream, text_streams
 from editc.passes.sites import sites_of
 
-Make = Callable[[Request, Sequence[Reader]], Block]
+MakeBlock = Callable[[Request, Sequence[TextStream]], Block]
 
 
-def measure_leaks(plan: Plan, ctx: Context, make: Make) -> Iterator[Claim]:
+def measure_leaks(plan: Plan, ctx: Context, make: MakeBlock) -> Iterator[Claim]:
     """For each group of the family that the plan leaves alone, and each request: |W c - W c*| / |W c*| over its layers.
 
     0 when they cannot tell the concept from its target, so that nothing leaks; near 1 and more when they tell them
@@ -28,7 +28,7 @@ def measure_leaks(plan: Plan, ctx: Context, make: Make) -> Iterator[Claim]:
     edited = {site.group for site in plan.sites}
     for name, group in plan.family.groups.items():
         sites = [] if name in edited else list(sites_of(plan.family, ctx.weights, group.roles))
-        found = readers(plan.family, name, ctx, sites[0].shape[1]) if sites else []
+        found = text_streams(plan.family, name, ctx, sites[0].shape[1]) if sites else []
         if found:
             yield from _claims(plan, ctx, sites, [make(request, found) for request in plan.manifest.image_edits])
 
@@ -37,12 +37,15 @@ def _claims(plan: Plan, ctx: Context, sites: Sequence[Site], blocks: Sequence[Bl
     sizes = np.zeros((len(blocks), 2))
     for site in sites:
         W = ctx.weights.read(site.name)
-        sizes += [[_size(W, b.keys - b.targets, b.weights), _size(W, b.targets, b.weights)] for b in blocks]
+        sizes += [
+            [_weighted_square(W, b.keys - b.targets, b.weights), _weighted_square(W, b.targets, b.weights)]
+            for b in blocks
+        ]
     where = sites[0].name if len(sites) == 1 else f"{len(sites)} matrices like {sites[0].name}"
     for block, (apart, whole) in zip(blocks, np.sqrt(sizes), strict=True):
         yield Claim("leak", ratio(float(apart), float(whole)), subject=f"{block.request.concept}: {where}")
 
 
-def _size(W: Array, columns: Array, weights: Array) -> float:
+def _weighted_square(W: Array, columns: Array, weights: Array) -> float:
     """The weighted sum of |W c|^2."""
     return float(np.sum((W @ columns) ** 2 * weights))

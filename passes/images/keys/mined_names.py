@@ -74,11 +74,11 @@ def neighbours(
     whole = np.sqrt(sizes * sizes[0])
     scores = dict(zip(names, np.divide(dots, whole, out=np.zeros_like(dots), where=whole > 0).tolist(), strict=True))
     ranked = sorted(scores, key=lambda name: (-scores[name], name))
-    other = (name for name in ranked if not mentions(name, concept) and not _outdone(name, scores))
+    other = (name for name in ranked if not mentions(name, concept) and not _is_outscored(name, scores))
     return tuple(Neighbour(name, scores[name]) for name, _ in zip(other, range(most), strict=False))
 
 
-def with_neighbours(
+def add_mined_names(
     manifest: Manifest, encoder: Encoder, prompts: Sequence[str], contexts: Sequence[str], most: int, alike: float
 ) -> Manifest:
     """`manifest` with the names mined from `prompts` added to `also` of every edit but `moderate`.
@@ -87,7 +87,7 @@ def with_neighbours(
     names itself (a target, another edit's name, what is preserved) is left alone. The tokenizer's vocabulary is not
     searched: most of it is pieces of words, and a name that no prompt uses teaches nothing of what prompts will say.
     """
-    spoken_for = [name for request in manifest.image_edits for name in _named(request)] + list(
+    spoken_for = [name for request in manifest.image_edits for name in _names_of(request)] + list(
         manifest.preserve.concepts
     )
     kept = [*manifest.preserve.concepts, *manifest.preserve.prompts]
@@ -100,20 +100,20 @@ def with_neighbours(
         for request in manifest.image_edits
         if request.kind != "moderate"
     }
-    best = {one.name: max(_claims(found, one.name)) for names in found.values() for one in names}
-    return replace(manifest, edits=tuple(_extended(request, found, best) for request in manifest.image_edits))
+    best = {one.name: max(_scores_of(found, one.name)) for names in found.values() for one in names}
+    return replace(manifest, edits=tuple(_add_names(request, found, best) for request in manifest.image_edits))
 
 
-def _named(request: Request) -> tuple[str, ...]:
+def _names_of(request: Request) -> tuple[str, ...]:
     """Every name that an edit speaks of."""
     return (*request.names, request.to or "", *(name for name, _ in request.toward))
 
 
-def _claims(found: Mapping[str, Sequence[Neighbour]], name: str) -> Iterator[tuple[float, str]]:
+def _scores_of(found: Mapping[str, Sequence[Neighbour]], name: str) -> Iterator[tuple[float, str]]:
     return ((one.score, concept) for concept, names in found.items() for one in names if one.name == name)
 
 
-def _extended(
+def _add_names(
     request: Request, found: Mapping[str, Sequence[Neighbour]], best: Mapping[str, tuple[float, str]]
 ) -> Request:
     """The request with its mined names. `scale` is of all names together, so it grows with their number: a mined name
@@ -130,7 +130,7 @@ def _signals(encoder: Encoder, context: str, names: Sequence[str], batch: int = 
             yield np.asarray(rows_after(encoded).mean(axis=0))
 
 
-def _outdone(name: str, scores: dict[str, float]) -> bool:
+def _is_outscored(name: str, scores: dict[str, float]) -> bool:
     words = name.split()
     return len(words) > 1 and any(scores.get(word, -1.0) >= scores[name] - SLACK for word in words)
 

@@ -13,7 +13,7 @@ from editc.core.solution import Edit
 from editc.passes.images.rows.phrases import fill_context, rows_after
 
 BATCH = 256
-SAME = 0.9
+SAME_THING = 0.9
 """Two names whose signals have this cosine or more are names of one thing."""
 
 
@@ -36,7 +36,7 @@ class Signals:
         """The signals of these names, their mean taken over all of them: give some dozens."""
         distinct = tuple(dict.fromkeys(names))
         prompts = [fill_context(context, name) for name in distinct for context in contexts]
-        found = [_after(e) for s in _slices(prompts) for e in encoder.encode(prompts[s])]
+        found = [_rows_after_text(e) for s in _batches(prompts) for e in encoder.encode(prompts[s])]
         rows = np.array(found).reshape(len(distinct), len(contexts), *found[0].shape)
         return Signals(distinct, rows, rows.mean(axis=0))
 
@@ -66,21 +66,21 @@ class Signals:
         """
         if edit.form != "shared":
             raise ValueError("movement is defined for a shared edit")
-        moved = size((self.rows @ edit.right[0].T) @ edit.left[0].T, gram)
-        whole = size(self.rows - self.mean, gram)
+        moved = output_size((self.rows @ edit.right[0].T) @ edit.left[0].T, gram)
+        whole = output_size(self.rows - self.mean, gram)
         return np.divide(moved, whole, out=np.zeros_like(moved), where=whole > 0)
 
 
-def _slices(prompts: Sequence[str]) -> list[slice]:
+def _batches(prompts: Sequence[str]) -> list[slice]:
     return [slice(start, start + BATCH) for start in range(0, len(prompts), BATCH)]
 
 
-def _after(encoded: EncodedPrompt) -> Array:
+def _rows_after_text(encoded: EncodedPrompt) -> Array:
     """(2, d): the first row after the text and the mean of all of them."""
     after = rows_after(encoded)
     return np.stack([after[0], after.mean(axis=0)])
 
 
-def size(rows: Array, gram: Array) -> Array:
+def output_size(rows: Array, gram: Array) -> Array:
     """|W x| over contexts, for rows (n, contexts, 2, d): (n, 2)."""
     return np.asarray(np.sqrt(np.maximum(np.sum((rows @ gram) * rows, axis=(1, 3)), 0.0)))

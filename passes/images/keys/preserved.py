@@ -15,102 +15,107 @@ from editc.core.ports import Cache
 from editc.core.problem import NamedRows, PreservedRows
 from editc.passes.images.keys.rules.rule import KeyRule, PreservedLists, PreservedSum
 from editc.passes.images.rows import preserved_rows
-from editc.passes.images.rows.inputs import Reader
+from editc.passes.images.rows.inputs import TextStream
 
 
 @dataclass(frozen=True)
-class Keeping:
+class PreservedBuilder:
     """What is preserved of two lists of prompts: the default list, and what the manifest names.
 
-    What is named is added to the default list, which counts as much as it does alone: naming takes nothing away.
+    What is named is added to the default list, which counts as much as it does alone: naming takes empty_rows away.
     """
 
     plan: Plan
     """Whose edits and families say which prompts."""
     rule: KeyRule
     """Of the edits: it says what their rows count."""
-    readers: Sequence[Reader]
+    streams: Sequence[TextStream]
     """The streams of the group, which make the rows."""
-    prompts: preserved_rows.Prompts
+    prompts: preserved_rows.PreservedPrompts
     """Both lists."""
     cache: Cache | None = None
-    """Where tallies are kept; None keeps nothing."""
+    """Where tallies are kept; None keeps empty_rows."""
 
-    def kept(self, singly: bool) -> tuple[PreservedRows, float]:
+    def build(self, list_keys: bool) -> tuple[PreservedRows, float]:
         """What is kept, and the mean square of its rows' entries; `singly`: with every row that the moment sums."""
-        empty = [reader.encoder.encode([self.plan.family.neutral])[0] for reader in self.readers]
-        nothing = preserved_rows.tally_of(empty)
+        empty = [stream.encoder.encode([self.plan.family.neutral])[0] for stream in self.streams]
+        empty_rows = preserved_rows.condense_encoded(empty)
         default, named = (self._tally(listed, "all") if listed else None for listed in self._lists)
-        base, extra = (default, named) if self._adds else (named, None)
-        parts = tuple(self._sums(base or nothing, extra, nothing))
-        measured = default or named or nothing
+        base, extra = (default, named) if self._preserves_default else (named, None)
+        parts = tuple(self._sums(base or empty_rows, extra, empty_rows))
+        measured = default or named or empty_rows
         kept = PreservedRows(
             reduce(add, (part.moment for part in parts)),
             measured.rows,
             np.vstack([one.rows for one in empty]).T,
-            (*(self.prompts.default if self._adds else ()), *self.prompts.named),
-            measured.count,
+            (*(self.prompts.default if self._preserves_default else ()), *self.prompts.named),
+            measured.row_count,
             named=None if named is None or default is None else NamedRows(named.rows, self.prompts.named),
-            default=self._adds or default is None,
+            default=self._preserves_default or default is None,
         )
-        return (self._with_rows(kept, parts) if singly else kept), (base or nothing).square
+        return (self._with_keys(kept, parts) if list_keys else kept), (base or empty_rows).mean_square
 
     @property
     def _lists(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
         return self.prompts.default, self.prompts.named
 
     @property
-    def _adds(self) -> bool:
-        return adds(self.plan.manifest, self.prompts)
+    def _preserves_default(self) -> bool:
+        return preserves_default_list(self.plan.manifest, self.prompts)
 
     def _sums(
-        self, base: preserved_rows.Tally, extra: preserved_rows.Tally | None, nothing: preserved_rows.Tally
+        self,
+        base: preserved_rows.CondensedRows,
+        extra: preserved_rows.CondensedRows | None,
+        empty_rows: preserved_rows.CondensedRows,
     ) -> Iterator[PreservedSum]:
         """The sums that the key rule makes, `base` first."""
         manifest = self.plan.manifest
         lists = PreservedLists(
             base,
-            self.prompts.default if self._adds else self.prompts.named,
+            self.prompts.default if self._preserves_default else self.prompts.named,
             extra,
             self.prompts.named,
-            nothing,
+            empty_rows,
             self.plan.family.neutral,
             (*manifest.preserve.concepts, *manifest.preserve.prompts, *manifest.preserve_lines),
             self._tally,
         )
-        weight = manifest.preserve.weight or usual_weight(self.plan, self.rule, base.prompts)
-        return self.rule.preserved(lists, weight)
+        weight = manifest.preserve.weight or default_weight(self.plan, self.rule, base.prompt_count)
+        return self.rule.preserved_sums(lists, weight)
 
-    def _tally(self, listed: Sequence[str], which: preserved_rows.Which) -> preserved_rows.Tally:
+    def _tally(self, listed: Sequence[str], which: preserved_rows.WhichRows) -> preserved_rows.CondensedRows:
         """Over all readers; a prompt counts once, however many read it."""
-        parts = [preserved_rows.tally(listed, one.encoder, self.cache, which, one.mark) for one in self.readers]
-        return replace(reduce(add, parts), prompts=parts[0].prompts)
+        parts = [
+            preserved_rows.condense_prompts(listed, one.encoder, self.cache, which, one.mark) for one in self.streams
+        ]
+        return replace(reduce(add, parts), prompt_count=parts[0].prompt_count)
 
-    def _with_rows(self, kept: PreservedRows, parts: Sequence[PreservedSum]) -> PreservedRows:
-        """`kept` with the rows that its moment sums, one by one; none for `last` where nothing is named."""
+    def _with_keys(self, kept: PreservedRows, parts: Sequence[PreservedSum]) -> PreservedRows:
+        """`kept` with the rows that its moment sums, one by one; none for `last` where empty_rows is named."""
         keys, weights = [np.zeros((len(kept.moment), 0))], [np.zeros(0)]
         for part in parts if any(part.prompts for part in parts) else ():
-            found = [preserved_rows.single_rows(part.prompts, one.encoder, part.which) for one in self.readers]
+            found = [preserved_rows.list_rows(part.prompts, one.encoder, part.which) for one in self.streams]
             keys += found
             weights += [np.full(one.shape[1], part.weight) for one in found]
         return replace(kept, keys=np.hstack(keys), weights=np.concatenate(weights))
 
 
-def adds(manifest: Manifest, prompts: preserved_rows.Prompts) -> bool:
+def preserves_default_list(manifest: Manifest, prompts: preserved_rows.PreservedPrompts) -> bool:
     """True where the default list is kept, and not only measured: what is named adds to it."""
     return manifest.preserve.corpus == "default" and bool(prompts.default)
 
 
-def base_prompts(plan: Plan, default: Sequence[str]) -> int:
+def count_base_prompts(plan: Plan, default: Sequence[str]) -> int:
     """How many prompts the list has that is kept first: the default one, or where that is not kept what is named."""
-    prompts = preserved_rows.prompts(plan.manifest, plan.contexts(), default)
-    return max(1, len(prompts.default if adds(plan.manifest, prompts) else prompts.named))
+    prompts = preserved_rows.preserved_prompts(plan.manifest, plan.contexts(), default)
+    return max(1, len(prompts.default if preserves_default_list(plan.manifest, prompts) else prompts.named))
 
 
-def usual_weight(plan: Plan, rule: KeyRule, prompts: int) -> float:
+def default_weight(plan: Plan, rule: KeyRule, prompts: int) -> float:
     """What is kept counts this much where the manifest gives no weight; `prompts` is the length of the list kept."""
-    return rule.preserve_weight(_edited_prompts(plan), prompts)
+    return rule.preserve_weight(_count_edited_prompts(plan), prompts)
 
 
-def _edited_prompts(plan: Plan) -> int:
+def _count_edited_prompts(plan: Plan) -> int:
     return sum(len(request.names) * len(plan.contexts(request)) for request in plan.manifest.image_edits)

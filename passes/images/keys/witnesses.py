@@ -15,20 +15,20 @@ from editc.core.ports import Cache, EncodedPrompt, Encoder
 from editc.core.problem import CertificateInput, PreservedRows, Witness
 from editc.numerics.trust import Ball
 from editc.passes.images.keys.rules.aligned import ALIGNED, aligned_rows
-from editc.passes.images.keys.rules.pairs import aims
-from editc.passes.images.rows import encoding as recall
-from editc.passes.images.rows.inputs import Reader
-from editc.passes.images.rows.phrases import UnspokenError, last_subject
+from editc.passes.images.keys.rules.pairs import target_names
+from editc.passes.images.rows import encoding
+from editc.passes.images.rows.inputs import TextStream
+from editc.passes.images.rows.phrases import MissingTokensError, last_text_row
 
-ALIKE = 1e-3
+UNCHANGED = 1e-3
 """Rows that the target changes by less than this share of their length are not the concept's: in a causal encoder those
 before the phrase are equal but for float32."""
-MEASURED = 128
+MEASURED_PROMPTS = 128
 """Prompts over which a ball is measured where no norm gives it."""
 
 
-def watch(
-    plan: Plan, kept: PreservedRows, streams: Sequence[Reader], cache: Cache | None = None
+def make_watch(
+    plan: Plan, kept: PreservedRows, streams: Sequence[TextStream], cache: Cache | None = None
 ) -> CertificateInput | None:
     """The sentences of every concept that is erased or replaced; None when there is nothing to certify.
 
@@ -39,21 +39,25 @@ def watch(
         return None
     encoder = streams[0].encoder
     requests = [request for request in plan.manifest.image_edits if request.kind != "moderate"]
-    found = tuple(one for request in requests for one in _sentences(plan, request, streams[0], cache))
+    found = tuple(one for request in requests for one in _witnesses(plan, request, streams[0], cache))
     balls = encoder.bounds()
     if not found or not balls:
         return None
-    seen = sizes(balls, [one for witness in found for one in (witness.keys, witness.targets)])
+    seen = ball_sizes(balls, [one for witness in found for one in (witness.keys, witness.targets)])
     if any(np.isinf(ball.radius) for ball in balls):
-        listed = _sample(kept)
+        listed = _sample_prompts(kept)
         made = load_or_compute(
-            listed, "sizes", lambda: {"sizes": sizes(balls, _moving(kept, listed, encoder))}, cache, streams[0].mark
+            listed,
+            "sizes",
+            lambda: {"sizes": ball_sizes(balls, _varying_rows(kept, listed, encoder))},
+            cache,
+            streams[0].mark,
         )
         seen = np.maximum(seen, made["sizes"])
     return CertificateInput(found, measure_radii(balls, seen))
 
 
-def sizes(balls: Sequence[Ball], rows: Iterable[Array]) -> Array:
+def ball_sizes(balls: Sequence[Ball], rows: Iterable[Array]) -> Array:
     """For each ball the greatest |u| (balls,) that rows (d, n each) have."""
     ends = np.cumsum([len(ball.gamma) for ball in balls])
     found = np.zeros(len(balls))
@@ -72,35 +76,35 @@ def measure_radii(balls: Sequence[Ball], seen: Array) -> tuple[Ball, ...]:
     )
 
 
-def _sample(kept: PreservedRows) -> tuple[str, ...]:
+def _sample_prompts(kept: PreservedRows) -> tuple[str, ...]:
     """Prompts to measure over: of the default list and of what is named the first each."""
     named = () if kept.named is None else kept.named.listed
-    return tuple(dict.fromkeys((*kept.origin[:MEASURED], *named[:MEASURED])))
+    return tuple(dict.fromkeys((*kept.origin[:MEASURED_PROMPTS], *named[:MEASURED_PROMPTS])))
 
 
-def _moving(kept: PreservedRows, listed: Sequence[str], encoder: Encoder) -> Iterator[Array]:
+def _varying_rows(kept: PreservedRows, listed: Sequence[str], encoder: Encoder) -> Iterator[Array]:
     """The rows (d, t) of prompts, without those that begin every prompt alike: BOS is an outlier."""
     bos = kept.empty[:, :1]
     for encoded in encoder.encode(listed):
         rows = encoded.rows.T
-        yield rows[:, np.abs(rows - bos).max(axis=0) > ALIKE * np.abs(bos).max()]
+        yield rows[:, np.abs(rows - bos).max(axis=0) > UNCHANGED * np.abs(bos).max()]
 
 
-def _sentences(plan: Plan, request: Request, reader: Reader, cache: Cache | None) -> Iterator[Witness]:
+def _witnesses(plan: Plan, request: Request, stream: TextStream, cache: Cache | None) -> Iterator[Witness]:
     """One for every name in every context, but those that the encoder cuts off, which no prompt can say either."""
     contexts = plan.contexts(request)
-    book = recall.encode_names(reader, ALIGNED.prompts(request, contexts, plan.family.neutral), cache)
-    (target,) = aims(request, plan.family.neutral)
+    lookup = encoding.encode_names(stream, ALIGNED.prompts(request, contexts, plan.family.neutral), cache)
+    (target,) = target_names(request, plan.family.neutral)
     for name in request.names:
         for context in contexts:
             try:
-                encoded, at = book.find(context, name)
-                other, there = book.find(context, target)
-            except UnspokenError:
+                encoded, at = lookup.find(context, name)
+                other, there = lookup.find(context, target)
+            except MissingTokensError:
                 continue
             rows, counterparts = aligned_rows(len(encoded.rows), at, there, len(other.rows))
             mine, theirs = encoded.rows[rows], other.rows[counterparts]
-            moved = np.linalg.norm(mine - theirs, axis=1) > ALIKE * np.linalg.norm(mine, axis=1)
+            moved = np.linalg.norm(mine - theirs, axis=1) > UNCHANGED * np.linalg.norm(mine, axis=1)
             if moved.any():
                 places = tuple(int(row) for row in rows[moved])
                 weights = _weights(encoded)[rows[moved]]
@@ -114,6 +118,6 @@ def _weights(encoded: EncodedPrompt) -> Array:
     word comes back entirely and whose padding does not would pass for safe.
     """
     weights = np.ones(len(encoded.rows))
-    padding = slice(last_subject(encoded) + 2, None)
+    padding = slice(last_text_row(encoded) + 2, None)
     weights[padding] = 1 / max(1, len(weights[padding]))
     return weights

@@ -12,14 +12,14 @@ from editc.core.family import Family
 from editc.core.manifest import Manifest
 from editc.core.plan import Plan
 from editc.core.ports import Context
-from editc.passes.images.keys.edit_kind import making_of
+from editc.passes.images.keys.edit_kind import edit_kind_of
 from editc.passes.locate import (
     check_patterns,
+    explain_choice,
     family_of,
     is_wanted,
     refuse_dtypes,
     roles_of,
-    why,
 )
 from editc.passes.sites import sites_of
 
@@ -36,8 +36,8 @@ class Locate:
     def __call__(self, manifest: Manifest, ctx: Context) -> Plan:
         """Raises E201 to E204, E206, E210, and what `choose_sites` and `Making.locate` raise."""
         family = family_of(self.families, manifest, ctx)
-        if making := making_of(manifest):
-            plan = making.locate(manifest, family, ctx)
+        if kind := edit_kind_of(manifest):
+            plan = kind.locate(manifest, family, ctx)
             refuse_dtypes(plan.sites)
             return plan
         every = tuple(sites_of(family, ctx.weights, roles_of(manifest, family)))
@@ -48,7 +48,9 @@ class Locate:
         if not sites:
             raise EditcError(_none_left(manifest, family, len(every)))
         refuse_dtypes(sites)
-        plan = Plan(manifest, family, manifest.model, sites, {s.name: why(family, s, _what(s)) for s in sites})
+        plan = Plan(
+            manifest, family, manifest.model, sites, {s.name: explain_choice(family, s, _what(s)) for s in sites}
+        )
         if manifest.sites.auto is None or ctx.prober is None:
             return plan
         from editc.passes.images.locate.ranked_sites import choose_sites  # only here: it loads what derives keys

@@ -22,24 +22,24 @@ from editc.core.diagnostics import Diagnostic, EditcError
 from editc.core.manifest import Request
 from editc.core.plan import Plan, Ranking, SiteShare
 from editc.core.ports import Conditioning, Context, Encoder, NoisyLatents, Prober
-from editc.passes.images.keys.derive import unspoken_name
+from editc.passes.images.keys.derive import diagnose_missing_tokens
 from editc.passes.images.keys.rules.aligned import ALIGNED, aligned_rows
-from editc.passes.images.keys.rules.pairs import aims, shares
-from editc.passes.images.rows.phrases import Book, UnspokenError
+from editc.passes.images.keys.rules.pairs import target_names, target_shares
+from editc.passes.images.rows.phrases import EncodedPrompts, MissingTokensError
 
 PROMPTS = 4
 """Prompts of a concept, each with noise of its own; docs/measurements/sites.md says how much the choice varies."""
 STEPS, EVERY = 8, 2
 """Steps of the denoising, and which of its latents are asked about: those before every second step. Each noise level
 counts alike, whatever the size of eps there."""
-DIGITS = 4
+DECIMALS = 4
 """Decimals of every figure: float64 agrees to more of them on all machines, so the choice does too."""
-TOLD = ("text", "pooled")
+STREAMS = ("text", "pooled")
 """The streams that a network is told: rows and, where the family has it, an embedding of the whole prompt."""
-NOTHING = 1e-16
+NO_CHANGE = 1e-16
 """|eps(all) - eps()|^2 / |eps()|^2 at which the text makes no difference."""
 
-Reach = Callable[[Sequence[str]], tuple[float, ...]]
+MeasureReach = Callable[[Sequence[str]], tuple[float, ...]]
 
 
 @dataclass(frozen=True)
@@ -52,27 +52,27 @@ class Probe:
     """Latents of all levels after one another."""
     levels: int
     """How many noise levels they are."""
-    told: Conditioning
+    inputs: Conditioning
     """What the network is told at each."""
-    instead: Conditioning
+    ablated_inputs: Conditioning
     """What its ablated sites read in place of that."""
     plain: Array
     """(n, c, h, w): the noise predicted without an ablation."""
     ablated: Array
     """(n, c, h, w): with all sites ablated."""
 
-    def moved(self, sites: Sequence[str]) -> float:
+    def effect_alone(self, sites: Sequence[str]) -> float:
         """|eps(S) - eps()|^2 / |eps(all) - eps()|^2, a mean over noise levels."""
         return self._mean(sites, self.plain)
 
-    def reached(self, sites: Sequence[str]) -> float:
+    def reach(self, sites: Sequence[str]) -> float:
         """1 - |eps(S) - eps(all)|^2 / |eps(all) - eps()|^2, likewise."""
-        return round(1 - self._mean(sites, self.ablated), DIGITS)
+        return round(1 - self._mean(sites, self.ablated), DECIMALS)
 
     def _mean(self, sites: Sequence[str], other: Array) -> float:
-        found = self.prober.predict(self.noisy, self.told, self.instead, sites)
+        found = self.prober.predict(self.noisy, self.inputs, self.ablated_inputs, sites)
         off, span = (self._squares(one) for one in (found - other, self.ablated - self.plain))
-        return round(float(np.mean(off[span > 0] / span[span > 0])), DIGITS)
+        return round(float(np.mean(off[span > 0] / span[span > 0])), DECIMALS)
 
     def _squares(self, eps: Array) -> Array:
         """The sum of squares (levels,) at each noise level."""
@@ -85,7 +85,7 @@ class Evidence:
 
     alone: Mapping[str, tuple[float, ...]]
     """Site -> what it does alone, one figure a concept."""
-    reach: Reach
+    reach: MeasureReach
     """Measures how far a set of sites reaches, for each concept."""
 
 
@@ -98,23 +98,23 @@ def choose_sites(plan: Plan, ctx: Context) -> Plan:
     assert share is not None
     found = gather_evidence(plan, ctx)
     without = drop_spare_sites(grow_set(found.alone, share, found.reach), share, found.reach)
-    ranking = _ranking(plan, found, without)
+    ranking = _rank(plan, found, without)
     chosen = tuple(site for site in plan.sites if site.name in without)
-    return replace(plan, sites=chosen, evidence=_told(ranking), ranking=ranking)
+    return replace(plan, sites=chosen, evidence=_explain(ranking), ranking=ranking)
 
 
 def gather_evidence(plan: Plan, ctx: Context) -> Evidence:
     """Every site of `plan` ablated alone for each request, and a `reach` that measures a set once."""
     assert ctx.prober is not None
     prober, names = ctx.prober(), tuple(site.name for site in plan.sites)
-    encoders = [one for one in map(ctx.stream, TOLD) if one is not None]
+    encoders = [one for one in map(ctx.stream, STREAMS) if one is not None]
     probes = [_probe(plan, request, prober, encoders) for request in plan.manifest.image_edits]
-    watched: Iterable[object] = ctx.progress("locate", names) if ctx.progress else names
-    alone = {str(name): tuple(probe.moved((str(name),)) for probe in probes) for name in watched}
+    counted: Iterable[object] = ctx.progress("locate", names) if ctx.progress else names
+    alone = {str(name): tuple(probe.effect_alone((str(name),)) for probe in probes) for name in counted}
 
     @cache
     def jointly(sites: frozenset[str]) -> tuple[float, ...]:
-        return tuple(probe.reached([name for name in names if name in sites]) for probe in probes)
+        return tuple(probe.reach([name for name in names if name in sites]) for probe in probes)
 
     def reach(sites: Sequence[str]) -> tuple[float, ...]:
         return jointly(frozenset(sites)) if sites else (0.0,) * len(probes)
@@ -122,7 +122,7 @@ def gather_evidence(plan: Plan, ctx: Context) -> Evidence:
     return Evidence(alone, reach)
 
 
-def grow_set(alone: Mapping[str, tuple[float, ...]], share: float, reach: Reach) -> list[str]:
+def grow_set(alone: Mapping[str, tuple[float, ...]], share: float, reach: MeasureReach) -> list[str]:
     """Sites until `reach` of them is at least `share` for every concept: each time the one that alone does most to the
     concept that is furthest behind (of equals the first)."""
     kept: list[str] = []
@@ -135,7 +135,7 @@ def grow_set(alone: Mapping[str, tuple[float, ...]], share: float, reach: Reach)
     return kept
 
 
-def drop_spare_sites(kept: Sequence[str], share: float, reach: Reach) -> Mapping[str, float]:
+def drop_spare_sites(kept: Sequence[str], share: float, reach: MeasureReach) -> Mapping[str, float]:
     """The sites of `kept` that cannot be spared, each with what the others reach without it (of the worst concept)."""
     needed = list(kept)
     while True:
@@ -146,64 +146,69 @@ def drop_spare_sites(kept: Sequence[str], share: float, reach: Reach) -> Mapping
 
 
 def _probe(plan: Plan, request: Request, prober: Prober, encoders: Sequence[Encoder]) -> Probe:
-    told, instead, empty = (
-        Conditioning.of(*parts) for parts in zip(*(_sides(plan, request, one) for one in encoders), strict=True)
+    inputs, ablated_inputs, empty = (
+        Conditioning.of(*parts)
+        for parts in zip(*(_rows_of_stream(plan, request, one) for one in encoders), strict=True)
     )
-    count = len(told.counts)
+    count = len(inputs.counts)
     seeds = range(plan.manifest.seed, plan.manifest.seed + count)
-    path = prober.denoise(told, empty, seeds, STEPS)[::EVERY]
+    path = prober.denoise(inputs, empty, seeds, STEPS)[::EVERY]
     noisy = NoisyLatents(
         *(np.concatenate(side) for side in zip(*((one.latents, one.timesteps) for one in path), strict=True))
     )
-    told, instead = (side.take([*range(count)] * len(path)) for side in (told, instead))
-    plain = prober.predict(noisy, told)
-    ablated = prober.predict(noisy, told, instead, [site.name for site in plan.sites])
-    _refuse(plan, request, plain, ablated)
-    return Probe(prober, noisy, len(path), told, instead, plain, ablated)
+    inputs, ablated_inputs = (side.take([*range(count)] * len(path)) for side in (inputs, ablated_inputs))
+    plain = prober.predict(noisy, inputs)
+    ablated = prober.predict(noisy, inputs, ablated_inputs, [site.name for site in plan.sites])
+    _check_change(plan, request, plain, ablated)
+    return Probe(prober, noisy, len(path), inputs, ablated_inputs, plain, ablated)
 
 
-def _sides(plan: Plan, request: Request, encoder: Encoder) -> tuple[list[Array], list[Array], list[Array]]:
+def _rows_of_stream(plan: Plan, request: Request, encoder: Encoder) -> tuple[list[Array], list[Array], list[Array]]:
     """Of one stream the rows of each prompt, those that an ablated site reads, and those of the neutral prompt."""
     contexts, neutral = plan.contexts(request), plan.family.neutral
-    book = Book.of(encoder, [*chain(*ALIGNED.prompts(request, contexts, neutral)), neutral])
-    others = aims(request, neutral)
+    lookup = EncodedPrompts.encode(encoder, [*chain(*ALIGNED.prompts(request, contexts, neutral)), neutral])
+    others = target_names(request, neutral)
     try:
-        pairs = [_pair(request, others, context, name, book) for context, name in _said(request, contexts)]
-    except UnspokenError as error:
-        raise EditcError(unspoken_name(error, request, plan)) from error
-    return [rows for rows, _ in pairs], [instead for _, instead in pairs], [book.entries[neutral].rows]
+        pairs = [
+            _row_pair(request, others, context, name, lookup) for context, name in _pick_sentences(request, contexts)
+        ]
+    except MissingTokensError as error:
+        raise EditcError(diagnose_missing_tokens(error, request, plan)) from error
+    return [rows for rows, _ in pairs], [ablated_inputs for _, ablated_inputs in pairs], [lookup.entries[neutral].rows]
 
 
-def _said(request: Request, contexts: Sequence[str]) -> Iterator[tuple[str, str]]:
+def _pick_sentences(request: Request, contexts: Sequence[str]) -> Iterator[tuple[str, str]]:
     """Contexts evenly from the whole list, with every name at least once."""
     count = max(PROMPTS, len(request.names))
     for number in range(count):
         yield contexts[number * len(contexts) // count], request.names[number % len(request.names)]
 
 
-def _pair(request: Request, others: Sequence[str], context: str, name: str, book: Book) -> tuple[Array, Array]:
+def _row_pair(
+    request: Request, others: Sequence[str], context: str, name: str, lookup: EncodedPrompts
+) -> tuple[Array, Array]:
     """A prompt's rows (t, d), and those that an ablated site reads: the target's, or for `moderate` the mixture.
 
     A row that has no counterpart, at the end of a longer prompt, reads the last row of the target's.
     """
-    encoded, at = book.find(context, name)
-    instead = encoded.rows.copy()
-    for share, aim in zip(shares(request), others, strict=True):
-        other, phrase = book.find(context, aim)
+    encoded, at = lookup.find(context, name)
+    ablated_inputs = encoded.rows.copy()
+    for share, target in zip(target_shares(request), others, strict=True):
+        other, phrase = lookup.find(context, target)
         rows, counterparts = aligned_rows(len(encoded.rows), at, phrase, len(other.rows))
         read = np.repeat(other.rows[-1:], len(encoded.rows), axis=0)
         read[rows] = other.rows[counterparts]
-        instead += share * (read - encoded.rows)
-    return encoded.rows, instead
+        ablated_inputs += share * (read - encoded.rows)
+    return encoded.rows, ablated_inputs
 
 
-def _refuse(plan: Plan, request: Request, plain: Array, ablated: Array) -> None:
+def _check_change(plan: Plan, request: Request, plain: Array, ablated: Array) -> None:
     with np.errstate(all="ignore"):
         whole, change = float(np.sum(plain**2)), float(np.sum((ablated - plain) ** 2))
     if not np.isfinite(whole + change):
         message = f"the model predicts noise that is not finite for prompts of `{request.concept}`"
         help_ = "the checkpoint is damaged: fetch it again"
-    elif change <= NOTHING * whole:
+    elif change <= NO_CHANGE * whole:
         message = f"no site carries `{request.concept}`: with its target in its place the model predicts the same"
         help_ = "see that `to` is another concept and that `include` and `roles` leave sites which read the text"
     else:
@@ -212,7 +217,7 @@ def _refuse(plan: Plan, request: Request, plain: Array, ablated: Array) -> None:
     raise EditcError(Diagnostic(code, message, request.at("concept"), plan.manifest.source, help=help_))
 
 
-def _ranking(plan: Plan, found: Evidence, without: Mapping[str, float]) -> Ranking:
+def _rank(plan: Plan, found: Evidence, without: Mapping[str, float]) -> Ranking:
     """Kept sites first, then by what each does alone, a mean over concepts."""
     alone = found.alone
     weighed = [
@@ -224,7 +229,7 @@ def _ranking(plan: Plan, found: Evidence, without: Mapping[str, float]) -> Ranki
     return Ranking(float(plan.manifest.sites.auto or 0), concepts, found.reach(list(without)), tuple(order))
 
 
-def _told(ranking: Ranking) -> Mapping[str, str]:
+def _explain(ranking: Ranking) -> Mapping[str, str]:
     """Why each site was kept or left out, in the order of the ranking."""
     kept = sum(one.kept for one in ranking.sites)
     found = {}

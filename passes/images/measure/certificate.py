@@ -25,12 +25,12 @@ from editc.numerics import adversary, trust
 from editc.numerics.squares import mirror
 from editc.passes.images.measure.row_sums import Layer
 
-REGULAR = 0.1
+REGULARISATION = 0.1
 """r of RECE's derived embedding, as published."""
 
 
 @dataclass
-class Sums:
+class LayerSums:
     """sum_l W'^T W' and sum_l W'^T W of each watched group, from what is added up as the layers go by.
 
     With W' = W + W M + R, M = left right the shared edit and R the rounding of what is stored (of another edit M = 0
@@ -42,38 +42,38 @@ class Sums:
     """
 
     solution: Solution
-    seen: dict[str, tuple[Array, Array, Array, Array]] = field(default_factory=dict)
+    sums: dict[str, tuple[Array, Array, Array, Array]] = field(default_factory=dict)
 
     def add(self, group: str, layer: Layer) -> None:
         """One more layer of a group; all have the same left and right."""
         if self.solution.problem.systems[group].watch is None:
             return
         cross, noise = layer.cross, layer.noise
-        if group in self.seen:
-            cross, noise = self.seen[group][2] + cross, self.seen[group][3] + noise
-        self.seen[group] = layer.left, layer.right, cross, noise
+        if group in self.sums:
+            cross, noise = self.sums[group][2] + cross, self.sums[group][3] + noise
+        self.sums[group] = layer.left, layer.right, cross, noise
 
     def grams(self, group: str) -> tuple[Array, Array]:
         """sum_l W'^T W' and sum_l W'^T W, (d, d) each."""
-        return _sums(self.solution.problem.systems[group].total_gram(), *self.seen[group])
+        return _sum_products(self.solution.problem.systems[group].total_gram(), *self.sums[group])
 
     def certificates(self) -> tuple[Certificate, ...]:
         """One a watched concept and group, in the order of the requests. What was added up is let go with it."""
-        return tuple(one for group in [*self.seen] for one in self._certified(group))
+        return tuple(one for group in [*self.sums] for one in self._certify_group(group))
 
-    def _certified(self, group: str) -> tuple[Certificate, ...]:
+    def _certify_group(self, group: str) -> tuple[Certificate, ...]:
         system = self.solution.problem.systems[group]
         system = replace(system, gram=system.total_gram())
-        sums = _sums(system.total_gram(), *self.seen.pop(group))
+        sums = _sum_products(system.total_gram(), *self.sums.pop(group))
         return certify(system, *sums)
 
 
 def shared_sums(system: System, edit: Edit) -> tuple[Array, Array]:
     """What `Sums` adds up, for a shared edit from the base's Gram alone: (I + M)^T G (I + M) and (I + M)^T G."""
-    return _sums(system.total_gram(), edit.left[0], edit.right[0])
+    return _sum_products(system.total_gram(), edit.left[0], edit.right[0])
 
 
-def _sums(
+def _sum_products(
     gram: Array, left: Array, right: Array, cross: Array | None = None, noise: Array | None = None
 ) -> tuple[Array, Array]:
     mixed = gram + right.T @ (left.T @ gram)
@@ -124,7 +124,7 @@ def _certificate(near: trust.NearestProblem, witnesses: Sequence[Witness]) -> Ce
     keys = np.hstack([one.keys for one in witnesses])
     targets = np.hstack([one.targets for one in witnesses])
     found = near.minimise(keys)
-    free = adversary.derive(keys, targets, near.gram, near.cross, REGULAR, "regzero")
+    free = adversary.derive(keys, targets, near.gram, near.cross, REGULARISATION, "regzero")
     possible, whole = near.ellipsoid.move_inside(free), near.distance(keys, targets)
     tries = {"best": found.lower, "attained": found.values, "own": near.objective(keys, keys)}
     tries |= {"free": near.objective(free, keys), "derived": near.objective(possible, keys)}
@@ -149,16 +149,16 @@ def _certificate(near: trust.NearestProblem, witnesses: Sequence[Witness]) -> Ce
 
 def _shares(witnesses: Sequence[Witness], values: Array, whole: Array) -> Array:
     """1 - sqrt(sum a f / sum a |W (c - c*)|^2) of each sentence, floored at 0."""
-    cuts = _cuts(witnesses)
+    cuts = _split_points(witnesses)
     parts = zip(witnesses, np.split(values, cuts), np.split(whole, cuts), strict=True)
     left = [float(one.weights @ mine) / float(one.weights @ all_) for one, mine, all_ in parts]
     return np.maximum(0.0, 1.0 - np.sqrt(left))
 
 
 def _attacks(witnesses: Sequence[Witness], points: Array) -> Iterator[Attack]:
-    for one, mine in zip(witnesses, np.split(points, _cuts(witnesses), axis=1), strict=True):
+    for one, mine in zip(witnesses, np.split(points, _split_points(witnesses), axis=1), strict=True):
         yield Attack(one.prompt, one.rows, mine)
 
 
-def _cuts(witnesses: Sequence[Witness]) -> Array:
+def _split_points(witnesses: Sequence[Witness]) -> Array:
     return np.asarray(np.cumsum([len(one.rows) for one in witnesses])[:-1])

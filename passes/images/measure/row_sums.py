@@ -28,7 +28,7 @@ class Layer:
     """(r, d_in), likewise."""
 
     @staticmethod
-    def changed(W: Array, after: Array) -> Layer:
+    def of_weights(W: Array, after: Array) -> Layer:
         """The layer of which no more is known than W and W', (d_out, d_in) both."""
         width = W.shape[1]
         return Layer(W, after - W, np.zeros((width, 0)), np.zeros((0, width)))
@@ -48,12 +48,12 @@ class Layer:
         """rest^T rest (d_in, d_in), its lower half."""
         return half_gram(self.rest)
 
-    def moved(self, columns: Array) -> Array:
+    def output_change(self, columns: Array) -> Array:
         """(W' - W) X, (d_out, k), of columns X (d_in, k)."""
         return np.asarray((self.W @ self.left) @ (self.right @ columns) + self.rest @ columns)
 
 
-class Rows(Protocol):
+class MeasuredRows(Protocol):
     """Columns X (d_in, k), and where they start from, Y (d_in, k) or zeros."""
 
     def squares(self, layer: Layer) -> tuple[float, float]:
@@ -61,7 +61,7 @@ class Rows(Protocol):
 
 
 @dataclass(frozen=True, eq=False)
-class Columns:
+class RowColumns:
     """Rows of prompts as they are, a column each."""
 
     keys: Array
@@ -72,12 +72,12 @@ class Columns:
     def squares(self, layer: Layer) -> tuple[float, float]:
         """By three products with the layer, two of them of full width."""
         before = layer.W @ (self.keys if self.start is None else self.start)
-        move = layer.moved(self.keys)
+        move = layer.output_change(self.keys)
         return _square(move if self.start is None else before + move), _square(before)
 
 
 @dataclass(frozen=True, eq=False)
-class Moments:
+class RowMoments:
     """The same for the layers of one shared edit M = left right: with F = Y + M X, what is measured is |W F + rest X|.
 
     `fit` F F^T, `mixed` F X^T, `keys` X X^T, `before` Y Y^T (or X X^T), (d_in, d_in) each. F is formed before it is
@@ -90,14 +90,14 @@ class Moments:
     before: Array
 
     @staticmethod
-    def of(rows: Columns, left: Array, right: Array) -> Moments:
+    def of(rows: RowColumns, left: Array, right: Array) -> RowMoments:
         """The moments of `rows` under the edit."""
         X, Y = rows.keys, rows.start
         F = left @ (right @ X)
         if Y is not None:
             F += Y
         keys = X @ X.T
-        return Moments(F @ F.T, F @ X.T, keys, keys if Y is None else Y @ Y.T)
+        return RowMoments(F @ F.T, F @ X.T, keys, keys if Y is None else Y @ Y.T)
 
     def squares(self, layer: Layer) -> tuple[float, float]:
         """By sums over d_in^2 products, whatever the number of rows."""
@@ -105,24 +105,24 @@ class Moments:
         return max(0.0, after + trace_of_product(layer.noise, self.keys)), trace_of_product(layer.gram, self.before)
 
 
-def condense_rows(rows: Columns, left: Array, right: Array, outputs: int) -> Rows:
+def condense_rows(rows: RowColumns, left: Array, right: Array, outputs: int) -> MeasuredRows:
     """`rows` in the form that takes less work over layers of `outputs` rows together, left (d_in, r) and right.
 
     Moments are squared once and then serve every layer: they pay where there are many rows and many outputs.
     """
     width, count = rows.keys.shape
     if left.shape[1] and count >= width and outputs > 2 * width:
-        return Moments.of(rows, left, right)
+        return RowMoments.of(rows, left, right)
     if rows.start is None:
-        return Columns(condense(rows.keys))
+        return RowColumns(condense(rows.keys))
     keys, start = np.vsplit(condense(np.vstack([rows.keys, rows.start])), 2)
-    return Columns(keys, start)
+    return RowColumns(keys, start)
 
 
-def misses(block: Block) -> Columns:
+def target_misses(block: Block) -> RowColumns:
     """A block's columns times the roots of their weights: keys C, from where their targets miss them, C - T."""
     scale = np.sqrt(block.weights)
-    return Columns(block.keys * scale, (block.keys - block.targets) * scale)
+    return RowColumns(block.keys * scale, (block.keys - block.targets) * scale)
 
 
 def _square(array: Array) -> float:

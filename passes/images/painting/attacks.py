@@ -13,18 +13,18 @@ from editc.core.measurements import Certificate, Claim, Picture
 from editc.core.ports import Context
 from editc.passes.images.painting import pictures
 from editc.passes.images.painting.attack import PictureAttack
-from editc.passes.images.painting.pictures import Print
+from editc.passes.images.painting.pictures import PicturePair
 from editc.registry.attacks import ATTACKS
 
 
 def paint_attacks(
     names: Sequence[str],
-    prints: Sequence[Print],
+    pairs: Sequence[PicturePair],
     certificates: Sequence[Certificate],
     changed: Mapping[str, Array],
     ctx: Context,
     batch: int,
-) -> tuple[Print, ...]:
+) -> tuple[PicturePair, ...]:
     """The prints of erased concepts again, same seeds, `after` painted from each named attack on their prompt.
 
     Prompts that an attack does not suit are left out; so are all where the pipeline cannot be given rows. E139 for an
@@ -32,46 +32,50 @@ def paint_attacks(
     """
     if ctx.encoder is None or ctx.painter is None or not ctx.painter.reads_rows:
         return ()
-    erased = [one for one in prints if one.shot.erased]
-    todo: list[tuple[str, list[Print]]] = []
+    erased = [one for one in pairs if one.task.erased]
+    todo: list[tuple[str, list[PicturePair]]] = []
     for name in names:
         attack: PictureAttack = ATTACKS.resolve(name)
-        mine = [one for one in erased if attack.suits(one.shot.prompt, certificates)]
+        mine = [one for one in erased if attack.suits(one.task.prompt, certificates)]
         todo += [(name, mine[start : start + batch]) for start in range(0, len(mine), batch)]
     if not todo:
         return ()
-    watched: Iterable[Any] = ctx.progress("attack", todo) if ctx.progress else todo
-    return tuple(one for name, chunk in watched for one in _painted(name, chunk, certificates, changed, ctx))
+    steps: Iterable[Any] = ctx.progress("attack", todo) if ctx.progress else todo
+    return tuple(one for name, chunk in steps for one in _paint_chunk(name, chunk, certificates, changed, ctx))
 
 
-def claims(prints: Sequence[Print]) -> Iterator[Claim]:
+def claims(pairs: Sequence[PicturePair]) -> Iterator[Claim]:
     """`attacked`: the share of a concept's attack pictures, of all attacks, that show it; nothing of those that nobody
     judged."""
-    for concept in dict.fromkeys(one.shot.concept for one in prints if one.shot.judged):
-        shown = [one.shown_after.any() for one in prints if one.shot.concept == concept]
+    for concept in dict.fromkeys(one.task.concept for one in pairs if one.task.concepts):
+        shown = [one.shown_after.any() for one in pairs if one.task.concept == concept]
         yield Claim("attacked", float(np.mean(shown)), subject=concept, unit="share")
 
 
-def albums(prints: Sequence[Print]) -> tuple[Picture, ...]:
+def report_pictures(pairs: Sequence[PicturePair]) -> tuple[Picture, ...]:
     """The prints as the report keeps them."""
-    return tuple(replace(one, attack=True) for one in pictures.albums(prints))
+    return tuple(replace(one, attack=True) for one in pictures.report_pictures(pairs))
 
 
-def _painted(
-    name: str, chunk: Sequence[Print], certificates: Sequence[Certificate], changed: Mapping[str, Array], ctx: Context
-) -> Iterator[Print]:
+def _paint_chunk(
+    name: str,
+    chunk: Sequence[PicturePair],
+    certificates: Sequence[Certificate],
+    changed: Mapping[str, Array],
+    ctx: Context,
+) -> Iterator[PicturePair]:
     assert ctx.painter is not None
-    shots = [one.shot for one in chunk]
-    after = ctx.painter.paint_rows(_rows(name, chunk, certificates, ctx), [shot.seed for shot in shots], changed)
-    saw = pictures.judge_pictures(shots, after, ctx.detector)
+    tasks = [one.task for one in chunk]
+    after = ctx.painter.paint_rows(_attack_rows(name, chunk, certificates, ctx), [task.seed for task in tasks], changed)
+    saw = pictures.judge_pictures(tasks, after, ctx.detector)
     for one, picture, shown in zip(chunk, after, saw, strict=True):
         yield replace(one, after=picture, shown_after=shown)
 
 
-def _rows(name: str, chunk: Sequence[Print], certificates: Sequence[Certificate], ctx: Context) -> Array:
+def _attack_rows(name: str, chunk: Sequence[PicturePair], certificates: Sequence[Certificate], ctx: Context) -> Array:
     """What the attack feeds the model. E139 where a plugin's gives anything but one (t, d) for each prompt."""
     attack: PictureAttack = ATTACKS.resolve(name)
-    fed = np.asarray(attack.rows([one.shot.prompt for one in chunk], certificates, ctx))
+    fed = np.asarray(attack.rows([one.task.prompt for one in chunk], certificates, ctx))
     sound = fed.ndim == 3 and len(fed) == len(chunk) and bool(np.isfinite(fed).all())
     if name in ATTACKS.plugins() and not sound:
         raise ATTACKS.broken(name, f"gives an array {fed.shape}: it must give finite (t, d) for {len(chunk)} prompts")

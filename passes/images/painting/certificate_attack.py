@@ -16,7 +16,7 @@ from editc.core.ports import Context, Encoder
 from editc.passes.images.painting.attack import PictureAttack
 
 
-def fed_rows(encoder: Encoder, attacks: Sequence[Attack]) -> Array:
+def replace_rows(encoder: Encoder, attacks: Sequence[Attack]) -> Array:
     """What an attacker feeds the model, (n, t, d): each prompt's own rows with the attack's in their places."""
     encoded = encoder.encode([one.prompt for one in attacks])
     whole = np.array([one.rows for one in encoded])
@@ -36,7 +36,7 @@ def _suits(prompt: str, certificates: Sequence[Certificate]) -> bool:
 def _rows(prompts: Sequence[str], certificates: Sequence[Certificate], ctx: Context) -> Array:
     assert ctx.encoder is not None
     found = _by_prompt(certificates)
-    return fed_rows(ctx.encoder, [found[prompt] for prompt in prompts])
+    return replace_rows(ctx.encoder, [found[prompt] for prompt in prompts])
 
 
 CERTIFICATE = PictureAttack("the rows of the certificate, in place of the concept's", _suits, _rows)

@@ -17,12 +17,12 @@ from editc.core.measurements import Claim, Picture, Report
 from editc.core.plan import Plan
 from editc.core.ports import Context, Detector
 
-FEWEST_KEPT = 4
+FEWEST_PRESERVED = 4
 """A kept concept is painted at least so often: fewer pictures cannot tell a loss from chance."""
 
 
 @dataclass(frozen=True)
-class Shot:
+class PictureTask:
     """One picture to take."""
 
     request: int | None
@@ -35,15 +35,15 @@ class Shot:
     """What the model is told."""
     seed: int
     """Of its noise, before and after."""
-    judged: tuple[str, ...]
+    concepts: tuple[str, ...]
     """The concepts to ask the detector about; () where there is no detector."""
 
 
 @dataclass(frozen=True)
-class Print:
+class PicturePair:
     """A shot taken."""
 
-    shot: Shot
+    task: PictureTask
     """What was taken."""
     before: NDArray[np.uint8]
     """(h, w, 3): the picture of the base."""
@@ -55,7 +55,7 @@ class Print:
     """(k,): the same of `after`."""
 
 
-def shots(plan: Plan, detector: Detector | None) -> tuple[Shot, ...]:
+def plan_pictures(plan: Plan, detector: Detector | None) -> tuple[PictureTask, ...]:
     """What to paint for this manifest: each request, then each preserved concept that the detector knows.
 
     Names and contexts are cycled, and seeds drawn from the manifest's seed, the concept and the number of the picture,
@@ -68,15 +68,19 @@ def shots(plan: Plan, detector: Detector | None) -> tuple[Shot, ...]:
     if detector is not None:
         refuse_unknown(manifest, detector)
     many = manifest.images.prompts_per_concept
-    few = max(FEWEST_KEPT, many // 2)
-    taken: list[Shot] = []
+    few = max(FEWEST_PRESERVED, many // 2)
+    taken: list[PictureTask] = []
     for index, request in enumerate(manifest.image_edits):
-        first = Shot(index, request.kind != "moderate", request.concept, "", manifest.seed, _judged(request))
-        taken += series(first, request.names, plan.contexts(request), many)
+        first = PictureTask(
+            index, request.kind != "moderate", request.concept, "", manifest.seed, _concepts_to_judge(request)
+        )
+        taken += picture_series(first, request.names, plan.contexts(request), many)
     for concept in dict.fromkeys(manifest.preserve.concepts):
         if detector is None or detector.knows(concept):
-            taken += series(Shot(None, False, concept, "", manifest.seed, (concept,)), (concept,), plan.contexts(), few)
-    return tuple(taken) if detector is not None else tuple(replace(one, judged=()) for one in taken)
+            taken += picture_series(
+                PictureTask(None, False, concept, "", manifest.seed, (concept,)), (concept,), plan.contexts(), few
+            )
+    return tuple(taken) if detector is not None else tuple(replace(one, concepts=()) for one in taken)
 
 
 def refuse_unknown(manifest: Manifest, detector: Detector) -> None:
@@ -87,55 +91,55 @@ def refuse_unknown(manifest: Manifest, detector: Detector) -> None:
 
 def unknown_concepts(manifest: Manifest, knows: Callable[[str], bool]) -> tuple[Diagnostic, ...]:
     """E504 for each concept of the edits that a detector does not know."""
-    return tuple(_unknown(manifest, *place) for place in judged_concepts(manifest) if not knows(place[2]))
+    return tuple(_unknown_concept(manifest, *place) for place in detector_concepts(manifest) if not knows(place[2]))
 
 
-def paint_shots(
-    todo: Sequence[Shot], changed: Mapping[str, Array], ctx: Context, batch: int, told: str = "paint"
-) -> tuple[Print, ...]:
-    """Every shot before and after the edit, with equal seeds, `batch` at a time; `told` is what progress is called."""
+def paint_pairs(
+    todo: Sequence[PictureTask], changed: Mapping[str, Array], ctx: Context, batch: int, phase: str = "paint"
+) -> tuple[PicturePair, ...]:
+    """Every shot before and after the edit, with equal seeds, `batch` at a time; `phase` is what progress is called."""
     chunks: Iterable[Any] = [todo[start : start + batch] for start in range(0, len(todo), batch)]
-    watched: Iterable[Any] = ctx.progress(told, chunks) if ctx.progress else chunks
-    return tuple(one for chunk in watched for one in _pair(chunk, changed, ctx))
+    steps: Iterable[Any] = ctx.progress(phase, chunks) if ctx.progress else chunks
+    return tuple(one for chunk in steps for one in _paint_before_after(chunk, changed, ctx))
 
 
-def claims(manifest: Manifest, prints: Sequence[Print]) -> tuple[Claim, ...]:
+def claims(manifest: Manifest, pairs: Sequence[PicturePair]) -> tuple[Claim, ...]:
     """`erased` and its control `shown_before` a request, `toward_before` and `toward_after` for each share, where the
     shares were to be measured the largest `toward_gap` between one and what is wanted, and the loss of what is kept."""
     asked = manifest.images
-    if asked is None or not any(one.shot.judged for one in prints):
+    if asked is None or not any(one.task.concepts for one in pairs):
         return ()
     found: list[Claim] = []
     for index, request in enumerate(manifest.image_edits):
-        before, after = _rates([one for one in prints if one.shot.request == index])
+        before, after = _shown_shares([one for one in pairs if one.task.request == index])
         if request.kind == "moderate":
-            found += (*_shares(request, before, after), *_gaps(request, asked, after))
+            found += (*_share_claims(request, before, after), *_gap_claims(request, asked, after))
             continue
         place = asked.at("erased_at_most")
         found.append(Claim("erased", float(after[0]), asked.erased_at_most, request.concept, place, "share"))
         found.append(Claim("shown_before", float(before[0]), subject=request.concept, unit="share"))
-    return (*found, *_losses(manifest, [one for one in prints if one.shot.request is None]))
+    return (*found, *_loss_claims(manifest, [one for one in pairs if one.task.request is None]))
 
 
-def albums(prints: Sequence[Print]) -> tuple[Picture, ...]:
+def report_pictures(pairs: Sequence[PicturePair]) -> tuple[Picture, ...]:
     """The prints as the report keeps them; of a moderated concept, the mark says whether any of its shares is shown,
     and of a picture that nobody judged there is none."""
     return tuple(
         Picture(
-            one.shot.concept,
-            one.shot.prompt,
-            one.shot.seed,
-            one.shot.erased,
+            one.task.concept,
+            one.task.prompt,
+            one.task.seed,
+            one.task.erased,
             one.before,
             one.after,
-            bool(one.shown_before.any()) if one.shot.judged else None,
-            bool(one.shown_after.any()) if one.shot.judged else None,
+            bool(one.shown_before.any()) if one.task.concepts else None,
+            bool(one.shown_after.any()) if one.task.concepts else None,
         )
-        for one in prints
+        for one in pairs
     )
 
 
-def seldom_shown(manifest: Manifest, report: Report) -> Iterator[Diagnostic]:
+def warn_seldom_shown(manifest: Manifest, report: Report) -> Iterator[Diagnostic]:
     """E505 for each erased concept that the base model itself shows in under half of its pictures."""
     controls = {claim.subject: claim.value for claim in report.claims if claim.name == "shown_before"}
     for request in manifest.image_edits:
@@ -152,7 +156,7 @@ def seldom_shown(manifest: Manifest, report: Report) -> Iterator[Diagnostic]:
             )
 
 
-def unanswered_bounds(manifest: Manifest, report: Report) -> Iterator[Diagnostic]:
+def warn_unmeasured_bounds(manifest: Manifest, report: Report) -> Iterator[Diagnostic]:
     """E506 for each bound on pictures that no picture answered."""
     asked = manifest.images
     answered = {claim.name for claim in report.claims if claim.bound is not None}
@@ -170,18 +174,18 @@ def unanswered_bounds(manifest: Manifest, report: Report) -> Iterator[Diagnostic
             )
 
 
-def _judged(request: Request) -> tuple[str, ...]:
+def _concepts_to_judge(request: Request) -> tuple[str, ...]:
     return tuple(name for name, _ in request.toward) if request.kind == "moderate" else (request.concept,)
 
 
-def judged_concepts(manifest: Manifest) -> Iterator[tuple[Request, str, str]]:
+def detector_concepts(manifest: Manifest) -> Iterator[tuple[Request, str, str]]:
     """Every concept that the detector must know: its request, the field that names it, itself."""
     for request in manifest.image_edits:
         field = "toward" if request.kind == "moderate" else "concept"
-        yield from ((request, field, concept) for concept in _judged(request))
+        yield from ((request, field, concept) for concept in _concepts_to_judge(request))
 
 
-def _unknown(manifest: Manifest, request: Request, field: str, concept: str) -> Diagnostic:
+def _unknown_concept(manifest: Manifest, request: Request, field: str, concept: str) -> Diagnostic:
     detector = "" if manifest.images is None else manifest.images.detector
     return Diagnostic(
         "E504",
@@ -193,7 +197,9 @@ def _unknown(manifest: Manifest, request: Request, field: str, concept: str) -> 
     )
 
 
-def series(first: Shot, names: Sequence[str], contexts: Sequence[str], count: int, purpose: str = "") -> Iterator[Shot]:
+def picture_series(
+    first: PictureTask, names: Sequence[str], contexts: Sequence[str], count: int, purpose: str = ""
+) -> Iterator[PictureTask]:
     """`count` shots like `first`, or one for each name if these are more: all names in one context, then the next.
 
     Another `purpose` draws other seeds: what was found on some pictures is to be verified on others.
@@ -209,58 +215,60 @@ def _seed(seed: int, concept: str, number: int) -> int:
     return int.from_bytes(sha256(f"{seed}\n{concept}\n{number}".encode()).digest()[:4], "big") >> 1
 
 
-def _pair(chunk: Sequence[Shot], changed: Mapping[str, Array], ctx: Context) -> Iterator[Print]:
+def _paint_before_after(
+    chunk: Sequence[PictureTask], changed: Mapping[str, Array], ctx: Context
+) -> Iterator[PicturePair]:
     assert ctx.painter is not None
-    prompts, seeds = [shot.prompt for shot in chunk], [shot.seed for shot in chunk]
+    prompts, seeds = [task.prompt for task in chunk], [task.seed for task in chunk]
     before, after = ctx.painter.paint(prompts, seeds), ctx.painter.paint(prompts, seeds, changed)
     saw = [judge_pictures(chunk, pictures, ctx.detector) for pictures in (before, after)]
-    for index, shot in enumerate(chunk):
-        yield Print(shot, before[index], after[index], saw[0][index], saw[1][index])
+    for index, task in enumerate(chunk):
+        yield PicturePair(task, before[index], after[index], saw[0][index], saw[1][index])
 
 
 def judge_pictures(
-    chunk: Sequence[Shot], pictures: NDArray[np.uint8], detector: Detector | None
+    chunk: Sequence[PictureTask], pictures: NDArray[np.uint8], detector: Detector | None
 ) -> list[NDArray[np.bool_]]:
     """For each shot whether its picture shows each concept it is judged for; one question a concept, and none without a
     detector."""
     if detector is None:
         return [np.zeros(0, bool) for _ in chunk]
-    names = dict.fromkeys(name for shot in chunk for name in shot.judged)
+    names = dict.fromkeys(name for task in chunk for name in task.concepts)
     answers = {name: detector.shows(name, pictures) for name in names}
-    return [np.array([answers[name][index] for name in shot.judged], dtype=bool) for index, shot in enumerate(chunk)]
+    return [np.array([answers[name][index] for name in task.concepts], dtype=bool) for index, task in enumerate(chunk)]
 
 
-def _rates(prints: Sequence[Print]) -> tuple[Array, Array]:
+def _shown_shares(pairs: Sequence[PicturePair]) -> tuple[Array, Array]:
     """The share of pictures that show each judged concept, before and after, (k,) each."""
-    before = np.mean([one.shown_before for one in prints], axis=0)
-    return np.asarray(before), np.asarray(np.mean([one.shown_after for one in prints], axis=0))
+    before = np.mean([one.shown_before for one in pairs], axis=0)
+    return np.asarray(before), np.asarray(np.mean([one.shown_after for one in pairs], axis=0))
 
 
-def _shares(request: Request, before: Array, after: Array) -> Iterator[Claim]:
+def _share_claims(request: Request, before: Array, after: Array) -> Iterator[Claim]:
     for (name, _), old, new in zip(request.toward, before, after, strict=True):
         yield Claim("toward_before", float(old), subject=f"{request.concept}: {name}", unit="share")
         yield Claim("toward_after", float(new), subject=f"{request.concept}: {name}", unit="share")
 
 
-def _gaps(request: Request, asked: ImageCheck, after: Array) -> Iterator[Claim]:
+def _gap_claims(request: Request, asked: ImageCheck, after: Array) -> Iterator[Claim]:
     if request.shares is not None:
         gap = max(abs(share - float(new)) for (_, share), new in zip(request.toward, after, strict=True))
         place = asked.at("share_gap_at_most")
         yield Claim("toward_gap", round(gap, 12), asked.share_gap_at_most, request.concept, place, "share")
 
 
-def _losses(manifest: Manifest, kept: Sequence[Print]) -> Iterator[Claim]:
+def _loss_claims(manifest: Manifest, kept: Sequence[PicturePair]) -> Iterator[Claim]:
     """The share lost over all kept pictures together, which has the bound, then that of each concept alone."""
     asked = manifest.images
     if asked is None or not kept:
         return
     yield Claim("kept_loss", _loss(kept), asked.kept_loss_at_most, span=asked.at("kept_loss_at_most"), unit="share")
-    for concept in dict.fromkeys(one.shot.concept for one in kept):
+    for concept in dict.fromkeys(one.task.concept for one in kept):
         yield Claim(
-            "kept_loss", _loss([one for one in kept if one.shot.concept == concept]), subject=concept, unit="share"
+            "kept_loss", _loss([one for one in kept if one.task.concept == concept]), subject=concept, unit="share"
         )
 
 
-def _loss(prints: Sequence[Print]) -> float:
-    before, after = _rates(prints)
+def _loss(pairs: Sequence[PicturePair]) -> float:
+    before, after = _shown_shares(pairs)
     return float(before[0] - after[0])

@@ -15,29 +15,27 @@ import numpy as np
 from editc.core.caching import load_or_compute
 from editc.core.delta import Array
 from editc.core.ports import Cache, EncodedPrompt
-from editc.passes.images.rows.inputs import Reader
-from editc.passes.images.rows.phrases import Book
+from editc.passes.images.rows.inputs import TextStream
+from editc.passes.images.rows.phrases import EncodedPrompts
 
 LAYOUT = "sentences 1"
 """Goes into the key of what is cached: to be changed with what is computed."""
 
 
-def encode_names(reader: Reader, names: Sequence[Sequence[str]], cache: Cache | None) -> Book:
+def encode_names(stream: TextStream, names: Sequence[Sequence[str]], cache: Cache | None) -> EncodedPrompts:
     """The book of these prompts, those of each name together; from the cache where the reader's rows can be kept."""
     entries: dict[str, EncodedPrompt] = {}
     for said in dict.fromkeys(tuple(dict.fromkeys(one)) for one in names):
-        entries |= zip(said, _encoded(reader, said, cache), strict=True)
-    return Book(entries)
+        entries |= zip(said, _encode(stream, said, cache), strict=True)
+    return EncodedPrompts(entries)
 
 
-def _encoded(reader: Reader, said: Sequence[str], cache: Cache | None) -> Iterator[EncodedPrompt]:
+def _encode(stream: TextStream, said: Sequence[str], cache: Cache | None) -> Iterator[EncodedPrompt]:
     """Unpacked either way, so that every array has the same layout."""
-    return _unpacked(
-        said, load_or_compute(said, LAYOUT, lambda: _packed(reader.encoder.encode(said)), cache, reader.mark)
-    )
+    return _unpack(said, load_or_compute(said, LAYOUT, lambda: _pack(stream.encoder.encode(said)), cache, stream.mark))
 
 
-def _packed(encoded: Sequence[EncodedPrompt]) -> Mapping[str, Array]:
+def _pack(encoded: Sequence[EncodedPrompt]) -> Mapping[str, Array]:
     """All rows below one another, each with its token and its place, and four numbers a prompt."""
     sizes = [(len(one.rows), one.first, one.limit, one.pooled) for one in encoded]
     places = [place for one in encoded for place in zip(one.tokens, one.start, one.end, strict=True)]
@@ -48,7 +46,7 @@ def _packed(encoded: Sequence[EncodedPrompt]) -> Mapping[str, Array]:
     }
 
 
-def _unpacked(said: Sequence[str], found: Mapping[str, Array]) -> Iterator[EncodedPrompt]:
+def _unpack(said: Sequence[str], found: Mapping[str, Array]) -> Iterator[EncodedPrompt]:
     rows = np.ascontiguousarray(found["rows"])
     sizes, places = found["sizes"].astype(int), found["places"].astype(int).tolist()
     ends = accumulate(sizes[:, 0].tolist(), initial=0)

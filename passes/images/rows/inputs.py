@@ -13,7 +13,7 @@ from editc.numerics.trust import Ball
 
 
 @dataclass(frozen=True)
-class Widened:
+class PaddedEncoder:
     """An encoder whose rows are followed by zeros up to a width: for layers whose other inputs are not the text."""
 
     inner: Encoder
@@ -39,7 +39,7 @@ class Widened:
 
 
 @dataclass(frozen=True)
-class Reader:
+class TextStream:
     """One stream of a group: its encoder, and a name for the rows that it makes."""
 
     encoder: Encoder
@@ -49,7 +49,7 @@ class Reader:
     so depend on more than the text encoders: nothing is cached then."""
 
 
-def readers(family: Family, group: str, ctx: Context, width: int) -> list[Reader]:
+def text_streams(family: Family, group: str, ctx: Context, width: int) -> list[TextStream]:
     """The readers of a group's streams, those that the pipeline has; their rows `width` wide if the group leads."""
     leading = family.groups[group].leading
     found = []
@@ -58,5 +58,5 @@ def readers(family: Family, group: str, ctx: Context, width: int) -> list[Reader
         if encoder is not None:
             mark = encoder.fingerprint() and f"{encoder.fingerprint()} {family.name} {name} {width}"
             through = family.streams[name].through
-            found.append(Reader(Widened(encoder, width) if leading else encoder, "" if through else mark))
+            found.append(TextStream(PaddedEncoder(encoder, width) if leading else encoder, "" if through else mark))
     return found

@@ -26,7 +26,7 @@ class Phrase:
     """The row after its last one; equal to `first` where the concept has no rows."""
 
 
-class UnspokenError(Exception):
+class MissingTokensError(Exception):
     """A name leaves no token in its prompt, or not all of them; `cut` when the prompt is too long for the encoder."""
 
     def __init__(self, name: str, encoded: EncodedPrompt) -> None:
@@ -37,17 +37,17 @@ class UnspokenError(Exception):
 
 
 @dataclass(frozen=True)
-class Book:
+class EncodedPrompts:
     """Prompts with their rows, encoded in one go."""
 
     entries: Mapping[str, EncodedPrompt]
     """Prompt -> what the encoder makes of it."""
 
     @staticmethod
-    def of(encoder: Encoder, prompts: Iterable[str]) -> Book:
+    def encode(encoder: Encoder, prompts: Iterable[str]) -> EncodedPrompts:
         """The book of these prompts, each encoded once."""
         distinct = list(dict.fromkeys(prompts))
-        return Book(dict(zip(distinct, encoder.encode(distinct), strict=True)))
+        return EncodedPrompts(dict(zip(distinct, encoder.encode(distinct), strict=True)))
 
     def find(self, context: str, name: str) -> tuple[EncodedPrompt, Phrase]:
         """The prompt's rows and the token rows of `name` in it; UnspokenError if it has none there.
@@ -66,7 +66,7 @@ class Book:
         places = enumerate(zip(encoded.start, encoded.end, strict=True))
         rows = [row for row, (start, end) in places if start >= 0 and end > begin and start < begin + len(name)]
         if not rows or (encoded.full and max(encoded.end) < begin + len(name.rstrip())):
-            raise UnspokenError(name, encoded)
+            raise MissingTokensError(name, encoded)
         return encoded, Phrase(rows[0], rows[-1] + 1)
 
 
@@ -75,7 +75,7 @@ def fill_context(context: str, name: str) -> str:
     return context.replace("{}", name) if name else " ".join(context.replace("{}", "").split())
 
 
-def last_subject(encoded: EncodedPrompt) -> int:
+def last_text_row(encoded: EncodedPrompt) -> int:
     """The row of the last token that stands for text; when there is none 0: BOS, or T5's EOS."""
     return max(0, _last_text(encoded))
 
@@ -83,12 +83,12 @@ def last_subject(encoded: EncodedPrompt) -> int:
 def rows_after(encoded: EncodedPrompt) -> Array:
     """The rows (m, d) from the first after the text on: end of text and padding. Of a prompt that fills the encoder to
     its end, the last row."""
-    return encoded.rows[min(last_subject(encoded) + 1, len(encoded.rows) - 1) :]
+    return encoded.rows[min(last_text_row(encoded) + 1, len(encoded.rows) - 1) :]
 
 
-def places(encoded: EncodedPrompt, at: Phrase) -> tuple[str, ...]:
+def row_kinds(encoded: EncodedPrompt, at: Phrase) -> tuple[str, ...]:
     """What each row (t,) is to the phrase: `before` it (BOS too), `in` it, `after` it, `end` of text, or `padding`."""
-    end = last_subject(encoded) + 1
+    end = last_text_row(encoded) + 1
     kinds = [(at.first, "before"), (at.end, "in"), (end, "after"), (end + 1, "end"), (len(encoded.rows), "padding")]
     return tuple(next(kind for limit, kind in kinds if row < limit) for row in range(len(encoded.rows)))
 

@@ -27,9 +27,9 @@ from editc.core.ports import Context
 from editc.core.problem import Block, Problem, System
 from editc.core.solution import PullRound, PullSearch, Solution
 from editc.core.text import count
-from editc.passes.images.keys.rules.pairs import moderated
+from editc.passes.images.keys.rules.pairs import moderate_targets
 from editc.passes.images.painting import pictures
-from editc.passes.images.painting.pictures import Shot
+from editc.passes.images.painting.pictures import PictureTask
 from editc.passes.images.solve.solver import Solver
 from editc.passes.stored import StoredWeights
 
@@ -37,17 +37,17 @@ PURPOSE = "\nmoderate"
 """What sets the seeds of the search apart from those of verify: no concept holds a line break."""
 PATIENCE = 6
 """Rounds without a better one after which the search has stalled."""
-FASTER, SLOWER, MOST = 1.5, 0.5, 4.0
+STEP_GROWTH, STEP_SHRINK, LARGEST_STEP = 1.5, 0.5, 4.0
 """How a step grows while a share stays on its side of the one wanted, shrinks when it has crossed, and its limit."""
-DIGITS = 12
+SHARE_DIGITS = 12
 """Shares are counts of pictures: what is beyond these digits is rounding."""
 
 Systems = Mapping[str, System]
-Balanced = tuple[dict[str, System], tuple[PullSearch, ...]]
+BalancedSystems = tuple[dict[str, System], tuple[PullSearch, ...]]
 
 
 @dataclass(frozen=True)
-class Search:
+class SearchResult:
     """A search for pulls, over."""
 
     rounds: tuple[tuple[Array, Array], ...]
@@ -58,7 +58,9 @@ class Search:
     """Why it stopped; see `PullSearch`."""
 
 
-def search(measure: Callable[[Array], Array], wanted: Array, tolerance: Array, rounds: Iterable[object]) -> Search:
+def search(
+    measure: Callable[[Array], Array], wanted: Array, tolerance: Array, rounds: Iterable[object]
+) -> SearchResult:
     """Pulls (k,) at which `measure` (pulls to shares, (k,)) is within `tolerance` (k,) of `wanted` (k,), or the best.
 
     One item of `rounds` is taken a round; the first is without a pull. A round is better when its largest gap, in units
@@ -70,22 +72,24 @@ def search(measure: Callable[[Array], Array], wanted: Array, tolerance: Array, r
     best = 0
     for number, _ in enumerate(rounds):
         shown = measure(pulls)
-        error = np.round(wanted - shown, DIGITS)
+        error = np.round(wanted - shown, SHARE_DIGITS)
         seen.append((pulls, shown))
         scores.append((float((np.abs(error) / tolerance).max()), float((np.abs(error) / tolerance).sum())))
         best = number if scores[number] < scores[best] else best
         if (np.abs(error) <= tolerance).all():
-            return Search(tuple(seen), number, "reached")
+            return SearchResult(tuple(seen), number, "reached")
         if number - best >= PATIENCE:
-            return Search(tuple(seen), best, "stalled")
+            return SearchResult(tuple(seen), best, "stalled")
         error = np.where(np.abs(error) <= tolerance, 0.0, error)
         turned = error * last
-        gains = np.where(turned < 0, SLOWER * gains, np.where(turned > 0, np.minimum(FASTER * gains, MOST), gains))
+        gains = np.where(
+            turned < 0, STEP_SHRINK * gains, np.where(turned > 0, np.minimum(STEP_GROWTH * gains, LARGEST_STEP), gains)
+        )
         pulls, last = pulls + gains * error, np.where(error == 0, last, error)
-    return Search(tuple(seen), best, "rounds")
+    return SearchResult(tuple(seen), best, "rounds")
 
 
-def find_shares(problem: Problem, systems: Systems, solver: Solver, ctx: Context) -> Balanced:
+def find_pulls(problem: Problem, systems: Systems, solver: Solver, ctx: Context) -> BalancedSystems:
     """`systems` with the pulls found for every request that wants its shares measured, all of them together.
 
     Raises E504 (the detector does not know a concept), E440 (the model shows these shares already), E441 (no round came
@@ -97,26 +101,28 @@ def find_shares(problem: Problem, systems: Systems, solver: Solver, ctx: Context
     }
     if not asked:
         return dict(systems), ()
-    painting = _Painting(problem, systems, solver, ctx, tuple(asked), tuple(_shots(problem, ctx, asked)))
+    meter = _ShareMeter(problem, systems, solver, ctx, tuple(asked), tuple(_plan_pictures(problem, ctx, asked)))
     wanted = np.array([share for request, _ in asked.values() for _, share in request.toward])
     sizes = [len(request.toward) for request, _ in asked.values()]
     tolerance = np.repeat([options.tolerance for _, options in asked.values()], sizes)
     rounds: Iterable[object] = range(1 + max(options.rounds for _, options in asked.values()))
-    found = search(painting.shown, wanted, tolerance, ctx.progress("moderate", rounds) if ctx.progress else rounds)
+    found = search(meter.measure, wanted, tolerance, ctx.progress("moderate", rounds) if ctx.progress else rounds)
     balances = tuple(_balances(found, asked, np.cumsum(sizes)[:-1]))
     if found.best == 0 and len(asked) == len(manifest.image_edits):
-        raise EditcError(*(_pointless(one, manifest) for one in balances))
-    return at(systems, {one.index: one.pulls for one in balances}), balances
+        raise EditcError(*(_no_pull_helps(one, manifest) for one in balances))
+    return with_pulls(systems, {one.index: one.pulls for one in balances}), balances
 
 
-def at(systems: Systems, pulls: Mapping[int, Sequence[float]]) -> dict[str, System]:
+def with_pulls(systems: Systems, pulls: Mapping[int, Sequence[float]]) -> dict[str, System]:
     """`systems` with the targets of these requests, by their index, at these pulls."""
 
-    def moved(index: int, block: Block) -> Block:
-        return replace(block, targets=moderated(block.keys, block.pulls, pulls[index])) if index in pulls else block
+    def pulled(index: int, block: Block) -> Block:
+        return (
+            replace(block, targets=moderate_targets(block.keys, block.pulls, pulls[index])) if index in pulls else block
+        )
 
     return {
-        group: replace(system, blocks=tuple(moved(i, block) for i, block in enumerate(system.blocks)))
+        group: replace(system, blocks=tuple(pulled(i, block) for i, block in enumerate(system.blocks)))
         for group, system in systems.items()
     }
 
@@ -147,7 +153,7 @@ def from_json(index: int, record: Mapping[str, Any]) -> PullSearch:
 
 
 @dataclass(frozen=True)
-class _Painting:
+class _ShareMeter:
     """What a round does: solve at the pulls, paint every shot with the weights as they would be stored, count."""
 
     problem: Problem
@@ -160,46 +166,50 @@ class _Painting:
     """With a painter and a detector."""
     indices: tuple[int, ...]
     """The requests whose shares are sought."""
-    shots: tuple[Shot, ...]
+    tasks: tuple[PictureTask, ...]
     """The pictures of every round."""
 
-    def shown(self, pulls: Array) -> Array:
+    def measure(self, pulls: Array) -> Array:
         """The share of pictures that show each concept of `toward`, one request after the other, (k,)."""
         assert self.ctx.painter is not None and self.ctx.detector is not None
-        prompts, seeds = [shot.prompt for shot in self.shots], [shot.seed for shot in self.shots]
-        painted = self.ctx.painter.paint(prompts, seeds, self._changed(pulls))
-        saw = pictures.judge_pictures(self.shots, painted, self.ctx.detector)
+        prompts, seeds = [task.prompt for task in self.tasks], [task.seed for task in self.tasks]
+        painted = self.ctx.painter.paint(prompts, seeds, self._edited_weights(pulls))
+        saw = pictures.judge_pictures(self.tasks, painted, self.ctx.detector)
         return np.concatenate([self._share(index, saw) for index in self.indices])
 
-    def _changed(self, pulls: Array) -> Mapping[str, Array] | None:
+    def _edited_weights(self, pulls: Array) -> Mapping[str, Array] | None:
         """The edited weights by name; None for the base itself."""
         requests = self.problem.plan.manifest.image_edits
         if not pulls.any() and len(self.indices) == len(requests):
             return None
         parts = np.split(pulls, np.cumsum([len(requests[index].toward) for index in self.indices])[:-1])
         these = {index: _floats(part) for index, part in zip(self.indices, parts, strict=True)}
-        systems = at(self.systems, these)
+        systems = with_pulls(self.systems, these)
         solution = Solution(replace(self.problem, systems=systems), self.solver.solve_all(systems), (), ())
         return StoredWeights(solution, frozenset(site.name for site in self.problem.plan.sites))
 
     def _share(self, index: int, saw: Sequence[NDArray[np.bool_]]) -> Array:
-        mine = [seen for shot, seen in zip(self.shots, saw, strict=True) if shot.request == index]
+        mine = [seen for task, seen in zip(self.tasks, saw, strict=True) if task.request == index]
         return np.asarray(np.mean(mine, axis=0))
 
 
-def _shots(problem: Problem, ctx: Context, asked: Mapping[int, tuple[Request, ShareSearch]]) -> Iterator[Shot]:
+def _plan_pictures(
+    problem: Problem, ctx: Context, asked: Mapping[int, tuple[Request, ShareSearch]]
+) -> Iterator[PictureTask]:
     """The pictures of each request, in the contexts of verify with seeds of their own."""
     plan = problem.plan
     if ctx.painter is None or ctx.detector is None:
-        raise EditcError(*(_blind(request, plan.manifest) for request, _ in asked.values()))
+        raise EditcError(*(_no_painter(request, plan.manifest) for request, _ in asked.values()))
     pictures.refuse_unknown(plan.manifest, ctx.detector)
     for index, (request, options) in asked.items():
         judged = tuple(name for name, _ in request.toward)
-        first = Shot(index, False, request.concept, "", plan.manifest.seed, judged)
-        yield from pictures.series(first, request.names, plan.contexts(request), options.pictures, PURPOSE)
+        first = PictureTask(index, False, request.concept, "", plan.manifest.seed, judged)
+        yield from pictures.picture_series(first, request.names, plan.contexts(request), options.pictures, PURPOSE)
 
 
-def _balances(found: Search, asked: Mapping[int, tuple[Request, ShareSearch]], cuts: Array) -> Iterator[PullSearch]:
+def _balances(
+    found: SearchResult, asked: Mapping[int, tuple[Request, ShareSearch]], cuts: Array
+) -> Iterator[PullSearch]:
     parts = [(np.split(pulls, cuts), np.split(shown, cuts)) for pulls, shown in found.rounds]
     for number, (index, (request, options)) in enumerate(asked.items()):
         rounds = tuple(PullRound(_floats(pulls[number]), _floats(shown[number])) for pulls, shown in parts)
@@ -211,7 +221,7 @@ def _floats(values: Array) -> tuple[float, ...]:
     return tuple(float(value) for value in values)
 
 
-def _pointless(one: PullSearch, manifest: Manifest) -> Diagnostic:
+def _no_pull_helps(one: PullSearch, manifest: Manifest) -> Diagnostic:
     """E440 or E441 for a search that took no pull."""
     request = manifest.image_edits[one.index]
     figures = zip(request.toward, one.rounds[0].shown, strict=True)
@@ -222,19 +232,19 @@ def _pointless(one: PullSearch, manifest: Manifest) -> Diagnostic:
         return Diagnostic("E440", message, request.at("toward"), manifest.source, help=help_)
     tried = len(one.rounds) - 1
     message = f"no pull brings pictures of `{request.concept}` nearer to the wanted shares: {shown} without an edit"
-    notes = tuple(_told(number, each) for number, each in enumerate(one.rounds) if number)
+    notes = tuple(_describe_round(number, each) for number, each in enumerate(one.rounds) if number)
     end = "no more rounds" if one.stopped == "rounds" else "none was better"
     why = f"stopped after {count(tried, 'edit')}: {end}"
     help_ = "name in `toward` what the model does paint and the detector does recognise, or give other `contexts`"
     return Diagnostic("E441", message, request.at("toward"), manifest.source, help=help_, notes=(why, *notes))
 
 
-def _told(number: int, each: PullRound) -> str:
+def _describe_round(number: int, each: PullRound) -> str:
     pulls, shown = (", ".join(f"{value:.3g}" for value in part) for part in (each.pulls, each.shown))
     return f"round {number}: pulls {pulls}, shown {shown}"
 
 
-def _blind(request: Request, manifest: Manifest) -> Diagnostic:
+def _no_painter(request: Request, manifest: Manifest) -> Diagnostic:
     message = f"the shares of `{request.concept}` cannot be measured: there is no model that paints, or no detector"
     help_ = "give `model` a whole pipeline and `verify: {images: {detector: ...}}`, or take `shares` out"
     return Diagnostic("E442", message, request.at("shares"), manifest.source, help=help_)

@@ -17,7 +17,7 @@ from editc.core.problem import Problem, System
 from editc.core.solution import Solution
 from editc.numerics import chain, nullspace, ridge
 from editc.passes.diagnoses import SolveHelp, diagnose_solve
-from editc.passes.images.keys.edit_kind import making_of
+from editc.passes.images.keys.edit_kind import edit_kind_of
 from editc.passes.images.method import method_of, name_of_method
 from editc.passes.images.solve import moderate
 from editc.passes.images.solve.solver import RANK_TOLERANCE, Solver
@@ -41,25 +41,25 @@ class Solve:
     def __call__(self, problem: Problem, ctx: Context) -> Solution:
         """Raises E401 (singular), E402 (NaN or infinity), E403 (no strength meets the bounds), E404 (no change), and
         where shares are to be measured what `moderate.find_shares` raises."""
-        making = making_of(problem.plan.manifest)
+        kind = edit_kind_of(problem.plan.manifest)
         try:
-            return making.solve(problem, ctx) if making else self._solve(problem, ctx)
+            return kind.solve(problem, ctx) if kind else self._solve(problem, ctx)
         except (
             ridge.SingularError,
             ridge.NonFiniteError,
             nullspace.NoFreeDirectionError,
             nullspace.PreservedKeysError,
         ) as error:
-            raise EditcError(_diagnosed(error, problem.plan.manifest)) from error
+            raise EditcError(_diagnose(error, problem.plan.manifest)) from error
 
     def _solve(self, problem: Problem, ctx: Context) -> Solution:
         plan = problem.plan
         name, solver = name_of_method(plan), Solver(method_of(plan), plan.manifest, self.tolerance)
-        systems = {g: replace(s, gram=_gram(s, ctx.cache), cache=ctx.cache) for g, s in problem.systems.items()}
-        systems = even_strengths({group: _tuned(system, solver) for group, system in systems.items()})
-        systems, balances = moderate.find_shares(problem, systems, solver, ctx)
+        systems = {g: replace(s, gram=_weight_gram(s, ctx.cache), cache=ctx.cache) for g, s in problem.systems.items()}
+        systems = even_strengths({group: _tune_strengths(system, solver) for group, system in systems.items()})
+        systems, balances = moderate.find_pulls(problem, systems, solver, ctx)
         edits = solver.solve_all(systems)
-        _refuse_nothing(systems, plan.manifest)
+        _refuse_no_change(systems, plan.manifest)
         strengths = tuple(block.strength for block in next(iter(systems.values())).blocks)
         given = {option: value for option, value in vars(solver.method).items() if value is not None}
         record: Mapping[str, Any] = {"method": name, "options": given}
@@ -67,7 +67,7 @@ class Solve:
         return Solution(replace(problem, systems=systems), edits, records, strengths, balances)
 
 
-def _tuned(system: System, solver: Solver) -> System:
+def _tune_strengths(system: System, solver: Solver) -> System:
     """The system with the strengths that `strength: auto` asks to find."""
     manifest = solver.manifest
     auto = any(request.strength == "auto" for request in manifest.image_edits)
@@ -83,7 +83,7 @@ def even_strengths(systems: Mapping[str, System]) -> dict[str, System]:
     }
 
 
-def _gram(system: System, cache: Cache | None) -> Array:
+def _weight_gram(system: System, cache: Cache | None) -> Array:
     """sum_l W_l^T W_l, which no manifest changes: kept under a hash of the weights where it took long."""
     if cache is None or len(system.kept.moment) < chain.LEAST_WIDTH:
         return system.total_gram()
@@ -95,7 +95,7 @@ def _gram(system: System, cache: Cache | None) -> Array:
     return np.ascontiguousarray(found["it"])
 
 
-def _refuse_nothing(systems: Mapping[str, System], manifest: Manifest) -> None:
+def _refuse_no_change(systems: Mapping[str, System], manifest: Manifest) -> None:
     """Keys that are their own targets make an edit that does nothing at any strength: say so before writing."""
     for system in systems.values():
         for block in system.blocks:
@@ -112,7 +112,7 @@ def _refuse_nothing(systems: Mapping[str, System], manifest: Manifest) -> None:
                 )
 
 
-def _diagnosed(error: ArithmeticError, manifest: Manifest) -> Diagnostic:
+def _diagnose(error: ArithmeticError, manifest: Manifest) -> Diagnostic:
     span = manifest.image_edits[0].at("lamb")
     if isinstance(error, nullspace.NoFreeDirectionError):
         return _no_room(error, manifest)

@@ -53,7 +53,7 @@ def reduce_rank(system: System, edit: Edit, tolerance: float, most: int | None) 
     factor, grams = metric.factor(), _left_grams(system, edit)
     small = [subspace.reduce(*pair, factor, tolerance, most) for pair in zip(edit.right, grams, strict=True)]
     if len(small) > 1:
-        small = [one if len(one.right) else _nothing(one) for one in small]
+        small = [one if len(one.right) else _zero_at_rank_one(one) for one in small]
     mixes = [one.mix for one in small] * (len(edit.left) // len(small))
     left = tuple(part @ mix for part, mix in zip(edit.left, mixes, strict=True))
     rank, discarded = max(len(one.right) for one in small), max(one.discarded for one in small)
@@ -77,7 +77,7 @@ def _refuse_rank(edit: Edit, manifest: Manifest) -> Edit:
     )
 
 
-def _nothing(one: subspace.ReducedProduct) -> subspace.ReducedProduct:
+def _zero_at_rank_one(one: subspace.ReducedProduct) -> subspace.ReducedProduct:
     """A layer that does not change, at rank one: a file stores no factor without rows."""
     return replace(one, mix=np.zeros((len(one.mix), 1)), right=np.zeros((1, one.right.shape[1])))
 

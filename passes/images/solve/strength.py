@@ -71,21 +71,21 @@ def tune(system: System, solve: Callable[[System], Edit], manifest: Manifest) ->
     limit = float("inf") if bounds.erase_residual is None else MARGIN * bounds.erase_residual
     certified = None if bounds.recoverable is None else MARGIN * bounds.recoverable
     goals = {i: Goal(i, manifest.image_edits[i].concept, limit, certified) for i in auto}
-    full = _at(system, dict.fromkeys(auto, 1.0))
-    best = effect(full, solve(full))
+    full = _with_strengths(system, dict.fromkeys(auto, 1.0))
+    best = measure_effect(full, solve(full))
     for index in auto:
         if best.residuals[index] > limit:
-            raise EditcError(_unreachable(manifest, index, best.residuals[index]))
+            raise EditcError(_residual_not_met(manifest, index, best.residuals[index]))
     found = dict.fromkeys(auto, 1.0)
     for _ in range(SWEEPS if len(auto) > 1 else 1):
         for index in auto:
-            found[index] = _least(system, solve, found, goals[index], manifest)
-    tuned = _at(system, found)
-    _check(effect(tuned, solve(tuned)), bounds, manifest, auto, max(found.values()))
+            found[index] = _least_strength(system, solve, found, goals[index], manifest)
+    tuned = _with_strengths(system, found)
+    _check_drifts(measure_effect(tuned, solve(tuned)), bounds, manifest, auto, max(found.values()))
     return tuned
 
 
-def effect(system: System, edit: Edit, certified: bool = False) -> Effect:
+def measure_effect(system: System, edit: Edit, certified: bool = False) -> Effect:
     """Residuals over all sites at once and drifts by site, in float64, for an edit of any form.
 
     `certified` adds how far each watched concept is recoverable.
@@ -97,14 +97,14 @@ def effect(system: System, edit: Edit, certified: bool = False) -> Effect:
     gram, left, right = system.total_gram(), edit.left[0], edit.right[0]
     residuals = tuple(
         ratio(
-            _size(gram, b.keys + left @ (right @ b.keys) - b.targets, b.weights),
-            _size(gram, b.keys - b.targets, b.weights),
+            _weighted_norm(gram, b.keys + left @ (right @ b.keys) - b.targets, b.weights),
+            _weighted_norm(gram, b.keys - b.targets, b.weights),
         )
         for b in system.blocks
     )
     lefts = [W @ left for W in system.weights]
     found = certify(system, *shared_sums(system, edit)) if certified else ()
-    return Effect(residuals, *_drifts(system, lefts, [right] * len(lefts)), _figures(found))
+    return Effect(residuals, *_drifts(system, lefts, [right] * len(lefts)), _recoverable_by_concept(found))
 
 
 def _layered_effect(system: System, edit: Edit, certified: bool) -> Effect:
@@ -120,25 +120,25 @@ def _layered_effect(system: System, edit: Edit, certified: bool) -> Effect:
     parts, wholes = np.sqrt(squares)
     residuals = tuple(ratio(float(part), float(whole)) for part, whole in zip(parts, wholes, strict=True))
     found = certify(system, sums[0], sums[1]) if certified else ()
-    return Effect(residuals, *_drifts(system, edit.left, rights), _figures(found))
+    return Effect(residuals, *_drifts(system, edit.left, rights), _recoverable_by_concept(found))
 
 
-def _figures(found: Sequence[Certificate]) -> Mapping[str, float]:
+def _recoverable_by_concept(found: Sequence[Certificate]) -> Mapping[str, float]:
     return {one.concept: one.recoverable for one in found}
 
 
 def _drifts(system: System, lefts: Sequence[Array], rights: Sequence[Array]) -> tuple[float, float]:
     """Of the preserved rows, the worse list, and of the empty prompt's, the worst site each."""
     kept, weights = system.kept, system.weights
-    preserved = max(_worst(weights, lefts, rights, rows) for rows in kept.lists)
-    return preserved, _worst(weights, lefts, rights, kept.empty)
+    preserved = max(_worst_drift(weights, lefts, rights, rows) for rows in kept.lists)
+    return preserved, _worst_drift(weights, lefts, rights, kept.empty)
 
 
-def _size(gram: Array, columns: Array, weights: Array) -> float:
+def _weighted_norm(gram: Array, columns: Array, weights: Array) -> float:
     return float(np.sqrt(max(0.0, np.einsum("im,ij,jm,m->", columns, gram, columns, weights, optimize=True))))
 
 
-def _worst(weights: Sequence[Array], lefts: Sequence[Array], rights: Sequence[Array], rows: Array) -> float:
+def _worst_drift(weights: Sequence[Array], lefts: Sequence[Array], rights: Sequence[Array], rows: Array) -> float:
     """max over sites of |left right P| / |W P|, through the (d, d) moment of P."""
     moment = rows @ rows.T
     squares = [float(np.vdot(a.T @ a, b @ moment @ b.T)) for a, b in zip(lefts, rights, strict=True)]
@@ -147,20 +147,20 @@ def _worst(weights: Sequence[Array], lefts: Sequence[Array], rights: Sequence[Ar
     return max(ratio(a, b) for a, b in zip(moved, whole, strict=True))
 
 
-def _at(system: System, strengths: dict[int, float]) -> System:
+def _with_strengths(system: System, strengths: dict[int, float]) -> System:
     blocks = tuple(replace(b, strength=strengths.get(i, b.strength)) for i, b in enumerate(system.blocks))
     return replace(system, blocks=blocks)
 
 
-def _least(
+def _least_strength(
     system: System, solve: Callable[[System], Edit], found: dict[int, float], goal: Goal, manifest: Manifest
 ) -> float:
     """The least multiple of 1/STEPS at which `goal` is met, the others held as they are; E403 where none is."""
     seen: dict[int, Effect] = {}
 
     def met(step: int) -> bool:
-        trial = _at(system, found | {goal.index: step / STEPS})
-        seen[step] = effect(trial, solve(trial), goal.recoverable is not None)
+        trial = _with_strengths(system, found | {goal.index: step / STEPS})
+        seen[step] = measure_effect(trial, solve(trial), goal.recoverable is not None)
         return goal.met(seen[step])
 
     low, high = 0, STEPS
@@ -168,7 +168,7 @@ def _least(
         grid = range(STEPS // GRID, STEPS + 1, STEPS // GRID)
         first = next((step for step in grid if met(step)), None)
         if first is None:
-            raise EditcError(_unrecovered(manifest, goal, seen))
+            raise EditcError(_recoverable_not_met(manifest, goal, seen))
         low, high = first - STEPS // GRID, first
     while high - low > 1:
         middle = (low + high) // 2
@@ -176,7 +176,7 @@ def _least(
     return high / STEPS
 
 
-def _unrecovered(manifest: Manifest, goal: Goal, seen: Mapping[int, Effect]) -> Diagnostic:
+def _recoverable_not_met(manifest: Manifest, goal: Goal, seen: Mapping[int, Effect]) -> Diagnostic:
     step = min(seen, key=lambda one: (seen[one].recoverable.get(goal.concept, 0.0), one))
     bounds, value = manifest.constraints, seen[step].recoverable.get(goal.concept, 0.0)
     return Diagnostic(
@@ -190,7 +190,7 @@ def _unrecovered(manifest: Manifest, goal: Goal, seen: Mapping[int, Effect]) -> 
     )
 
 
-def _unreachable(manifest: Manifest, index: int, value: float) -> Diagnostic:
+def _residual_not_met(manifest: Manifest, index: int, value: float) -> Diagnostic:
     request, bound = manifest.image_edits[index], manifest.constraints.erase_residual
     other = "the rank constraint" if manifest.constraints.rank else "what is preserved and the ridge"
     return Diagnostic(
@@ -202,7 +202,7 @@ def _unreachable(manifest: Manifest, index: int, value: float) -> Diagnostic:
     )
 
 
-def _check(found: Effect, bounds: Constraints, manifest: Manifest, auto: Sequence[int], strength: float) -> None:
+def _check_drifts(found: Effect, bounds: Constraints, manifest: Manifest, auto: Sequence[int], strength: float) -> None:
     goal = "erase_residual" if bounds.recoverable is None else "recoverable"
     for name in ("preserve_drift", "unconditional_drift"):
         bound, value = getattr(bounds, name), getattr(found, name)

@@ -22,30 +22,30 @@ from editc.numerics.sparse import Decomposition, decompose
 from editc.numerics.trust import Ball
 from editc.passes.images.keys import mined_names
 from editc.passes.images.keys.mined_names import Neighbour
-from editc.passes.images.keys.name_signals import SAME, Signals
-from editc.passes.images.suggest.target_trials import Bench, Moved, Trial
+from editc.passes.images.keys.name_signals import SAME_THING, Signals
+from editc.passes.images.suggest.target_trials import NameMovement, TargetTrial, TargetTrials
 from editc.passes.stored import SiteWeights
 
 CONTEXTS = 4
 """Contexts that names are compared in, of the edit's own, evenly picked: more change no score by more than 0.02."""
-MINED = 40
+MOST_MINED = 40
 """Nearest names looked at."""
-SPREAD = 160
+CORPUS_WORDS = 160
 """Words of the corpus that make the mean and the dictionary of ingredients."""
-FEWEST = 12
+FEWEST_NAMES = 12
 """Names without which a mean says nothing."""
-FLOOR, GAP, WIDE = 0.85, 0.05, 0.1
+LEAST_SCORE, LEAST_GAP, CLEAR_GAP = 0.85, 0.05, 0.1
 """Other names score at least FLOOR and stand apart from the rest by a gap of GAP; by WIDE it is clear."""
-TRIED = 6
+TARGETS_TRIED = 6
 """Targets that are solved."""
-RELATED = 0.25
+LEAST_RELATED = 0.25
 """Names that score less are no neighbours."""
-LISTED = 8
+MOST_PRESERVED = 8
 """Concepts in a proposed preserve list."""
 
 
 @dataclass(frozen=True)
-class Names:
+class OtherNames:
     """Other names of a concept."""
 
     sure: tuple[Neighbour, ...]
@@ -58,7 +58,7 @@ class Names:
     @property
     def clear(self) -> bool:
         """True when the gap is wide."""
-        return self.gap >= WIDE
+        return self.gap >= CLEAR_GAP
 
 
 @dataclass(frozen=True)
@@ -81,40 +81,40 @@ class Suggestion:
 
     request: Request
     """The edit as it is."""
-    names: Names
+    names: OtherNames
     """Other names of its concept."""
     ingredients: tuple[Ingredient, ...]
     """Names that the concept is made of."""
-    made: Decomposition
+    decomposition: Decomposition
     """The decomposition that they come from."""
-    trials: tuple[Trial, ...]
+    trials: tuple[TargetTrial, ...]
     """Targets that were tried, best first; for `moderate` the edit as it stands, alone."""
-    preserve: tuple[Moved, ...]
+    preserve: tuple[NameMovement, ...]
     """The concepts that the best trial moves most, at most one name of each thing."""
-    listed: Trial | None
+    with_preserve: TargetTrial | None
     """That trial again with these preserved by name beside what is preserved already; None where it helps nothing."""
 
     @property
-    def best(self) -> Trial:
+    def best(self) -> TargetTrial:
         """The trial that is proposed: what `replace` names stays."""
         given = (one for one in self.trials if one.to == self.request.to)
         return next(given, self.trials[0]) if self.request.kind == "replace" else self.trials[0]
 
 
 @dataclass(frozen=True)
-class Remembering:
+class CachingEncoder:
     """An encoder that encodes each prompt once: the trials of an edit share nearly all of theirs."""
 
     inner: Encoder
     """The encoder itself."""
-    known: dict[str, EncodedPrompt] = field(default_factory=dict)
+    encoded: dict[str, EncodedPrompt] = field(default_factory=dict)
     """Prompt -> what it made of it."""
 
     def encode(self, prompts: Sequence[str]) -> Sequence[EncodedPrompt]:
         """Each prompt's rows, in order."""
-        new = [prompt for prompt in dict.fromkeys(prompts) if prompt not in self.known]
-        self.known.update(zip(new, self.inner.encode(new), strict=True))
-        return [self.known[prompt] for prompt in prompts]
+        new = [prompt for prompt in dict.fromkeys(prompts) if prompt not in self.encoded]
+        self.encoded.update(zip(new, self.inner.encode(new), strict=True))
+        return [self.encoded[prompt] for prompt in prompts]
 
     def fingerprint(self) -> str:
         """The inner encoder's."""
@@ -137,23 +137,23 @@ def suggest(plan: Plan, ctx: Context, corpus: Sequence[str], dictionary: Sequenc
     manifest = plan.manifest
     texts = [*manifest.preserve.prompts, *manifest.preserve_lines, *corpus]
     found = list(dictionary) or [*manifest.preserve.concepts, *mined_names.candidates(texts)]
-    if len(found) < FEWEST:
+    if len(found) < FEWEST_NAMES:
         raise EditcError(_too_few(plan, len(found), bool(dictionary)))
-    streams = {name: Remembering(encoder) for name, encoder in ({"text": ctx.encoder} | dict(ctx.streams)).items()}
+    streams = {name: CachingEncoder(encoder) for name, encoder in ({"text": ctx.encoder} | dict(ctx.streams)).items()}
     cached = replace(ctx, encoder=streams["text"], streams=streams, painter=None, detector=None)
-    mined = _mined(plan, ctx.encoder, found)
+    mined = _find_other_names(plan, ctx.encoder, found)
     edited = {name.casefold() for one in manifest.image_edits for name in one.names}
     edited |= {one.name.casefold() for _, names in mined for one in (*names.sure, *names.doubtful)}
     pool = list(dictionary) or [name for name in found if " " not in name]
     gram, suggestions = _gram(plan, ctx), []
     pairs: Iterable[Any] = list(zip(manifest.image_edits, mined, strict=True))
-    watched: Iterable[Any] = ctx.progress("suggest", pairs) if ctx.progress else pairs
-    for request, (near, names) in watched:
-        kept = _kept(plan, near, edited, pool)
-        signals = Signals.of(ctx.encoder, _every(plan, request, kept, pool), _contexts(plan, request))
-        apart = _apart(signals, kept)
-        bench = Bench(plan, _spoken(request, names), cached, corpus, signals, apart, gram)
-        suggestions.append(_one(bench, request, names, edited))
+    steps: Iterable[Any] = ctx.progress("suggest", pairs) if ctx.progress else pairs
+    for request, (near, names) in steps:
+        compared = _pick_compared(plan, near, edited, pool)
+        signals = Signals.of(ctx.encoder, _names_to_encode(plan, request, compared, pool), _contexts(plan, request))
+        apart = _one_name_each(signals, compared)
+        bench = TargetTrials(plan, _with_other_names(request, names), cached, corpus, signals, apart, gram)
+        suggestions.append(_suggest_for_edit(bench, request, names, edited))
     return tuple(suggestions)
 
 
@@ -166,13 +166,15 @@ def refuse_fused(manifest: Manifest) -> None:
             raise EditcError(Diagnostic("E341", message, request.at(), manifest.source, help=help_))
 
 
-def _mined(plan: Plan, encoder: Encoder, found: Sequence[str]) -> list[tuple[tuple[Neighbour, ...], Names]]:
+def _find_other_names(
+    plan: Plan, encoder: Encoder, found: Sequence[str]
+) -> list[tuple[tuple[Neighbour, ...], OtherNames]]:
     """Each edit's neighbours, and its other names: none that the manifest uses otherwise, and none for two edits."""
     manifest, mined = plan.manifest, []
     taken = {name.casefold() for one in manifest.image_edits for name in (*one.names, one.to or "", *dict(one.toward))}
     taken |= {name.casefold() for name in manifest.preserve.concepts}
     for request in manifest.image_edits:
-        near = mined_names.neighbours(encoder, request.concept, found, _contexts(plan, request), MINED)
+        near = mined_names.neighbours(encoder, request.concept, found, _contexts(plan, request), MOST_MINED)
         names = other_names([one for one in near if one.name.casefold() not in taken])
         taken |= {one.name.casefold() for one in names.sure}
         mined.append((near, names))
@@ -180,7 +182,7 @@ def _mined(plan: Plan, encoder: Encoder, found: Sequence[str]) -> list[tuple[tup
 
 
 def _contexts(plan: Plan, request: Request) -> list[str]:
-    return few(plan.contexts(request))
+    return sample_evenly(plan.contexts(request))
 
 
 def _gram(plan: Plan, ctx: Context) -> Array:
@@ -188,45 +190,45 @@ def _gram(plan: Plan, ctx: Context) -> Array:
     return np.asarray(np.sum([W.T @ W for W in SiteWeights(ctx.weights, plan.sites)], axis=0))
 
 
-def _kept(plan: Plan, near: Sequence[Neighbour], edited: set[str], pool: Sequence[str]) -> list[str]:
+def _pick_compared(plan: Plan, near: Sequence[Neighbour], edited: set[str], pool: Sequence[str]) -> list[str]:
     """The names whose movement counts: preserved by name, or neighbours; nearest first after the preserved."""
     known = {*pool, *plan.manifest.preserve.concepts}
-    names = [one.name for one in near if one.score >= RELATED and one.name in known]
+    names = [one.name for one in near if one.score >= LEAST_RELATED and one.name in known]
     return [n for n in dict.fromkeys([*plan.manifest.preserve.concepts, *names]) if n.casefold() not in edited]
 
 
-def _every(plan: Plan, request: Request, kept: Sequence[str], pool: Sequence[str]) -> list[str]:
+def _names_to_encode(plan: Plan, request: Request, kept: Sequence[str], pool: Sequence[str]) -> list[str]:
     """All names that signals are needed of."""
-    aims = [request.to] if request.to is not None else []
-    return [request.concept, *aims, plan.family.neutral, *kept, *few(pool, SPREAD)]
+    targets = [request.to] if request.to is not None else []
+    return [request.concept, *targets, plan.family.neutral, *kept, *sample_evenly(pool, CORPUS_WORDS)]
 
 
-def _one(bench: Bench, request: Request, names: Names, edited: set[str]) -> Suggestion:
-    near = sorted(bench.watched, key=lambda name: (-bench.signals.cosine(request.concept, name), name))
-    trials = _trials(bench, request, near[:TRIED])
+def _suggest_for_edit(bench: TargetTrials, request: Request, names: OtherNames, edited: set[str]) -> Suggestion:
+    near = sorted(bench.compared, key=lambda name: (-bench.signals.cosine(request.concept, name), name))
+    trials = _trials(bench, request, near[:TARGETS_TRIED])
     ingredients, made = _ingredients(bench.signals, request.concept, edited)
     first = Suggestion(request, names, ingredients, made, trials, (), None)
-    moved = tuple(one for one in first.best.moved if one.name != first.best.to)[:LISTED]
-    return replace(first, preserve=moved, listed=_listed(bench, first.best, moved))
+    moved = tuple(one for one in first.best.moved if one.name != first.best.to)[:MOST_PRESERVED]
+    return replace(first, preserve=moved, with_preserve=_try_preserving(bench, first.best, moved))
 
 
-def other_names(near: Sequence[Neighbour]) -> Names:
+def other_names(near: Sequence[Neighbour]) -> OtherNames:
     """The neighbours above the widest gap in the sorted scores, if they score FLOOR or more and the gap is GAP or more.
 
     Else nothing is sure, and what scores FLOOR or more is doubtful.
     """
     scores = np.array([*(one.score for one in near), -1.0 if len(near) < 2 else near[-1].score])
-    high = int(np.count_nonzero(scores[: len(near)] >= FLOOR))
+    high = int(np.count_nonzero(scores[: len(near)] >= LEAST_SCORE))
     if not high:
-        return Names((), (), 0.0)
+        return OtherNames((), (), 0.0)
     gaps = scores[:high] - scores[1 : high + 1]
     last = int(np.argmax(gaps))
-    if gaps[last] < GAP:
-        return Names((), tuple(near[:high]), float(gaps[last]))
-    return Names(tuple(near[: last + 1]), tuple(near[last + 1 : high]), float(gaps[last]))
+    if gaps[last] < LEAST_GAP:
+        return OtherNames((), tuple(near[:high]), float(gaps[last]))
+    return OtherNames(tuple(near[: last + 1]), tuple(near[last + 1 : high]), float(gaps[last]))
 
 
-def _spoken(request: Request, names: Names) -> Request:
+def _with_other_names(request: Request, names: OtherNames) -> Request:
     """The request with the sure names listed; `moderate` takes none, and its pulls are its shares, for nothing is
     painted here that could be counted."""
     if request.kind == "moderate":
@@ -234,45 +236,47 @@ def _spoken(request: Request, names: Names) -> Request:
     return replace(request, also=(*request.also, *(one.name for one in names.sure)))
 
 
-def few(items: Sequence[str], most: int = CONTEXTS) -> list[str]:
+def sample_evenly(items: Sequence[str], most: int = CONTEXTS) -> list[str]:
     """At most `most` of them, evenly picked, the first among them."""
     step = -(-len(items) // most)
     return list(items[::step])
 
 
-def _apart(signals: Signals, names: Iterable[str]) -> tuple[str, ...]:
+def _one_name_each(signals: Signals, names: Iterable[str]) -> tuple[str, ...]:
     """The names, those left out that are another name of one before."""
     cosines, index = signals.cosines(), {name: i for i, name in enumerate(signals.names)}
     chosen: list[str] = []
     for name in dict.fromkeys(names):
-        if all(cosines[index[name], index[other]] < SAME for other in chosen):
+        if all(cosines[index[name], index[other]] < SAME_THING for other in chosen):
             chosen.append(name)
     return tuple(chosen)
 
 
-def _trials(bench: Bench, request: Request, near: Sequence[str]) -> tuple[Trial, ...]:
+def _trials(bench: TargetTrials, request: Request, near: Sequence[str]) -> tuple[TargetTrial, ...]:
     """Every target tried, best first, as `Trial.rank` has it."""
     if request.kind == "moderate":
-        return (bench.as_it_stands(),)
+        return (bench.try_as_is(),)
     given = [] if request.to is None else [request.to]
     neutral = [] if request.kind == "replace" else [bench.plan.family.neutral]
-    tried = [bench.aimed(to) for to in dict.fromkeys([*near, *given, *neutral])]
+    tried = [bench.try_target(to) for to in dict.fromkeys([*near, *given, *neutral])]
     return tuple(sorted(tried, key=lambda one: one.rank))
 
 
-def _listed(bench: Bench, best: Trial, preserve: Sequence[Moved]) -> Trial | None:
+def _try_preserving(bench: TargetTrials, best: TargetTrial, preserve: Sequence[NameMovement]) -> TargetTrial | None:
     """The best trial with the concepts that it moves preserved by name as well, if the worst then moves less."""
     if not preserve or best.to is None:
         return None
-    again = bench.keeping([one.name for one in preserve]).aimed(best.to)
+    again = bench.with_preserved([one.name for one in preserve]).try_target(best.to)
     return again if again.gone and again.cost < best.cost else None
 
 
 def _ingredients(signals: Signals, concept: str, own: set[str]) -> tuple[tuple[Ingredient, ...], Decomposition]:
     """The concept's signal over those of all other names, one of each thing."""
-    names = _apart(signals, (n for n in signals.names if n and n.casefold() not in own and not mentions(n, concept)))
+    names = _one_name_each(
+        signals, (n for n in signals.names if n and n.casefold() not in own and not mentions(n, concept))
+    )
     index, columns, cosines = {n: i for i, n in enumerate(signals.names)}, signals.flat(), signals.cosines()
-    names = tuple(name for name in names if cosines[index[name], index[concept]] < SAME)
+    names = tuple(name for name in names if cosines[index[name], index[concept]] < SAME_THING)
     made = decompose(columns[:, [index[name] for name in names]], columns[:, index[concept]])
     parts = zip(made.chosen, made.amounts, made.shares, strict=True)
     return tuple(
@@ -282,14 +286,14 @@ def _ingredients(signals: Signals, concept: str, own: set[str]) -> tuple[tuple[I
 
 
 def _rivals(names: Sequence[str], cosines: Array, own: str) -> tuple[str, ...]:
-    return tuple(n for n, cosine in zip(names, cosines, strict=True) if cosine >= SAME and n != own)
+    return tuple(n for n, cosine in zip(names, cosines, strict=True) if cosine >= SAME_THING and n != own)
 
 
 def _too_few(plan: Plan, count: int, given: bool) -> Diagnostic:
     where = "the dictionary" if given else "what is kept"
     return Diagnostic(
         "E340",
-        f"{where} holds {count} names; {FEWEST} or more are needed to tell what sets one apart from the rest",
+        f"{where} holds {count} names; {FEWEST_NAMES} or more are needed to tell what sets one apart from the rest",
         plan.manifest.at("preserve"),
         plan.manifest.source,
         help="give names to compare with: `--dictionary FILE`, one name a line",

@@ -14,7 +14,7 @@ from editc.core.problem import Problem
 from editc.core.solution import Edit
 from editc.passes.images.keys.derive import Derive
 from editc.passes.images.keys.name_signals import Signals
-from editc.passes.images.keys.preserved import base_prompts, usual_weight
+from editc.passes.images.keys.preserved import count_base_prompts, default_weight
 from editc.passes.images.keys.rule_of import rule_of
 from editc.passes.images.solve.solve import Solve
 
@@ -22,14 +22,14 @@ GONE = 0.5
 """A concept that moves so far, in parts of what sets it apart, is gone from pictures (docs/measurements/suggest.md)."""
 AT_RISK = 0.5
 """A name that moves more may be lost from pictures (docs/measurements/suggest.md)."""
-SURE = 1.1
+SURELY_GONE = 1.1
 """A concept that moves so far is gone whatever its target: needed before what is kept is given more weight."""
-LOWER, HIGHER = (0.5, 0.25, 0.125), (2.0, 4.0, 8.0)
+LOWER_WEIGHTS, HIGHER_WEIGHTS = (0.5, 0.25, 0.125), (2.0, 4.0, 8.0)
 """Weights of what is kept that are tried beside the manifest's own or the default, in multiples of it."""
 
 
 @dataclass(frozen=True)
-class Moved:
+class NameMovement:
     """A name, and how far the edit moves it."""
 
     name: str
@@ -39,7 +39,7 @@ class Moved:
 
 
 @dataclass(frozen=True)
-class Trial:
+class TargetTrial:
     """An edit solved with one target."""
 
     to: str | None
@@ -52,7 +52,7 @@ class Trial:
     """True where that weight is the manifest's own or the default."""
     own: float
     """The concept's movement at the mean of the rows after the text."""
-    moved: tuple[Moved, ...]
+    moved: tuple[NameMovement, ...]
     """Every other name's movement, the larger of its two, furthest first."""
 
     @property
@@ -83,7 +83,7 @@ class Trial:
 
 
 @dataclass(frozen=True)
-class Bench:
+class TargetTrials:
     """Where the targets of one edit are tried."""
 
     plan: Plan
@@ -96,12 +96,12 @@ class Bench:
     """The prompts that are preserved by default."""
     signals: Signals
     """Of all names."""
-    watched: tuple[str, ...]
+    compared: tuple[str, ...]
     """The names whose movement counts."""
     gram: Array
     """sum_l W_l^T W_l (d, d) over the sites."""
 
-    def aimed(self, to: str) -> Trial:
+    def try_target(self, to: str) -> TargetTrial:
         """The edit with that target, at the weight nearest the usual at which it erases and puts no name at risk.
 
         The weight falls only until the concept is gone, and rises only while it is surely gone.
@@ -109,22 +109,22 @@ class Bench:
         problem = self._problem(replace(self.request, kind="erase", to=to, toward=()))
         best = self._trial(problem, to, 1.0)
         if not best.gone:
-            lower = (self._trial(problem, to, factor) for factor in LOWER)
+            lower = (self._trial(problem, to, factor) for factor in LOWER_WEIGHTS)
             return next((one for one in lower if one.gone), best)
-        for factor in HIGHER if not best.safe else ():
+        for factor in HIGHER_WEIGHTS if not best.safe else ():
             trial = self._trial(problem, to, factor)
-            if trial.own < SURE:
+            if trial.own < SURELY_GONE:
                 break
             best = trial
             if best.safe:
                 break
         return best
 
-    def as_it_stands(self) -> Trial:
+    def try_as_is(self) -> TargetTrial:
         """The edit of the manifest, at its own weight."""
         return self._trial(self._problem(self.request), None, 1.0)
 
-    def keeping(self, names: Sequence[str]) -> Bench:
+    def with_preserved(self, names: Sequence[str]) -> TargetTrials:
         """The same with these concepts preserved as well as what is kept now."""
         manifest = self.plan.manifest
         preserve = replace(manifest.preserve, concepts=tuple(dict.fromkeys([*manifest.preserve.concepts, *names])))
@@ -135,7 +135,7 @@ class Bench:
         """What is kept weighs this much: the manifest's own weight, or the one that a build of this edit would use."""
         manifest = replace(self.plan.manifest, edits=(self.request,))
         plan = replace(self.plan, manifest=manifest)
-        return manifest.preserve.weight or usual_weight(plan, rule_of(plan), base_prompts(plan, self.corpus))
+        return manifest.preserve.weight or default_weight(plan, rule_of(plan), count_base_prompts(plan, self.corpus))
 
     def _problem(self, request: Request) -> Problem:
         request = replace(request, strength=1.0 if request.strength == "auto" else request.strength)
@@ -143,18 +143,20 @@ class Bench:
         problem = Derive(self.corpus)(replace(self.plan, manifest=manifest), self.ctx)
         return replace(problem, systems={"text": replace(problem.systems["text"], gram=self.gram)})
 
-    def _trial(self, problem: Problem, to: str | None, factor: float) -> Trial:
+    def _trial(self, problem: Problem, to: str | None, factor: float) -> TargetTrial:
         system, names = problem.systems["text"], self.signals.names
         kept = replace(system.kept, moment=factor * system.kept.moment)
-        edit = self._solved(replace(problem, systems={"text": replace(system, kept=kept)}))
+        edit = self._solve(replace(problem, systems={"text": replace(system, kept=kept)}))
         by_row = self.signals.movement(edit, system.total_gram())
         most = dict(zip(names, by_row.max(axis=1).tolist(), strict=True))
-        moved = sorted((Moved(name, most[name]) for name in self.watched), key=lambda one: (-one.movement, one.name))
+        moved = sorted(
+            (NameMovement(name, most[name]) for name in self.compared), key=lambda one: (-one.movement, one.name)
+        )
         own = float(by_row[names.index(self.request.concept), 1])
         likeness = 0.0 if to is None else self.signals.cosine(self.request.concept, to)
-        return Trial(to, likeness, factor * self.weight, factor == 1.0, own, tuple(moved))
+        return TargetTrial(to, likeness, factor * self.weight, factor == 1.0, own, tuple(moved))
 
-    def _solved(self, problem: Problem) -> Edit:
+    def _solve(self, problem: Problem) -> Edit:
         edit = Solve()(problem, self.ctx).edits["text"]
         if edit.form != "shared":
             raise EditcError(_not_shared(problem.plan))

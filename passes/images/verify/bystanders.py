@@ -28,28 +28,28 @@ from editc.core.ports import Context, Encoder
 from editc.core.solution import Solution
 from editc.core.text import mentions
 from editc.passes import stored
-from editc.passes.images.keys.name_signals import Signals, size
+from editc.passes.images.keys.name_signals import Signals, output_size
 from editc.passes.images.painting import pictures
-from editc.passes.images.painting.pictures import Print, Shot
+from editc.passes.images.painting.pictures import PicturePair, PictureTask
 from editc.passes.images.verify.everyday import THINGS
 
-LOSS = 1 / 6
+LARGEST_LOSS = 1 / 6
 """The default bound: of the pictures of any bystander at most one in six may be lost."""
 AGAIN = 2
 """A bystander that lost a picture is painted again so many times as often."""
-PAINTED = 0.5
+LEAST_SHOWN = 0.5
 """A concept that the model shows in a smaller share of its pictures cannot be said to be lost."""
-ALIKE = 0.85
+SAME_THING = 0.85
 """A candidate whose signal has this cosine with an edited name's is another name of it and not a bystander: the other
 names of the demo world's objects score 0.94 and more, and no other object above 0.82."""
 CONTEXTS = 4
 """Contexts in which names are compared."""
-MOST = 300
+MOST_CANDIDATES = 300
 """Candidates that are looked at, evenly picked from what a detector lists: each is encoded in every one of these."""
 
 
 @dataclass(frozen=True)
-class Standing:
+class ChosenBystander:
     """A concept to paint as a bystander."""
 
     name: str
@@ -59,7 +59,7 @@ class Standing:
 
 
 @dataclass(frozen=True)
-class Choice:
+class BystanderChooser:
     """How bystanders are chosen for one solution."""
 
     solution: Solution
@@ -74,61 +74,66 @@ class Choice:
         """The plan of the solution."""
         return self.solution.problem.plan
 
-    def standing(self) -> tuple[Standing, ...]:
+    def choose(self) -> tuple[ChosenBystander, ...]:
         """The bystanders, near ones first; none without pictures and a detector."""
         asked, encoder = self.plan.manifest.images, self.ctx.encoder
         if asked is None or self.ctx.detector is None or self.ctx.painter is None:
             return ()
-        unnamed = self._unnamed()
-        if encoder is None or not unnamed:
-            return tuple(Standing(name, "far") for name in unnamed[: asked.bystanders.near + asked.bystanders.far])
-        signals = self._signals(encoder, unnamed)
-        orders = (self._alike(signals, unnamed), self._moved(signals, unnamed))
+        candidates = self._candidates()
+        if encoder is None or not candidates:
+            return tuple(
+                ChosenBystander(name, "far") for name in candidates[: asked.bystanders.near + asked.bystanders.far]
+            )
+        signals = self._signals(encoder, candidates)
+        orders = (self._by_likeness(signals, candidates), self._by_movement(signals, candidates))
         ranked = list(dict.fromkeys(name for name in chain(*zip_longest(*orders)) if name))
         near = ranked[: asked.bystanders.near]
-        rest = sorted((name for name in orders[0] if name not in near), key=self._drawn)
+        rest = sorted((name for name in orders[0] if name not in near), key=self._random_key)
         far = rest[: asked.bystanders.far]
-        return (*(Standing(name, "near") for name in near), *(Standing(name, "far") for name in far))
+        return (*(ChosenBystander(name, "near") for name in near), *(ChosenBystander(name, "far") for name in far))
 
-    def _unnamed(self) -> list[str]:
+    def _candidates(self) -> list[str]:
         """The candidates that have no word in common with what the manifest names."""
         detector = self.ctx.detector
         assert detector is not None
         listed = detector.concepts() or [name for name in THINGS if detector.knows(name)]
-        known = spread(listed, MOST)
-        named = [*named_by(self.plan.manifest), *self.others]
+        known = pick_evenly(listed, MOST_CANDIDATES)
+        named = [*manifest_names(self.plan.manifest), *self.others]
         return [one for one in dict.fromkeys(known) if not any(mentions(one, n) or mentions(n, one) for n in named)]
 
-    def _signals(self, encoder: Encoder, unnamed: Sequence[str]) -> Signals:
-        names = [*unnamed, *self._edited(), *self._aims()]
-        return Signals.of(encoder, names, spread(self.plan.family.contexts, CONTEXTS))
+    def _signals(self, encoder: Encoder, candidates: Sequence[str]) -> Signals:
+        names = [*candidates, *self._edited_names(), *self._target_names()]
+        return Signals.of(encoder, names, pick_evenly(self.plan.family.contexts, CONTEXTS))
 
-    def _edited(self) -> list[str]:
+    def _edited_names(self) -> list[str]:
         edits = self.plan.manifest.image_edits
         return [*(name for edit in edits for name in edit.names if name != edit.adapter), *self.others]
 
-    def _aims(self) -> list[str]:
+    def _target_names(self) -> list[str]:
         return [name for edit in self.plan.manifest.image_edits for name in (edit.to or "", *dict(edit.toward)) if name]
 
-    def _alike(self, signals: Signals, unnamed: Sequence[str]) -> list[str]:
+    def _by_likeness(self, signals: Signals, candidates: Sequence[str]) -> list[str]:
         """The candidates by how like an edited name or a target they are, without other names of what is edited."""
         cosines, at = signals.cosines(), {name: index for index, name in enumerate(signals.names)}
-        edited, every = [at[n] for n in self._edited()], [at[n] for n in (*self._edited(), *self._aims())]
-        most = {n: float(cosines[at[n], edited].max(initial=-1.0)) for n in unnamed}
-        left = [name for name in unnamed if most[name] < ALIKE]
+        edited, every = (
+            [at[n] for n in self._edited_names()],
+            [at[n] for n in (*self._edited_names(), *self._target_names())],
+        )
+        most = {n: float(cosines[at[n], edited].max(initial=-1.0)) for n in candidates}
+        left = [name for name in candidates if most[name] < SAME_THING]
         return sorted(left, key=lambda name: (-float(cosines[at[name], every].max(initial=-1.0)), name))
 
-    def _moved(self, signals: Signals, unnamed: Sequence[str]) -> list[str]:
+    def _by_movement(self, signals: Signals, candidates: Sequence[str]) -> list[str]:
         """The candidates by how far the edit moves them, |D x| / |W (x - mean)| over the sites that read the text; none
         where their input is another one."""
         change, gram = self._grams(signals.rows.shape[-1])
         if not change.any():
             return []
-        moved, whole = size(signals.rows, change), size(signals.rows - signals.mean, gram)
+        moved, whole = output_size(signals.rows, change), output_size(signals.rows - signals.mean, gram)
         far = np.divide(moved, whole, out=np.zeros_like(moved), where=whole > 0).max(axis=1)
         by_name = dict(zip(signals.names, far.tolist(), strict=True))
-        alike = set(self._alike(signals, unnamed))
-        return sorted((name for name in unnamed if name in alike), key=lambda name: (-by_name[name], name))
+        alike = set(self._by_likeness(signals, candidates))
+        return sorted((name for name in candidates if name in alike), key=lambda name: (-by_name[name], name))
 
     def _grams(self, width: int) -> tuple[Array, Array]:
         """sum D^T D and sum W^T W (width, width) over the sites, with D = W' - W as it will be stored."""
@@ -144,34 +149,34 @@ class Choice:
                 gram += W.T @ W
         return change, gram
 
-    def _drawn(self, name: str) -> bytes:
+    def _random_key(self, name: str) -> bytes:
         """An order that no name decides."""
         return sha256(f"{self.plan.manifest.seed}\n{name}".encode()).digest()
 
 
-def named_by(manifest: Manifest) -> Iterator[str]:
+def manifest_names(manifest: Manifest) -> Iterator[str]:
     """Every concept that a manifest names: what it edits, what takes its place, what it preserves by name."""
     for edit in manifest.image_edits:
         yield from (name for name in (*edit.names, edit.to or "", *dict(edit.toward)) if name)
     yield from manifest.preserve.concepts
 
 
-def measured(
-    choice: Choice, changed: Mapping[str, Array], batch: int, prints: Sequence[Print] = ()
+def measure_bystanders(
+    chooser: BystanderChooser, changed: Mapping[str, Array], batch: int, pairs: Sequence[PicturePair] = ()
 ) -> tuple[Bystander, ...]:
     """Every bystander painted before and after, and what is kept by name as it stands in `prints`; those that lost most
     first."""
-    standing, asked = choice.standing(), choice.plan.manifest.images
-    kept = [one for one in prints if one.shot.request is None and one.shot.judged]
-    if asked is None or not (standing or kept):
+    chosen, asked = chooser.choose(), chooser.plan.manifest.images
+    kept = [one for one in pairs if one.task.request is None and one.task.concepts]
+    if asked is None or not (chosen or kept):
         return ()
     count = asked.bystanders.pictures
-    first = (*_paint(choice, standing, changed, batch, (0, count)), *kept)
-    standing = (*standing, *(Standing(name, "kept") for name in dict.fromkeys(one.shot.concept for one in kept)))
-    doubted = [one for one in standing if _lost(first, one) > 0]
-    again = _paint(choice, doubted, changed, batch, (count, AGAIN * count)) if doubted else ()
-    every = (_bystander(one, [*first, *again]) for one in standing)
-    return tuple(sorted((one for one in every if one.before >= PAINTED), key=lambda one: (-loss(one), one.name)))
+    first = (*_paint(chooser, chosen, changed, batch, (0, count)), *kept)
+    chosen = (*chosen, *(ChosenBystander(name, "kept") for name in dict.fromkeys(one.task.concept for one in kept)))
+    doubted = [one for one in chosen if _count_lost(first, one) > 0]
+    again = _paint(chooser, doubted, changed, batch, (count, AGAIN * count)) if doubted else ()
+    every = (_measure_one(one, [*first, *again]) for one in chosen)
+    return tuple(sorted((one for one in every if one.before >= LEAST_SHOWN), key=lambda one: (-loss(one), one.name)))
 
 
 def claims(manifest: Manifest, found: Sequence[Bystander]) -> Iterator[Claim]:
@@ -179,10 +184,10 @@ def claims(manifest: Manifest, found: Sequence[Bystander]) -> Iterator[Claim]:
     for worst in found[:1]:
         asked, given = manifest.constraints.bystander_loss, manifest.constraints.spans.get("bystander_loss")
         place = given or manifest.image_edits[0].at("to")
-        yield Claim("bystander_loss", loss(worst), LOSS if asked is None else asked, worst.name, place, "share")
+        yield Claim("bystander_loss", loss(worst), LARGEST_LOSS if asked is None else asked, worst.name, place, "share")
 
 
-def unmeasured(manifest: Manifest, report: Report) -> Iterator[Diagnostic]:
+def warn_unmeasured(manifest: Manifest, report: Report) -> Iterator[Diagnostic]:
     """E506 for a bound on bystanders of the manifest's own that no picture answered."""
     bounds = manifest.constraints
     if bounds.bystander_loss is not None and not report.bystanders:
@@ -201,41 +206,45 @@ def loss(one: Bystander) -> float:
     return round(one.of * one.before - one.of * one.after) / one.of
 
 
-def spread(contexts: Sequence[str], most: int, start: int = 0) -> list[str]:
+def pick_evenly(contexts: Sequence[str], most: int, start: int = 0) -> list[str]:
     """At most `most` of the contexts, evenly picked, from the one with number `start` on."""
     step = max(1, len(contexts) // most)
     return [contexts[(start + step * number) % len(contexts)] for number in range(min(most, len(contexts)))]
 
 
 def _paint(
-    choice: Choice, standing: Sequence[Standing], changed: Mapping[str, Array], batch: int, part: tuple[int, int]
-) -> tuple[Print, ...]:
+    chooser: BystanderChooser,
+    chosen: Sequence[ChosenBystander],
+    changed: Mapping[str, Array],
+    batch: int,
+    part: tuple[int, int],
+) -> tuple[PicturePair, ...]:
     """`part[1]` pictures of each, which are numbers `part[0]` on of its series."""
-    plan, (start, count) = choice.plan, part
-    shots: list[Shot] = []
-    for one in standing:
-        first = Shot(None, False, one.name, "", plan.manifest.seed, (one.name,))
-        contexts = spread(_contexts(plan, one), count, start)
-        shots += pictures.series(first, (one.name,), contexts, count, f" as a bystander from {start}")
-    return pictures.paint_shots(shots, changed, choice.ctx, batch, "bystanders")
+    plan, (start, count) = chooser.plan, part
+    tasks: list[PictureTask] = []
+    for one in chosen:
+        first = PictureTask(None, False, one.name, "", plan.manifest.seed, (one.name,))
+        contexts = pick_evenly(_contexts(plan, one), count, start)
+        tasks += pictures.picture_series(first, (one.name,), contexts, count, f" as a bystander from {start}")
+    return pictures.paint_pairs(tasks, changed, chooser.ctx, batch, "bystanders")
 
 
-def _contexts(plan: Plan, one: Standing) -> Sequence[str]:
+def _contexts(plan: Plan, one: ChosenBystander) -> Sequence[str]:
     """What is kept by name stands in the manifest's sentences; the others in those of the model that name nothing of
     the manifest."""
     if one.kind == "kept":
         return plan.contexts()
-    named = [*named_by(plan.manifest)]
+    named = [*manifest_names(plan.manifest)]
     return [one for one in plan.family.contexts if not any(mentions(one, name) for name in named)] or ["{}"]
 
 
-def _lost(prints: Sequence[Print], one: Standing) -> int:
-    mine = [p for p in prints if p.shot.concept == one.name]
+def _count_lost(pairs: Sequence[PicturePair], one: ChosenBystander) -> int:
+    mine = [p for p in pairs if p.task.concept == one.name]
     return sum(int(p.shown_before.any()) - int(p.shown_after.any()) for p in mine)
 
 
-def _bystander(one: Standing, prints: Sequence[Print]) -> Bystander:
-    mine = [p for p in prints if p.shot.concept == one.name]
+def _measure_one(one: ChosenBystander, pairs: Sequence[PicturePair]) -> Bystander:
+    mine = [p for p in pairs if p.task.concept == one.name]
     before = float(np.mean([p.shown_before.any() for p in mine]))
     after = float(np.mean([p.shown_after.any() for p in mine]))
     return Bystander(one.name, one.kind, before, after, len(mine))

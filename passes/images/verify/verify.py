@@ -17,7 +17,7 @@ from editc.judging import conclude
 from editc.numerics import drift
 from editc.passes.claims import Advice, broken_bounds, claims_of_solve, no_change
 from editc.passes.images.measure import certificate
-from editc.passes.images.measure.measure import Measured, measure
+from editc.passes.images.measure.measure import SiteMeasurement, measure_sites
 from editc.passes.images.painting import attacks, pictures
 from editc.passes.images.solve import moderate
 from editc.passes.images.verify import bystanders
@@ -42,27 +42,29 @@ class Verify:
     def __call__(self, solution: Solution, ctx: Context) -> Verified:
         """The solution with its report; raises E502, E503 or E504. A broken bound does not raise: see `failures`."""
         manifest = solution.problem.plan.manifest
-        shots = pictures.shots(solution.problem.plan, ctx.detector) if ctx.painter else ()
-        sums = certificate.Sums(solution)
-        measured = tuple(measure(solution, ctx.progress, sums.add))
+        tasks = pictures.plan_pictures(solution.problem.plan, ctx.detector) if ctx.painter else ()
+        sums = certificate.LayerSums(solution)
+        measured = tuple(measure_sites(solution, ctx.progress, sums.add))
         if not any(one.elements for one in measured):
             raise no_change(manifest.image_edits[0], manifest, len(measured), "`to` is another concept")
         after = StoredWeights(solution, frozenset(one.site.name for one in measured if one.elements))
-        prints = pictures.paint_shots(shots, after, ctx, self.batch)
+        pairs = pictures.paint_pairs(tasks, after, ctx, self.batch)
         found = sums.certificates()
-        attacked = attacks.paint_attacks(_attacks(manifest), prints, found, after, ctx, self.batch)
-        unnamed = bystanders.measured(bystanders.Choice(solution, ctx, self.others), after, self.batch, prints)
+        attacked = attacks.paint_attacks(_attack_names(manifest), pairs, found, after, ctx, self.batch)
+        found_bystanders = bystanders.measure_bystanders(
+            bystanders.BystanderChooser(solution, ctx, self.others), after, self.batch, pairs
+        )
         claims = (
             *_claims(solution, measured),
             *moderate.claims(solution),
             *certificate.claims(manifest, found),
-            *pictures.claims(manifest, prints),
-            *bystanders.claims(manifest, unnamed),
+            *pictures.claims(manifest, pairs),
+            *bystanders.claims(manifest, found_bystanders),
             *attacks.claims(attacked),
         )
-        albums = (*pictures.albums(prints), *attacks.albums(attacked))
-        rows, by = tuple(_row(one) for one in measured), ctx.judged_by if prints else {}
-        return conclude(solution, Report(claims, rows, albums, found, detector=by, bystanders=unnamed))
+        painted = (*pictures.report_pictures(pairs), *attacks.report_pictures(attacked))
+        rows, judged_by = tuple(_report_row(one) for one in measured), ctx.judged_by if pairs else {}
+        return conclude(solution, Report(claims, rows, painted, found, detector=judged_by, bystanders=found_bystanders))
 
 
 def failures(verified: Verified) -> tuple[Diagnostic, ...]:
@@ -75,18 +77,18 @@ def warnings(verified: Verified) -> tuple[Diagnostic, ...]:
     E510 (no proof for this encoder), E511 (nothing certified)."""
     manifest, report = verified.solution.problem.plan.manifest, verified.report
     return (
-        *pictures.seldom_shown(manifest, report),
-        *pictures.unanswered_bounds(manifest, report),
-        *bystanders.unmeasured(manifest, report),
+        *pictures.warn_seldom_shown(manifest, report),
+        *pictures.warn_unmeasured_bounds(manifest, report),
+        *bystanders.warn_unmeasured(manifest, report),
         *certificate.warnings(manifest, report),
     )
 
 
-def _attacks(manifest: Manifest) -> tuple[str, ...]:
+def _attack_names(manifest: Manifest) -> tuple[str, ...]:
     return () if manifest.images is None else manifest.images.attacks
 
 
-def _row(one: Measured) -> Mapping[str, Any]:
+def _report_row(one: SiteMeasurement) -> Mapping[str, Any]:
     """A site as the report shows it; `residual` is over all requests together."""
     left, whole = np.sqrt(one.errors.sum(axis=0))
     return {
@@ -103,7 +105,7 @@ def _row(one: Measured) -> Mapping[str, Any]:
     }
 
 
-def _claims(solution: Solution, measured: Sequence[Measured]) -> tuple[Claim, ...]:
+def _claims(solution: Solution, measured: Sequence[SiteMeasurement]) -> tuple[Claim, ...]:
     return (
         *_residuals(solution, measured),
         *_drifts(solution, measured),
@@ -112,7 +114,7 @@ def _claims(solution: Solution, measured: Sequence[Measured]) -> tuple[Claim, ..
     )
 
 
-def _drifts(solution: Solution, measured: Sequence[Measured]) -> Iterator[Claim]:
+def _drifts(solution: Solution, measured: Sequence[SiteMeasurement]) -> Iterator[Claim]:
     """Of the worst site, among those that read the text: an adapter may change others too. `preserve_drift` is the
     larger one of the default list and of what is named; where there are both, each stands beside it."""
     asked, systems = solution.problem.plan.manifest.constraints, solution.problem.systems
@@ -125,7 +127,7 @@ def _drifts(solution: Solution, measured: Sequence[Measured]) -> Iterator[Claim]
         yield Claim(name, getattr(worst, of), getattr(asked, name, None), worst.site.name, asked.at(name))
 
 
-def _residuals(solution: Solution, measured: Sequence[Measured]) -> Iterator[Claim]:
+def _residuals(solution: Solution, measured: Sequence[SiteMeasurement]) -> Iterator[Claim]:
     """One claim a request, over every site; systems list the requests in one and the same order."""
     asked = solution.problem.plan.manifest.constraints
     blocks = next(iter(solution.problem.systems.values())).blocks

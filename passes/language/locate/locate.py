@@ -14,10 +14,10 @@ from editc.core.ports import Context
 from editc.passes.language.locate import stages
 from editc.passes.locate import (
     check_patterns,
+    explain_choice,
     family_of,
     refuse_dtypes,
     roles_of,
-    why,
 )
 from editc.passes.sites import sites_of
 
@@ -42,7 +42,7 @@ class LocateLanguage:
             raise EditcError(*faults)
         found = stages.plan_stages(manifest, family, every, ctx)
         chosen = {
-            every[i].name: f"{one.method}, {why(family, every[i], 'output of the {}')}"
+            every[i].name: f"{one.method}, {explain_choice(family, every[i], 'output of the {}')}"
             for one in found
             for i in one.sites
         }

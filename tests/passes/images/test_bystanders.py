@@ -15,7 +15,7 @@ from editc.core.manifest import BystanderCheck, Constraints, Preserve
 from editc.core.measurements import Bystander
 from editc.core.ports import EncodedPrompt
 from editc.core.solution import Verified
-from editc.passes.images.verify.bystanders import Choice, claims, loss, spread
+from editc.passes.images.verify.bystanders import BystanderChooser, claims, loss, pick_evenly
 from editc.passes.images.verify.everyday import THINGS
 from editc.passes.images.verify.verify import Verify, failures, warnings
 
@@ -127,12 +127,12 @@ def test_the_ones_that_the_edit_moves_most_are_near() -> None:
     """Of two orders in turn: what is read most alike, and what is moved most."""
     solution = exact(World(d_in=WIDTH).problem(manifest(images=images())))
     eye = Eye(dict.fromkeys(("circle", *OTHERS), 1.0), dict.fromkeys(("circle", *OTHERS), 1.0), OTHERS)
-    choice = Choice(solution, replace(context(Brush(), eye), encoder=Encoder()))
+    choice = BystanderChooser(solution, replace(context(Brush(), eye), encoder=Encoder()))
     unnamed = [name for name in OTHERS if name != "disc"]
     signals = choice._signals(Encoder(), unnamed)
-    moved, alike = choice._moved(signals, unnamed), choice._alike(signals, unnamed)
+    moved, alike = choice._by_movement(signals, unnamed), choice._by_likeness(signals, unnamed)
     assert sorted(moved) == sorted(alike) == sorted(unnamed) and moved != alike
-    assert [one.name for one in choice.standing() if one.kind == "near"][:2] == [
+    assert [one.name for one in choice.choose() if one.kind == "near"][:2] == [
         alike[0],
         next(name for name in moved if name != alike[0]),
     ]
@@ -200,9 +200,9 @@ def test_a_harmless_edit_that_turns_one_picture_in_fifty_hardly_ever_fails() -> 
 
 def test_contexts_are_spread_and_the_second_look_takes_others() -> None:
     every = [str(number) for number in range(36)]
-    assert spread(every, 6) == ["0", "6", "12", "18", "24", "30"]
-    assert not set(spread(every, 6)) & set(spread(every, 12, 1))
-    assert spread(["{}"], 6) == ["{}"]
+    assert pick_evenly(every, 6) == ["0", "6", "12", "18", "24", "30"]
+    assert not set(pick_evenly(every, 6)) & set(pick_evenly(every, 12, 1))
+    assert pick_evenly(["{}"], 6) == ["{}"]
 
 
 def test_no_context_of_a_bystander_names_what_is_edited() -> None:

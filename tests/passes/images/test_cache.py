@@ -40,11 +40,11 @@ def bits(problem: System) -> list[bytes]:
 
 @pytest.mark.parametrize("count", [1, 64, 65, 150])
 @pytest.mark.parametrize("which", ["all", "last"])
-def test_a_tally_says_of_every_matrix_what_the_rows_say(count: int, which: preserved_rows.Which) -> None:
+def test_a_tally_says_of_every_matrix_what_the_rows_say(count: int, which: preserved_rows.WhichRows) -> None:
     encoded = WordEncoder().encode(PROMPTS[:count])
     picked = [e.rows if which == "all" else e.rows[[sum(start >= 0 for start in e.start)]] for e in encoded]
     rows = np.vstack(picked).T
-    found = preserved_rows.tally(PROMPTS[:count], WordEncoder(), which=which)
+    found = preserved_rows.condense_prompts(PROMPTS[:count], WordEncoder(), which=which)
     X = np.random.default_rng(count).normal(size=(7, WIDTH))
     assert found.count == rows.shape[1] and found.prompts == count and found.rows.shape[1] <= max(WIDTH, 12)
     assert np.linalg.norm(X @ found.rows) == pytest.approx(np.linalg.norm(X @ rows), rel=1e-12)
@@ -91,16 +91,16 @@ def test_rules_share_the_entries_of_the_corpus() -> None:
 )
 def test_another_corpus_encoder_or_choice_is_another_entry(listed: Any, mark: str, which: Any) -> None:
     cache, encoder = Memory(), Counting(mark)
-    preserved_rows.tally(PROMPTS[:10], Counting(), cache, mark=Counting().fingerprint())
+    preserved_rows.condense_prompts(PROMPTS[:10], Counting(), cache, mark=Counting().fingerprint())
     before = set(cache.held)
-    found = preserved_rows.tally(listed, encoder, cache, which, encoder.fingerprint())
+    found = preserved_rows.condense_prompts(listed, encoder, cache, which, encoder.fingerprint())
     assert encoder.asked and before < set(cache.held)
-    np.testing.assert_array_equal(found.rows, preserved_rows.tally(listed, Counting(), which=which).rows)
+    np.testing.assert_array_equal(found.rows, preserved_rows.condense_prompts(listed, Counting(), which=which).rows)
 
 
 def test_an_encoder_without_a_mark_is_not_cached() -> None:
     cache = Memory()
-    preserved_rows.tally(PROMPTS, Counting(""), cache, mark="")
+    preserved_rows.condense_prompts(PROMPTS, Counting(""), cache, mark="")
     assert not cache.held
 
 

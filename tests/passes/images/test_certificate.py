@@ -30,11 +30,11 @@ from editc.core.problem import (
 )
 from editc.core.solution import Edit, Stats, Verified
 from editc.numerics.trust import Ball
-from editc.passes.images.keys.witnesses import measure_radii, sizes
-from editc.passes.images.measure.certificate import Sums, certify, shared_sums, warnings
+from editc.passes.images.keys.witnesses import ball_sizes, measure_radii
+from editc.passes.images.measure.certificate import LayerSums, certify, shared_sums, warnings
 from editc.passes.images.measure.row_sums import Layer
-from editc.passes.images.painting.certificate_attack import fed_rows as fed
-from editc.passes.images.solve.strength import MARGIN, STEPS, effect, tune
+from editc.passes.images.painting.certificate_attack import replace_rows as fed
+from editc.passes.images.solve.strength import MARGIN, STEPS, measure_effect, tune
 from editc.passes.images.verify.verify import Verify, failures
 from editc.passes.methods.images.rece import RECE
 from editc.passes.methods.images.uce import UCE
@@ -151,7 +151,7 @@ def verified(strength: float, **bounds: Any) -> Verified:
     problem = cases.World().problem(cases.manifest(constraints=limits))
     system = problem.systems["text"]
     ball = Ball(np.ones(8), np.zeros(8), np.inf, centred=False, proven=False)
-    (ball,) = measure_radii([ball], sizes([ball], [block.keys for block in system.blocks]))
+    (ball,) = measure_radii([ball], ball_sizes([ball], [block.keys for block in system.blocks]))
     problem = replace(problem, systems={"text": watched(system, ball)})
     return Verify()(cases.exact(problem, strength), cases.context())
 
@@ -169,11 +169,11 @@ def test_verify_claims_it_and_a_broken_bound_underlines_its_own_place() -> None:
 def test_it_is_measured_on_the_weights_as_stored() -> None:
     found = verified(1.0)
     solution = replace(found.solution)
-    sums = Sums(solution)
+    sums = LayerSums(solution)
     system, edit = solution.problem.systems["text"], solution.edits["text"]
     left, right = (part.astype(np.float32).astype(float) for part in (edit.left[0], edit.right[0]))
     for W in system.weights:
-        sums.add("text", Layer.changed(W, (W + (W @ left) @ right).astype(np.float32).astype(float)))
+        sums.add("text", Layer.of_weights(W, (W + (W @ left) @ right).astype(np.float32).astype(float)))
     assert sums.certificates()[0].recoverable == pytest.approx(found.report.certificates[0].recoverable, abs=1e-12)
 
 
@@ -207,7 +207,7 @@ def test_the_report_shows_it_beside_the_heuristic_and_says_when_it_is_no_proof()
 def test_auto_finds_the_least_that_meets_both() -> None:
     system = watched(systems.system(3, concepts=1, ridge=0.01))
     solve = UCE(lamb=0.01)
-    full = effect(system, solve(system), certified=True).recoverable["concept 0"]
+    full = measure_effect(system, solve(system), certified=True).recoverable["concept 0"]
     bound = 0.5 * (1 + full)
     found = tune(system, solve, auto(erase_residual=0.9, recoverable=bound)).blocks[0].strength
     alone = tune(system, solve, auto(erase_residual=0.9)).blocks[0].strength
@@ -215,7 +215,7 @@ def test_auto_finds_the_least_that_meets_both() -> None:
 
     def at(strength: float) -> float:
         there = replace(system, blocks=(replace(system.blocks[0], strength=strength),))
-        return effect(there, solve(there), certified=True).recoverable["concept 0"]
+        return measure_effect(there, solve(there), certified=True).recoverable["concept 0"]
 
     assert at(found) <= MARGIN * bound < at(found - 1 / STEPS)
 
@@ -267,7 +267,7 @@ def test_a_ball_that_is_not_known_is_measured_and_no_proof() -> None:
     assert np.isfinite(ball.radius) and not ball.proven
     assert ball.radius >= max(np.linalg.norm(one.keys, axis=0).max() for one in watch.witnesses) * (1 - 1e-12)
     known = replace(UNIT, gamma=np.ones(8), beta=np.zeros(8))
-    assert measure_radii([known], sizes([known], [np.ones((8, 1))])) == (known,)
+    assert measure_radii([known], ball_sizes([known], [np.ones((8, 1))])) == (known,)
 
 
 # ---------------------------------------------------------------- the attack in pictures

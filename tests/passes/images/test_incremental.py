@@ -273,21 +273,24 @@ def test_a_concept_that_the_corpus_names_costs_its_piece_of_the_corpus() -> None
     derived(asked("circle"), cache)
     more, encoder = derived(asked("circle", name), cache)
     assert name not in more.kept.origin
-    assert 0 < len(set(encoder.asked) & set(PROMPTS)) <= preserved_rows.LONGEST
+    assert 0 < len(set(encoder.asked) & set(PROMPTS)) <= preserved_rows.LONGEST_PIECE
     assert same(more, derived(asked("circle", name), None)[0])
 
 
 @pytest.mark.parametrize("gone", range(0, 150, 7))
 def test_a_list_without_one_prompt_is_cut_alike_elsewhere(gone: int) -> None:
-    one, other = list(preserved_rows.pieces(PROMPTS)), list(preserved_rows.pieces(PROMPTS[:gone] + PROMPTS[gone + 1 :]))
-    assert sum(one, ()) == PROMPTS and max(map(len, one)) < preserved_rows.LONGEST
+    one, other = (
+        list(preserved_rows.split_into_pieces(PROMPTS)),
+        list(preserved_rows.split_into_pieces(PROMPTS[:gone] + PROMPTS[gone + 1 :])),
+    )
+    assert sum(one, ()) == PROMPTS and max(map(len, one)) < preserved_rows.LONGEST_PIECE
     assert len(set(other) - set(one)) <= 1
 
 
 def test_a_corpus_too_large_is_not_kept_row_by_row(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(preserved_rows, "SPARE", 1000)
     cache = Memory()
-    preserved_rows.tally(PROMPTS, Counting(), cache, mark="fake")
+    preserved_rows.condense_prompts(PROMPTS, Counting(), cache, mark="fake")
     assert len(cache.held) == 1  # the tally itself
 
 

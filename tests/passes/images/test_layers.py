@@ -20,9 +20,9 @@ from editc.numerics.bits import dtypes
 from editc.numerics.squares import gram, half_gram, mirror, trace_of_product
 from editc.numerics.trust import unbounded_ball
 from editc.passes.images.measure import row_sums
-from editc.passes.images.measure.certificate import Sums, shared_sums
-from editc.passes.images.measure.measure import Measured, measure
-from editc.passes.images.measure.row_sums import Columns, Moments, misses
+from editc.passes.images.measure.certificate import LayerSums, shared_sums
+from editc.passes.images.measure.measure import SiteMeasurement, measure_sites
+from editc.passes.images.measure.row_sums import RowColumns, RowMoments, target_misses
 from editc.passes.methods.images.uce import UCE
 from editc.passes.stored import stored_weight
 
@@ -81,7 +81,7 @@ def _norm(array: Array) -> float:
 def test_every_figure_is_its_definition_on_the_stored_weights(form: str, dtype: str) -> None:
     system = many(0)
     found = solution(system, edit(form, system), dtype)
-    for one, (drift, empty, errors) in zip(measure(found), by_definition(found), strict=True):
+    for one, (drift, empty, errors) in zip(measure_sites(found), by_definition(found), strict=True):
         assert one.drift == pytest.approx(drift, rel=1e-9) and one.unconditional == pytest.approx(empty, rel=1e-9)
         np.testing.assert_allclose(one.errors, errors, rtol=1e-9)
 
@@ -91,22 +91,22 @@ def test_moments_say_what_columns_say(monkeypatch: pytest.MonkeyPatch, dtype: st
     system = many(1)
     found = solution(system, edit("shared", system), dtype)
     taken: list[object] = []
-    made = Moments.of
+    made = RowMoments.of
 
-    def counted(*given: Any) -> Moments:
+    def counted(*given: Any) -> RowMoments:
         taken.append(given)
         return made(*given)
 
-    monkeypatch.setattr(Moments, "of", staticmethod(counted))
-    moments = list(measure(found))
+    monkeypatch.setattr(RowMoments, "of", staticmethod(counted))
+    moments = list(measure_sites(found))
     assert len(taken) == 3, "the kept rows and both blocks, and not the empty prompt's two rows"
     monkeypatch.setattr(row_sums, "condense_rows", lambda rows, *_: rows)
     monkeypatch.setattr("editc.passes.images.measure.measure.condense_rows", lambda rows, *_: rows)
-    for one, other in zip(moments, measure(found), strict=True):
+    for one, other in zip(moments, measure_sites(found), strict=True):
         assert figures(one) == pytest.approx(figures(other), rel=1e-10)
 
 
-def figures(one: Measured) -> list[float]:
+def figures(one: SiteMeasurement) -> list[float]:
     return [one.drift, one.unconditional, one.change, *one.errors.ravel()]
 
 
@@ -117,7 +117,7 @@ def test_what_an_edit_meets_entirely_is_left_with_the_rounding_alone() -> None:
     blocks = tuple(replace(b, targets=b.keys + M @ b.keys) for b in system.blocks)
     change = Edit("shared", (np.eye(WIDTH),), (M,), Stats(1.0, 0.0, WIDTH))
     found = solution(replace(system, blocks=blocks), change, "F32")
-    for one, (_, _, errors) in zip(measure(found), by_definition(found), strict=True):
+    for one, (_, _, errors) in zip(measure_sites(found), by_definition(found), strict=True):
         assert 0 < one.errors[0, 0] < 1e-13 * one.errors[0, 1]
         np.testing.assert_allclose(one.errors[:, 0], np.array(errors)[:, 0], rtol=1e-6)
 
@@ -127,8 +127,8 @@ def test_what_an_edit_meets_entirely_is_left_with_the_rounding_alone() -> None:
 def test_the_certificate_sees_the_grams_of_the_stored_weights(form: str, dtype: str) -> None:
     system = many(4)
     found = solution(system, edit(form, system), dtype)
-    sums = Sums(found)
-    list(measure(found, watch=sums.add))
+    sums = LayerSums(found)
+    list(measure_sites(found, observe=sums.add))
     kept = found.problem.systems["text"].weights
     after = [
         stored_weight(W, found.edits["text"], i, s)
@@ -162,12 +162,12 @@ def test_memory_does_not_grow_with_the_sentences() -> None:
     block = replace(block, keys=keys, targets=keys + 1, weights=np.ones(40 * width))
     left, right = rng.normal(size=(width, 4)), rng.normal(size=(4, width))
     tracemalloc.start()
-    rows = row_sums.condense_rows(misses(block), left, right, 100 * width)
+    rows = row_sums.condense_rows(target_misses(block), left, right, 100 * width)
     held, _ = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert held < 5 * width * width * 8 < keys.nbytes
-    few = row_sums.condense_rows(Columns(keys[:, :10]), left, right, 100 * width)
-    assert isinstance(rows, Moments) and isinstance(few, Columns) and few.keys.shape == (width, 10)
+    few = row_sums.condense_rows(RowColumns(keys[:, :10]), left, right, 100 * width)
+    assert isinstance(rows, RowMoments) and isinstance(few, RowColumns) and few.keys.shape == (width, 10)
 
 
 def test_a_prompt_of_512_tokens_has_few_rows() -> None:

@@ -23,7 +23,7 @@ from editc.passes.images.keys.rules.last import LAST
 from editc.passes.images.keys.rules.span import SPAN
 from editc.passes.images.locate.locate import Locate
 from editc.passes.images.rows import preserved_rows
-from editc.passes.images.rows.phrases import Book, Phrase, fill_context, last_subject
+from editc.passes.images.rows.phrases import EncodedPrompts, Phrase, fill_context, last_text_row
 from editc.passes.images.solve.solve import Solve
 from editc.passes.locate import recognise
 
@@ -137,24 +137,30 @@ def test_span_and_last_are_the_published_rows() -> None:
 
 
 def test_phrases_are_found_by_their_characters() -> None:
-    book = Book.of(WordEncoder(), [fill_context("a red {} here", name) for name in ("round shape", "disc", "")])
+    book = EncodedPrompts.encode(
+        WordEncoder(), [fill_context("a red {} here", name) for name in ("round shape", "disc", "")]
+    )
     assert [book.find("a red {} here", name)[1] for name in ("round shape", "disc", "")] == [
         Phrase(3, 5),
         Phrase(3, 4),
         Phrase(3, 3),
     ]
     assert fill_context("a {} here", "") == "a here"
-    assert last_subject(book.entries["a red disc here"]) == 4
+    assert last_text_row(book.entries["a red disc here"]) == 4
 
 
 def test_what_is_kept_leaves_out_what_is_edited() -> None:
     asked = manifest(
         ERASE.replace("circle", "Red Circle") + "preserve: {prompts: [a red circle here, a circle, Circles]}\n"
     )
-    assert preserved_rows.prompts(asked, ("a {}",), ()) == preserved_rows.Prompts((), ("a circle", "Circles"))
+    assert preserved_rows.preserved_prompts(asked, ("a {}",), ()) == preserved_rows.PreservedPrompts(
+        (), ("a circle", "Circles")
+    )
     assert mentions("A RED-CIRCLE, please", "red circle") and not mentions("", "x")
     plain = manifest(ERASE)
-    assert preserved_rows.prompts(plain, ("a {}",), ("a circle", "a dog")) == preserved_rows.Prompts(("a dog",), ())
+    assert preserved_rows.preserved_prompts(plain, ("a {}",), ("a circle", "a dog")) == preserved_rows.PreservedPrompts(
+        ("a dog",), ()
+    )
 
 
 @pytest.mark.parametrize("rule", ["aligned", "last", "span", "matched", "eot"])

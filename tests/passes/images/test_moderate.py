@@ -229,7 +229,7 @@ def test_the_search_paints_with_none_of_the_seeds_of_verify() -> None:
     assert {p for p, _ in easel.calls[:1]} and set(easel.calls[0][0]) == {p for c in easel.calls[count:] for p in c[0]}
     many = replace(found.problem.plan.manifest.images or ImageCheck(detector=""), prompts_per_concept=5000)
     plan = replace(found.problem.plan, manifest=replace(found.problem.plan.manifest, images=many))
-    assert not searched & {shot.seed for shot in pictures.shots(plan, Looker())}
+    assert not searched & {shot.seed for shot in pictures.plan_pictures(plan, Looker())}
 
 
 def test_the_same_seed_gives_the_same_bytes_and_another_other_pictures() -> None:

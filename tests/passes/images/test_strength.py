@@ -17,7 +17,7 @@ from editc.core.manifest import Constraints, Manifest, Request
 from editc.core.places import Source
 from editc.core.problem import System
 from editc.core.solution import Edit
-from editc.passes.images.solve.strength import effect, tune
+from editc.passes.images.solve.strength import measure_effect, tune
 from editc.passes.methods.images.uce import UCE
 from editc.passes.stored import SiteWeights
 from editc.registry.methods import METHODS
@@ -46,7 +46,7 @@ def auto(**bounds: Any) -> Manifest:
 @pytest.mark.parametrize("certified", [False, True])
 def test_the_effect_of_an_edit_does_not_depend_on_its_form(certified: bool) -> None:
     system = systems.system(3)
-    shared, dense = (effect(system, method(system), certified) for method in (UCE(), Dense()))
+    shared, dense = (measure_effect(system, method(system), certified) for method in (UCE(), Dense()))
     assert dense.residuals == pytest.approx(shared.residuals, rel=1e-9)
     assert dense.preserve_drift == pytest.approx(shared.preserve_drift, rel=1e-9)
     assert dense.unconditional_drift == pytest.approx(shared.unconditional_drift, rel=1e-9)
@@ -54,7 +54,7 @@ def test_the_effect_of_an_edit_does_not_depend_on_its_form(certified: bool) -> N
 
 def test_a_dense_edit_is_tuned_to_the_strength_of_the_same_edit_in_factors() -> None:
     system = systems.system(5, concepts=1)
-    goal = auto(erase_residual=1.02 * effect(system, UCE()(system)).residuals[0] + 0.05)
+    goal = auto(erase_residual=1.02 * measure_effect(system, UCE()(system)).residuals[0] + 0.05)
     found = [tune(system, method, goal).blocks[0].strength for method in (UCE(), Dense())]
     assert found[0] == found[1] < 1
 

@@ -30,7 +30,7 @@ from editc.passes.images.keys.mined_names import Neighbour
 from editc.passes.images.keys.name_signals import Signals
 from editc.passes.images.locate.locate import Locate
 from editc.passes.images.suggest.suggest import other_names
-from editc.passes.images.suggest.target_trials import Bench
+from editc.passes.images.suggest.target_trials import TargetTrials
 from editc.verbs import proposal
 
 SIGNALS = Signals((), np.zeros((0, 1, 2, 1)), np.zeros((1, 2, 1)))
@@ -163,7 +163,7 @@ def test_the_circle_has_its_names_and_a_target_that_is_none_of_them(found: propo
     assert one.best.rank == min(trial.rank for trial in one.trials)
     assert not {moved.name for moved in one.preserve} & {"circle", "disc", "round shape", one.best.to}
     assert one.best.own > one.best.worst, "what is erased moves more than what is kept"
-    assert sum(part.share for part in one.ingredients) == pytest.approx(1 - one.made.residual**2)
+    assert sum(part.share for part in one.ingredients) == pytest.approx(1 - one.decomposition.residual**2)
 
 
 def test_what_is_written_checks_and_names_what_it_would_preserve(found: proposal.Proposal, folder: Path) -> None:
@@ -174,7 +174,7 @@ def test_what_is_written_checks_and_names_what_it_would_preserve(found: proposal
         "disc",
         "round shape",
     }
-    listed = [one.name for one in found.suggestions[0].preserve] if found.suggestions[0].listed else []
+    listed = [one.name for one in found.suggestions[0].preserve] if found.suggestions[0].with_preserve else []
     assert [*checked.manifest.preserve.concepts] == listed and checked.manifest.preserve.corpus == "default"
     assert found.files == (folder / "out.yaml",)
 
@@ -259,7 +259,7 @@ def test_the_weight_of_a_trial_is_that_which_a_build_uses(rule: str, named: str)
     kept = []
     ctx, text = context(), f"edits: [{{erase: circle, to: square, keys: {rule}}}]\ncontexts: ['{{}}', 'a {{}}']\n"
     plan = Locate((SD1,))(manifest(text + named), ctx)
-    weight = Bench(plan, plan.manifest.image_edits[0], ctx, default, SIGNALS, (), np.zeros((0, 0))).weight
+    weight = TargetTrials(plan, plan.manifest.image_edits[0], ctx, default, SIGNALS, (), np.zeros((0, 0))).weight
     for preserve in (plan.manifest.preserve, replace(plan.manifest.preserve, weight=weight)):
         asked = replace(plan, manifest=replace(plan.manifest, preserve=preserve))
         kept.append(Derive(default)(asked, ctx).systems["text"].kept.moment)

@@ -15,7 +15,7 @@ from editc import api
 from editc.backends.networks import load
 from editc.core.network import Cloze, Spot
 from editc.formats.models.model import Checkpoint, open_model
-from editc.passes.locate import fitting
+from editc.passes.locate import best_fit
 from editc.passes.sites import layer_of, sites_of
 from editc.registry.families import FAMILIES
 from editc.verbs import explain
@@ -63,7 +63,7 @@ def weights(folder: Path) -> Checkpoint:
 def test_the_header_says_the_family_and_its_matrices(kind: str, folders: Any) -> None:
     name, count = EXPECTED[kind]
     part = weights(folders(kind))
-    family = fitting(KNOWN, part)
+    family = best_fit(KNOWN, part)
     assert family is not None and (family.name, family.models) == (name, "language")
     sites = list(sites_of(family, part, tuple(family.patterns)))
     assert len(sites) == count and {site.role for site in sites} == set(family.patterns)
@@ -79,7 +79,7 @@ def test_every_site_runs_changed_as_in_an_edited_checkpoint(kind: str, folders: 
 
     folder = folders(kind)
     part, network = weights(folder), load(folder)
-    family = fitting(KNOWN, part)
+    family = best_fit(KNOWN, part)
     assert family is not None
     sites = [site for site in sites_of(family, part, tuple(family.patterns)) if site.group == "layers.1"]
     before, rng = network.score(CLOZE).total, np.random.default_rng(0)
@@ -97,7 +97,7 @@ def test_every_site_runs_changed_as_in_an_edited_checkpoint(kind: str, folders: 
 @pytest.mark.parametrize("kind", ["mixtral", "qwen3_moe"])
 def test_what_an_expert_reads_is_refused_with_the_reason(kind: str, folders: Any) -> None:
     folder = folders(kind)
-    family = fitting(KNOWN, weights(folder))
+    family = best_fit(KNOWN, weights(folder))
     assert family is not None
     sites = sites_of(family, weights(folder), ("mlp",))
     with pytest.raises(LookupError, match="router"):
@@ -138,7 +138,7 @@ def test_layers_beside_the_models_own_are_no_sites(further: str, folders: Any, t
 @pytest.mark.parametrize("kind", ["mixtral", "qwen3_moe"])
 def test_experts_beside_the_models_own_are_not_run(kind: str, folders: Any) -> None:
     part, network = weights(folders(kind)), load(folders(kind))
-    name = next(site.name for site in sites_of(fitting(KNOWN, part) or KNOWN[0], part, ("mlp",)))
+    name = next(site.name for site in sites_of(best_fit(KNOWN, part) or KNOWN[0], part, ("mlp",)))
     value = part.read(name) + 1
     with network.use_weights({name: value}), pytest.raises(LookupError, match="no matrix"):
         network.use_weights({name.replace("model.", "mtp."): value})

@@ -27,7 +27,7 @@ from editc.manifests.decode import decode
 from editc.numerics import ridge
 from editc.passes.images.keys.rules.aligned import ALIGNED
 from editc.passes.images.rows import preserved_rows
-from editc.passes.images.rows.phrases import Book
+from editc.passes.images.rows.phrases import EncodedPrompts
 from editc.passes.images.solve.solver import Solver
 from editc.passes.methods.images.guard import Guard
 from editc.passes.methods.images.uce import UCE
@@ -71,14 +71,14 @@ def problem(encoder: Encoder) -> System:
     """Circle and disc to square on the demo model's encoder, with some of its prompts kept."""
     lines = [line for line in (MODEL / "prompts.txt").read_text().splitlines() if line][:120]
     kept = encoder.encode([line for line in lines if not mentions(line, "circle")])
-    tally = preserved_rows.tally_of(kept)
-    found = PreservedRows(3 * tally.total / tally.count, tally.rows, kept[0].rows.T, (), tally.count)
-    return System((block(encoder, FITTED),), found, (), 0.01 * tally.square)
+    tally = preserved_rows.condense_encoded(kept)
+    found = PreservedRows(3 * tally.outer_sum / tally.row_count, tally.rows, kept[0].rows.T, (), tally.row_count)
+    return System((block(encoder, FITTED),), found, (), 0.01 * tally.mean_square)
 
 
 def block(encoder: Encoder, contexts: Sequence[str]) -> Block:
     request = Request(kind="erase", concept="circle", also=("disc",), to="square")
-    book = Book.of(encoder, chain(*ALIGNED.prompts(request, contexts, SD1.neutral)))
+    book = EncodedPrompts.encode(encoder, chain(*ALIGNED.prompts(request, contexts, SD1.neutral)))
     found = list(ALIGNED.pairs(request, contexts, SD1.neutral, book))
     keys, targets = (np.hstack([getattr(one, name) for one in found]) for name in ("keys", "targets"))
     weights = np.ones(keys.shape[1])

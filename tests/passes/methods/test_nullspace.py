@@ -19,7 +19,7 @@ from editc.core.problem import PreservedRows, System
 from editc.core.solution import Edit
 from editc.numerics import nullspace
 from editc.passes.images.solve.solver import RANK_TOLERANCE, reduce_rank
-from editc.passes.images.solve.strength import effect
+from editc.passes.images.solve.strength import measure_effect
 from editc.passes.methods.images.joint_ridge import stack_blocks
 from editc.passes.methods.images.project import Project
 from editc.passes.methods.images.speed import SPEED, invariance_keys, k_means_centres, noise_direction
@@ -246,9 +246,9 @@ def test_strength_auto_measures_a_low_rank_edit_as_it_does_a_shared_one() -> Non
     problem = system(6)
     shared = UCE()(problem)
     lefts = tuple(W @ shared.left[0] for W in problem.weights)
-    wanted = effect(problem, shared)
+    wanted = measure_effect(problem, shared)
     for rights in (shared.right, shared.right * len(lefts)):
-        found = effect(problem, Edit("low-rank", lefts, rights, shared.stats))
+        found = measure_effect(problem, Edit("low-rank", lefts, rights, shared.stats))
         assert found.residuals == pytest.approx(wanted.residuals)
         assert found.preserve_drift == pytest.approx(wanted.preserve_drift)
         assert found.unconditional_drift == pytest.approx(wanted.unconditional_drift)

@@ -20,7 +20,7 @@ from editc.core.solution import Edit
 from editc.demo import MODEL
 from editc.families.images.sd1 import SD1
 from editc.passes.images.keys.derive import Derive
-from editc.passes.images.keys.mined_names import with_neighbours
+from editc.passes.images.keys.mined_names import add_mined_names
 from editc.passes.images.locate.locate import Locate
 from editc.passes.images.method import method_of
 from editc.passes.methods.images.realera import RealEra
@@ -144,11 +144,11 @@ def test_of_two_edits_the_nearer_one_has_the_name_in_either_order() -> None:
     prompts = [f"a {word}" for pair in words for word in pair.split()]
     text = "edits:\n  - erase: circle\n    to: square\n  - erase: fish\n    to: heart\n"
     for asked in (manifest(text), replace(manifest(text), edits=manifest(text).edits[::-1])):
-        assert names(with_neighbours(asked, encoder, prompts, ("a {}", "a red {}"), 3, 0.9)) == {
+        assert names(add_mined_names(asked, encoder, prompts, ("a {}", "a red {}"), 3, 0.9)) == {
             "circle": {"disc"},
             "fish": {"trout", "carp"},
         }
-    every = names(with_neighbours(manifest(text), encoder, prompts, ("a {}",), 99, -1.0))
+    every = names(add_mined_names(manifest(text), encoder, prompts, ("a {}",), 99, -1.0))
     assert not every["circle"] & every["fish"] and "disc" in every["circle"] and "carp" in every["fish"]
 
 

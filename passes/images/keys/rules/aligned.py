@@ -8,7 +8,7 @@ from editc.core.delta import Array
 from editc.core.ports import EncodedPrompt
 from editc.passes.images.keys.rules.in_contexts import InContexts
 from editc.passes.images.rows.phrases import Phrase, RowNumbers
-from editc.passes.images.rows.preserved_rows import Tally
+from editc.passes.images.rows.preserved_rows import CondensedRows
 
 RIDGE = 0.01
 """lambda, in mean squares of a preserved row's entries: the weights and the moment are means over rows.
@@ -29,12 +29,12 @@ class Aligned(InContexts):
     counts_empty = True
 
     def counterparts(
-        self, encoded: EncodedPrompt, at: Phrase, other: EncodedPrompt, aim: Phrase
+        self, encoded: EncodedPrompt, at: Phrase, other: EncodedPrompt, target: Phrase
     ) -> tuple[RowNumbers, RowNumbers]:
         """See `aligned_rows`."""
-        return aligned_rows(len(encoded.rows), at, aim, len(other.rows))
+        return aligned_rows(len(encoded.rows), at, target, len(other.rows))
 
-    def total(self, weights: Array, prompts: int) -> float:
+    def edit_divisor(self, weights: Array, prompts: int) -> float:
         """All of them: a request is a mean over rows."""
         return float(weights.sum())
 
@@ -46,9 +46,9 @@ class Aligned(InContexts):
         """See `WEIGHT`."""
         return WEIGHT
 
-    def divisor(self, preserved: Tally) -> float:
+    def preserved_divisor(self, preserved: CondensedRows) -> float:
         """Its rows."""
-        return preserved.count
+        return preserved.row_count
 
 
 def aligned_rows(total: int, at: Phrase, target: Phrase, other: int | None = None) -> tuple[RowNumbers, RowNumbers]:
@@ -62,10 +62,10 @@ def aligned_rows(total: int, at: Phrase, target: Phrase, other: int | None = Non
     shift = target.end - at.end
     before, after = np.arange(at.first), np.arange(at.end, min(total, (total if other is None else other) - shift))
     sources = np.concatenate([before, np.arange(at.first, at.end), after])
-    return sources, np.concatenate([before, _within(at, target), after + shift])
+    return sources, np.concatenate([before, _match_inside(at, target), after + shift])
 
 
-def _within(at: Phrase, target: Phrase) -> RowNumbers:
+def _match_inside(at: Phrase, target: Phrase) -> RowNumbers:
     count, width = at.end - at.first, target.end - target.first
     if width == 0:
         return np.full(count, target.first, dtype=np.int64)

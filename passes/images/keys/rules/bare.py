@@ -10,10 +10,10 @@ import numpy as np
 
 from editc.core.delta import Array
 from editc.core.manifest import Request
-from editc.passes.images.keys.rules.pairs import KeyPairs, aims, moderated
+from editc.passes.images.keys.rules.pairs import KeyPairs, moderate_targets, target_names
 from editc.passes.images.keys.rules.rule import PreservedLists, PreservedSum
-from editc.passes.images.rows.phrases import Book, fill_context, last_subject
-from editc.passes.images.rows.preserved_rows import Which
+from editc.passes.images.rows.phrases import EncodedPrompts, fill_context, last_text_row
+from editc.passes.images.rows.preserved_rows import WhichRows
 
 RIDGE = 0.5
 """lambda of UCE's own keys, which count one each (as published)."""
@@ -33,7 +33,7 @@ class Bare(ABC):
     options: ClassVar[tuple[str, ...]] = ("expand",)
     nothing: ClassVar[str]
     """The prompt that stands for a target of no words."""
-    preserves: ClassVar[Which]
+    preserves: ClassVar[WhichRows]
     """Which rows of a preserved prompt count."""
     counts_empty: ClassVar[bool] = False
     """True where the rows of the empty prompt count among those that are preserved."""
@@ -42,7 +42,7 @@ class Bare(ABC):
     def rows(self, old: int, old_last: int, new: int, new_last: int) -> tuple[slice, slice]:
         """The rows of a prompt of `old` tokens, its text's last token at row `old_last`, and of its target's."""
 
-    def total(self, weights: Array, prompts: int) -> float:
+    def edit_divisor(self, weights: Array, prompts: int) -> float:
         """One: every key counts by itself."""
         return 1
 
@@ -56,39 +56,41 @@ class Bare(ABC):
 
     def prompts(self, request: Request, contexts: Sequence[str], neutral: str) -> list[list[str]]:
         """Every name and every aim in every phrase of `expand`, and what stands for a target of no words."""
-        names = [*request.names, *aims(request, neutral)]
+        names = [*request.names, *target_names(request, neutral)]
         return [*([fill_context(phrase, name) for phrase in _phrases(request)] for name in names), [" "]]
 
-    def pairs(self, request: Request, contexts: Sequence[str], neutral: str, book: Book) -> Iterator[KeyPairs]:
+    def pairs(
+        self, request: Request, contexts: Sequence[str], neutral: str, lookup: EncodedPrompts
+    ) -> Iterator[KeyPairs]:
         """Name against target, alone and in each phrase of `expand`, every key with weight 1."""
         for name in request.names:
             for phrase in _phrases(request):
                 if request.kind == "moderate":
-                    yield self._moderate(request, phrase, name, book)
+                    yield self._moderate(request, phrase, name, lookup)
                 else:
-                    yield self._erase(phrase, name, aims(request, neutral)[0], book)
+                    yield self._erase(phrase, name, target_names(request, neutral)[0], lookup)
 
-    def preserved(self, lists: PreservedLists, weight: float) -> Iterator[PreservedSum]:
+    def preserved_sums(self, lists: PreservedLists, weight: float) -> Iterator[PreservedSum]:
         """One sum: the rows of what the manifest names, bare, and of the empty prompt where it counts."""
-        base = lists.empty.total if self.counts_empty else np.zeros_like(lists.empty.total)
-        named = lists.tally(lists.bare, self.preserves).total if lists.bare else None
+        base = lists.empty.outer_sum if self.counts_empty else np.zeros_like(lists.empty.outer_sum)
+        named = lists.condense(lists.bare, self.preserves).outer_sum if lists.bare else None
         prompts = (*lists.bare, *([lists.empty_prompt] if self.counts_empty else ()))
         yield PreservedSum(prompts, self.preserves, weight * (base if named is None else base + named), weight)
 
-    def _moderate(self, request: Request, phrase: str, name: str, book: Book) -> KeyPairs:
+    def _moderate(self, request: Request, phrase: str, name: str, lookup: EncodedPrompts) -> KeyPairs:
         """UCE's debiasing: share_k a_k is added to the last key, as published."""
-        old, _ = book.find(phrase, name)
-        row = last_subject(old)
-        others = [book.find(phrase, other)[0] for other, _ in request.toward]
-        pulls = np.array([other.rows[[last_subject(other)]].T for other in others])
+        old, _ = lookup.find(phrase, name)
+        row = last_text_row(old)
+        others = [lookup.find(phrase, other)[0] for other, _ in request.toward]
+        pulls = np.array([other.rows[[last_text_row(other)]].T for other in others])
         key = old.rows[[row]].T
-        targets = moderated(key, pulls, [share for _, share in request.toward])
+        targets = moderate_targets(key, pulls, [share for _, share in request.toward])
         return KeyPairs(key, targets, np.ones(1), (f"{old.prompt} [{row}]",), pulls=pulls)
 
-    def _erase(self, phrase: str, name: str, target: str, book: Book) -> KeyPairs:
-        old, _ = book.find(phrase, name)
-        new = book.entries[fill_context(phrase, target) or self.nothing]
-        here, there = self.rows(len(old.rows), last_subject(old), len(new.rows), last_subject(new))
+    def _erase(self, phrase: str, name: str, target: str, lookup: EncodedPrompts) -> KeyPairs:
+        old, _ = lookup.find(phrase, name)
+        new = lookup.entries[fill_context(phrase, target) or self.nothing]
+        here, there = self.rows(len(old.rows), last_text_row(old), len(new.rows), last_text_row(new))
         labels = tuple(f"{old.prompt} [{row}]" for row in range(len(old.rows))[here])
         return KeyPairs(old.rows[here].T, new.rows[there].T, np.ones(len(labels)), labels)
 

@@ -8,8 +8,8 @@ from editc.core.delta import Array
 from editc.core.manifest import Request, TokenWeights
 from editc.core.ports import EncodedPrompt
 from editc.passes.images.keys.rules.in_contexts import InContexts
-from editc.passes.images.rows.phrases import Phrase, RowNumbers, last_subject
-from editc.passes.images.rows.preserved_rows import Tally
+from editc.passes.images.rows.phrases import Phrase, RowNumbers, last_text_row
+from editc.passes.images.rows.preserved_rows import CondensedRows
 
 RIDGE = 1e-4
 """lambda: TRCE has 0 where a corpus is preserved, and so little leaves the same edit, with a G that is regular when few
@@ -27,16 +27,16 @@ class Eot(InContexts):
     options = ("token_weights",)
 
     def counterparts(
-        self, encoded: EncodedPrompt, at: Phrase, other: EncodedPrompt, aim: Phrase
+        self, encoded: EncodedPrompt, at: Phrase, other: EncodedPrompt, target: Phrase
     ) -> tuple[RowNumbers, RowNumbers]:
         """See `eot_rows`."""
-        return eot_rows(len(encoded.rows), at, (_end(encoded), _end(other)), len(other.rows))
+        return eot_rows(len(encoded.rows), at, (_first_end_row(encoded), _first_end_row(other)), len(other.rows))
 
     def weights(self, encoded: EncodedPrompt, at: Phrase, request: Request) -> Array:
         """See `eot_weights`."""
-        return eot_weights(len(encoded.rows), at, _end(encoded), request.token_weights)
+        return eot_weights(len(encoded.rows), at, _first_end_row(encoded), request.token_weights)
 
-    def total(self, weights: Array, prompts: int) -> float:
+    def edit_divisor(self, weights: Array, prompts: int) -> float:
         """The prompts: a request is a mean over them."""
         return prompts
 
@@ -48,9 +48,9 @@ class Eot(InContexts):
         """See `WEIGHT`."""
         return WEIGHT
 
-    def divisor(self, preserved: Tally) -> float:
+    def preserved_divisor(self, preserved: CondensedRows) -> float:
         """Its prompts: TRCE takes a mean over them of the sums over rows."""
-        return preserved.prompts
+        return preserved.prompt_count
 
 
 def eot_rows(total: int, at: Phrase, ends: tuple[int, int], other: int | None = None) -> tuple[RowNumbers, RowNumbers]:
@@ -60,9 +60,9 @@ def eot_rows(total: int, at: Phrase, ends: tuple[int, int], other: int | None = 
     code counts words between spaces and so misses when a word has several tokens.
     """
     inside = np.arange(at.first, at.end)
-    final, aim = total - 1, (total if other is None else other) - 1
+    final, target = total - 1, (total if other is None else other) - 1
     sources = np.concatenate([[0], inside, [ends[0]], [final] if ends[0] < final else []]).astype(np.int64)
-    counterparts = np.concatenate([[0], np.full(len(inside), aim), [ends[1]], [aim] if ends[0] < final else []])
+    counterparts = np.concatenate([[0], np.full(len(inside), target), [ends[1]], [target] if ends[0] < final else []])
     return sources, counterparts.astype(np.int64)
 
 
@@ -79,9 +79,9 @@ def eot_weights(total: int, at: Phrase, end: int, scale: TokenWeights) -> Array:
     return weights
 
 
-def _end(encoded: EncodedPrompt) -> int:
+def _first_end_row(encoded: EncodedPrompt) -> int:
     """The row of the first token after the text; of a pooled embedding the one that there is."""
-    return min(last_subject(encoded) + 1, len(encoded.rows) - 1)
+    return min(last_text_row(encoded) + 1, len(encoded.rows) - 1)
 
 
 EOT = Eot()

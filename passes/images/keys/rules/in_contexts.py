@@ -11,10 +11,10 @@ import numpy as np
 from editc.core.delta import Array
 from editc.core.manifest import Request
 from editc.core.ports import EncodedPrompt
-from editc.passes.images.keys.rules.pairs import KeyPairs, aims, pair_rows, shares
+from editc.passes.images.keys.rules.pairs import KeyPairs, pair_rows, target_names, target_shares
 from editc.passes.images.keys.rules.rule import PreservedLists, PreservedSum
-from editc.passes.images.rows.phrases import Book, Phrase, RowNumbers, fill_context
-from editc.passes.images.rows.preserved_rows import Tally
+from editc.passes.images.rows.phrases import EncodedPrompts, Phrase, RowNumbers, fill_context
+from editc.passes.images.rows.preserved_rows import CondensedRows
 
 NAMED_SHARE = 0.3
 """How much all that a manifest names counts, against all of the default list. What is named hardly moves then; at 1 the
@@ -30,7 +30,7 @@ class InContexts(ABC):
 
     @abstractmethod
     def counterparts(
-        self, encoded: EncodedPrompt, at: Phrase, other: EncodedPrompt, aim: Phrase
+        self, encoded: EncodedPrompt, at: Phrase, other: EncodedPrompt, target: Phrase
     ) -> tuple[RowNumbers, RowNumbers]:
         """Rows (m,) of a prompt with the concept at `at`, and the row (m,) that each is sent to of `other`, the same
         prompt with the target at `aim`."""
@@ -40,8 +40,8 @@ class InContexts(ABC):
         return np.ones(len(encoded.rows))
 
     @abstractmethod
-    def total(self, weights: Array, prompts: int) -> float:
-        """See `KeyRule.total`."""
+    def edit_divisor(self, weights: Array, prompts: int) -> float:
+        """See `KeyRule.edit_divisor`."""
 
     @abstractmethod
     def ridge(self, square: float) -> float:
@@ -52,38 +52,40 @@ class InContexts(ABC):
         """See `KeyRule.preserve_weight`."""
 
     @abstractmethod
-    def divisor(self, preserved: Tally) -> float:
+    def preserved_divisor(self, preserved: CondensedRows) -> float:
         """What the sum over a list that is preserved is divided by: its rows or prompts for a mean, 1 for a sum."""
 
-    def named_divisor(self, named: Tally, base: Tally) -> float:
+    def named_divisor(self, named: CondensedRows, base: CondensedRows) -> float:
         """The same for what the manifest names, which is added to the list `base`."""
-        return self.divisor(named)
+        return self.preserved_divisor(named)
 
     def prompts(self, request: Request, contexts: Sequence[str], neutral: str) -> list[list[str]]:
         """Every name and every aim in every context."""
-        names = [*request.names, *aims(request, neutral)]
+        names = [*request.names, *target_names(request, neutral)]
         return [[fill_context(context, name) for context in contexts] for name in names]
 
-    def pairs(self, request: Request, contexts: Sequence[str], neutral: str, book: Book) -> Iterator[KeyPairs]:
+    def pairs(
+        self, request: Request, contexts: Sequence[str], neutral: str, lookup: EncodedPrompts
+    ) -> Iterator[KeyPairs]:
         """Every name in every context against the same context with each aim."""
         for name in request.names:
             for context in contexts:
-                encoded, at = book.find(context, name)
-                others = [book.find(context, other) for other in aims(request, neutral)]
+                encoded, at = lookup.find(context, name)
+                others = [lookup.find(context, other) for other in target_names(request, neutral)]
                 rows = [self.counterparts(encoded, at, *other) for other in others]
                 maps = [dict(zip(here.tolist(), there.tolist(), strict=True)) for here, there in rows]
                 weights = self.weights(encoded, at, request)
-                yield pair_rows(encoded, at, [other for other, _ in others], maps, weights, shares(request))
+                yield pair_rows(encoded, at, [other for other, _ in others], maps, weights, target_shares(request))
 
-    def preserved(self, lists: PreservedLists, weight: float) -> Iterator[PreservedSum]:
+    def preserved_sums(self, lists: PreservedLists, weight: float) -> Iterator[PreservedSum]:
         """The base list's sum, then that of what is named beside it, which takes NAMED_SHARE of its weight."""
         base, empty = lists.base, lists.empty
-        total = base.total + empty.total if self.counts_empty else base.total
-        over = self.divisor(base) + (self.divisor(empty) if self.counts_empty else 0)
+        total = base.outer_sum + empty.outer_sum if self.counts_empty else base.outer_sum
+        over = self.preserved_divisor(base) + (self.preserved_divisor(empty) if self.counts_empty else 0)
         prompts = lists.base_prompts
         if self.counts_empty or not prompts:
             prompts = (*prompts, lists.empty_prompt)
         yield PreservedSum(prompts, "all", weight * (total / over), weight / over)
         if lists.named is not None:
             share = NAMED_SHARE * weight / self.named_divisor(lists.named, base)
-            yield PreservedSum(lists.named_prompts, "all", share * lists.named.total, share)
+            yield PreservedSum(lists.named_prompts, "all", share * lists.named.outer_sum, share)

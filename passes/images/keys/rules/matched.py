@@ -7,7 +7,7 @@ from editc.core.ports import EncodedPrompt
 from editc.passes.images.keys.rules.aligned import aligned_rows
 from editc.passes.images.keys.rules.in_contexts import InContexts
 from editc.passes.images.rows.phrases import Phrase, RowNumbers
-from editc.passes.images.rows.preserved_rows import Tally
+from editc.passes.images.rows.preserved_rows import CondensedRows
 
 RIDGE = 1.0
 """lambda: MACE has 0 where a corpus is preserved, and so little leaves the same edit, with a G that is regular when few
@@ -24,12 +24,12 @@ class Matched(InContexts):
     """
 
     def counterparts(
-        self, encoded: EncodedPrompt, at: Phrase, other: EncodedPrompt, aim: Phrase
+        self, encoded: EncodedPrompt, at: Phrase, other: EncodedPrompt, target: Phrase
     ) -> tuple[RowNumbers, RowNumbers]:
         """See `matched_rows`."""
-        return matched_rows(len(encoded.rows), at, aim, len(other.rows))
+        return matched_rows(len(encoded.rows), at, target, len(other.rows))
 
-    def total(self, weights: Array, prompts: int) -> float:
+    def edit_divisor(self, weights: Array, prompts: int) -> float:
         """One: a request is a sum over rows."""
         return 1
 
@@ -41,13 +41,13 @@ class Matched(InContexts):
         """So much that all preserved prompts together count `SHARE` times all edited ones."""
         return SHARE * edited / preserved
 
-    def divisor(self, preserved: Tally) -> float:
+    def preserved_divisor(self, preserved: CondensedRows) -> float:
         """One: MACE sums over all rows of its corpus."""
         return 1
 
-    def named_divisor(self, named: Tally, base: Tally) -> float:
+    def named_divisor(self, named: CondensedRows, base: CondensedRows) -> float:
         """Its prompts, against those of the base list."""
-        return named.prompts / base.prompts
+        return named.prompt_count / base.prompt_count
 
 
 def matched_rows(total: int, at: Phrase, target: Phrase, other: int | None = None) -> tuple[RowNumbers, RowNumbers]:

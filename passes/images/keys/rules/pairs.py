@@ -10,7 +10,7 @@ import numpy as np
 from editc.core.delta import Array
 from editc.core.manifest import Request
 from editc.core.ports import EncodedPrompt
-from editc.passes.images.rows.phrases import Phrase, places
+from editc.passes.images.rows.phrases import Phrase, row_kinds
 
 
 @dataclass(frozen=True)
@@ -25,25 +25,25 @@ class KeyPairs:
     """(m,): what each counts, before the share of its edit."""
     labels: tuple[str, ...]
     """(m,): `prompt [row]`, for the report."""
-    places: tuple[str, ...] = ()
+    row_kinds: tuple[str, ...] = ()
     """(m,): which kind of row each is (`phrases.places`); () where the rule takes bare names."""
     pulls: Array = field(default_factory=lambda: np.zeros((0, 0, 0)))
     """(k, d, m): what `moderate` adds to the keys, for each of its k concepts at share 1; empty for other edits."""
 
 
-def aims(request: Request, neutral: str) -> list[str]:
+def target_names(request: Request, neutral: str) -> list[str]:
     """The names that a concept is sent to: its target, or `neutral` where it has none; for `moderate` all shares'."""
     if request.kind == "moderate":
         return [name for name, _ in request.toward]
     return [neutral if request.to is None else request.to]
 
 
-def shares(request: Request) -> list[float]:
+def target_shares(request: Request) -> list[float]:
     """How much of each of its aims an edit takes; the whole of one target."""
     return [share for _, share in request.toward] if request.kind == "moderate" else [1.0]
 
 
-def moderated(keys: Array, pulls: Array, shares: Sequence[float]) -> Array:
+def moderate_targets(keys: Array, pulls: Array, shares: Sequence[float]) -> Array:
     """Targets c + sum_k share_k pull_k (d, m), of keys (d, m) and pulls (k, d, m)."""
     targets = keys.copy()
     for share, pull in zip(shares, pulls, strict=True):
@@ -69,6 +69,6 @@ def pair_rows(
         [other.rows[[one[row] for row in rows]].T - keys for other, one in zip(others, counterparts, strict=True)]
     )
     labels = tuple(f"{encoded.prompt} [{row}]" for row in rows)
-    kinds = places(encoded, at)
-    targets = moderated(keys, pulls, shares)
+    kinds = row_kinds(encoded, at)
+    targets = moderate_targets(keys, pulls, shares)
     return KeyPairs(keys, targets, weights[rows], labels, tuple(kinds[row] for row in rows), pulls)

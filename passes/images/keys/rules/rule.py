@@ -14,29 +14,29 @@ from typing import Protocol
 from editc.core.delta import Array
 from editc.core.manifest import Request
 from editc.passes.images.keys.rules.pairs import KeyPairs
-from editc.passes.images.rows.phrases import Book
-from editc.passes.images.rows.preserved_rows import Tally, Which
+from editc.passes.images.rows.phrases import EncodedPrompts
+from editc.passes.images.rows.preserved_rows import CondensedRows, WhichRows
 
 
 @dataclass(frozen=True)
 class PreservedLists:
     """What is preserved, for a rule to weigh: two lists of prompts, each with the tally of all its rows."""
 
-    base: Tally
+    base: CondensedRows
     """The default list; where that is not preserved, what the manifest names; where there is neither, `empty`."""
     base_prompts: tuple[str, ...]
     """Its prompts; () where `base` is `empty`."""
-    named: Tally | None
+    named: CondensedRows | None
     """What the manifest names beside the default list; None where there are not both."""
     named_prompts: tuple[str, ...]
     """Its prompts."""
-    empty: Tally
+    empty: CondensedRows
     """The prompt with the family's neutral concept."""
     empty_prompt: str
     """That prompt."""
     bare: tuple[str, ...]
     """The concepts and prompts that the manifest names, as they stand."""
-    tally: Callable[[Sequence[str], Which], Tally]
+    condense: Callable[[Sequence[str], WhichRows], CondensedRows]
     """The tally of other prompts."""
 
 
@@ -46,7 +46,7 @@ class PreservedSum:
 
     prompts: tuple[str, ...]
     """The prompts whose rows it sums."""
-    which: Which
+    which: WhichRows
     """Which rows of each."""
     moment: Array
     """(d, d): the sum c c^T over these rows, weighted."""
@@ -64,10 +64,12 @@ class KeyRule(Protocol):
     def prompts(self, request: Request, contexts: Sequence[str], neutral: str) -> list[list[str]]:
         """Every prompt that `pairs` looks up, those of each name together."""
 
-    def pairs(self, request: Request, contexts: Sequence[str], neutral: str, book: Book) -> Iterable[KeyPairs]:
+    def pairs(
+        self, request: Request, contexts: Sequence[str], neutral: str, lookup: EncodedPrompts
+    ) -> Iterable[KeyPairs]:
         """The edited rows of a request, prompt by prompt. Raises UnspokenError where a name leaves no token."""
 
-    def total(self, weights: Array, prompts: int) -> float:
+    def edit_divisor(self, weights: Array, prompts: int) -> float:
         """What a request's weights (m,), from so many prompts, are divided by: 1 where each row counts by itself."""
 
     def ridge(self, square: float) -> float:
@@ -76,5 +78,5 @@ class KeyRule(Protocol):
     def preserve_weight(self, edited: int, preserved: int) -> float:
         """What is preserved counts this much where the manifest says nothing; both are numbers of prompts."""
 
-    def preserved(self, lists: PreservedLists, weight: float) -> Iterator[PreservedSum]:
+    def preserved_sums(self, lists: PreservedLists, weight: float) -> Iterator[PreservedSum]:
         """The sums whose total is the second moment of what is preserved, at that weight."""
