@@ -1,4 +1,4 @@
-"""What every build claims of its solve, and the diagnostics of bounds that are broken."""
+"""Claims about the solve that every build makes, and the diagnostics of broken bounds, for all kinds of models."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from editc.core.solution import Edit, Solution, Verified
 from editc.core.text import count
 
 _OF_CONCEPTS = frozenset({"erase_residual", "recoverable", "erased", "toward_fitted", "toward_gap", "bystander_loss"})
-"""Claims whose subject is a concept: a message names it."""
+"""Names of claims whose subject is a concept. The message of a broken bound then names the concept."""
 
 
 @dataclass(frozen=True)
@@ -23,18 +23,24 @@ class Advice:
     help: str
     """One sentence, as the diagnostic's help; '' where nothing is known to help."""
     notes: tuple[str, ...] = ()
-    """What was seen, such as the questions whose answers moved."""
+    """Further lines of the diagnostic: what was measured, such as the questions whose answers changed."""
 
 
 def broken_bounds(verified: Verified, advise: Callable[[Claim, Verified], Advice]) -> tuple[Diagnostic, ...]:
-    """One E501 for every broken bound, each underlining its own bound in the manifest; empty when all hold."""
+    """Return one E501 for every broken bound; empty when all hold.
+
+    Each points at its own bound in the manifest. `advise` gives the help and notes for a claim.
+    """
     manifest = verified.solution.problem.plan.manifest
     found = (claim for claim in verified.report.claims if not claim.holds)
     return tuple(_broken(claim, manifest, advise(claim, verified)) for claim in found)
 
 
 def claims_of_solve(solution: Solution, changed: int) -> tuple[Claim, ...]:
-    """What the solve says of itself; `changed` is the number of sites of which any stored element differs."""
+    """Return the claims about the solve: rank, changed sites, condition, residual and loss by the lower rank.
+
+    `changed` is the number of sites of which at least one stored element differs.
+    """
     asked = solution.problem.plan.manifest.constraints
     stats = [edit.stats for edit in solution.edits.values()]
     rank = float(max(rank_of(edit) for edit in solution.edits.values()))
@@ -48,12 +54,15 @@ def claims_of_solve(solution: Solution, changed: int) -> tuple[Claim, ...]:
 
 
 def rank_of(edit: Edit) -> int:
-    """The largest rank at a site; of a dense edit what the solve said of itself."""
+    """Return the largest rank at any site. For a dense edit it is the rank that the solve recorded."""
     return edit.stats.rank if edit.form == "dense" else max((len(right) for right in edit.right), default=0)
 
 
 def no_change(first: ManifestBlock, manifest: Manifest, sites: int, differs: str) -> EditcError:
-    """E502 at the first edit, whose `strength` or `differs` may be why."""
+    """Make the E502 of an edit that changes no stored element of its `sites` sites.
+
+    It points at the `strength` of `first`, the first edit. `differs` completes the help: what must differ.
+    """
     return EditcError(
         Diagnostic(
             "E502",
@@ -67,7 +76,7 @@ def no_change(first: ManifestBlock, manifest: Manifest, sites: int, differs: str
 
 
 def _broken(claim: Claim, manifest: Manifest, advice: Advice) -> Diagnostic:
-    """E501 for one claim."""
+    """Make the E501 of one claim whose bound is broken."""
     what = f"{claim.name} of `{claim.subject}`" if claim.name in _OF_CONCEPTS else claim.name
     worst = f" (worst site: {claim.subject})" if claim.name.endswith("_drift") else ""
     value, bound = _distinct_texts(claim.value, float(claim.bound or 0))
@@ -82,10 +91,11 @@ def _broken(claim: Claim, manifest: Manifest, advice: Advice) -> Diagnostic:
 
 
 def _distinct_texts(value: float, bound: float) -> tuple[str, str]:
-    """Both numbers with as few digits, two or more, as still show which is greater."""
+    """Write both numbers with the fewest significant digits, at least two, that show which is greater."""
     texts = ((_short(value, digits), _short(bound, digits)) for digits in range(2, 18))
     return next((pair for pair in texts if pair[0] != pair[1]), (repr(value), repr(bound)))
 
 
 def _short(value: float, digits: int) -> str:
+    """Write a whole number in full and any other with so many significant digits."""
     return f"{value:.0f}" if value.is_integer() else f"{value:.{digits}g}"

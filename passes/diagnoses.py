@@ -20,7 +20,7 @@ class SolveHelp:
 
 
 def diagnose_solve(error: Exception, span: Span | None, source: Source, help: SolveHelp) -> Diagnostic | None:
-    """E402 for a NonFiniteError and E401 for a SingularError, at `span`. None for any other error."""
+    """Make E402 of a NonFiniteError, E401 of a SingularError, at `span`. Return None for any other error."""
     if isinstance(error, ridge.NonFiniteError):
         return Diagnostic("E402", f"{error}: nothing can be solved with it", span, source, help=help.non_finite)
     if isinstance(error, ridge.SingularError):

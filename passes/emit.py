@@ -1,4 +1,4 @@
-"""Emit: the verified edit as a delta, with the hashes of every base and result it stands for."""
+"""Emit: turn a verified edit into a delta, with a hash of every edited matrix before and after."""
 
 from __future__ import annotations
 
@@ -11,37 +11,39 @@ import numpy as np
 
 from editc.core.delta import Delta, Factors, SiteRecord
 from editc.core.manifest import Manifest
-from editc.core.measurements import GENERATED_CLAIMS, RUN_CLAIMS, Claim, claim_fields
+from editc.core.measurements import GENERATED_CLAIMS, RUN_CLAIMS, Claim
 from editc.core.plan import Plan
 from editc.core.ports import Context
 from editc.core.site_bytes import site_record
 from editc.core.solution import Edit, Solution, Verified
 
 CLAIM_DIGITS = 7
-"""Significant digits of a recorded claim. Sums in float64 depend on the number of threads in their last ones; seven are
-well within what `editc verify` allows two machines to differ by."""
+"""Significant digits of a recorded claim. The last digits of sums in float64 depend on the number of threads; seven
+digits do not, and `editc verify` allows larger differences."""
 SOLVE_DIGITS: Mapping[str, int] = {"condition": 2, "solve_residual": 2, "discarded": 4}
-"""Fewer for what a solve says of itself: by as much as G is ill-conditioned, rounding is magnified in these."""
+"""Significant digits of what a solve says of itself, by claim: fewer, because an ill-conditioned system magnifies
+rounding in these figures. Chosen by hand; tests/passes/test_emit.py has values from one thread and from two."""
 RUN_DIGITS = 4
-"""As many for what a model that runs in float32 says (`measurements.RUN` and `GENERATED`)."""
+"""Significant digits of claims from a model that runs in float32 (`measurements.RUN` and `GENERATED`). Chosen by
+hand."""
 SMALLEST = 1e-12
-"""What any smaller number but 0 is recorded as: that it is rounding is all that it says."""
+"""A smaller value other than 0 is recorded as this: it is rounding. Chosen by hand, above the rounding of float64."""
 SMALLEST_OF_A_RUN = 1e-6
-"""The same for what a model in float32 says."""
+"""The same for claims from a model that runs in float32. Chosen by hand, above the rounding of float32."""
 
 
 @dataclass(frozen=True)
 class Emit:
-    """Verified -> Delta."""
+    """The pass Verified -> Delta."""
 
     tool: str
-    """This program and its version, as the file names it."""
+    """This program and its version, recorded in the delta."""
     record: Callable[[Solution], Iterable[Mapping[str, Any]]]
-    """What the file says of each edit, in the order of the manifest; that of the kind of model."""
+    """Makes the record of each edit, in the order of the manifest. Each kind of model has its own."""
     name: ClassVar[str] = "emit"
 
     def __call__(self, verified: Verified, ctx: Context) -> Delta:
-        """Factors rounded to float32, and a record of every site in the order of the plan."""
+        """Return the delta: factors rounded to float32, and a record of every site in the order of the plan."""
         plan, solution = verified.solution.problem.plan, verified.solution
         factors = {group: _factors(plan, group, edit) for group, edit in solution.edits.items()}
         return Delta(
@@ -59,13 +61,19 @@ class Emit:
 
 
 def claim_as_json(claim: Claim) -> Mapping[str, Any]:
-    """Return the claim as a delta records it: with its value by `round_claim`."""
-    return claim_fields(replace(claim, value=round_claim(claim)))
+    """Return the claim as JSON values. Its value is rounded by `round_claim`; fields without a value are left out."""
+    line = claim.span.line if claim.span else None
+    every = {"name": claim.name, "subject": claim.subject, "value": round_claim(claim), "bound": claim.bound}
+    every |= {"unit": claim.unit, "line": line, "least": claim.least or None}
+    return {name: value for name, value in every.items() if value not in (None, "")}
 
 
 def round_claim(claim: Claim) -> float:
-    """The claim's value to DIGITS or its COARSE digits, at least ROUNDING where it is not 0; as it is where that would
-    change whether the bound holds."""
+    """Round the claim's value to the digits that are the same on all machines.
+
+    A value other than 0 becomes at least SMALLEST. The value stays exact where rounding would change whether its bound
+    holds.
+    """
     if not claim.value or not isfinite(claim.value):
         return claim.value
     run = claim.name in RUN_CLAIMS | GENERATED_CLAIMS
@@ -76,12 +84,14 @@ def round_claim(claim: Claim) -> float:
 
 
 def _factors(plan: Plan, group: str, edit: Edit) -> Factors:
+    """Return the edit of one group as the delta stores it: in float32, with the numbers of its sites in the plan."""
     sites = tuple(index for index, site in enumerate(plan.sites) if site.group == group)
     left, right = (tuple(part.astype(np.float32) for part in side) for side in (edit.left, edit.right))
     return Factors(edit.form, sites, left, right)
 
 
 def _records(plan: Plan, factors: Mapping[str, Factors], ctx: Context) -> Iterator[SiteRecord]:
+    """Yield the record of every site in the order of the plan, reading one weight at a time."""
     places = {index: (part, k) for part in factors.values() for k, index in enumerate(part.sites)}
     steps = ctx.progress("emit", plan.sites) if ctx.progress else plan.sites
     for index, site in enumerate(steps):
@@ -91,9 +101,12 @@ def _records(plan: Plan, factors: Mapping[str, Factors], ctx: Context) -> Iterat
 
 
 def _extra(verified: Verified, ctx: Context) -> Mapping[str, Any]:
-    """What a later `verify` needs to derive the same problem: the overrides, and the kept prompts that files held; and
-    where sites were chosen by evidence, why each candidate was kept or left out; the deltas that came before; and who
-    judged the pictures."""
+    """Return the rest of the delta's description, without empty entries.
+
+    A later `verify` derives the same problem from it: the values given by `--set`, the preserved prompts that files
+    held, the deltas named under `after`, the hashes of the text encoders, and attached files. It also says which
+    detector judged the pictures and, where evidence chose the sites, why each candidate was chosen or left out.
+    """
     manifest = verified.solution.problem.plan.manifest
     plan = verified.solution.problem.plan
     why = plan.evidence if plan.ranking else {}
@@ -104,6 +117,6 @@ def _extra(verified: Verified, ctx: Context) -> Mapping[str, Any]:
 
 
 def attached_files(manifest: Manifest) -> Mapping[str, Any]:
-    """The files of a language model's manifest, as `manifests.decode` takes them back."""
+    """Return the contents of the files that a language model's manifest names, for `manifests.decode` to read again."""
     files = {name: list(lines) for name, lines in manifest.files.items()}
     return {"files": files, "corpus": "" if manifest.corpus is None else manifest.corpus.sha256}

@@ -1,4 +1,4 @@
-"""What locating edited matrices has in common for all kinds of models: the family, roles, patterns, dtypes."""
+"""What locate does for all kinds of models: recognise the family, and check roles, patterns and dtypes."""
 
 from __future__ import annotations
 
@@ -24,16 +24,19 @@ from editc.passes.unsupported import (
 )
 
 EDITED_DTYPES = ("F64", "F32", "F16", "BF16")
+"""Safetensors dtypes of matrices that can be edited exactly."""
 OTHER_KIND: Mapping[str, tuple[str, str]] = {
     "language": ("a language model", "name a language model under `model`"),
     "image": ("an image model", "name an image model under `model`, or write `fact`, `redirect` or `ablate`"),
 }
-"""Kind of model that the edits are for -> what it is called, and what to do where the model is of another kind."""
+"""Kind of model that the edits are for -> its name in a message, and the help where the model is of another kind."""
 
 
 def family_of(families: Sequence[Family], manifest: Manifest, ctx: Context) -> Family:
-    """The model's family in the sentences of the model itself. E201 and E206 as `recognise` raises them, E206 too where
-    the edits are for another kind of model."""
+    """Return the model's family, with the model's own contexts where it brings some.
+
+    Raises E201 and E206 as `recognise` does, and E206 where the edits are for another kind of model.
+    """
     family = ctx.family or recognise(families, ctx.weights, manifest.model, ctx.settings)
     refuse_other_kind(manifest, family)
     return ctx.speaking(family)
@@ -42,8 +45,11 @@ def family_of(families: Sequence[Family], manifest: Manifest, ctx: Context) -> F
 def recognise(
     families: Sequence[Family], weights: Weights, model: str, settings: Mapping[str, Any] = MappingProxyType({})
 ) -> Family:
-    """The family whose parameter names, marker and kind of layers these are, the one that says most of them where
-    several do; `settings` is the config.json of a language model. E206 for a known reason, else E201."""
+    """Return the family that fits the model's parameter names and settings best.
+
+    `settings` is the config.json of a language model. Raises E206 where it is known why the model cannot be edited,
+    else E201 where no family fits.
+    """
     names = weights.names()
     if single := find_single_file(names):
         raise fail("E206", f"this is {single.title}", place=model, help=single.help)
@@ -73,8 +79,11 @@ def recognise(
 def best_fit(
     families: Sequence[Family], weights: Weights, settings: Mapping[str, Any] = MappingProxyType({})
 ) -> Family | None:
-    """The family that says most of the weights' names, of those whose every pattern they have, and whose kinds have the
-    one that config.json says."""
+    """Return the most specific family that fits: the one with the most patterns. None where no family fits.
+
+    A family fits if parameters match each of its patterns and its marker, and if config.json names one of its model
+    types or none.
+    """
     names, kind = weights.names(), model_type_of(settings)
     known = [family for family in families if family.models == "image" or not kind or kind in family.kinds]
     found = [family for family in known if _has_sites(family, names) and _has_marker(family, names, weights)]
@@ -82,6 +91,7 @@ def best_fit(
 
 
 def _unsupported_model(what: str, families: Sequence[Family], model: str) -> EditcError:
+    """Make the E206 of a model that is not edited. `what` says what it is, `families` which ones are edited."""
     titles = ", ".join(family.title for family in families)
     help_ = f"families that are edited: {titles} (docs/reference/families.md)"
     return fail("E206", f"this is {what}", place=model, help=help_)
@@ -92,14 +102,14 @@ def _any_matches(names: Sequence[str], pattern: str) -> bool:
 
 
 def refuse_other_kind(manifest: Manifest, family: Family) -> None:
-    """Raises E206 where the edits are for another kind of model than this family's."""
+    """Raise E206 where the edits are for another kind of model than this family's."""
     if manifest.kind != family.models:
         what, help_ = OTHER_KIND[manifest.kind]
         raise fail("E206", f"the edits are for {what}, and this is {family.title}", place=manifest.model, help=help_)
 
 
 def roles_of(manifest: Manifest, family: Family) -> tuple[str, ...]:
-    """The roles asked for, or the family's own; E210 for one that it does not have."""
+    """Return the roles that the manifest names, or the family's usual ones. Raises E210 for a role that it lacks."""
     for index, role in enumerate(manifest.sites.roles):
         if role not in family.patterns:
             reason = family.refused.get(role, f"its roles are {', '.join(family.patterns)}")
@@ -124,7 +134,7 @@ def _has_marker(family: Family, names: Sequence[str], weights: Weights) -> bool:
 
 
 def is_wanted(manifest: Manifest, site: Site) -> bool:
-    """True for a site that `sites.include` names and `sites.exclude` does not."""
+    """Return whether `sites.include` matches a site and `sites.exclude` does not."""
     choice = manifest.sites
     return any(fnmatchcase(site.name, p) for p in choice.include) and not any(
         fnmatchcase(site.name, p) for p in choice.exclude
@@ -132,7 +142,7 @@ def is_wanted(manifest: Manifest, site: Site) -> bool:
 
 
 def check_patterns(manifest: Manifest, sites: Sequence[Site]) -> Iterator[Diagnostic]:
-    """E202 for each pattern of `sites` that names no site."""
+    """Yield E202 for each pattern under `sites` of the manifest that matches no site."""
     for side in ("include", "exclude"):
         for index, pattern in enumerate(getattr(manifest.sites, side)):
             if not any(fnmatchcase(site.name, pattern) for site in sites):
@@ -146,7 +156,7 @@ def check_patterns(manifest: Manifest, sites: Sequence[Site]) -> Iterator[Diagno
 
 
 def refuse_dtypes(sites: Sequence[Site]) -> None:
-    """Raises E204 for a site that is stored in a dtype which cannot be edited exactly."""
+    """Raise E204 for the first site whose dtype cannot be edited exactly."""
     for site in sites:
         if site.dtype not in EDITED_DTYPES:
             raise fail(
@@ -158,5 +168,5 @@ def refuse_dtypes(sites: Sequence[Site]) -> None:
 
 
 def explain_choice(family: Family, site: Site, what: str) -> str:
-    """Why a site was chosen; `what` says what a matrix of its role is, with a `{}` for the role."""
+    """Say why a site was chosen. `what` describes a matrix of its role, with `{}` in place of the role."""
     return f"{what.format(site.role)} of {family.title}, by name `{family.patterns[site.role]}`"

@@ -1,4 +1,4 @@
-"""The matrices that a family's roles name in a model."""
+"""Finding the matrices of a model that have a role in its family."""
 
 from __future__ import annotations
 
@@ -12,11 +12,14 @@ from editc.core.family import Family
 from editc.core.ports import Weights
 
 LAYER = re.compile(r"(?:^|\.)(?:layers|h)\.(\d+)\.")
+"""Finds the number of the layer in a parameter name, as transformers names the layers of language models."""
 
 
 def sites_of(family: Family, weights: Weights, roles: Sequence[str]) -> Iterator[Site]:
-    """Every matrix of the model that has one of the roles, in the order of the names; of a language model only those of
-    its main stack of layers."""
+    """Yield every matrix of the model that has one of the roles, in the order of the names.
+
+    For a language model only matrices of its main stack of layers.
+    """
     for name in _main_stack(family, weights.names()) if family.models == "language" else weights.names():
         for role, pattern in family.patterns.items():
             shape = weights.shape(name)
@@ -25,7 +28,7 @@ def sites_of(family: Family, weights: Weights, roles: Sequence[str]) -> Iterator
 
 
 def layer_of(name: str) -> int:
-    """The number of the layer that a language model's matrix is in; ValueError where the name has none."""
+    """Return the number of a language model's layer from a matrix's name. Raises ValueError if it has none."""
     found = LAYER.search(name)
     if found is None:
         raise ValueError(f"`{name}` is in no layer")
@@ -33,10 +36,10 @@ def layer_of(name: str) -> int:
 
 
 def _main_stack(family: Family, names: Sequence[str]) -> list[str]:
-    """The names of matrices with a role before whose layer stands what stands before most layers.
+    """Return the names of the matrices with a role that lie in the main stack: the prefix with the most layers.
 
-    A checkpoint may hold further layers under a name of their own, which predict a token more (`mtp.layers.0`) or see
-    pictures: transformers does not run them as this model, and their numbers are not those of its layers.
+    A checkpoint may hold more layers under another prefix, which predict further tokens (`mtp.layers.0`) or read
+    images. transformers does not run them as this model, and their numbers count other layers.
     """
     patterns = family.patterns.values()
     fitting = [name for name in names if any(fnmatchcase(name, pattern) for pattern in patterns)]
@@ -47,6 +50,7 @@ def _main_stack(family: Family, names: Sequence[str]) -> list[str]:
 
 
 def _site(family: Family, name: str, stored: tuple[int, int], dtype: str, role: str) -> Site:
+    """Describe one matrix of shape `stored` in the file. The site's shape is (d_out, d_in) in either case."""
     shape = (stored[1], stored[0]) if family.transposed else stored
     group = f"layers.{layer_of(name)}" if family.models == "language" else family.group_of(role)
     return Site(family.component, name, shape, dtype, role, group, family.transposed)

@@ -1,4 +1,4 @@
-"""The edited weights exactly as a file will hold them, and how far each is from its base."""
+"""Edited weights exactly as a file will hold them: factors in float32, the sum in float64, rounded once."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from editc.numerics.bits.dtypes import round_to
 
 @dataclass(frozen=True)
 class SiteWeights(Sequence[Array]):
-    """Each site's W (d_out, d_in) in float64, read when it is asked for and not kept."""
+    """The weights W (d_out, d_in) of some sites in float64, each read from the model again whenever it is asked for."""
 
     source: Weights
     """The model's weights."""
     sites: Sequence[Site]
-    """In the order of the group."""
+    """The sites, in the order of their group."""
 
     def __len__(self) -> int:
         return len(self.sites)
@@ -34,13 +34,15 @@ class SiteWeights(Sequence[Array]):
 
 @dataclass(frozen=True, eq=False)
 class StoredWeights(Mapping[str, Array]):
-    """Parameter name -> edited weight: float64 of the stored values, oriented as in the file. Each weight is computed
-    when it is asked for."""
+    """A mapping from parameter name to edited weight, which computes each weight when it is asked for.
+
+    A weight has the values that the file will hold, in float64, with its axes in the order of the file.
+    """
 
     solution: Solution
     """The solved edits."""
     names: frozenset[str]
-    """The parameters that the mapping has."""
+    """The names of the parameters in the mapping."""
 
     def __getitem__(self, name: str) -> Array:
         if name not in self.names:
@@ -58,23 +60,26 @@ class StoredWeights(Mapping[str, Array]):
 
 
 def stored_weight(W: Array, edit: Edit, index: int, site: Site) -> Array:
-    """W' (d_out, d_in) as float64 of the values that the file will hold.
+    """Return W' (d_out, d_in): the values that the file will hold for site `index` of the edit, in float64.
 
-    The factors of site `index` are rounded to the float32 of a delta, the sum runs in float64, and the result is
-    rounded once to the site's dtype. E503 if a value is not finite there: 65520 and more do not fit into float16.
+    The factors are rounded to the float32 of a delta, the sum is formed in float64, and the result is rounded once to
+    the site's dtype. Raises E503 if a value does not fit: float16 ends below 65520.
     """
     return rounded_weight(W, exact_weight(W, edit, index), site)
 
 
 def exact_weight(W: Array, edit: Edit, index: int) -> Array:
-    """W' (d_out, d_in) in float64, before it is rounded to the site's dtype."""
+    """Return W' (d_out, d_in) of site `index` in float64, before it is rounded to the site's dtype."""
     edit, index = edit.at(index)
     with np.errstate(over="ignore", invalid="ignore"):
         return patch(W, edit.form, factor(edit.left, index), factor(edit.right, index))
 
 
 def rounded_weight(W: Array, exact: Array, site: Site) -> Array:
-    """`exact` (d_out, d_in) rounded to the site's dtype, as float64. E503 if a value is not finite there."""
+    """Round `exact` (d_out, d_in) to the site's dtype; the result is float64. Raises E503 if a value does not fit.
+
+    `W` (d_out, d_in) is the base, which tells a damaged model from an edit that is too large.
+    """
     with np.errstate(over="ignore", invalid="ignore"):
         after = np.asarray(round_to(exact, site.dtype))
     if not np.isfinite(after).all():
@@ -84,12 +89,12 @@ def rounded_weight(W: Array, exact: Array, site: Site) -> Array:
 
 @dataclass(frozen=True)
 class EditedSite:
-    """One site after the edit."""
+    """One site after the edit, and how far it moved."""
 
     site: Site
     """The matrix."""
     after: Array
-    """W' in float64, oriented as in the file."""
+    """W' in float64, with its axes in the order of the file."""
     elements: int
     """The number of stored elements that differ from W."""
     change: float
@@ -97,13 +102,13 @@ class EditedSite:
 
 
 def read_weight(weights: Weights, site: Site) -> Array:
-    """W (d_out, d_in) in float64, whichever way the file has it."""
+    """Read W (d_out, d_in) in float64, also where the file has its axes the other way round."""
     found = weights.read(site.name)
     return np.ascontiguousarray(found.T) if site.transposed else found.reshape(site.shape)
 
 
 def edited_sites(solution: Solution, weights: Weights) -> Iterator[EditedSite]:
-    """Every edited site in the order of the groups. E503 where the site's dtype cannot hold a value."""
+    """Yield every edited site, group by group. Raises E503 where a site's dtype cannot hold a value."""
     for group, edit in solution.edits.items():
         for index, site in enumerate(solution.problem.plan.sites_of(group)):
             W = read_weight(weights, site)
@@ -111,31 +116,35 @@ def edited_sites(solution: Solution, weights: Weights) -> Iterator[EditedSite]:
 
 
 def edited_site(site: Site, W: Array, after: Array) -> EditedSite:
-    """W and W' (d_out, d_in) as a EditedSite."""
+    """Compare W with W' = `after` (d_out, d_in both)."""
     move = after - W
     change = drift.ratio(float(np.linalg.norm(move)), float(np.linalg.norm(W)))
     return EditedSite(site, as_in_file(site, after), int(np.count_nonzero(move)), change)
 
 
 def as_in_file(site: Site, W: Array) -> Array:
-    """W (d_out, d_in) as the file has it."""
+    """Return W (d_out, d_in) with its axes in the order of the file."""
     return np.ascontiguousarray(W.T) if site.transposed else W
 
 
 def _places(solution: Solution) -> Iterator[tuple[str, int, Site]]:
-    """Each edited site with its group and its index there."""
+    """Yield each edited site with its group and its index in the group."""
     for group in solution.edits:
         yield from ((group, index, site) for index, site in enumerate(solution.problem.plan.sites_of(group)))
 
 
 def factor(factors: Sequence[Array], index: int) -> Array:
-    """The factor of a site: one alone serves all sites, and a dense edit has none on the right."""
+    """Return the factor of site `index`, rounded to float32, as float64.
+
+    A single factor serves all sites. Where there are none, as on the right of a dense edit, the result is (0, 0).
+    """
     if not factors:
         return np.zeros((0, 0))
     return np.asarray(factors[index if len(factors) > 1 else 0], dtype=np.float32).astype(np.float64)
 
 
 def _not_finite(site: Site, W: Array, after: Array) -> EditcError:
+    """Make the E503 of a site whose edited values are not all finite."""
     if not np.isfinite(W).all():
         remedy = "the base itself is damaged: fetch it again, or leave this matrix out with `sites: {exclude: [...]}`"
         return fail("E503", f"{site.name} holds NaN or infinity before the edit", place=site.name, help=remedy)

@@ -1,4 +1,4 @@
-"""Models that are not edited, in words: by the names of their tensors, and by what their config.json says they are."""
+"""Recognising models that editc does not edit, by tensor names and config.json, and saying what they are."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from types import MappingProxyType
 from typing import Any
 
 NOT_EDITED = "which this version of editc does not edit"
+"""The end of many of the sentences below."""
 UNSUPPORTED: Mapping[str, str] = MappingProxyType(
     {
         "encoder_hid_proj.image_*": "a UNet that sees images and no text (Kandinsky 2.2's decoder): its prior samples "
@@ -19,38 +20,42 @@ UNSUPPORTED: Mapping[str, str] = MappingProxyType(
         "edit the prior's pipeline instead",
     }
 )
-"""Pattern of a parameter -> what such a model is, and why it is not edited, even where a family has its other names."""
+"""Pattern of a parameter name -> what such a model is and why it is not edited. These come before every family."""
 UNSUPPORTED_LANGUAGE: Mapping[str, str] = MappingProxyType(
     {
         "*model.layers.*": f"a language model of a kind {NOT_EDITED}",
         "*transformer.h.*": f"a language model of a kind {NOT_EDITED}",
     }
 )
-"""The same, of those that no family fits."""
+"""The same for language models, looked up where no family fits."""
 VISION = frozenset({"gemma3", "llava", "qwen2_vl", "qwen2_5_vl"})
-"""Vision-language models whose language part is edited: it is a family's, and runs on text alone."""
+"""Vision-language models (`model_type`) whose language part is edited: it has a family, and runs on text alone."""
 RECURRENT = frozenset(
     {
         *("mamba", "mamba2", "falcon_mamba", "rwkv", "jamba", "recurrent_gemma", "zamba", "zamba2", "bamba", "xlstm"),
         *("granitemoehybrid", "falcon_h1", "nemotron_h", "lfm2", "qwen3_next", "olmo_hybrid", "plamo2"),
     }
 )
-"""Kinds of models with layers that are no attention."""
+"""Values of `model_type` in transformers for models with layers other than attention."""
 _ADAPTER = re.compile(r"\.(lora_(A|B|up|down|mid|linear_layer|embedding_A|embedding_B)|lora\.(up|down)|hada_w|lokr_w)")
+"""Finds an adapter's matrices by name, as PEFT, diffusers, kohya and LyCORIS name them."""
 _ADAPTER_EXTRAS = re.compile(r"\.(alpha|dora_scale|diff|diff_b)$|lora_magnitude_vector")
-"""Names of an adapter's matrices, and of what stands beside them."""
+"""Finds the other tensors that adapter files have."""
 _GENERATES = ("ForCausalLM", "LMHeadModel", "LMHead")
+"""How the names of classes end in transformers that write text token by token."""
 
 
 def model_type_of(settings: Mapping[str, Any]) -> str:
-    """`model_type` of the language model that a config.json describes; of a vision-language model that of its language
-    part. '' where it says none."""
+    """Return `model_type` of the language model that a config.json describes, or '' where it names none.
+
+    For a vision-language model it is that of the language part.
+    """
     kind = _text_config(settings).get("model_type") or settings.get("model_type")
     return kind if isinstance(kind, str) else ""
 
 
 def reason_to_refuse(settings: Mapping[str, Any]) -> str:
-    """What a config.json says for which a model cannot be edited whatever its tensors are called, or ''."""
+    """Say why a model with this config.json is not edited, whatever its tensors are called; '' where it may be."""
     if not settings:
         return ""
 
@@ -72,8 +77,7 @@ def reason_to_refuse(settings: Mapping[str, Any]) -> str:
 
 
 def adapter_or_wrapper(names: Sequence[str]) -> tuple[str, str] | None:
-    """What a file is whose tensors have the names of an adapter, alone or around a model, and what to do."""
-    from editc.libraries.loading import find_wrapper
+    """Say what a file is that holds an adapter or a wrapped model, and what to do. None where it is neither."""
 
     inside = [name for name in names if _ADAPTER.search(name)]
     if inside and all(name in inside or _ADAPTER_EXTRAS.search(name) for name in names):
@@ -83,7 +87,7 @@ def adapter_or_wrapper(names: Sequence[str]) -> tuple[str, str] | None:
 
 
 def describe_unsupported(settings: Mapping[str, Any]) -> str:
-    """What a model is that no family has, in words; '' where its config.json does not say."""
+    """Say what a model is that no family fits. '' where its config.json does not tell."""
     kind, named = model_type_of(settings), settings.get("architectures")
     first = str(named[0]) if isinstance(named, list) and named else ""
     if not kind:
@@ -96,9 +100,11 @@ def describe_unsupported(settings: Mapping[str, Any]) -> str:
 
 
 def _text_config(settings: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the settings of the language part, which vision-language models nest under `text_config`."""
     inner = settings.get("text_config")
     return inner if isinstance(inner, dict) else settings
 
 
 def _has_other_inputs(settings: Mapping[str, Any]) -> bool:
+    """Return whether the model also reads images or sound."""
     return any(key in settings for key in ("vision_config", "visual", "vision_tower", "audio_config"))

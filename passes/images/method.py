@@ -8,11 +8,11 @@ from editc.registry.options import construct
 
 
 def name_of_method(plan: Plan) -> str:
-    """The method that all edits of a manifest share, for they are solved jointly; the family's where none is named."""
+    """Return the name of the method that all edits of a manifest share: the manifest's, or the family's default."""
     return plan.manifest.method or plan.family.default_method
 
 
 def method_of(plan: Plan) -> Method:
-    """That method with the options that the edits give."""
+    """Make the method of a plan, with the options that the edits give."""
     found: Method = construct(name_of_method(plan), plan.manifest.options, plan.manifest.seed)
     return found

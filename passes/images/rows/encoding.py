@@ -1,8 +1,7 @@
-"""The rows of sentences that name a concept, kept from one build to the next: a concept that was there is not encoded.
+"""Encoded prompts, cached between builds, with one cache entry for the prompts of each name.
 
-Each name is encoded by itself, all its sentences in one call, whether they are kept or not: what an encoder makes of a
-prompt may hang in its last bits on the prompts beside it. Names are shared: a target of ten concepts is encoded
-once.
+The prompts of a name are always one call of the encoder, cached or not: the last bits of a prompt's rows may depend on
+the other prompts of the call. A target of ten concepts is encoded once.
 """
 
 from __future__ import annotations
@@ -19,11 +18,14 @@ from editc.passes.images.rows.inputs import TextStream
 from editc.passes.images.rows.phrases import EncodedPrompts
 
 LAYOUT = "sentences 1"
-"""Goes into the key of what is cached: to be changed with what is computed."""
+"""Part of the cache key. Change it whenever `_pack` or what it packs changes."""
 
 
 def encode_names(stream: TextStream, names: Sequence[Sequence[str]], cache: Cache | None) -> EncodedPrompts:
-    """The book of these prompts, those of each name together; from the cache where the reader's rows can be kept."""
+    """Encode prompts, those of each name in one call, or take them from the cache.
+
+    `names` has the list of prompts of each name. Nothing is cached where the stream has no mark.
+    """
     entries: dict[str, EncodedPrompt] = {}
     for said in dict.fromkeys(tuple(dict.fromkeys(one)) for one in names):
         entries |= zip(said, _encode(stream, said, cache), strict=True)
@@ -31,12 +33,19 @@ def encode_names(stream: TextStream, names: Sequence[Sequence[str]], cache: Cach
 
 
 def _encode(stream: TextStream, said: Sequence[str], cache: Cache | None) -> Iterator[EncodedPrompt]:
-    """Unpacked either way, so that every array has the same layout."""
+    """Encode the prompts of one name.
+
+    Arrays are packed and unpacked even without a cache, so their layout is the same.
+    """
     return _unpack(said, load_or_compute(said, LAYOUT, lambda: _pack(stream.encoder.encode(said)), cache, stream.mark))
 
 
 def _pack(encoded: Sequence[EncodedPrompt]) -> Mapping[str, Array]:
-    """All rows below one another, each with its token and its place, and four numbers a prompt."""
+    """Put encoded prompts into three arrays for the cache.
+
+    `rows` (n, d) has the rows of all prompts, one below the other; `places` (n, 3) the token id, start and end of each
+    row; `sizes` (prompts, 4) the number of rows, `first`, `limit` and `pooled` of each prompt.
+    """
     sizes = [(len(one.rows), one.first, one.limit, one.pooled) for one in encoded]
     places = [place for one in encoded for place in zip(one.tokens, one.start, one.end, strict=True)]
     return {
@@ -47,6 +56,7 @@ def _pack(encoded: Sequence[EncodedPrompt]) -> Mapping[str, Array]:
 
 
 def _unpack(said: Sequence[str], found: Mapping[str, Array]) -> Iterator[EncodedPrompt]:
+    """Yield the encoded prompts that `_pack` put into arrays."""
     rows = np.ascontiguousarray(found["rows"])
     sizes, places = found["sizes"].astype(int), found["places"].astype(int).tolist()
     ends = accumulate(sizes[:, 0].tolist(), initial=0)

@@ -1,4 +1,8 @@
-"""What the layers of a group read: the streams of its pipeline, as wide as the layers' input."""
+"""The inputs of edited layers: which text encoders a group of sites reads, and how wide their rows are.
+
+A stream is one such input: the rows of one text encoder, or of a layer behind it. A family names the streams that each
+of its groups of sites reads.
+"""
 
 from __future__ import annotations
 
@@ -14,43 +18,48 @@ from editc.numerics.trust import Ball
 
 @dataclass(frozen=True)
 class PaddedEncoder:
-    """An encoder whose rows are followed by zeros up to a width: for layers whose other inputs are not the text."""
+    """An encoder whose rows are padded with zeros to a width, for layers that also read something else than the
+    text."""
 
     inner: Encoder
-    """The encoder itself."""
+    """The encoder of the unpadded rows."""
     width: int
-    """Of the rows that come out."""
+    """Length of a padded row."""
 
     def encode(self, prompts: Sequence[str]) -> Sequence[EncodedPrompt]:
-        """Rows (t, width); rows that are wider already stay as they are, for derive to refuse."""
+        """Encode prompts to rows (t, width). Rows that are wider stay as they are, so that derive can refuse them."""
         return [self._one(encoded) for encoded in self.inner.encode(prompts)]
 
     def fingerprint(self) -> str:
-        """That of the encoder itself."""
+        """Return the fingerprint of the inner encoder."""
         return self.inner.fingerprint()
 
     def bounds(self) -> tuple[Ball, ...]:
-        """None: the other inputs of the layer are not the text, and nothing is certified of them."""
+        """Return no balls: the layer's other inputs are not text, so no certificate can be given."""
         return ()
 
     def _one(self, encoded: EncodedPrompt) -> EncodedPrompt:
+        """Pad the rows of one prompt."""
         missing = max(0, self.width - encoded.rows.shape[1])
         return replace(encoded, rows=np.pad(encoded.rows, ((0, 0), (0, missing))))
 
 
 @dataclass(frozen=True)
 class TextStream:
-    """One stream of a group: its encoder, and a name for the rows that it makes."""
+    """One stream that a group of sites reads: its encoder, and a name for the rows that it makes."""
 
     encoder: Encoder
-    """What makes the rows."""
+    """Makes the rows."""
     mark: str = ""
-    """Equal marks mean equal rows. Empty where rows go through a layer of the model first, and
-    so depend on more than the text encoders: nothing is cached then."""
+    """Part of cache keys: equal marks mean equal rows for the same prompt. Empty where nothing may be cached, because
+    the rows go through a layer of the model first and so depend on more than the text encoders."""
 
 
 def text_streams(family: Family, group: str, ctx: Context, width: int) -> list[TextStream]:
-    """The readers of a group's streams, those that the pipeline has; their rows `width` wide if the group leads."""
+    """Return the streams that a group of sites reads, those that the pipeline has, in the family's order.
+
+    The rows are padded to `width` where the text is only the first part of the layers' input (`Group.leading`).
+    """
     leading = family.groups[group].leading
     found = []
     for name in family.groups[group].streams:

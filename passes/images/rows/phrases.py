@@ -1,4 +1,4 @@
-"""Prompts that name a concept: how they are spoken, and which token rows the name takes in them."""
+"""Prompts that name a concept: putting the name into a context, and finding the rows of its tokens."""
 
 from __future__ import annotations
 
@@ -13,21 +13,24 @@ from editc.core.delta import Array
 from editc.core.ports import EncodedPrompt, Encoder
 
 RowNumbers: TypeAlias = NDArray[np.int64]
-"""Numbers of rows in a prompt, (m,)."""
+"""Indices of rows in a prompt, (m,)."""
 
 
 @dataclass(frozen=True)
 class Phrase:
-    """Where a concept stands in an encoded prompt."""
+    """The rows of a concept's tokens in an encoded prompt, as a half-open range."""
 
     first: int
-    """The first of its rows."""
+    """The row of its first token."""
     end: int
-    """The row after its last one; equal to `first` where the concept has no rows."""
+    """The row after its last token; equal to `first` where the concept has no tokens."""
 
 
 class MissingTokensError(Exception):
-    """A name leaves no token in its prompt, or not all of them; `cut` when the prompt is too long for the encoder."""
+    """Raised where a prompt lacks tokens of a name: all of them, or those that the encoder cut off.
+
+    `name` is the name, `encoded` the prompt. `cut` is True where the prompt is too long for the encoder.
+    """
 
     def __init__(self, name: str, encoded: EncodedPrompt) -> None:
         super().__init__(name)
@@ -38,22 +41,22 @@ class MissingTokensError(Exception):
 
 @dataclass(frozen=True)
 class EncodedPrompts:
-    """Prompts with their rows, encoded in one go."""
+    """Prompts with their rows, to look up."""
 
     entries: Mapping[str, EncodedPrompt]
-    """Prompt -> what the encoder makes of it."""
+    """Prompt -> its rows and tokens."""
 
     @staticmethod
     def encode(encoder: Encoder, prompts: Iterable[str]) -> EncodedPrompts:
-        """The book of these prompts, each encoded once."""
+        """Encode these prompts in one call, each once."""
         distinct = list(dict.fromkeys(prompts))
         return EncodedPrompts(dict(zip(distinct, encoder.encode(distinct), strict=True)))
 
     def find(self, context: str, name: str) -> tuple[EncodedPrompt, Phrase]:
-        """The prompt's rows and the token rows of `name` in it; UnspokenError if it has none there.
+        """Return the context with `name` in it, encoded, and the rows of the name's tokens.
 
-        An empty name takes no rows: the phrase is the gap between the rows before it and after it. Of a pooled
-        embedding every name takes the one row.
+        An empty name has no rows: its phrase is the empty range between its neighbours. A pooled embedding has one
+        row, which is every name's. Raises MissingTokensError if tokens of the name are missing.
         """
         encoded = self.entries[fill_context(context, name)]
         if encoded.pooled:
@@ -71,28 +74,36 @@ class EncodedPrompts:
 
 
 def fill_context(context: str, name: str) -> str:
-    """The context with a name in its place; without a name, the sentence closes up over the gap."""
+    """Put a name into a context, in place of `{}`. An empty name leaves no gap: spaces around it become one."""
     return context.replace("{}", name) if name else " ".join(context.replace("{}", "").split())
 
 
 def last_text_row(encoded: EncodedPrompt) -> int:
-    """The row of the last token that stands for text; when there is none 0: BOS, or T5's EOS."""
+    """Return the row of the prompt's last text token.
+
+    For a prompt without text it is 0: the row of BOS, or T5's EOS.
+    """
     return max(0, _last_text(encoded))
 
 
 def rows_after(encoded: EncodedPrompt) -> Array:
-    """The rows (m, d) from the first after the text on: end of text and padding. Of a prompt that fills the encoder to
-    its end, the last row."""
+    """Return the rows (m, d) after the text: end of text and padding.
+
+    Where the text fills the encoder to its end, the one row is the last row.
+    """
     return encoded.rows[min(last_text_row(encoded) + 1, len(encoded.rows) - 1) :]
 
 
 def row_kinds(encoded: EncodedPrompt, at: Phrase) -> tuple[str, ...]:
-    """What each row (t,) is to the phrase: `before` it (BOS too), `in` it, `after` it, `end` of text, or `padding`."""
+    """Say of each row (t,) where it is:
+
+    `before` the phrase (BOS too), `in` it, `after` it, `end` of text, `padding`.
+    """
     end = last_text_row(encoded) + 1
     kinds = [(at.first, "before"), (at.end, "in"), (end, "after"), (end + 1, "end"), (len(encoded.rows), "padding")]
     return tuple(next(kind for limit, kind in kinds if row < limit) for row in range(len(encoded.rows)))
 
 
 def _last_text(encoded: EncodedPrompt) -> int:
-    """The row of the last token of the text, the one before EOS when there is none."""
+    """Return the row of the last text token; the row before the first possible one where there is no text."""
     return max((row for row, start in enumerate(encoded.start) if start >= 0), default=encoded.first - 1)

@@ -1,4 +1,4 @@
-"""What is kept: which prompts, and what solver and verify need of their rows, kept from one build to the next."""
+"""The prompts that are preserved, and their rows condensed to a small matrix that is cached between builds."""
 
 from __future__ import annotations
 
@@ -20,29 +20,34 @@ from editc.numerics.subspace import condense
 from editc.passes.images.rows.phrases import fill_context, last_text_row
 
 WhichRows: TypeAlias = Literal["all", "last"]
+"""The rows of a prompt that count: all of them, or that of the last text token."""
 MEAN_PIECE = 16
-"""Prompts encoded at a time, on average. A piece ends where the last prompt's hash says so: a list that lacks a prompt
-is cut up alike everywhere else, so that of a corpus without the prompts that name a new concept little is encoded."""
+"""Prompts in a piece on average. A piece ends after a prompt whose hash is divisible by this number. So a list that
+lacks a prompt has the same pieces everywhere else: where a new concept takes its prompts out of the corpus, only their
+pieces are encoded again. Chosen by hand: shorter pieces share more and make more calls of the encoder."""
 LONGEST_PIECE = 64
-"""Prompts in a piece at most."""
+"""Prompts in a piece at most. Chosen by hand: four times the mean."""
 PIECES_AT_ONCE = 4
-"""Pieces condensed at a time, so that memory does not grow with the corpus."""
+"""Pieces that are condensed together, so that memory does not grow with the corpus. Chosen by hand."""
 CACHED_BYTES = 1 << 29
-"""Bytes of rows, as float32, that are kept of one list: the everyday prompts as SDXL reads them take 315 MB."""
+"""Bytes of rows, as float32, that are cached of one list at most. The everyday prompts take 315 MB for SDXL."""
 
 
 @dataclass(frozen=True)
 class PreservedPrompts:
-    """What must stay, every prompt once a list; prompts that name an edited concept are in neither."""
+    """The two lists of preserved prompts.
+
+    A prompt stands once in a list; prompts that name an edited concept in neither.
+    """
 
     default: tuple[str, ...]
-    """The model's own list or the everyday one, whatever the manifest names."""
+    """The default list: the model's own prompts, or the everyday prompts that come with editc."""
     named: tuple[str, ...]
-    """What the manifest preserves: its concepts through the contexts, its prompts, the lines of its files."""
+    """What the manifest names under `preserve`: its concepts in every context, its prompts, the lines of its files."""
 
 
 def preserved_prompts(manifest: Manifest, contexts: Sequence[str], corpus: Sequence[str]) -> PreservedPrompts:
-    """Both lists for a manifest; `corpus` is the default one. What is edited is not preserved."""
+    """Make both lists for a manifest, without the prompts that name an edited concept. `corpus` is the default list."""
     preserve = manifest.preserve
     asked = [fill_context(context, concept) for concept in preserve.concepts for context in contexts]
     asked += [*preserve.prompts, *manifest.preserve_lines]
@@ -51,22 +56,23 @@ def preserved_prompts(manifest: Manifest, contexts: Sequence[str], corpus: Seque
 
 
 def _drop_edited(listed: Sequence[str], edited: Sequence[str]) -> tuple[str, ...]:
+    """Return the prompts that mention none of the edited names, each once."""
     return tuple(dict.fromkeys(p for p in listed if not any(mentions(p, name) for name in edited)))
 
 
 @dataclass(frozen=True)
 class CondensedRows:
-    """What a list of prompts leaves behind, small whatever its length."""
+    """The rows of a list of prompts, condensed: at most d columns, however long the list is."""
 
     rows: Array
-    """(d, k), k at most d: its rows condensed, so that |X rows| is that of all `count` rows for every X."""
+    """(d, k), k at most d: condensed so that |X rows| (Frobenius) is that of all `row_count` rows, for every X."""
     row_count: int
-    """How many rows the list has."""
+    """The number of rows before condensing."""
     prompt_count: int
-    """How many prompts."""
+    """The number of prompts."""
 
     def __add__(self, other: CondensedRows) -> CondensedRows:
-        """Of both lists together."""
+        """Condense both lists together."""
         rows = condense(np.hstack([self.rows, other.rows]))
         return CondensedRows(rows, self.row_count + other.row_count, self.prompt_count + other.prompt_count)
 
@@ -77,17 +83,18 @@ class CondensedRows:
 
     @property
     def mean_square(self) -> float:
-        """The mean square of a row's entries."""
+        """The mean square of the entries of all rows."""
         return float(np.sum(self.rows**2) / (self.row_count * len(self.rows)))
 
 
 def condense_prompts(
     listed: Sequence[str], encoder: Encoder, cache: Cache | None = None, which: WhichRows = "all", mark: str = ""
 ) -> CondensedRows:
-    """The tally of all rows of these prompts, at least one, or of the last row of each that stands for text.
+    """Condense the rows of these prompts, of which there is at least one; `which` says which rows of a prompt count.
 
-    With a cache it is computed once for a `mark` (which says all that the rows hang on) and a list, from the rows of
-    the list's pieces that other lists left there, and is the same bit for bit when it comes from there.
+    With a cache the result is computed once for a list and a `mark`, which names everything that the rows depend on
+    (see `TextStream.mark`). Pieces that an earlier list had too are not encoded again. A result from the cache is the
+    same bit for bit.
     """
     condenser = PromptCondenser(encoder, which, cache, mark, CACHED_BYTES // len(listed))
     return _unpack(load_or_compute(listed, which, lambda: _pack(condenser.condense(listed)), cache, mark))
@@ -95,36 +102,37 @@ def condense_prompts(
 
 @dataclass(frozen=True)
 class SizeLimitedCache:
-    """A cache that is given small results alone."""
+    """A cache that stores only results up to a size."""
 
     cache: Cache
-    """The cache."""
+    """The cache behind it."""
     limit: int
-    """Bytes, as float32, that it is given in one go."""
+    """The size in bytes, with arrays as float32, of the largest result that is stored."""
 
     def get(self, key: str) -> Mapping[str, Array] | None:
-        """What the cache holds."""
+        """Return what the cache has under `key`; None if nothing."""
         return self.cache.get(key)
 
     def put(self, key: str, arrays: Mapping[str, Array]) -> None:
-        """Into the cache, where it is small enough."""
+        """Store the arrays if they are small enough."""
         if 4 * sum(array.size for array in arrays.values()) <= self.limit:
             self.cache.put(key, arrays)
 
 
 def list_rows(listed: Sequence[str], encoder: Encoder, which: WhichRows = "all") -> Array:
-    """The rows (d, n) that a tally sums up, one by one, each prompt's in turn."""
+    """Return the rows (d, n) of these prompts one by one, a column each, in the order of the prompts."""
     return _stack_rows(encoder.encode(listed), which).T
 
 
 def condense_encoded(encoded: Sequence[EncodedPrompt], which: WhichRows = "all") -> CondensedRows:
-    """The tally of prompts that are encoded already."""
+    """Condense the rows of prompts that are encoded already."""
     rows = _stack_rows(encoded, which)
     return CondensedRows(condense(rows.T), len(rows), len(encoded))
 
 
 def split_into_pieces(listed: Sequence[str]) -> Iterator[tuple[str, ...]]:
-    """The list cut up after every prompt whose own hash says so."""
+    """Cut the list into pieces: after each prompt whose hash is divisible by MEAN_PIECE, and after LONGEST_PIECE
+    prompts."""
     piece: list[str] = []
     for prompt in listed:
         piece.append(prompt)
@@ -138,21 +146,24 @@ def split_into_pieces(listed: Sequence[str]) -> Iterator[tuple[str, ...]]:
 
 @dataclass(frozen=True)
 class PromptCondenser:
-    """Encodes prompts piece by piece; the rows of a piece come from the cache, or go into it if they are few."""
+    """Encodes and condenses prompts piece by piece.
+
+    The rows of a piece come from the cache, or go into it if they fit.
+    """
 
     encoder: Encoder
-    """What makes the rows."""
+    """Makes the rows."""
     which: WhichRows
-    """Which rows of a prompt."""
+    """Which rows of a prompt count."""
     cache: Cache | None
-    """None keeps nothing."""
+    """None: nothing is cached."""
     mark: str
-    """Names the rows that the encoder makes; see `Reader.mark`."""
+    """Part of the cache keys; see `TextStream.mark`."""
     bytes_per_prompt: int
-    """Bytes for each prompt that the cache is given at most."""
+    """Bytes that a piece may take in the cache, for each of its prompts."""
 
     def condense(self, listed: Sequence[str]) -> CondensedRows:
-        """Of all the list, AT_ONCE pieces condensed at a time."""
+        """Condense the whole list, PIECES_AT_ONCE pieces at a time."""
         cut = list(split_into_pieces(listed))
         return reduce(
             add,
@@ -163,10 +174,12 @@ class PromptCondenser:
         )
 
     def _condense_pieces(self, cut: Sequence[Sequence[str]]) -> CondensedRows:
+        """Condense some pieces together."""
         rows = np.vstack([self._piece_rows(piece) for piece in cut])
         return CondensedRows(condense(rows.T), len(rows), sum(map(len, cut)))
 
     def _piece_rows(self, piece: Sequence[str]) -> Array:
+        """Return the rows (n, d) of one piece, from the cache or the encoder."""
         cache = None if self.cache is None else SizeLimitedCache(self.cache, self.bytes_per_prompt * len(piece))
         what = f"rows {self.which}"
         found = load_or_compute(
@@ -176,20 +189,22 @@ class PromptCondenser:
 
 
 def _stack_rows(encoded: Sequence[EncodedPrompt], which: WhichRows) -> Array:
-    """The rows (n, d) that a tally sums up."""
+    """Return the rows (n, d) that count, of all prompts one below the other."""
     return np.vstack([one.rows[_select(one, which)] for one in encoded])
 
 
 def _select(encoded: EncodedPrompt, which: WhichRows) -> slice:
+    """Return which rows of a prompt count."""
     at = last_text_row(encoded)
     return slice(None) if which == "all" else slice(at, at + 1)
 
 
 def _pack(found: CondensedRows) -> Mapping[str, Array]:
+    """Put condensed rows into arrays for the cache."""
     return {"rows": found.rows, "sizes": np.array([found.row_count, found.prompt_count], np.float64)}
 
 
 def _unpack(arrays: Mapping[str, Array]) -> CondensedRows:
-    """In one memory layout wherever the arrays come from, for BLAS may round differently by layout."""
+    """Take condensed rows out of arrays, in C order wherever they come from: BLAS may round differently by layout."""
     count, prompts = map(int, arrays["sizes"])
     return CondensedRows(np.array(arrays["rows"], np.float64, order="C"), count, prompts)
