@@ -1,4 +1,4 @@
-"""Derive: from concepts to the rows that are edited, the rows they are sent to, and the rows that must not move."""
+"""Derive: find the rows that are edited (keys), the rows whose outputs they take (targets), and the preserved rows."""
 
 from __future__ import annotations
 
@@ -28,22 +28,27 @@ from editc.passes.methods import MinesNames, NeedsPreservedRows
 from editc.passes.stored import SiteWeights
 
 _NO_PULLS = np.zeros((0, 0, 0))
+"""`Block.pulls` of an edit that moderates nothing."""
 MINING_CONTEXTS = 6
-"""So many contexts are enough to find other names in: on the demo model they rank as in all of them."""
+"""Contexts in which other names are looked for. On the demo model, names rank in six contexts as they do in all."""
 
 
 @dataclass(frozen=True)
 class Derive:
-    """Plan -> Problem: the rows that are edited, where each is sent, and what is preserved."""
+    """The pass Plan -> Problem: keys, targets, weights and preserved rows of each group of sites."""
 
     prompts: Sequence[str] = ()
-    """The prompts that are preserved by default: the model's own list or the everyday one."""
+    """The default list of preserved prompts: the model's own, or the everyday prompts that come with editc."""
     name: ClassVar[str] = "derive"
-    """As progress is printed."""
+    """The name of the pass in progress output."""
 
     def __call__(self, plan: Plan, ctx: Context) -> Problem:
-        """Raises E301 (a name has no tokens), E302 (too long for the encoder), E303 (text width differs), E310 (no row
-        is left), E320 (nothing to mine from), E330 (no encoder for a group)."""
+        """Return the problem to solve.
+
+        Raises E301 (a name has no tokens), E302 (a prompt is too long for the encoder), E303 (the encoder's rows do not
+        fit the sites), E310 (no row has a weight), E320 (no words to mine names from) and E330 (the pipeline lacks an
+        encoder).
+        """
         if ctx.encoder is None:
             raise ValueError("derive needs ctx.encoder")
         if kind := edit_kind_of(plan.manifest):
@@ -60,6 +65,7 @@ class Derive:
         return Problem(plan, systems, ctx.encoder.fingerprint(), f"{len(kept.origin)} prompts", found)
 
     def _system(self, plan: Plan, rule: KeyRule, ctx: Context, group: str) -> System:
+        """Make the system of one group of sites."""
         sites = plan.sites_of(group)
         streams = text_streams(plan.family, group, ctx, sites[0].shape[1])
         if not streams:
@@ -74,8 +80,10 @@ class Derive:
         return System(blocks, kept, SiteWeights(ctx.weights, sites), rule.ridge(square), watch=watch)
 
     def _add_mined_names(self, plan: Plan, encoder: Encoder) -> Plan:
-        """`plan` with the other names that its method asks for in every edit's `also`, so that they are edited, left
-        out of what is kept, painted and recorded as if the manifest had given them."""
+        """Add the other names of each concept that the method wants to the `also` of its edit.
+
+        They are then treated as if the manifest had given them. Returns `plan` itself where the method wants none.
+        """
         method = method_of(plan)
         if not isinstance(method, MinesNames) or not method.neighbours:
             return plan
@@ -91,6 +99,10 @@ class Derive:
 def _make_block(
     plan: Plan, rule: KeyRule, request: Request, streams: Sequence[TextStream], cache: Cache | None
 ) -> Block:
+    """Return the keys, targets and weights of one request, over all streams of a group.
+
+    Raises E301, E302 and E310 as `Derive` does.
+    """
     asked = request, plan.contexts(request), plan.family.neutral
     names = rule.prompts(*asked)
     lookups = [encoding.encode_names(one, names, cache) for one in streams]
@@ -115,7 +127,7 @@ def _make_block(
 
 
 def diagnose_missing_tokens(error: MissingTokensError, request: Request, plan: Plan) -> Diagnostic:
-    """E301 or E302 for a name that leaves no token in its prompt."""
+    """Make E301 for a name without tokens, or E302 for one that the encoder cuts off."""
     prompt, limit = error.encoded.prompt, error.encoded.reads
     if error.cut:
         message = f"`{error.name}` is cut off: `{prompt}` is longer than the {limit} tokens that the encoder reads"
@@ -127,12 +139,14 @@ def diagnose_missing_tokens(error: MissingTokensError, request: Request, plan: P
 
 
 def _nothing_left(request: Request, plan: Plan) -> Diagnostic:
+    """Make the E310 of a request none of whose rows has a weight."""
     message = f"no row is left to edit for `{request.concept}`: its prompts have no padding, and only that has a weight"
     help_ = "give another anchor a weight, such as `token_weights: {eot: 1}`, or shorten the contexts"
     return Diagnostic("E310", message, request.at("token_weights"), plan.manifest.source, help=help_)
 
 
 def _nothing_to_mine(plan: Plan) -> Diagnostic:
+    """Make the E320 of a corpus without words."""
     first = plan.manifest.image_edits[0]
     help_ = (
         "give the other names yourself in `also` and set `neighbours: 0`, or put prompts into the model's prompts.txt"
@@ -142,6 +156,7 @@ def _nothing_to_mine(plan: Plan) -> Diagnostic:
 
 
 def _check_width(plan: Plan, sites: Sequence[Site], width: int) -> None:
+    """Raise E303 where a site takes other rows than those of `width` numbers."""
     for site in sites:
         if site.shape[1] != width:
             message = f"the text encoder's rows have {width} numbers, `{site.name}` takes {site.shape[1]}"
@@ -151,6 +166,7 @@ def _check_width(plan: Plan, sites: Sequence[Site], width: int) -> None:
 
 
 def _no_encoder(plan: Plan, group: str, site: Site) -> Diagnostic:
+    """Make the E330 of a group whose streams the pipeline lacks; `site` is one of its sites."""
     sought = " or ".join(part for name in plan.family.groups[group].streams for part in plan.family.streams[name].parts)
     span = plan.manifest.sites.at("roles") or plan.manifest.at("model")
     message = f"`{site.name}` reads {plan.family.groups[group].sees}, and the pipeline has no `{sought}`"

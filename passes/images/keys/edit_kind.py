@@ -1,4 +1,4 @@
-"""Kinds of edits that are made in a way of their own: what locate, derive and solve ask in place of doing it."""
+"""Kinds of edits with a locate, derive and solve of their own; the passes call these in place of the usual steps."""
 
 from __future__ import annotations
 
@@ -15,25 +15,25 @@ from editc.core.solution import Solution
 
 
 class EditKind(Protocol):
-    """How edits of one kind are made, where that is not a solve for rows of the text."""
+    """The three steps of one kind of edit that is not solved for rows of the text encoder."""
 
     def locate(self, manifest: Manifest, family: Family, ctx: Context) -> Plan:
-        """The matrices that they change."""
+        """Return the plan: the matrices that the edits change."""
 
     def derive(self, plan: Plan, ctx: Context, prompts: Sequence[str]) -> Problem:
-        """What a solve needs; `prompts` are preserved by default."""
+        """Return the problem to solve. `prompts` is the default list of preserved prompts."""
 
     def solve(self, problem: Problem, ctx: Context) -> Solution:
-        """The change of every group. Raises SingularError, NonFiniteError."""
+        """Return the change of every group. Raises SingularError and NonFiniteError."""
 
 
 EDIT_KINDS: Mapping[str, str] = {"fuse": "editc.passes.images.keys.fuse:FUSE"}
-"""Kind of edit -> `module:attribute` of how it is made, imported only where there is such an edit. Edits of such a kind
-stand alone in a manifest."""
+"""Kind of edit -> `module:attribute` of its `EditKind`, imported only for a manifest with such an edit. A manifest with
+one has no edits of other kinds."""
 
 
 def edit_kind_of(manifest: Manifest) -> EditKind | None:
-    """How the edits of a manifest are made; None where they are solved for rows of the text."""
+    """Return the `EditKind` of a manifest's edits; None where they take the usual steps."""
     place = next((EDIT_KINDS[edit.kind] for edit in manifest.image_edits if edit.kind in EDIT_KINDS), None)
     if place is None:
         return None

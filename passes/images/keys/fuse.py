@@ -1,7 +1,8 @@
-"""Adapters that were trained elsewhere, made one edit: their sites, what is kept, and the fused low-rank change.
+"""Fusing trained adapters into the weights: their sites, what is preserved, and the joint low-rank change.
 
 `spm`, plain fusion (SPM, Lyu et al., CVPR 2024, arXiv 2312.16145):  W' = W + sum_i strength_i scale_i up_i down_i.
-`mace`, MACE's last stage (`editc.numerics.fusion`): each adapter acts on the rows of its own concept's prompts.
+`mace`, MACE's last stage (Lu et al., CVPR 2024, arXiv 2403.06135; `editc.numerics.fusion`): each adapter acts on the
+rows of its own concept's prompts, and what is preserved stays.
 """
 
 from __future__ import annotations
@@ -34,18 +35,17 @@ from editc.passes.images.rows.phrases import fill_context
 from editc.passes.stored import SiteWeights
 
 ADAPTER_ROLE = "adapter"
-"""The role, and the beginning of the group, of a site whose input is not the text."""
+"""The role of a site that does not read the text, and the first word of its group."""
 
 
 @dataclass(frozen=True)
 class Fuse:
-    """The edit kind `fuse`: it changes what adapters change, preserves what they must not move, and solves nothing but
-    MACE's joint problem."""
+    """The `EditKind` of `fuse`. Its sites are the matrices that adapters change; only `mace` solves a system."""
 
     def locate(self, manifest: Manifest, family: Family, ctx: Context) -> Plan:
-        """Manifest -> Plan: every matrix that an adapter changes, in the order of the names.
+        """Return the plan with every matrix that an adapter changes, in the order of the names.
 
-        Raises E240 (a bound on drift, and no site reads the text) and E241 (mace, and a site does not).
+        Raises E240 (drift has a bound, and no site reads the text) and E241 (`mace`, and a site does not read it).
         """
         names = sorted({name for adapter in ctx.adapters for name in adapter.modules})
         sites = tuple(_site(family, ctx, name) for name in names)
@@ -57,7 +57,7 @@ class Fuse:
         return Plan(manifest, family, manifest.model, sites, {site.name: _why(manifest, ctx, site) for site in sites})
 
     def derive(self, plan: Plan, ctx: Context, prompts: Sequence[str]) -> Problem:
-        """Plan -> Problem: what is preserved, and no blocks; a moment only where the sites read the text."""
+        """Return the problem: what is preserved, and no blocks. Sites that do not read the text preserve nothing."""
         systems = {}
         for group in dict.fromkeys(site.group for site in plan.sites):
             sites = plan.sites_of(group)
@@ -67,7 +67,10 @@ class Fuse:
         return Problem(plan, systems, _encoder_of(plan, ctx), f"{count} prompts")
 
     def solve(self, problem: Problem, ctx: Context) -> Solution:
-        """Problem -> Solution, low-rank with a left and a right for each site. Raises SingularError, NonFiniteError."""
+        """Return the fused adapters as low-rank edits, with a left and a right factor for each site.
+
+        Raises SingularError and NonFiniteError.
+        """
         plan = problem.plan
         fuse = _fuse_mace if plan.manifest.method == "mace" else _fuse_plain
         edits = {group: fuse(problem, ctx, group) for group in problem.systems}
@@ -78,8 +81,10 @@ class Fuse:
 def _find_preserved(
     plan: Plan, ctx: Context, sites: Sequence[Site], default: Sequence[str]
 ) -> tuple[PreservedRows, float]:
-    """What is preserved at the sites of one group, and the mean square of its rows' entries; nothing where the sites
-    read no text."""
+    """Return what is preserved at the sites of one group, and the mean square of the entries of its rows.
+
+    Both are empty (no rows, 0) where the sites do not read the text.
+    """
     width = sites[0].shape[1]
     streams = _streams(plan, ctx, sites[0])
     if not streams:
@@ -90,16 +95,18 @@ def _find_preserved(
 
 
 def _encoder_of(plan: Plan, ctx: Context) -> str:
-    """The fingerprint of the encoder that the edit hangs on: a plain sum hangs on none."""
+    """Return the fingerprint of the encoder that the edit depends on; '' for `spm`, which depends on none."""
     return ctx.encoder.fingerprint() if ctx.encoder and plan.manifest.method == "mace" else ""
 
 
 def _fuse_plain(problem: Problem, ctx: Context, group: str) -> Edit:
+    """Add up the adapters at each site of a group, each times its strength and scale."""
     found = [list(_adapters_at(problem.plan, ctx, site)) for site in problem.plan.sites_of(group)]
     return _stack_factors([[(gain * one.up, one.down) for _, one, gain in parts] for parts in found], 1.0, 0.0)
 
 
 def _fuse_mace(problem: Problem, ctx: Context, group: str) -> Edit:
+    """Solve MACE's joint problem for a group: the down factor of each adapter changes, the up factor stays."""
     sites, system = problem.plan.sites_of(group), problem.systems[group]
     streams = _streams(problem.plan, ctx, sites[0])
     moments = [_moment(problem.plan, request, streams, ctx) for request in problem.plan.manifest.image_edits]
@@ -116,13 +123,14 @@ def _fuse_mace(problem: Problem, ctx: Context, group: str) -> Edit:
 
 
 def _stack_factors(layers: Sequence[Sequence[tuple[Array, Array]]], condition: float, residual: float) -> Edit:
+    """Join the (up, down) factors of each site to one left (d_out, r) and one right (r, d_in)."""
     left = tuple(np.hstack([up for up, _ in parts]) for parts in layers)
     right = tuple(np.vstack([down for _, down in parts]) for parts in layers)
     return Edit("low-rank", left, right, Stats(condition, residual, max(len(one) for one in right)))
 
 
 def _adapters_at(plan: Plan, ctx: Context, site: Site) -> Iterator[tuple[int, AdapterModule, float]]:
-    """For each adapter that changes the site: the number of its edit, what it does there, and strength times scale."""
+    """Yield, for each adapter that changes the site: the index of its edit, its factors, and strength times scale."""
     for index, (request, adapter) in enumerate(zip(plan.manifest.image_edits, ctx.adapters, strict=True)):
         one = adapter.modules.get(site.name)
         if one is not None:
@@ -130,7 +138,7 @@ def _adapters_at(plan: Plan, ctx: Context, site: Site) -> Iterator[tuple[int, Ad
 
 
 def _moment(plan: Plan, request: Request, streams: Sequence[TextStream], ctx: Context) -> Array:
-    """K K^T / n over all n rows of the concept's prompts: a mean, as is what is kept."""
+    """Return K K^T / n (d, d) over all n rows of the concept's prompts: a mean, like the moment of preserved rows."""
     said = [fill_context(context, request.concept) for context in plan.contexts(request)]
     found = reduce(
         add, (preserved_rows.condense_prompts(said, one.encoder, ctx.cache, "all", one.mark) for one in streams)
@@ -139,12 +147,14 @@ def _moment(plan: Plan, request: Request, streams: Sequence[TextStream], ctx: Co
 
 
 def _records(plan: Plan, ctx: Context) -> Iterator[Mapping[str, Any]]:
+    """Yield the method and options of each edit, as the delta records them."""
     method = plan.manifest.method or "spm"
     for request, adapter in zip(plan.manifest.image_edits, ctx.adapters, strict=True):
         yield {"method": method, "options": {"adapter": request.adapter, "sha256": adapter.fingerprint}}
 
 
 def _streams(plan: Plan, ctx: Context, site: Site) -> list[TextStream]:
+    """Return the streams that a site reads; none for a site that does not read the text."""
     return [] if site.role == ADAPTER_ROLE else text_streams(plan.family, site.group, ctx, site.shape[1])
 
 
@@ -163,6 +173,7 @@ def _why(manifest: Manifest, ctx: Context, site: Site) -> str:
 
 
 def _refuse_drift(manifest: Manifest) -> None:
+    """Raise E240 where drift has a bound."""
     for name in ("preserve_drift", "unconditional_drift"):
         if getattr(manifest.constraints, name) is not None:
             message = f"`{name}` cannot be measured: no matrix that these adapters change reads the text"
@@ -171,6 +182,7 @@ def _refuse_drift(manifest: Manifest) -> None:
 
 
 def _no_text_input(manifest: Manifest, others: Sequence[str]) -> Diagnostic:
+    """Make the E241 of sites, `others`, that do not read the text."""
     message = f"`method: mace` fuses matrices that read the text, and {len(others)} that the adapters change do not"
     notes = (*others[:8], *([f"and {len(others) - 8} more"] if len(others) > 8 else []))
     help_ = "use `method: spm`, which adds adapters of any matrices, or adapters of cross-attention alone"

@@ -1,4 +1,4 @@
-"""What reaches the model past the edit: how differently the layers that are not edited respond to a concept."""
+"""Leaks: how differently layers that are not edited respond to a concept and to its target."""
 
 from __future__ import annotations
 
@@ -17,13 +17,15 @@ from editc.passes.images.rows.inputs import TextStream, text_streams
 from editc.passes.sites import sites_of
 
 MakeBlock = Callable[[Request, Sequence[TextStream]], Block]
+"""Makes the keys, targets and weights of a request from the streams that a group reads."""
 
 
 def measure_leaks(plan: Plan, ctx: Context, make: MakeBlock) -> Iterator[Claim]:
-    """For each group of the family that the plan leaves alone, and each request: |W c - W c*| / |W c*| over its layers.
+    """Yield `leak` for each group of sites that the plan does not edit, and each request: |W c - W c*| / |W c*|.
 
-    0 when they cannot tell the concept from its target, so that nothing leaks; near 1 and more when they tell them
-    apart as any two prompts. Root mean square over the keys that would be edited, weighted as there.
+    0: the group responds to the concept as to its target, so nothing leaks. About 1 or more: it tells them apart like
+    two unrelated prompts. Norms are root mean squares over the group's layers and over the keys that would be edited
+    there, with their weights.
     """
     edited = {site.group for site in plan.sites}
     for name, group in plan.family.groups.items():
@@ -34,6 +36,7 @@ def measure_leaks(plan: Plan, ctx: Context, make: MakeBlock) -> Iterator[Claim]:
 
 
 def _claims(plan: Plan, ctx: Context, sites: Sequence[Site], blocks: Sequence[Block]) -> Iterator[Claim]:
+    """Yield the claim of each block, over all of the group's sites, each weight read once."""
     sizes = np.zeros((len(blocks), 2))
     for site in sites:
         W = ctx.weights.read(site.name)
@@ -47,5 +50,5 @@ def _claims(plan: Plan, ctx: Context, sites: Sequence[Site], blocks: Sequence[Bl
 
 
 def _weighted_square(W: Array, columns: Array, weights: Array) -> float:
-    """The weighted sum of |W c|^2."""
+    """Return sum_j weights_j |W c_j|^2 over the columns c_j, (d_in, m) with weights (m,)."""
     return float(np.sum((W @ columns) ** 2 * weights))

@@ -1,4 +1,4 @@
-"""Mining: which other names the text encoder reads as a concept, found among the words of a corpus."""
+"""Mining: finding other names of a concept among the words of a corpus, by how the text encoder reads them."""
 
 from __future__ import annotations
 
@@ -16,17 +16,20 @@ from editc.core.text import mentions
 from editc.passes.images.rows.phrases import fill_context, rows_after
 
 SLACK = 0.05
-"""A phrase must beat each of its own words by this much, or it says no more than the word: `purple disc` by `disc`."""
+"""A phrase must score this much more than each of its words, else the word alone is the name: `disc` in `purple disc`.
+Chosen by hand."""
 COMPOUND = 3
-"""A word always followed by the same one, this many times or more, is half of a name: `love` of `love symbol`."""
+"""A word that occurs so often or more, each time before the same word, is half of a name: `love` of `love symbol`.
+Chosen by hand."""
 ALIKE = 0.9
-"""From this score on a candidate is another name of the concept: on the demo model the other names of its 21 objects
-score 0.94 and more, and no other word above 0.82."""
+"""A candidate with this score or more is another name of the concept. On the demo model the other names of its 21
+objects score 0.94 or more, and other words at most 0.82."""
 _SMALL_WORDS = """
 a an the this that these those some any no of on in at by to from with without over under into near beside behind
 between before after and or but as for is are was were be been it its his her their very
 """
 FUNCTION_WORDS = frozenset(_SMALL_WORDS.split())
+"""English words that are no part of a name. Chosen by hand."""
 
 
 @dataclass(frozen=True)
@@ -36,14 +39,14 @@ class Neighbour:
     name: str
     """Lower case."""
     score: float
-    """How near the encoder reads it to the concept: a cosine, 1 for the same thing."""
+    """Its likeness to the concept as the encoder reads both: a cosine, 1 for the same."""
 
 
 def candidates(prompts: Iterable[str]) -> tuple[str, ...]:
-    """The distinct words and two-word phrases of `prompts`, lower case, in the order of their first appearance.
+    """Return the distinct words of `prompts`, then their two-word phrases, in lower case, each in order of appearance.
 
-    Function words are left out, and so are phrases that hold one or cross a comma or another mark. A word that is
-    only ever the first half of one phrase is left out in favour of the phrase.
+    Function words are left out, and so are phrases that contain one or run across a punctuation mark. A word that only
+    ever begins one and the same phrase is left out in favour of the phrase.
     """
     runs = [run for prompt in prompts for run in _runs(prompt)]
     words = Counter(word for run in runs for word in run)
@@ -56,13 +59,13 @@ def candidates(prompts: Iterable[str]) -> tuple[str, ...]:
 def neighbours(
     encoder: Encoder, concept: str, candidates: Sequence[str], contexts: Sequence[str], most: int
 ) -> tuple[Neighbour, ...]:
-    """The `most` candidates that the encoder reads most like `concept`, best first, ties in the order of names.
+    """Return the `most` candidates that the encoder reads most like `concept`, best first, ties in the order of names.
 
-    A name's signal in a context is the mean of the rows after its last word (end of text and padding, which have seen
-    the whole prompt), less the mean of that over all candidates. The score is the cosine between two names' signals,
-    over all contexts together. The mean is what makes it a measure: give some dozens of candidates or more.
+    A name's signal in a context is the mean of the rows after the text (end of text and padding, which have seen the
+    whole prompt), minus the mean of that over all candidates. The score is the cosine between the signals of two names,
+    over all contexts together. The mean is taken over the candidates, so give some dozens or more.
 
-    A phrase that holds the concept, or a word of its own that scores as well, is not another name and is left out.
+    A phrase is left out if it contains the concept, or a word that scores as well as the phrase.
     """
     names = list(dict.fromkeys([concept, *(name for name in candidates if name.casefold() != concept.casefold())]))
     dots, sizes = np.zeros(len(names)), np.zeros(len(names))
@@ -81,11 +84,12 @@ def neighbours(
 def add_mined_names(
     manifest: Manifest, encoder: Encoder, prompts: Sequence[str], contexts: Sequence[str], most: int, alike: float
 ) -> Manifest:
-    """`manifest` with the names mined from `prompts` added to `also` of every edit but `moderate`.
+    """Add names mined from `prompts` to `also` of every edit except `moderate`.
 
-    A name is taken if it scores `alike` or more; of two edits the one that it is nearer to has it. What the manifest
-    names itself (a target, another edit's name, what is preserved) is left alone. The tokenizer's vocabulary is not
-    searched: most of it is pieces of words, and a name that no prompt uses teaches nothing of what prompts will say.
+    A name is added if it scores `alike` or more, to the edit with the nearer concept where two want it. At most `most`
+    names are looked at for each concept. Names that the manifest uses otherwise (targets, names of other edits, what is
+    preserved) are left alone. The tokenizer's vocabulary is not searched: most of it is pieces of words, and names that
+    no prompt uses do not help.
     """
     spoken_for = [name for request in manifest.image_edits for name in _names_of(request)] + list(
         manifest.preserve.concepts
@@ -105,38 +109,43 @@ def add_mined_names(
 
 
 def _names_of(request: Request) -> tuple[str, ...]:
-    """Every name that an edit speaks of."""
+    """Return every name in an edit: its concept, the other names, and its targets."""
     return (*request.names, request.to or "", *(name for name, _ in request.toward))
 
 
 def _scores_of(found: Mapping[str, Sequence[Neighbour]], name: str) -> Iterator[tuple[float, str]]:
+    """Yield the score and the concept of each edit that found the name."""
     return ((one.score, concept) for concept, names in found.items() for one in names if one.name == name)
 
 
 def _add_names(
     request: Request, found: Mapping[str, Sequence[Neighbour]], best: Mapping[str, tuple[float, str]]
 ) -> Request:
-    """The request with its mined names. `scale` is of all names together, so it grows with their number: a mined name
-    takes nothing from the weight of those that were given."""
+    """Add the mined names that are nearest to this request's concept.
+
+    `scale` is shared by all names of a request, so it grows with their number: mined names take no weight from the
+    names that were given.
+    """
     mined = [one.name for one in found.get(request.concept, ()) if best[one.name][1] == request.concept]
     scale = request.scale * (1 + len(mined) / len(request.names))
     return replace(request, also=(*request.also, *mined), scale=scale)
 
 
 def _signals(encoder: Encoder, context: str, names: Sequence[str], batch: int = 256) -> Iterator[Array]:
-    """Each name's mean row (d,) after its text in the context; few prompts are in memory at once."""
+    """Yield the mean row (d,) after the text for each name in a context, encoding `batch` prompts at a time."""
     for start in range(0, len(names), batch):
         for encoded in encoder.encode([fill_context(context, name) for name in names[start : start + batch]]):
             yield np.asarray(rows_after(encoded).mean(axis=0))
 
 
 def _is_outscored(name: str, scores: dict[str, float]) -> bool:
+    """Return whether a word of a phrase scores as well as the phrase, up to SLACK."""
     words = name.split()
     return len(words) > 1 and any(scores.get(word, -1.0) >= scores[name] - SLACK for word in words)
 
 
 def _runs(prompt: str) -> Iterator[list[str]]:
-    """Stretches of words with no mark or function word between them."""
+    """Yield stretches of words, in lower case, with no punctuation mark or function word inside."""
     marked = "".join(c if c.isalnum() or c in "'-" or c.isspace() else " , " for c in prompt.lower())
     run: list[str] = []
     for word in (part.strip("'-") for part in [*marked.split(), ","]):

@@ -1,4 +1,4 @@
-"""What a system keeps: the weight of what is kept by key rule, its second moment, and its rows for those who ask."""
+"""What a system preserves: the rows, their weight by the key rule, and their second moment."""
 
 from __future__ import annotations
 
@@ -20,24 +20,27 @@ from editc.passes.images.rows.inputs import TextStream
 
 @dataclass(frozen=True)
 class PreservedBuilder:
-    """What is preserved of two lists of prompts: the default list, and what the manifest names.
+    """Makes what a group of sites preserves from two lists of prompts: the default list, and what the manifest names.
 
-    What is named is added to the default list, which counts as much as it does alone: naming takes empty_rows away.
+    What is named is added to the default list, whose rows count as much as without it.
     """
 
     plan: Plan
-    """Whose edits and families say which prompts."""
+    """The plan, with the manifest's edits and the family."""
     rule: KeyRule
-    """Of the edits: it says what their rows count."""
+    """The key rule of the edits. It says how much preserved rows count."""
     streams: Sequence[TextStream]
-    """The streams of the group, which make the rows."""
+    """The streams that the group reads. They make the rows."""
     prompts: preserved_rows.PreservedPrompts
     """Both lists."""
     cache: Cache | None = None
-    """Where tallies are kept; None keeps empty_rows."""
+    """Keeps condensed rows between builds. None: nothing is cached."""
 
     def build(self, list_keys: bool) -> tuple[PreservedRows, float]:
-        """What is kept, and the mean square of its rows' entries; `singly`: with every row that the moment sums."""
+        """Return what is preserved, and the mean square of the entries of its rows.
+
+        `list_keys` also fills `keys` and `weights`: every row that the moment sums, as a column of its own.
+        """
         empty = [stream.encoder.encode([self.plan.family.neutral])[0] for stream in self.streams]
         empty_rows = preserved_rows.condense_encoded(empty)
         default, named = (self._tally(listed, "all") if listed else None for listed in self._lists)
@@ -57,10 +60,12 @@ class PreservedBuilder:
 
     @property
     def _lists(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """The default list, and the list of what is named."""
         return self.prompts.default, self.prompts.named
 
     @property
     def _preserves_default(self) -> bool:
+        """True where the default list is preserved and not only measured."""
         return preserves_default_list(self.plan.manifest, self.prompts)
 
     def _sums(
@@ -69,7 +74,11 @@ class PreservedBuilder:
         extra: preserved_rows.CondensedRows | None,
         empty_rows: preserved_rows.CondensedRows,
     ) -> Iterator[PreservedSum]:
-        """The sums that the key rule makes, `base` first."""
+        """Return the weighted sums that the key rule makes of the rows, `base` first.
+
+        `base` is the list that is preserved first, `extra` what is named beside the default list, `empty_rows` the
+        rows of the neutral prompt.
+        """
         manifest = self.plan.manifest
         lists = PreservedLists(
             base,
@@ -85,14 +94,15 @@ class PreservedBuilder:
         return self.rule.preserved_sums(lists, weight)
 
     def _tally(self, listed: Sequence[str], which: preserved_rows.WhichRows) -> preserved_rows.CondensedRows:
-        """Over all readers; a prompt counts once, however many read it."""
+        """Condense the rows of a list over all streams. A prompt counts once, however many streams there are."""
         parts = [
             preserved_rows.condense_prompts(listed, one.encoder, self.cache, which, one.mark) for one in self.streams
         ]
         return replace(reduce(add, parts), prompt_count=parts[0].prompt_count)
 
     def _with_keys(self, kept: PreservedRows, parts: Sequence[PreservedSum]) -> PreservedRows:
-        """`kept` with the rows that its moment sums, one by one; none for `last` where empty_rows is named."""
+        """Fill `keys` and `weights` with the rows that the moment sums, a column each; none where no prompt is
+        summed."""
         keys, weights = [np.zeros((len(kept.moment), 0))], [np.zeros(0)]
         for part in parts if any(part.prompts for part in parts) else ():
             found = [preserved_rows.list_rows(part.prompts, one.encoder, part.which) for one in self.streams]
@@ -102,20 +112,27 @@ class PreservedBuilder:
 
 
 def preserves_default_list(manifest: Manifest, prompts: preserved_rows.PreservedPrompts) -> bool:
-    """True where the default list is kept, and not only measured: what is named adds to it."""
+    """Return whether the default list is preserved.
+
+    If not (`corpus: none`, or the list is empty), it is only measured.
+    """
     return manifest.preserve.corpus == "default" and bool(prompts.default)
 
 
 def count_base_prompts(plan: Plan, default: Sequence[str]) -> int:
-    """How many prompts the list has that is kept first: the default one, or where that is not kept what is named."""
+    """Return the number of prompts in the list that is preserved first, at least 1.
+
+    That is the default list; where it is not preserved, the list of what is named.
+    """
     prompts = preserved_rows.preserved_prompts(plan.manifest, plan.contexts(), default)
     return max(1, len(prompts.default if preserves_default_list(plan.manifest, prompts) else prompts.named))
 
 
 def default_weight(plan: Plan, rule: KeyRule, prompts: int) -> float:
-    """What is kept counts this much where the manifest gives no weight; `prompts` is the length of the list kept."""
+    """Return the weight of what is preserved where the manifest gives none. `prompts`: see `count_base_prompts`."""
     return rule.preserve_weight(_count_edited_prompts(plan), prompts)
 
 
 def _count_edited_prompts(plan: Plan) -> int:
+    """Return the number of prompts over all edits: names times contexts."""
     return sum(len(request.names) * len(plan.contexts(request)) for request in plan.manifest.image_edits)

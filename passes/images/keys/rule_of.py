@@ -1,4 +1,4 @@
-"""The key rule of a plan: the one place where its name is looked up."""
+"""Looking up the key rule of a plan."""
 
 from __future__ import annotations
 
@@ -8,6 +8,6 @@ from editc.registry.key_rules import KEY_RULES
 
 
 def rule_of(plan: Plan) -> KeyRule:
-    """The rule that all edits of a manifest share: they are solved jointly. E139 for one that cannot be imported."""
+    """Return the key rule that all edits of a manifest share. Raises E139 where its package cannot be imported."""
     rule: KeyRule = KEY_RULES.resolve(plan.manifest.keys)
     return rule

@@ -1,4 +1,8 @@
-"""What the certificate watches: the sentences of every erased concept, and where the rows of any prompt can lie."""
+"""Witnesses of the certificate: the sentences of every erased concept, and the set in which the rows of any prompt lie.
+
+That set is a ball for each run of coordinates of a row (`numerics.trust.Ball`): |u| is at most its radius, with
+u = (row - beta) / gamma, as a final LayerNorm of the text encoder bounds it.
+"""
 
 from __future__ import annotations
 
@@ -21,19 +25,20 @@ from editc.passes.images.rows.inputs import TextStream
 from editc.passes.images.rows.phrases import MissingTokensError, last_text_row
 
 UNCHANGED = 1e-3
-"""Rows that the target changes by less than this share of their length are not the concept's: in a causal encoder those
-before the phrase are equal but for float32."""
+"""Rows that the target changes by less than this share of their length do not belong to a witness. In a causal encoder
+the rows before the phrase are equal up to float32 rounding. Chosen by hand, far above that rounding."""
 MEASURED_PROMPTS = 128
-"""Prompts over which a ball is measured where no norm gives it."""
+"""Prompts of each list over which a radius is measured where no LayerNorm gives it. Chosen by hand."""
 
 
 def make_watch(
     plan: Plan, kept: PreservedRows, streams: Sequence[TextStream], cache: Cache | None = None
 ) -> CertificateInput | None:
-    """The sentences of every concept that is erased or replaced; None when there is nothing to certify.
+    """Return the witnesses of every concept that is erased or replaced; None where nothing can be certified.
 
-    They are the concept in its contexts whatever key rule the edit has: a concept is not gone from a prompt because
-    the row that was edited is. Rows of several encoders after one another (SD 3) lie in several sets: not certified.
+    Witnesses are the concept in its contexts, with all rows that the target changes, whichever rows the key rule edits:
+    a concept is not gone from a prompt because one of its rows is. Nothing is certified where the rows of several
+    encoders follow one another (SD 3), because they lie in different sets.
     """
     if len(streams) > 1:
         return None
@@ -58,7 +63,7 @@ def make_watch(
 
 
 def ball_sizes(balls: Sequence[Ball], rows: Iterable[Array]) -> Array:
-    """For each ball the greatest |u| (balls,) that rows (d, n each) have."""
+    """Return the greatest |u| of any row for each ball, (balls,). `rows` yields arrays (d, n), a row in each column."""
     ends = np.cumsum([len(ball.gamma) for ball in balls])
     found = np.zeros(len(balls))
     for part in rows:
@@ -69,7 +74,10 @@ def ball_sizes(balls: Sequence[Ball], rows: Iterable[Array]) -> Array:
 
 
 def measure_radii(balls: Sequence[Ball], seen: Array) -> tuple[Ball, ...]:
-    """`balls` with each radius that is not known set to the greatest seen: no proof."""
+    """Set each radius that the architecture does not give to the greatest |u| in `seen` (balls,).
+
+    It is then not proven.
+    """
     return tuple(
         replace(ball, radius=float(size), proven=False) if np.isinf(ball.radius) else ball
         for ball, size in zip(balls, seen, strict=True)
@@ -77,13 +85,13 @@ def measure_radii(balls: Sequence[Ball], seen: Array) -> tuple[Ball, ...]:
 
 
 def _sample_prompts(kept: PreservedRows) -> tuple[str, ...]:
-    """Prompts to measure over: of the default list and of what is named the first each."""
+    """Return the first MEASURED_PROMPTS prompts of the preserved list and of what is named beside it."""
     named = () if kept.named is None else kept.named.listed
     return tuple(dict.fromkeys((*kept.origin[:MEASURED_PROMPTS], *named[:MEASURED_PROMPTS])))
 
 
 def _varying_rows(kept: PreservedRows, listed: Sequence[str], encoder: Encoder) -> Iterator[Array]:
-    """The rows (d, t) of prompts, without those that begin every prompt alike: BOS is an outlier."""
+    """Yield the rows (d, t) of each prompt without those like BOS, which is an outlier and the same in every prompt."""
     bos = kept.empty[:, :1]
     for encoded in encoder.encode(listed):
         rows = encoded.rows.T
@@ -91,7 +99,10 @@ def _varying_rows(kept: PreservedRows, listed: Sequence[str], encoder: Encoder) 
 
 
 def _witnesses(plan: Plan, request: Request, stream: TextStream, cache: Cache | None) -> Iterator[Witness]:
-    """One for every name in every context, but those that the encoder cuts off, which no prompt can say either."""
+    """Yield a witness for every name in every context.
+
+    Sentences that the encoder cuts off are left out: no prompt can say them either.
+    """
     contexts = plan.contexts(request)
     lookup = encoding.encode_names(stream, ALIGNED.prompts(request, contexts, plan.family.neutral), cache)
     (target,) = target_names(request, plan.family.neutral)
@@ -112,10 +123,10 @@ def _witnesses(plan: Plan, request: Request, stream: TextStream, cache: Cache | 
 
 
 def _weights(encoded: EncodedPrompt) -> Array:
-    """How much each row (t,) of a sentence counts: a word one, and the rows that pad it to full length one together.
+    """Return how much each row (t,) of a sentence counts: 1, but all padding rows together count 1.
 
-    They are most of a short sentence's rows and nearly the same row each time: counted one by one, a sentence whose
-    word comes back entirely and whose padding does not would pass for safe.
+    Padding is most of a short sentence, and its rows are nearly equal. If each counted 1, a sentence whose word can be
+    restored would pass as safe because its padding cannot.
     """
     weights = np.ones(len(encoded.rows))
     padding = slice(last_text_row(encoded) + 2, None)

@@ -1,4 +1,4 @@
-"""`keys: aligned`, ours and the default: every row of a sentence, paired with its like around the target."""
+"""`keys: aligned`, editc's default: every row of a sentence, paired with the corresponding row around the target."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from editc.passes.images.rows.phrases import Phrase, RowNumbers
 from editc.passes.images.rows.preserved_rows import CondensedRows
 
 RIDGE = 0.01
-"""lambda, in mean squares of a preserved row's entries: the weights and the moment are means over rows.
+"""lambda, relative to the mean square of the entries of preserved rows, since weights and moment are means over rows.
 
-A tenth of it moves the matrices two to three times as far, along directions that no preserved prompt uses, and erases
-hardly more (docs/measurements/erasure.md)."""
+With a tenth of it the matrices move two to three times as far, along directions that no preserved prompt uses, and the
+concept is hardly erased more (docs/measurements/erasure.md)."""
 WEIGHT = 3.0
-"""Of what is preserved against what is edited, both being means over rows. At 1 an object erased from the demo model
-takes some of its neighbours with it, at 3 it does not and is gone all the same (docs/measurements/erasure.md)."""
+"""Weight of what is preserved, relative to what is edited; both are means over rows. On the demo model, erasing an
+object at weight 1 also loses some of its neighbours; at 3 only the object is gone (docs/measurements/erasure.md)."""
 
 
 class Aligned(InContexts):
@@ -35,29 +35,29 @@ class Aligned(InContexts):
         return aligned_rows(len(encoded.rows), at, target, len(other.rows))
 
     def edit_divisor(self, weights: Array, prompts: int) -> float:
-        """All of them: a request is a mean over rows."""
+        """Return the sum of the weights: a request is a mean over rows."""
         return float(weights.sum())
 
     def ridge(self, square: float) -> float:
-        """See `RIDGE`."""
+        """Return `RIDGE` times the mean square of the entries of preserved rows."""
         return RIDGE * square
 
     def preserve_weight(self, edited: int, preserved: int) -> float:
-        """See `WEIGHT`."""
+        """Return `WEIGHT`."""
         return WEIGHT
 
     def preserved_divisor(self, preserved: CondensedRows) -> float:
-        """Its rows."""
+        """Return the number of rows: a list is a mean over them."""
         return preserved.row_count
 
 
 def aligned_rows(total: int, at: Phrase, target: Phrase, other: int | None = None) -> tuple[RowNumbers, RowNumbers]:
-    """Rows of a prompt of `total` tokens that names the concept, and for each its counterpart in the same prompt with
-    the target in its place, which has `other` tokens (None: as many).
+    """Return the rows of a prompt with the concept, (m,), and for each its row in the prompt with the target, (m,).
 
-    Rows before the phrase meet rows before, rows after meet rows after, counted from the phrase's end; inside, first
-    meets first and last meets last. A target of no tokens (the concept left out) stands for itself by the row after
-    it, the one that a reader of the shorter prompt meets in its place. Rows past either end are dropped.
+    The prompt with the concept at `at` has `total` rows; the same prompt with the target at `target` has `other` rows
+    (None: as many). Rows before the phrase match rows before it; rows after it match rows after it, counted from its
+    end. Inside, the first row matches the first and the last the last. An empty target has no row: the row after it
+    takes its place. Rows without a counterpart, past the end of either prompt, are left out.
     """
     shift = target.end - at.end
     before, after = np.arange(at.first), np.arange(at.end, min(total, (total if other is None else other) - shift))
@@ -66,6 +66,7 @@ def aligned_rows(total: int, at: Phrase, target: Phrase, other: int | None = Non
 
 
 def _match_inside(at: Phrase, target: Phrase) -> RowNumbers:
+    """Return the row of the target for each row of the concept, spread evenly from first to last."""
     count, width = at.end - at.first, target.end - target.first
     if width == 0:
         return np.full(count, target.first, dtype=np.int64)

@@ -1,4 +1,4 @@
-"""Key rules that take a concept's name alone, as UCE published them: bare name against bare target."""
+"""Base of key rules for bare names, as UCE published them: the name alone, paired with the target alone."""
 
 from __future__ import annotations
 
@@ -16,53 +16,60 @@ from editc.passes.images.rows.phrases import EncodedPrompts, fill_context, last_
 from editc.passes.images.rows.preserved_rows import WhichRows
 
 RIDGE = 0.5
-"""lambda of UCE's own keys, which count one each (as published)."""
+"""lambda as published by UCE, whose keys count 1 each."""
 WEIGHT = 1.0
-"""Of what is preserved, as UCE has it: a sum over rows."""
+"""Weight of what is preserved as published by UCE: a sum over rows."""
 TEMPLATES: Mapping[str | None, tuple[str, ...]] = {
     None: (),
     "object": tuple(f"{kind} of {{}}" for kind in ("image", "photo", "portrait", "picture", "painting")),
     "art": (*(f"{kind} by {{}}" for kind in ("painting", "art", "artwork", "picture")), "style of {}"),
 }
-"""What `expand` puts a bare name into besides: the phrases of UCE's 2025 script (`--expand_prompts`)."""
+"""Value of `expand` -> the phrases that a name is put into as well: those of UCE's 2025 script (`--expand_prompts`)."""
 
 
 class Bare(ABC):
-    """A rule for bare names: `rows` is all that tells one from another."""
+    """A key rule for bare names. A new one defines `rows`, `nothing` and `preserves`."""
 
     options: ClassVar[tuple[str, ...]] = ("expand",)
+    """See `KeyRule.options`."""
     nothing: ClassVar[str]
-    """The prompt that stands for a target of no words."""
+    """The prompt in place of an empty target."""
     preserves: ClassVar[WhichRows]
-    """Which rows of a preserved prompt count."""
+    """Which rows of a preserved prompt are summed."""
     counts_empty: ClassVar[bool] = False
-    """True where the rows of the empty prompt count among those that are preserved."""
+    """True where the rows of the empty prompt are preserved as well."""
 
     @abstractmethod
     def rows(self, old: int, old_last: int, new: int, new_last: int) -> tuple[slice, slice]:
-        """The rows of a prompt of `old` tokens, its text's last token at row `old_last`, and of its target's."""
+        """Return the rows of the name's prompt that are edited, and the rows of the target's prompt that they are sent
+        to.
+
+        `old` and `new` are the numbers of rows of the two prompts, `old_last` and `new_last` the rows of the last text
+        tokens (0 where there is no text).
+        """
 
     def edit_divisor(self, weights: Array, prompts: int) -> float:
-        """One: every key counts by itself."""
+        """Return 1: a request is a sum over keys."""
         return 1
 
     def ridge(self, square: float) -> float:
-        """See `RIDGE`."""
+        """Return `RIDGE`."""
         return RIDGE
 
     def preserve_weight(self, edited: int, preserved: int) -> float:
-        """See `WEIGHT`."""
+        """Return `WEIGHT`."""
         return WEIGHT
 
     def prompts(self, request: Request, contexts: Sequence[str], neutral: str) -> list[list[str]]:
-        """Every name and every aim in every phrase of `expand`, and what stands for a target of no words."""
+        """Return every name and every target in every phrase of `expand`, and the prompt in place of an empty
+        target."""
         names = [*request.names, *target_names(request, neutral)]
         return [*([fill_context(phrase, name) for phrase in _phrases(request)] for name in names), [" "]]
 
     def pairs(
         self, request: Request, contexts: Sequence[str], neutral: str, lookup: EncodedPrompts
     ) -> Iterator[KeyPairs]:
-        """Name against target, alone and in each phrase of `expand`, every key with weight 1."""
+        """Yield each name paired with its target, alone and in each phrase of `expand`. Every key has weight 1."""
         for name in request.names:
             for phrase in _phrases(request):
                 if request.kind == "moderate":
@@ -71,14 +78,16 @@ class Bare(ABC):
                     yield self._erase(phrase, name, target_names(request, neutral)[0], lookup)
 
     def preserved_sums(self, lists: PreservedLists, weight: float) -> Iterator[PreservedSum]:
-        """One sum: the rows of what the manifest names, bare, and of the empty prompt where it counts."""
+        """Yield one sum: the rows of what the manifest names, without contexts, and, if it counts, of the empty
+        prompt."""
         base = lists.empty.outer_sum if self.counts_empty else np.zeros_like(lists.empty.outer_sum)
         named = lists.condense(lists.bare, self.preserves).outer_sum if lists.bare else None
         prompts = (*lists.bare, *([lists.empty_prompt] if self.counts_empty else ()))
         yield PreservedSum(prompts, self.preserves, weight * (base if named is None else base + named), weight)
 
     def _moderate(self, request: Request, phrase: str, name: str, lookup: EncodedPrompts) -> KeyPairs:
-        """UCE's debiasing: share_k a_k is added to the last key, as published."""
+        """Pair the last row of a name with itself plus sum_k share_k a_k, as in UCE's debiasing; a_k: row of the k-th
+        target."""
         old, _ = lookup.find(phrase, name)
         row = last_text_row(old)
         others = [lookup.find(phrase, other)[0] for other, _ in request.toward]
@@ -88,6 +97,7 @@ class Bare(ABC):
         return KeyPairs(key, targets, np.ones(1), (f"{old.prompt} [{row}]",), pulls=pulls)
 
     def _erase(self, phrase: str, name: str, target: str, lookup: EncodedPrompts) -> KeyPairs:
+        """Pair the rows of a name in a phrase with those of its target in the same phrase."""
         old, _ = lookup.find(phrase, name)
         new = lookup.entries[fill_context(phrase, target) or self.nothing]
         here, there = self.rows(len(old.rows), last_text_row(old), len(new.rows), last_text_row(new))
@@ -96,5 +106,5 @@ class Bare(ABC):
 
 
 def _phrases(request: Request) -> tuple[str, ...]:
-    """What a bare name is put into: nothing, then the phrases of `expand`."""
+    """Return what names are put into: `{}` for the bare name, then the phrases of `expand`."""
     return ("{}", *TEMPLATES[request.expand])

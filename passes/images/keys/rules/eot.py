@@ -1,4 +1,4 @@
-"""`keys: eot`, TRCE's first stage (Chen et al., ICCV 2025, arXiv 2503.07389): the rows that end a text."""
+"""`keys: eot`, TRCE's first stage (Chen et al., ICCV 2025, arXiv 2503.07389): the rows after the text, and BOS."""
 
 from __future__ import annotations
 
@@ -12,16 +12,17 @@ from editc.passes.images.rows.phrases import Phrase, RowNumbers, last_text_row
 from editc.passes.images.rows.preserved_rows import CondensedRows
 
 RIDGE = 1e-4
-"""lambda: TRCE has 0 where a corpus is preserved, and so little leaves the same edit, with a G that is regular when few
-prompts are."""
+"""lambda. TRCE uses 0 where it preserves a corpus. This little leaves the edit the same and keeps the system regular
+where few prompts are preserved."""
 WEIGHT = 0.01
-"""Of what is preserved, both sides being means over prompts: TRCE's own for one concept."""
+"""Weight of what is preserved, relative to what is edited, both as means over prompts: TRCE's value for one concept."""
 
 
 class Eot(InContexts):
     """BOS, the first EOT and the last row of a sentence go to their like in the same sentence with the target.
 
-    The concept's own tokens go to the target's last row. Each of these anchors counts its entry in `token_weights`.
+    The concept's own tokens go to the last row of the target's sentence. Each of these rows counts by its entry in
+    `token_weights`. EOT: the end-of-text token.
     """
 
     options = ("token_weights",)
@@ -37,27 +38,28 @@ class Eot(InContexts):
         return eot_weights(len(encoded.rows), at, _first_end_row(encoded), request.token_weights)
 
     def edit_divisor(self, weights: Array, prompts: int) -> float:
-        """The prompts: a request is a mean over them."""
+        """Return the number of prompts: a request is a mean over them."""
         return prompts
 
     def ridge(self, square: float) -> float:
-        """See `RIDGE`."""
+        """Return `RIDGE`."""
         return RIDGE
 
     def preserve_weight(self, edited: int, preserved: int) -> float:
-        """See `WEIGHT`."""
+        """Return `WEIGHT`."""
         return WEIGHT
 
     def preserved_divisor(self, preserved: CondensedRows) -> float:
-        """Its prompts: TRCE takes a mean over them of the sums over rows."""
+        """Return the number of prompts: TRCE takes the mean over prompts of sums over rows."""
         return preserved.prompt_count
 
 
 def eot_rows(total: int, at: Phrase, ends: tuple[int, int], other: int | None = None) -> tuple[RowNumbers, RowNumbers]:
-    """TRCE's rows: BOS, first EOT and last position to their like, the concept's own tokens to the target's last.
+    """Return TRCE's rows (m,) and the target row (m,) of each.
 
-    `ends` are the rows of the first EOT in the prompt and in the one with the target: true tokens, where the authors'
-    code counts words between spaces and so misses when a word has several tokens.
+    BOS, the first EOT and the last row match their like; the concept's own tokens match the last row. `total` and
+    `other` are the numbers of rows of the two prompts, `ends` the rows of their first EOT. These count tokens; the
+    authors' code counts words, and so finds the wrong row where a word has several tokens.
     """
     inside = np.arange(at.first, at.end)
     final, target = total - 1, (total if other is None else other) - 1
@@ -67,10 +69,10 @@ def eot_rows(total: int, at: Phrase, ends: tuple[int, int], other: int | None = 
 
 
 def eot_weights(total: int, at: Phrase, end: int, scale: TokenWeights) -> Array:
-    """How much each row (t,) of TRCE's counts: one, but the last position as much as all the padding it stands for.
+    """Return how much each of the `total` rows counts, (t,): 1, but the last row counts for all the padding.
 
-    `end` is the row of the first EOT; each anchor's weight is multiplied by its entry in `scale`. Every token of the
-    concept counts, where the authors' code takes the first and leaves the rest out.
+    `end` is the row of the first EOT. Each weight is multiplied by the entry of its row in `scale`. Every token of the
+    concept counts; the authors' code takes only the first.
     """
     weights = np.zeros(total)
     weights[at.first : at.end] = scale.keyword
@@ -80,7 +82,7 @@ def eot_weights(total: int, at: Phrase, end: int, scale: TokenWeights) -> Array:
 
 
 def _first_end_row(encoded: EncodedPrompt) -> int:
-    """The row of the first token after the text; of a pooled embedding the one that there is."""
+    """Return the row of the first token after the text; the only row of a pooled embedding."""
     return min(last_text_row(encoded) + 1, len(encoded.rows) - 1)
 
 

@@ -1,4 +1,4 @@
-"""Key rules that take a concept in whole sentences: every context with the name, against the same with the target."""
+"""Base of key rules for whole sentences: each context with the name, paired with the same context with the target."""
 
 from __future__ import annotations
 
@@ -17,26 +17,30 @@ from editc.passes.images.rows.phrases import EncodedPrompts, Phrase, RowNumbers,
 from editc.passes.images.rows.preserved_rows import CondensedRows
 
 NAMED_SHARE = 0.3
-"""How much all that a manifest names counts, against all of the default list. What is named hardly moves then; at 1 the
-edit goes the more into what nobody named (docs/measurements/bystanders.md)."""
+"""Weight of everything that a manifest names under `preserve`, relative to the default list. At this weight the named
+concepts hardly move; at 1 the edit moves concepts that nobody named more (docs/measurements/bystanders.md)."""
 
 
 class InContexts(ABC):
-    """A rule for sentences: `counterparts` and the weights are all that a new one has to say."""
+    """A key rule for sentences. A new one defines `counterparts` and the methods that say how much rows count."""
 
     options: ClassVar[tuple[str, ...]] = ()
+    """See `KeyRule.options`."""
     counts_empty: ClassVar[bool] = False
-    """True where the rows of the empty prompt count among those that are preserved."""
+    """True where the rows of the empty prompt are preserved like those of a list."""
 
     @abstractmethod
     def counterparts(
         self, encoded: EncodedPrompt, at: Phrase, other: EncodedPrompt, target: Phrase
     ) -> tuple[RowNumbers, RowNumbers]:
-        """Rows (m,) of a prompt with the concept at `at`, and the row (m,) that each is sent to of `other`, the same
-        prompt with the target at `aim`."""
+        """Return which rows of a prompt are edited, (m,), and the row of the target's prompt that each is sent to,
+        (m,).
+
+        `encoded` has the concept at `at`; `other` is the same prompt with the target at `target`.
+        """
 
     def weights(self, encoded: EncodedPrompt, at: Phrase, request: Request) -> Array:
-        """What each row (t,) of a prompt counts: all alike. A row of weight 0 is not edited."""
+        """Return how much each row (t,) of a prompt counts: here 1 each. A row with weight 0 is not edited."""
         return np.ones(len(encoded.rows))
 
     @abstractmethod
@@ -53,21 +57,21 @@ class InContexts(ABC):
 
     @abstractmethod
     def preserved_divisor(self, preserved: CondensedRows) -> float:
-        """What the sum over a list that is preserved is divided by: its rows or prompts for a mean, 1 for a sum."""
+        """Return what the sum over a preserved list is divided by: its rows or its prompts for a mean, 1 for a sum."""
 
     def named_divisor(self, named: CondensedRows, base: CondensedRows) -> float:
-        """The same for what the manifest names, which is added to the list `base`."""
+        """Return the same for the list of what the manifest names, which is added to the list `base`."""
         return self.preserved_divisor(named)
 
     def prompts(self, request: Request, contexts: Sequence[str], neutral: str) -> list[list[str]]:
-        """Every name and every aim in every context."""
+        """Return every name and every target in every context."""
         names = [*request.names, *target_names(request, neutral)]
         return [[fill_context(context, name) for context in contexts] for name in names]
 
     def pairs(
         self, request: Request, contexts: Sequence[str], neutral: str, lookup: EncodedPrompts
     ) -> Iterator[KeyPairs]:
-        """Every name in every context against the same context with each aim."""
+        """Yield every name in every context, paired with the same context with each target."""
         for name in request.names:
             for context in contexts:
                 encoded, at = lookup.find(context, name)
@@ -78,7 +82,8 @@ class InContexts(ABC):
                 yield pair_rows(encoded, at, [other for other, _ in others], maps, weights, target_shares(request))
 
     def preserved_sums(self, lists: PreservedLists, weight: float) -> Iterator[PreservedSum]:
-        """The base list's sum, then that of what is named beside it, which takes NAMED_SHARE of its weight."""
+        """Yield the sum over the base list, then, at NAMED_SHARE of its weight, the sum over what is named beside
+        it."""
         base, empty = lists.base, lists.empty
         total = base.outer_sum + empty.outer_sum if self.counts_empty else base.outer_sum
         over = self.preserved_divisor(base) + (self.preserved_divisor(empty) if self.counts_empty else 0)

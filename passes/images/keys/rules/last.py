@@ -1,4 +1,4 @@
-"""`keys: last`, UCE's of 2025 (its second script): the row of the last token of the bare name."""
+"""`keys: last`, as in UCE's second script (2025): the row of the bare name's last token."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ class Last(Bare):
     preserves = "last"
 
     def rows(self, old: int, old_last: int, new: int, new_last: int) -> tuple[slice, slice]:
-        """The row of the last subject token alone; `*_last` is 0 (BOS) for the empty text."""
+        """Return the row of the last text token; of a target without words, row 0 (BOS)."""
         return slice(old_last, old_last + 1), slice(new_last, new_last + 1)
 
 

@@ -1,8 +1,8 @@
-"""What a key rule is: which rows of a prompt are edited, where each is sent, and what edited and preserved rows count.
+"""The protocol of key rules: which rows of a prompt are edited, to which targets, and how much each row counts.
 
-A method is its algebra and its key rule. A rule is a value of a class in a file of its own; one from another package is
-named by an entry point of the group `editc.key_rules`. Most rules are one of two kinds: `InContexts`, which takes a
-concept in whole sentences, and `Bare`, which takes its name alone.
+A published method is an algebra (`passes.methods`) with a key rule. Each rule is one value in a file of its own. A rule
+from another package is named by an entry point of the group `editc.key_rules`. Most rules derive from `InContexts`,
+which takes a concept in whole sentences, or from `Bare`, which takes the name alone.
 """
 
 from __future__ import annotations
@@ -20,63 +20,76 @@ from editc.passes.images.rows.preserved_rows import CondensedRows, WhichRows
 
 @dataclass(frozen=True)
 class PreservedLists:
-    """What is preserved, for a rule to weigh: two lists of prompts, each with the tally of all its rows."""
+    """What a key rule is given to preserve: two lists of prompts, each with its condensed rows."""
 
     base: CondensedRows
-    """The default list; where that is not preserved, what the manifest names; where there is neither, `empty`."""
+    """The rows of the default list. Where it is not preserved, of what the manifest names; else, of the empty
+    prompt."""
     base_prompts: tuple[str, ...]
-    """Its prompts; () where `base` is `empty`."""
+    """The prompts of `base`; () where `base` is `empty`."""
     named: CondensedRows | None
-    """What the manifest names beside the default list; None where there are not both."""
+    """The rows of what the manifest names beside the default list. None unless both lists are preserved."""
     named_prompts: tuple[str, ...]
-    """Its prompts."""
+    """The prompts that the manifest names; also filled where `named` is None."""
     empty: CondensedRows
-    """The prompt with the family's neutral concept."""
+    """The rows of the family's neutral prompt."""
     empty_prompt: str
-    """That prompt."""
+    """The neutral prompt."""
     bare: tuple[str, ...]
-    """The concepts and prompts that the manifest names, as they stand."""
+    """The concepts and prompts that the manifest names, as they stand there, without contexts."""
     condense: Callable[[Sequence[str], WhichRows], CondensedRows]
-    """The tally of other prompts."""
+    """Condenses the rows of any other prompts."""
 
 
 @dataclass(frozen=True)
 class PreservedSum:
-    """One list's share in the second moment of what is preserved."""
+    """One term of the second moment of what is preserved."""
 
     prompts: tuple[str, ...]
-    """The prompts whose rows it sums."""
+    """The prompts whose rows are summed."""
     which: WhichRows
-    """Which rows of each."""
+    """Which rows of each prompt are summed."""
     moment: Array
-    """(d, d): the sum c c^T over these rows, weighted."""
+    """(d, d): the weighted sum of c c^T over these rows."""
     weight: float
-    """What one row counts in it."""
+    """The weight of one row in the sum."""
 
 
 class KeyRule(Protocol):
-    """A key rule. The first line of its class's docstring says in a sentence which rows it edits."""
+    """A key rule. The first line of its class's docstring says which rows it edits; `editc explain` prints it."""
 
     @property
     def options(self) -> tuple[str, ...]:
-        """The fields of an edit in a manifest that belong to this rule: `token_weights`, `expand`."""
+        """The fields of a manifest's edits that only this rule reads, such as `token_weights`."""
 
     def prompts(self, request: Request, contexts: Sequence[str], neutral: str) -> list[list[str]]:
-        """Every prompt that `pairs` looks up, those of each name together."""
+        """Return every prompt that `pairs` looks up, in one list for each name.
+
+        `neutral` is the family's neutral concept.
+        """
 
     def pairs(
         self, request: Request, contexts: Sequence[str], neutral: str, lookup: EncodedPrompts
     ) -> Iterable[KeyPairs]:
-        """The edited rows of a request, prompt by prompt. Raises UnspokenError where a name leaves no token."""
+        """Yield keys and targets of a request, prompt by prompt.
+
+        Raises MissingTokensError where tokens of a name are missing.
+        """
 
     def edit_divisor(self, weights: Array, prompts: int) -> float:
-        """What a request's weights (m,), from so many prompts, are divided by: 1 where each row counts by itself."""
+        """Return what the weights (m,) of a request are divided by: 1 for a sum over rows, their sum for a mean.
+
+        `prompts` is the number of prompts that the rows come from.
+        """
 
     def ridge(self, square: float) -> float:
-        """lambda where the method gives none; `square` is the mean square of a preserved row's entries."""
+        """Return lambda for methods that set none. `square` is the mean square of the entries of preserved rows."""
 
     def preserve_weight(self, edited: int, preserved: int) -> float:
-        """What is preserved counts this much where the manifest says nothing; both are numbers of prompts."""
+        """Return the weight of what is preserved where the manifest gives none.
+
+        `edited` and `preserved` are numbers of prompts.
+        """
 
     def preserved_sums(self, lists: PreservedLists, weight: float) -> Iterator[PreservedSum]:
-        """The sums whose total is the second moment of what is preserved, at that weight."""
+        """Yield the terms of the second moment of what is preserved, which has `weight` in all."""

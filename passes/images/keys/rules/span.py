@@ -1,4 +1,4 @@
-"""`keys: span`, UCE's of 2023 (its first script): every row of the bare name's prompt from its last token on."""
+"""`keys: span`, as in UCE's first script (2023): every row of the bare name's prompt from its last token on."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ class Span(Bare):
     counts_empty = True
 
     def rows(self, old: int, old_last: int, new: int, new_last: int) -> tuple[slice, slice]:
-        """From the last subject token on, equally many of both."""
+        """Return the rows from the last text token on, as many as both prompts have."""
         count = min(old - old_last, new - new_last)
         return slice(old_last, old_last + count), slice(new_last, new_last + count)
 
