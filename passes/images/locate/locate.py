@@ -1,4 +1,4 @@
-"""Locate: which matrices an edit of an image model changes, by the header alone unless evidence is asked for."""
+"""Locate: which matrices an edit of an image model changes. Reads only headers, except for `sites: auto`."""
 
 from __future__ import annotations
 
@@ -26,15 +26,24 @@ from editc.passes.sites import sites_of
 
 @dataclass(frozen=True)
 class Locate:
-    """Manifest -> Plan: every cross-attention projection of a role asked for, less what include and exclude drop; with
-    `sites: auto` and a prober the fewest of these that carry the concepts, without one these candidates."""
+    """The pass Manifest -> Plan.
+
+    It takes every cross-attention projection of the wanted roles that `include` and `exclude` leave. With `sites: auto`
+    these are candidates, and the fewest that carry the concepts are chosen; without a prober all of them stay.
+    """
 
     families: Sequence[Family] = ()
-    """Those that are tried where `Context.family` is not known yet."""
+    """The families to recognise the model by, where `Context.family` is None."""
     name: ClassVar[str] = "locate"
+    """The name of the pass in progress output."""
 
     def __call__(self, manifest: Manifest, ctx: Context) -> Plan:
-        """Raises E201 to E204, E206, E210, and what `choose_sites` and `Making.locate` raise."""
+        """Return the plan.
+
+        Raises E201 and E206 (no family, or one that is not edited), E202 (a pattern matches nothing), E203 (no site is
+        left), E204 (a dtype that is not edited), E210 (an unknown role), and what `choose_sites` and `EditKind.locate`
+        raise.
+        """
         family = family_of(self.families, manifest, ctx)
         if kind := edit_kind_of(manifest):
             plan = kind.locate(manifest, family, ctx)
@@ -59,10 +68,12 @@ class Locate:
 
 
 def _what(site: Site) -> str:
+    """Describe a matrix of a site's role, with `{}` in place of the role, for `explain_choice`."""
     return "cross-attention {} projection" if site.role in ("k", "v") else "{} projection"
 
 
 def _none_left(manifest: Manifest, family: Family, found: int) -> Diagnostic:
+    """Make the E203 of a manifest whose patterns drop all of the `found` sites."""
     span = manifest.sites.at("exclude") or manifest.sites.at("include") or manifest.sites.at("roles")
     return Diagnostic(
         "E203",

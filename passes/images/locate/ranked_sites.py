@@ -1,11 +1,14 @@
-"""Evidence for `sites: auto`: which sites carry the edited concepts, and the fewest of them that carry enough.
+"""Evidence for `sites: auto`: how much each site carries the edited concepts, and the fewest sites that carry enough.
 
-A site is ablated by letting it read, in place of the concept's rows, the rows of the same sentence with the target
-(`keys.aligned` pairs them). What that does is measured on the noise that the model predicts along its own denoising of
-the concept's prompts, for these are the latents at which an edited model will be asked. With eps(S) the prediction
-while the sites S are ablated, a site alone counts |eps(s) - eps()|^2 / |eps(all) - eps()|^2, and a set reaches
-1 - |eps(S) - eps(all)|^2 / |eps(all) - eps()|^2: 0 for no site, 1 for all, and no credit for a change that goes
-elsewhere. Effects are not additive (keys and values of one layer multiply), so a set is always measured jointly.
+To ablate a site, let it read the rows of the same sentence with the target in place of the rows with the concept (the
+key rule `aligned` pairs them). The effect is measured on the noise that the model predicts while it denoises the
+concept's own prompts. With eps(S) the prediction while the sites S are ablated:
+
+    effect of a site s alone    |eps(s) - eps()|^2 / |eps(all) - eps()|^2
+    reach of a set S            1 - |eps(S) - eps(all)|^2 / |eps(all) - eps()|^2
+
+The reach is 0 for no site and 1 for all; a change in another direction does not add to it. Effects do not add up (keys
+and values of one layer multiply), so the reach of a set is always measured jointly.
 """
 
 from __future__ import annotations
@@ -28,71 +31,75 @@ from editc.passes.images.keys.rules.pairs import target_names, target_shares
 from editc.passes.images.rows.phrases import EncodedPrompts, MissingTokensError
 
 PROMPTS = 4
-"""Prompts of a concept, each with noise of its own; docs/measurements/sites.md says how much the choice varies."""
+"""Prompts of a concept, each with noise of its own. Chosen by hand; docs/measurements/sites.md says how much the choice
+varies."""
 STEPS, EVERY = 8, 2
-"""Steps of the denoising, and which of its latents are asked about: those before every second step. Each noise level
-counts alike, whatever the size of eps there."""
+"""Denoising steps, and every which of them is measured: the latents before steps 0, 2, 4 and 6. Each of these noise
+levels counts equally, whatever the size of eps there. Chosen by hand."""
 DECIMALS = 4
-"""Decimals of every figure: float64 agrees to more of them on all machines, so the choice does too."""
+"""Decimals of every figure. float64 gives these digits on all machines, so all choose the same sites."""
 STREAMS = ("text", "pooled")
-"""The streams that a network is told: rows and, where the family has it, an embedding of the whole prompt."""
+"""The streams that the denoiser reads: rows and, where the family has it, an embedding of the whole prompt."""
 NO_CHANGE = 1e-16
-"""|eps(all) - eps()|^2 / |eps()|^2 at which the text makes no difference."""
+"""At this |eps(all) - eps()|^2 / |eps()|^2 or less, the text makes no difference: it is rounding. Chosen by hand."""
 
 MeasureReach = Callable[[Sequence[str]], tuple[float, ...]]
+"""Names of sites -> their joint reach for each concept, 0 to 1."""
 
 
 @dataclass(frozen=True)
 class Probe:
-    """One concept on its way from noise, ready to be asked what the model predicts while some sites are ablated."""
+    """One concept's latents and prompts, ready to measure what the model predicts while some sites are ablated."""
 
     prober: Prober
     """The denoiser."""
     noisy: NoisyLatents
-    """Latents of all levels after one another."""
+    """Latents of all prompts at the first noise level, then at the next; n in all."""
     levels: int
-    """How many noise levels they are."""
+    """The number of noise levels."""
     inputs: Conditioning
-    """What the network is told at each."""
+    """The prompts with the concept, for each of the n latents."""
     ablated_inputs: Conditioning
-    """What its ablated sites read in place of that."""
+    """What ablated sites read instead, for each of the n latents: the prompts with the target."""
     plain: Array
-    """(n, c, h, w): the noise predicted without an ablation."""
+    """(n, c, h, w): the noise predicted without ablation, eps()."""
     ablated: Array
-    """(n, c, h, w): with all sites ablated."""
+    """(n, c, h, w): the noise predicted with all sites ablated, eps(all)."""
 
     def effect_alone(self, sites: Sequence[str]) -> float:
-        """|eps(S) - eps()|^2 / |eps(all) - eps()|^2, a mean over noise levels."""
+        """Return |eps(S) - eps()|^2 / |eps(all) - eps()|^2, the mean over noise levels."""
         return self._mean(sites, self.plain)
 
     def reach(self, sites: Sequence[str]) -> float:
-        """1 - |eps(S) - eps(all)|^2 / |eps(all) - eps()|^2, likewise."""
+        """Return 1 - |eps(S) - eps(all)|^2 / |eps(all) - eps()|^2, from the mean over noise levels."""
         return round(1 - self._mean(sites, self.ablated), DECIMALS)
 
     def _mean(self, sites: Sequence[str], other: Array) -> float:
+        """Return |eps(S) - other|^2 / |eps(all) - eps()|^2, the mean over noise levels where the divisor is not 0."""
         found = self.prober.predict(self.noisy, self.inputs, self.ablated_inputs, sites)
         off, span = (self._squares(one) for one in (found - other, self.ablated - self.plain))
         return round(float(np.mean(off[span > 0] / span[span > 0])), DECIMALS)
 
     def _squares(self, eps: Array) -> Array:
-        """The sum of squares (levels,) at each noise level."""
+        """Return the sum of squares of eps (n, c, h, w) at each noise level, (levels,)."""
         return np.asarray(np.square(eps).reshape(self.levels, -1).sum(axis=1))
 
 
 @dataclass(frozen=True)
 class Evidence:
-    """What was measured of the sites."""
+    """What was measured of the candidate sites."""
 
     alone: Mapping[str, tuple[float, ...]]
-    """Site -> what it does alone, one figure a concept."""
+    """Name of a site -> its effect alone, for each concept."""
     reach: MeasureReach
-    """Measures how far a set of sites reaches, for each concept."""
+    """Measures the joint reach of any set of sites, each set once."""
 
 
 def choose_sites(plan: Plan, ctx: Context) -> Plan:
-    """`plan` with the fewest of its sites that reach the manifest's share of every concept, and the ranking of all.
+    """Reduce the plan to the fewest of its sites that reach the manifest's share of every concept, and add the ranking.
 
-    Raises E231 (a concept makes no difference), E232 (predictions that are not finite), E301 and E302.
+    Raises E231 (a concept makes no difference), E232 (a prediction is not finite), E301 and E302 (tokens of a name are
+    missing).
     """
     share = plan.manifest.sites.auto
     assert share is not None
@@ -104,7 +111,10 @@ def choose_sites(plan: Plan, ctx: Context) -> Plan:
 
 
 def gather_evidence(plan: Plan, ctx: Context) -> Evidence:
-    """Every site of `plan` ablated alone for each request, and a `reach` that measures a set once."""
+    """Ablate every site of `plan` alone, for each request.
+
+    Sets of sites are measured later, when they are asked for.
+    """
     assert ctx.prober is not None
     prober, names = ctx.prober(), tuple(site.name for site in plan.sites)
     encoders = [one for one in map(ctx.stream, STREAMS) if one is not None]
@@ -114,6 +124,7 @@ def gather_evidence(plan: Plan, ctx: Context) -> Evidence:
 
     @cache
     def jointly(sites: frozenset[str]) -> tuple[float, ...]:
+        """Measure a set of sites, in the order of the plan whatever the order in which they were added."""
         return tuple(probe.reach([name for name in names if name in sites]) for probe in probes)
 
     def reach(sites: Sequence[str]) -> tuple[float, ...]:
@@ -123,8 +134,10 @@ def gather_evidence(plan: Plan, ctx: Context) -> Evidence:
 
 
 def grow_set(alone: Mapping[str, tuple[float, ...]], share: float, reach: MeasureReach) -> list[str]:
-    """Sites until `reach` of them is at least `share` for every concept: each time the one that alone does most to the
-    concept that is furthest behind (of equals the first)."""
+    """Add sites until their reach is at least `share` for every concept; return their names in the order of adding.
+
+    Each time, add the site with the largest effect alone on the concept with the least reach (the first of equals).
+    """
     kept: list[str] = []
     left, reached = list(alone), reach(())
     while left and min(reached) < share:
@@ -136,7 +149,10 @@ def grow_set(alone: Mapping[str, tuple[float, ...]], share: float, reach: Measur
 
 
 def drop_spare_sites(kept: Sequence[str], share: float, reach: MeasureReach) -> Mapping[str, float]:
-    """The sites of `kept` that cannot be spared, each with what the others reach without it (of the worst concept)."""
+    """Drop sites as long as the others still reach `share` of every concept.
+
+    Returns the name of each remaining site -> what the others reach without it, for the concept with the least reach.
+    """
     needed = list(kept)
     while True:
         without = {name: min(reach([other for other in needed if other != name])) for name in needed}
@@ -146,6 +162,7 @@ def drop_spare_sites(kept: Sequence[str], share: float, reach: MeasureReach) -> 
 
 
 def _probe(plan: Plan, request: Request, prober: Prober, encoders: Sequence[Encoder]) -> Probe:
+    """Denoise a concept's prompts, and predict the noise without ablation and with all sites ablated."""
     inputs, ablated_inputs, empty = (
         Conditioning.of(*parts)
         for parts in zip(*(_rows_of_stream(plan, request, one) for one in encoders), strict=True)
@@ -164,7 +181,8 @@ def _probe(plan: Plan, request: Request, prober: Prober, encoders: Sequence[Enco
 
 
 def _rows_of_stream(plan: Plan, request: Request, encoder: Encoder) -> tuple[list[Array], list[Array], list[Array]]:
-    """Of one stream the rows of each prompt, those that an ablated site reads, and those of the neutral prompt."""
+    """Return one stream's rows of each prompt, the rows that ablated sites read instead, and those of the neutral
+    prompt."""
     contexts, neutral = plan.contexts(request), plan.family.neutral
     lookup = EncodedPrompts.encode(encoder, [*chain(*ALIGNED.prompts(request, contexts, neutral)), neutral])
     others = target_names(request, neutral)
@@ -178,7 +196,7 @@ def _rows_of_stream(plan: Plan, request: Request, encoder: Encoder) -> tuple[lis
 
 
 def _pick_sentences(request: Request, contexts: Sequence[str]) -> Iterator[tuple[str, str]]:
-    """Contexts evenly from the whole list, with every name at least once."""
+    """Yield PROMPTS pairs of context and name: contexts evenly from the list, and every name at least once."""
     count = max(PROMPTS, len(request.names))
     for number in range(count):
         yield contexts[number * len(contexts) // count], request.names[number % len(request.names)]
@@ -187,9 +205,10 @@ def _pick_sentences(request: Request, contexts: Sequence[str]) -> Iterator[tuple
 def _row_pair(
     request: Request, others: Sequence[str], context: str, name: str, lookup: EncodedPrompts
 ) -> tuple[Array, Array]:
-    """A prompt's rows (t, d), and those that an ablated site reads: the target's, or for `moderate` the mixture.
+    """Return a prompt's rows (t, d), and the rows (t, d) that ablated sites read instead.
 
-    A row that has no counterpart, at the end of a longer prompt, reads the last row of the target's.
+    These are the counterparts in the prompt with the target; for `moderate`, the mixture of all targets. A row without
+    a counterpart, at the end of a longer prompt, reads the last row of the target's prompt.
     """
     encoded, at = lookup.find(context, name)
     ablated_inputs = encoded.rows.copy()
@@ -203,6 +222,7 @@ def _row_pair(
 
 
 def _check_change(plan: Plan, request: Request, plain: Array, ablated: Array) -> None:
+    """Raise E232 where a prediction is not finite, and E231 where ablating all sites changes nothing."""
     with np.errstate(all="ignore"):
         whole, change = float(np.sum(plain**2)), float(np.sum((ablated - plain) ** 2))
     if not np.isfinite(whole + change):
@@ -218,7 +238,7 @@ def _check_change(plan: Plan, request: Request, plain: Array, ablated: Array) ->
 
 
 def _rank(plan: Plan, found: Evidence, without: Mapping[str, float]) -> Ranking:
-    """Kept sites first, then by what each does alone, a mean over concepts."""
+    """Rank the sites: chosen ones first, then by the effect of each alone (the mean over concepts)."""
     alone = found.alone
     weighed = [
         SiteShare(site, float(np.mean(alone[site.name])), alone[site.name], without.get(site.name))
@@ -230,7 +250,7 @@ def _rank(plan: Plan, found: Evidence, without: Mapping[str, float]) -> Ranking:
 
 
 def _explain(ranking: Ranking) -> Mapping[str, str]:
-    """Why each site was kept or left out, in the order of the ranking."""
+    """Say why each site was chosen or left out, in the order of the ranking."""
     kept = sum(one.kept for one in ranking.sites)
     found = {}
     for rank, one in enumerate(ranking.sites, 1):

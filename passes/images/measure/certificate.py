@@ -1,11 +1,13 @@
-"""The certificate: how near any rows whatever can come, in the edited projections, to what the concept was in them.
+"""The certificate: the worst case of recovering an erased concept, over all rows that the text encoder can give.
 
 For a sentence that names the concept, with rows c_i, their counterparts c*_i and weights a_i,
 
-    recoverable = 1 - sqrt( sum_i a_i min_x f_i(x) / sum_i a_i sum_l |W_l c_i - W_l c*_i|^2 ),  floored at 0
+    recoverable = 1 - sqrt( sum_i a_i min_x f_i(x) / sum_i a_i sum_l |W_l c_i - W_l c*_i|^2 ),  at least 0
 
-where f_i(x) = sum_l |W'_l x - W_l c_i|^2 and x is any row that the encoder can give (`numerics.trust`). The greatest of
-a concept's sentences is its figure: no sequence of rows, from a prompt or not, brings that sentence nearer.
+where f_i(x) = sum_l |W'_l x - W_l c_i|^2 compares the edited outputs of x with the original ones of c_i, over all
+layers l, and x is any row that the encoder can give (`numerics.trust`). 1: the outputs of the concept can be had again
+entirely; 0: they come no nearer than those of the target are. A concept's figure is that of its worst sentence.
+docs/explanation/certificate.md has more.
 """
 
 from __future__ import annotations
@@ -26,26 +28,28 @@ from editc.numerics.squares import mirror
 from editc.passes.images.measure.row_sums import Layer
 
 REGULARISATION = 0.1
-"""r of RECE's derived embedding, as published."""
+"""The regularisation of RECE's derived embedding, as published."""
 
 
 @dataclass
 class LayerSums:
-    """sum_l W'^T W' and sum_l W'^T W of each watched group, from what is added up as the layers go by.
+    """Adds up sum_l W'^T W' and sum_l W'^T W of each watched group, layer by layer.
 
-    With W' = W + W M + R, M = left right the shared edit and R the rounding of what is stored (of another edit M = 0
-    and R the whole change), both follow from the base's Gram G = sum W^T W, P = sum W^T R and Q = sum R^T R:
+    With W' = W + W M + R, where M = left right is the shared edit and R the rounding of the stored weight (for other
+    forms M = 0 and R is the whole change), both follow exactly from G = sum W^T W, P = sum W^T R and Q = sum R^T R:
 
         sum W'^T W = (I + M)^T G + P^T        sum W'^T W' = (sum W'^T W)(I + M) + (I + M)^T P + Q
 
-    Nothing is left out, and a layer takes one product and the half of another.
+    A layer takes one product, and half the work of another.
     """
 
     solution: Solution
+    """The solved edits."""
     sums: dict[str, tuple[Array, Array, Array, Array]] = field(default_factory=dict)
+    """Group -> left, right, P and Q (its lower half) of the layers added so far."""
 
     def add(self, group: str, layer: Layer) -> None:
-        """One more layer of a group; all have the same left and right."""
+        """Add one layer of a group. All layers of a group have the same left and right."""
         if self.solution.problem.systems[group].watch is None:
             return
         cross, noise = layer.cross, layer.noise
@@ -54,14 +58,15 @@ class LayerSums:
         self.sums[group] = layer.left, layer.right, cross, noise
 
     def grams(self, group: str) -> tuple[Array, Array]:
-        """sum_l W'^T W' and sum_l W'^T W, (d, d) each."""
+        """Return sum_l W'^T W' and sum_l W'^T W of a group, (d, d) each."""
         return _sum_products(self.solution.problem.systems[group].total_gram(), *self.sums[group])
 
     def certificates(self) -> tuple[Certificate, ...]:
-        """One a watched concept and group, in the order of the requests. What was added up is let go with it."""
+        """Return one certificate for each watched concept and group, and free the sums of the groups."""
         return tuple(one for group in [*self.sums] for one in self._certify_group(group))
 
     def _certify_group(self, group: str) -> tuple[Certificate, ...]:
+        """Return the certificates of one group, in the order of the requests, and free its sums."""
         system = self.solution.problem.systems[group]
         system = replace(system, gram=system.total_gram())
         sums = _sum_products(system.total_gram(), *self.sums.pop(group))
@@ -69,13 +74,17 @@ class LayerSums:
 
 
 def shared_sums(system: System, edit: Edit) -> tuple[Array, Array]:
-    """What `Sums` adds up, for a shared edit from the base's Gram alone: (I + M)^T G (I + M) and (I + M)^T G."""
+    """Return the sums of `LayerSums` for a shared edit before rounding: (I + M)^T G (I + M) and (I + M)^T G."""
     return _sum_products(system.total_gram(), edit.left[0], edit.right[0])
 
 
 def _sum_products(
     gram: Array, left: Array, right: Array, cross: Array | None = None, noise: Array | None = None
 ) -> tuple[Array, Array]:
+    """Return sum W'^T W' and sum W'^T W, by the formulas of `LayerSums`, from G, M = left right, P and Q.
+
+    P and Q may be None (no rounding). Q has its lower half only.
+    """
     mixed = gram + right.T @ (left.T @ gram)
     if cross is None or noise is None:
         return mixed + (mixed @ left) @ right, mixed
@@ -87,7 +96,10 @@ def _sum_products(
 
 
 def certify(system: System, gram: Array, cross: Array) -> tuple[Certificate, ...]:
-    """A certificate for every concept that `system` watches; () where it watches none. One eigendecomposition."""
+    """Return a certificate for every concept that `system` watches; () where it watches none.
+
+    `gram` is sum_l W'^T W' and `cross` sum_l W'^T W, (d, d) each. Takes one eigendecomposition for all concepts.
+    """
     if system.watch is None:
         return ()
     near = trust.nearest_problem(trust.join_balls(system.watch.balls), gram, cross, system.total_gram())
@@ -98,7 +110,7 @@ def certify(system: System, gram: Array, cross: Array) -> tuple[Certificate, ...
 
 
 def claims(manifest: Manifest, certificates: Sequence[Certificate]) -> Iterator[Claim]:
-    """`recoverable` of each erased concept: the greatest of its groups."""
+    """Yield `recoverable` of each erased concept: the greatest of its groups."""
     asked = manifest.constraints
     for concept in dict.fromkeys(one.concept for one in certificates):
         value = max(one.recoverable for one in certificates if one.concept == concept)
@@ -106,7 +118,7 @@ def claims(manifest: Manifest, certificates: Sequence[Certificate]) -> Iterator[
 
 
 def warnings(manifest: Manifest, report: Report) -> Iterator[Diagnostic]:
-    """E510 where the bound is held against a measured ball, E511 where there is no certificate to hold it against."""
+    """Yield E510 where a bound is compared with a figure that is not proven, E511 where there is no certificate."""
     asked = manifest.constraints
     if asked.recoverable is None:
         return
@@ -121,6 +133,7 @@ def warnings(manifest: Manifest, report: Report) -> Iterator[Diagnostic]:
 
 
 def _certificate(near: trust.NearestProblem, witnesses: Sequence[Witness]) -> Certificate:
+    """Compute the certificate of one concept from its witnesses, with the embeddings of known attacks to compare."""
     keys = np.hstack([one.keys for one in witnesses])
     targets = np.hstack([one.targets for one in witnesses])
     found = near.minimise(keys)
@@ -148,7 +161,10 @@ def _certificate(near: trust.NearestProblem, witnesses: Sequence[Witness]) -> Ce
 
 
 def _shares(witnesses: Sequence[Witness], values: Array, whole: Array) -> Array:
-    """1 - sqrt(sum a f / sum a |W (c - c*)|^2) of each sentence, floored at 0."""
+    """Return 1 - sqrt(sum a f / sum a |W (c - c*)|^2) of each sentence, at least 0.
+
+    `values` (m,) is f and `whole` (m,) |W (c - c*)|^2, for the rows of all witnesses one after the other.
+    """
     cuts = _split_points(witnesses)
     parts = zip(witnesses, np.split(values, cuts), np.split(whole, cuts), strict=True)
     left = [float(one.weights @ mine) / float(one.weights @ all_) for one, mine, all_ in parts]
@@ -156,9 +172,11 @@ def _shares(witnesses: Sequence[Witness], values: Array, whole: Array) -> Array:
 
 
 def _attacks(witnesses: Sequence[Witness], points: Array) -> Iterator[Attack]:
+    """Yield the attack on each sentence. `points` (d, m) has the nearest rows of all witnesses one after the other."""
     for one, mine in zip(witnesses, np.split(points, _split_points(witnesses), axis=1), strict=True):
         yield Attack(one.prompt, one.rows, mine)
 
 
 def _split_points(witnesses: Sequence[Witness]) -> Array:
+    """Return where the columns of one witness end and those of the next begin."""
     return np.asarray(np.cumsum([len(one.rows) for one in witnesses])[:-1])

@@ -1,4 +1,4 @@
-"""One site at a time: the weight exactly as it will be stored, and how far its outputs moved."""
+"""Measuring the edited sites one at a time: how far their outputs moved, on the weights exactly as they are stored."""
 
 from __future__ import annotations
 
@@ -25,31 +25,36 @@ from editc.passes.stored import exact_weight, factor, rounded_weight
 
 @dataclass(frozen=True)
 class SiteMeasurement:
-    """One site: how far the outputs of kept and empty rows moved, |W' - W| / |W|, how many stored elements differ, and
-    for each request the weighted squares |W'C - WT|^2 and |WC - WT|^2: `errors` (requests, 2)."""
+    """What was measured at one site. A drift is |(W' - W) X| / |W X| over the rows X of a list."""
 
     site: Site
+    """The matrix."""
     default: float
-    """Drift of the default list's prompts."""
+    """Drift of the default list, or of what is named where there is no default list."""
     named: float
-    """Drift of what the manifest preserves; 0 where it names nothing beside the default list."""
+    """Drift of what the manifest names beside the default list; 0 where it names nothing beside it."""
     unconditional: float
+    """Drift of the rows of the empty prompt."""
     change: float
+    """|W' - W| / |W|, Frobenius norms."""
     elements: int
+    """The number of stored elements that differ."""
     errors: Array
+    """(requests, 2): for each request the weighted sums |W'C - WT|^2 and |WC - WT|^2 over its keys C and targets T."""
 
     @property
     def drift(self) -> float:
-        """The larger drift of the two lists: neither hides the other."""
+        """The larger drift of the two lists."""
         return max(self.default, self.named)
 
 
 def measure_sites(
     solution: Solution, progress: Progress | None = None, observe: Callable[[str, Layer], None] | None = None
 ) -> Iterator[SiteMeasurement]:
-    """Each edited site, one weight in memory at a time; E503 at the first that its dtype cannot hold.
+    """Measure each edited site, with one weight in memory at a time.
 
-    `observe(group, layer)` sees each as it goes by.
+    `observe(group, layer)` is called with each layer before the next is read. Raises E503 where a site's dtype cannot
+    hold an edited value.
     """
     for group, edit in solution.edits.items():
         system, sites = solution.problem.systems[group], solution.problem.plan.sites_of(group)
@@ -66,28 +71,31 @@ def measure_sites(
 
 
 def _rows(system: System) -> Iterator[RowColumns]:
-    """What is measured: each kept list, the empty prompt's, then each request's, made one after the other."""
+    """Yield the rows to measure, made one after the other: each preserved list, the empty prompt, each request."""
     yield from map(RowColumns, system.kept.lists)
     yield RowColumns(system.kept.empty)
     yield from map(target_misses, system.blocks)
 
 
 def _shared_factors(edit: Edit, width: int) -> tuple[Array, Array]:
-    """The factors, as stored, that all layers share; with no columns and rows where the edit is of another form."""
+    """Return the stored factors (width, r) and (r, width) of a shared edit; r = 0 for an edit of another form."""
     if edit.form != "shared":
         return np.zeros((width, 0)), np.zeros((0, width))
     return factor(edit.left, 0), factor(edit.right, 0)
 
 
 def _edit_layer(W: Array, edit: Edit, index: int, site: Site, shared: tuple[Array, Array]) -> tuple[Layer, Array]:
-    """The layer and its W'."""
+    """Return the layer, and its W' (d_out, d_in) as stored. Raises E503 where a value does not fit the dtype."""
     exact = exact_weight(W, edit, index)
     after = rounded_weight(W, exact, site)
     return (Layer(W, after - exact, *shared) if edit.form == "shared" else Layer.of_weights(W, after)), after
 
 
 def _measure_layer(site: Site, layer: Layer, after: Array, rows: Sequence[MeasuredRows], lists: int) -> SiteMeasurement:
-    """`rows`: first those of so many kept `lists`, the empty prompt's, then those of the requests."""
+    """Measure one layer.
+
+    `rows` has those of the preserved lists (`lists` of them), of the empty prompt, of each request.
+    """
     found, move = [one.squares(layer) for one in rows], after - layer.W
     default, *named, empty = (drift.ratio(*np.sqrt(one).tolist()) for one in found[: lists + 1])
     errors = found[lists + 1 :]
@@ -103,4 +111,5 @@ def _measure_layer(site: Site, layer: Layer, after: Array, rows: Sequence[Measur
 
 
 def _norm(array: Array) -> float:
+    """Return the Frobenius norm."""
     return float(np.linalg.norm(array))

@@ -1,4 +1,5 @@
-"""One edited layer, and sums of squares over its outputs: column by column, or by d x d moments where that is less."""
+"""Sums of squares over the outputs of one edited layer: column by column, or by (d, d) moments where that is less
+work."""
 
 from __future__ import annotations
 
@@ -16,26 +17,26 @@ from editc.numerics.subspace import condense
 
 @dataclass(frozen=True, eq=False)
 class Layer:
-    """One layer before and after an edit: W' = W + (W left) right + rest, as it is stored."""
+    """One layer before and after an edit: the stored W' = W + (W left) right + rest."""
 
     W: Array
-    """(d_out, d_in) before the edit."""
+    """(d_out, d_in): the weight before the edit."""
     rest: Array
-    """(d_out, d_in): of a shared edit what rounding did, of another one the whole change."""
+    """(d_out, d_in): for a shared edit the rounding of the stored weight; for other forms the whole change."""
     left: Array
-    """(d_in, r): of a shared edit the factor of all layers; of another one r = 0."""
+    """(d_in, r): for a shared edit the left factor, the same for all layers; for other forms r = 0."""
     right: Array
-    """(r, d_in), likewise."""
+    """(r, d_in): the right factor, likewise."""
 
     @staticmethod
     def of_weights(W: Array, after: Array) -> Layer:
-        """The layer of which no more is known than W and W', (d_out, d_in) both."""
+        """Make a layer from W and W' = `after`, (d_out, d_in) both, for edits that are not shared."""
         width = W.shape[1]
         return Layer(W, after - W, np.zeros((width, 0)), np.zeros((0, width)))
 
     @cached_property
     def gram(self) -> Array:
-        """W^T W (d_in, d_in), its lower half."""
+        """W^T W (d_in, d_in); only the lower half is filled."""
         return half_gram(self.W)
 
     @cached_property
@@ -45,32 +46,36 @@ class Layer:
 
     @cached_property
     def noise(self) -> Array:
-        """rest^T rest (d_in, d_in), its lower half."""
+        """rest^T rest (d_in, d_in); only the lower half is filled."""
         return half_gram(self.rest)
 
     def output_change(self, columns: Array) -> Array:
-        """(W' - W) X, (d_out, k), of columns X (d_in, k)."""
+        """Return (W' - W) X, (d_out, k), for columns X (d_in, k)."""
         return np.asarray((self.W @ self.left) @ (self.right @ columns) + self.rest @ columns)
 
 
 class MeasuredRows(Protocol):
-    """Columns X (d_in, k), and where they start from, Y (d_in, k) or zeros."""
+    """Columns X (d_in, k) with offsets Y (d_in, k), for which squared outputs are summed.
+
+    Without offsets (Y = 0) they measure drift. With Y = X - targets they measure how far the edited outputs W'X are
+    from the wanted outputs W targets.
+    """
 
     def squares(self, layer: Layer) -> tuple[float, float]:
-        """|W Y + (W' - W) X|^2, and before the edit |W Y|^2, or |W X|^2 where Y is zeros."""
+        """Return |W Y + (W' - W) X|^2, and the same before the edit: |W Y|^2, or |W X|^2 without offsets."""
 
 
 @dataclass(frozen=True, eq=False)
 class RowColumns:
-    """Rows of prompts as they are, a column each."""
+    """Columns with offsets as they are."""
 
     keys: Array
     """X (d_in, k)."""
     start: Array | None = None
-    """Y (d_in, k), where each starts from; None stands for zeros."""
+    """Y (d_in, k): the offsets; None stands for zeros."""
 
     def squares(self, layer: Layer) -> tuple[float, float]:
-        """By three products with the layer, two of them of full width."""
+        """See `MeasuredRows.squares`. Forms the outputs of every column."""
         before = layer.W @ (self.keys if self.start is None else self.start)
         move = layer.output_change(self.keys)
         return _square(move if self.start is None else before + move), _square(before)
@@ -78,20 +83,24 @@ class RowColumns:
 
 @dataclass(frozen=True, eq=False)
 class RowMoments:
-    """The same for the layers of one shared edit M = left right: with F = Y + M X, what is measured is |W F + rest X|.
+    """Columns with offsets by their moments, for the layers of one shared edit M = left right.
 
-    `fit` F F^T, `mixed` F X^T, `keys` X X^T, `before` Y Y^T (or X X^T), (d_in, d_in) each. F is formed before it is
-    squared, so an edit that leaves next to nothing keeps its digits.
+    With F = Y + M X, the sum is |W F + rest X|^2. F is formed before it is squared, so that no digits are lost where
+    the edit leaves almost nothing of Y.
     """
 
     fit: Array
+    """F F^T (d_in, d_in)."""
     mixed: Array
+    """F X^T (d_in, d_in)."""
     keys: Array
+    """X X^T (d_in, d_in)."""
     before: Array
+    """Y Y^T (d_in, d_in), or X X^T without offsets."""
 
     @staticmethod
     def of(rows: RowColumns, left: Array, right: Array) -> RowMoments:
-        """The moments of `rows` under the edit."""
+        """Form the moments of `rows` for the edit left (d_in, r), right (r, d_in)."""
         X, Y = rows.keys, rows.start
         F = left @ (right @ X)
         if Y is not None:
@@ -100,15 +109,17 @@ class RowMoments:
         return RowMoments(F @ F.T, F @ X.T, keys, keys if Y is None else Y @ Y.T)
 
     def squares(self, layer: Layer) -> tuple[float, float]:
-        """By sums over d_in^2 products, whatever the number of rows."""
+        """See `MeasuredRows.squares`. Takes d_in^2 products, however many columns there were."""
         after = trace_of_product(layer.gram, self.fit) + 2 * float(np.vdot(layer.cross, self.mixed))
         return max(0.0, after + trace_of_product(layer.noise, self.keys)), trace_of_product(layer.gram, self.before)
 
 
 def condense_rows(rows: RowColumns, left: Array, right: Array, outputs: int) -> MeasuredRows:
-    """`rows` in the form that takes less work over layers of `outputs` rows together, left (d_in, r) and right.
+    """Put `rows` into the form that takes less work over all layers, which have `outputs` rows together.
 
-    Moments are squared once and then serve every layer: they pay where there are many rows and many outputs.
+    Moments are formed once and then serve every layer, so they pay where there are many columns and many outputs.
+    Columns are condensed to at most d_in (2 d_in with offsets). left (d_in, r) and right (r, d_in) are the shared edit;
+    r = 0 for other forms, which have no moments.
     """
     width, count = rows.keys.shape
     if left.shape[1] and count >= width and outputs > 2 * width:
@@ -120,10 +131,11 @@ def condense_rows(rows: RowColumns, left: Array, right: Array, outputs: int) -> 
 
 
 def target_misses(block: Block) -> RowColumns:
-    """A block's columns times the roots of their weights: keys C, from where their targets miss them, C - T."""
+    """Return a block's keys C with offsets C - T to their targets, each times the square root of its weight."""
     scale = np.sqrt(block.weights)
     return RowColumns(block.keys * scale, (block.keys - block.targets) * scale)
 
 
 def _square(array: Array) -> float:
+    """Return the sum of squares."""
     return float(np.linalg.norm(array)) ** 2
