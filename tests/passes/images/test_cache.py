@@ -46,10 +46,10 @@ def test_a_tally_says_of_every_matrix_what_the_rows_say(count: int, which: prese
     rows = np.vstack(picked).T
     found = preserved_rows.condense_prompts(PROMPTS[:count], WordEncoder(), which=which)
     X = np.random.default_rng(count).normal(size=(7, WIDTH))
-    assert found.count == rows.shape[1] and found.prompts == count and found.rows.shape[1] <= max(WIDTH, 12)
+    assert found.row_count == rows.shape[1] and found.prompt_count == count and found.rows.shape[1] <= max(WIDTH, 12)
     assert np.linalg.norm(X @ found.rows) == pytest.approx(np.linalg.norm(X @ rows), rel=1e-12)
-    np.testing.assert_allclose(found.total, rows @ rows.T, rtol=1e-11, atol=1e-9)
-    assert found.square == pytest.approx(np.mean(rows**2), rel=1e-12)
+    np.testing.assert_allclose(found.outer_sum, rows @ rows.T, rtol=1e-11, atol=1e-9)
+    assert found.mean_square == pytest.approx(np.mean(rows**2), rel=1e-12)
 
 
 @pytest.mark.parametrize("rule", ["aligned", "last", "span", "matched", "eot"])
