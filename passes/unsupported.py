@@ -78,6 +78,7 @@ def reason_to_refuse(settings: Mapping[str, Any]) -> str:
 
 def adapter_or_wrapper(names: Sequence[str]) -> tuple[str, str] | None:
     """Say what a file is that holds an adapter or a wrapped model, and what to do. None where it is neither."""
+    from editc.libraries.loading import find_wrapper
 
     inside = [name for name in names if _ADAPTER.search(name)]
     if inside and all(name in inside or _ADAPTER_EXTRAS.search(name) for name in names):
