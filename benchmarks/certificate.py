@@ -108,7 +108,7 @@ def main() -> None:
             options, tolerance = EDITS[name]
             text = HEAD.format(model=given.model, concept=concept) + options.format(to=TARGETS[concept])
             found, sets = row(lab, concept, lab.solve(text, tolerance), given.count)
-            shares = [np.mean([one == concept for one in world.sums(lab.detector, p)["object"]]) for p in sets]
+            shares = [np.mean([one == concept for one in world.seen(lab.detector, p)["object"]]) for p in sets]
             print(show(f"{concept}: {name}", found, [float(one) for one in shares]), flush=True)
             painted.append(sets)
     if given.album:

@@ -11,7 +11,7 @@ import numpy as np
 
 from editc.core.delta import Delta, Factors, SiteRecord
 from editc.core.manifest import Manifest
-from editc.core.measurements import GENERATED_CLAIMS, RUN_CLAIMS, Claim
+from editc.core.measurements import GENERATED_CLAIMS, RUN_CLAIMS, Claim, claim_fields
 from editc.core.plan import Plan
 from editc.core.ports import Context
 from editc.core.site_bytes import site_record
@@ -61,11 +61,8 @@ class Emit:
 
 
 def claim_as_json(claim: Claim) -> Mapping[str, Any]:
-    """Return the claim as JSON values. Its value is rounded by `round_claim`; fields without a value are left out."""
-    line = claim.span.line if claim.span else None
-    every = {"name": claim.name, "subject": claim.subject, "value": round_claim(claim), "bound": claim.bound}
-    every |= {"unit": claim.unit, "line": line, "least": claim.least or None}
-    return {name: value for name, value in every.items() if value not in (None, "")}
+    """Return the claim as a delta records it: as JSON values, with its value by `round_claim`."""
+    return claim_fields(replace(claim, value=round_claim(claim)))
 
 
 def round_claim(claim: Claim) -> float:

@@ -58,9 +58,10 @@ def reason_to_refuse(settings: Mapping[str, Any]) -> str:
     """Say why a model with this config.json is not edited, whatever its tensors are called; '' where it may be."""
     if not settings:
         return ""
+    from editc.families.language.transformers_layers import ATTENTION_LAYER_TYPES
 
     text, kind, outer = _text_config(settings), model_type_of(settings), str(settings.get("model_type", ""))
-    odd = sorted({str(one) for one in text.get("layer_types") or ()} - ATTENTION)
+    odd = sorted({str(one) for one in text.get("layer_types") or ()} - ATTENTION_LAYER_TYPES)
     if settings.get("is_encoder_decoder") is True:
         return f"an encoder-decoder of kind `{outer[:60]}`: editc edits decoders that write on from a text"
     if kind in RECURRENT or odd:

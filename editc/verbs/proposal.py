@@ -30,7 +30,7 @@ class Proposal:
 
 
 def propose(manifest: Manifest, found: Sequence[Suggestion]) -> Proposal:
-    """The manifest amended."""
+    """Put the suggestions into the manifest: other names, targets, concepts to preserve and their weight."""
     listed = [one for s in found if s.with_preserve for one in s.preserve]
     preserve: dict[str, AmendedValue] = {}
     edited = {name for s in found for name in (*s.request.names, *(n.name for n in s.names.sure))}
@@ -86,12 +86,13 @@ def _edit_changes(s: Suggestion) -> Mapping[str, AmendedValue]:
     return fields
 
 
-def _final(s: Suggestion) -> TargetTrial:
-    """The trial that the manifest as proposed amounts to."""
+def _final_trial(s: Suggestion) -> TargetTrial:
+    """The trial of the edit as it stands in the proposed manifest."""
     return s.best if s.with_preserve is None else s.with_preserve
 
 
-def _risk(s: Suggestion, best: TargetTrial) -> str:
+def _risk_text(s: Suggestion, best: TargetTrial) -> str:
+    """What is wrong with the best trial: the concept is left, or a neighbour moves."""
     if not best.gone:
         return f"`{s.request.concept}` moves by {best.own:.2f} at best, and is gone from {GONE:g} on"
     return f"erasing `{s.request.concept}` moves `{best.moved[0].name}` by {best.worst:.2f}, and {AT_RISK:g} is a risk"
@@ -132,9 +133,7 @@ def _ingredients_text(s: Suggestion) -> str:
         for one in s.ingredients
     ]
     sure = (
-        ""
-        if s.decomposition.recoverable
-        else f"; coherence {s.decomposition.coherence:.2f}: other mixtures may do as well"
+        "" if s.decomposition.unique else f"; coherence {s.decomposition.coherence:.2f}: other mixtures may do as well"
     )
     return f"{' + '.join(parts)}, {s.decomposition.residual:.0%} left over{sure}"
 
@@ -166,11 +165,12 @@ def _suggestion_record(s: Suggestion) -> Mapping[str, Any]:
         "to": s.best.to,
         "trials": [_trial_record(one) for one in s.trials],
         "preserve": [vars(one) for one in s.preserve],
-        "listed": None if s.with_preserve is None else _trial(s.with_preserve),
+        "listed": None if s.with_preserve is None else _trial_record(s.with_preserve),
     }
 
 
-def _trial(trial: TargetTrial) -> Mapping[str, Any]:
+def _trial_record(trial: TargetTrial) -> Mapping[str, Any]:
+    """One trial as JSON values."""
     moved = {one.name: one.movement for one in trial.moved}
     return {name: value for name, value in vars(trial).items() if name != "moved"} | {
         "gone": trial.gone,
