@@ -1,13 +1,14 @@
-"""Shares found by measuring: the pulls with which pictures of a concept show what is wanted as often as is wanted.
+"""Search for the pulls of `moderate` at which pictures of a concept show each concept of `toward` as often as wanted.
 
-UCE's debiasing (Gandikota et al., arXiv 2308.14761): paint the concept, let a detector count how often each concept of
-`toward` is shown, and change the pull towards each in proportion to (wanted - shown). Every round is solved anew from
-the original weights, so only the sum of the changes matters; other edits of the manifest are held as they are.
+This is UCE's debiasing (Gandikota et al., arXiv 2308.14761): paint the concept, let a detector count how often each
+concept of `toward` is shown, and change the pull towards each in proportion to (wanted - shown). Every round solves
+anew from the original weights, so only the sum of the changes matters. The other edits of the manifest stay as they
+are.
 
-Ours beside it: every round paints the same prompts and seeds, so that rounds can be compared and the best one be kept;
-the step of a share that has crossed the wanted one is halved, that of one that has not grows by half, and a share
-within its tolerance is let be. The seeds are none of those that verify paints with (`PURPOSE`), so that the shares
-which it claims are not fitted to its own pictures.
+editc adds three things. Every round paints the same prompts and seeds, so that rounds can be compared and the best one
+is taken. The step of a share shrinks to half when it has crossed the wanted share, and else grows by half. A share
+within its tolerance is not changed. Verify paints with other seeds (`PURPOSE`), so that the shares that it reports are
+not fitted to its own pictures.
 """
 
 from __future__ import annotations
@@ -34,37 +35,42 @@ from editc.passes.images.solve.solver import Solver
 from editc.passes.stored import StoredWeights
 
 PURPOSE = "\nmoderate"
-"""What sets the seeds of the search apart from those of verify: no concept holds a line break."""
+"""Part of the seeds of the search, which makes them differ from those of verify. No concept contains a line break."""
 PATIENCE = 6
-"""Rounds without a better one after which the search has stalled."""
+"""After so many rounds in a row without a better one, the search has stalled. Chosen by hand: with four, a search on
+the demo model ended too early (docs/measurements/erasure.md)."""
 STEP_GROWTH, STEP_SHRINK, LARGEST_STEP = 1.5, 0.5, 4.0
-"""How a step grows while a share stays on its side of the one wanted, shrinks when it has crossed, and its limit."""
+"""Factors by which the step of a share grows while it stays on one side of the wanted share and shrinks when it
+crosses, and the largest step. Chosen by hand."""
 SHARE_DIGITS = 12
-"""Shares are counts of pictures: what is beyond these digits is rounding."""
+"""Decimals of a share that count: shares are quotients of small numbers of pictures, so the rest is rounding."""
 
 Systems = Mapping[str, System]
+"""Group -> its system."""
 BalancedSystems = tuple[dict[str, System], tuple[PullSearch, ...]]
+"""The systems at the pulls that were found, and how these were found."""
 
 
 @dataclass(frozen=True)
 class SearchResult:
-    """A search for pulls, over."""
+    """The result of a search for pulls."""
 
     rounds: tuple[tuple[Array, Array], ...]
-    """Of each round the pulls (k,) and the shares (k,) that were then shown."""
+    """For each round the pulls (k,) that were tried and the shares (k,) that pictures then showed."""
     best: int
-    """The number of the round that was taken."""
+    """The index of the best round, which is taken."""
     stopped: str
-    """Why it stopped; see `PullSearch`."""
+    """Why the search stopped; see `PullSearch`."""
 
 
 def search(
     measure: Callable[[Array], Array], wanted: Array, tolerance: Array, rounds: Iterable[object]
 ) -> SearchResult:
-    """Pulls (k,) at which `measure` (pulls to shares, (k,)) is within `tolerance` (k,) of `wanted` (k,), or the best.
+    """Search for pulls (k,) at which the shown shares are within `tolerance` (k,) of the `wanted` ones (k,).
 
-    One item of `rounds` is taken a round; the first is without a pull. A round is better when its largest gap, in units
-    of the tolerance, is smaller, or with an equal one when the sum of gaps is.
+    `measure` maps pulls (k,) to shown shares (k,). The search takes one item of `rounds` in each round; the first round
+    has no pull. A round is better if its largest gap, relative to the tolerance, is smaller; between equals, if the sum
+    of its gaps is smaller.
     """
     pulls, gains, last = np.zeros_like(wanted), np.ones_like(wanted), np.zeros_like(wanted)
     seen: list[tuple[Array, Array]] = []
@@ -90,10 +96,10 @@ def search(
 
 
 def find_pulls(problem: Problem, systems: Systems, solver: Solver, ctx: Context) -> BalancedSystems:
-    """`systems` with the pulls found for every request that wants its shares measured, all of them together.
+    """Find the pulls of all requests that give `shares`, in one joint search, and put them into the systems.
 
-    Raises E504 (the detector does not know a concept), E440 (the model shows these shares already), E441 (no round came
-    nearer than no edit), both only where nothing else is edited, and E442 (no painter or detector).
+    Raises E504 (the detector does not know a concept) and E442 (no painter or no detector). Where nothing else is
+    edited, also E440 (the model already shows the wanted shares) and E441 (no round came nearer to them).
     """
     manifest = problem.plan.manifest
     asked = {
@@ -114,9 +120,13 @@ def find_pulls(problem: Problem, systems: Systems, solver: Solver, ctx: Context)
 
 
 def with_pulls(systems: Systems, pulls: Mapping[int, Sequence[float]]) -> dict[str, System]:
-    """`systems` with the targets of these requests, by their index, at these pulls."""
+    """Set the targets of some requests to their pulls.
+
+    `pulls` maps the index of a request to one pull for each target.
+    """
 
     def pulled(index: int, block: Block) -> Block:
+        """Return the block with the targets of its request's pulls, if the request has pulls."""
         return (
             replace(block, targets=moderate_targets(block.keys, block.pulls, pulls[index])) if index in pulls else block
         )
@@ -128,7 +138,7 @@ def with_pulls(systems: Systems, pulls: Mapping[int, Sequence[float]]) -> dict[s
 
 
 def claims(solution: Solution) -> Iterator[Claim]:
-    """`toward_fitted` of each search: the gap that it left, on its own pictures, against its tolerance."""
+    """Yield `toward_fitted` of each search: the largest gap left, on its own pictures, with its tolerance as bound."""
     for one in solution.balances:
         request = solution.problem.plan.manifest.image_edits[one.index]
         span = request.shares.at("tolerance") if request.shares else None
@@ -136,7 +146,7 @@ def claims(solution: Solution) -> Iterator[Claim]:
 
 
 def as_json(one: PullSearch) -> Mapping[str, Any]:
-    """A search as deltas and reports record it."""
+    """Return a search as deltas and reports record it."""
     return {
         "wanted": list(one.wanted),
         "tolerance": one.tolerance,
@@ -147,30 +157,30 @@ def as_json(one: PullSearch) -> Mapping[str, Any]:
 
 
 def from_json(index: int, record: Mapping[str, Any]) -> PullSearch:
-    """The search that `as_json` recorded of edit `index`."""
+    """Read the search of edit `index` from the record that `as_json` made."""
     rounds = tuple(PullRound(tuple(each["pulls"]), tuple(each["shown"])) for each in record["rounds"])
     return PullSearch(index, tuple(record["wanted"]), record["tolerance"], rounds, record["taken"], record["stopped"])
 
 
 @dataclass(frozen=True)
 class _ShareMeter:
-    """What a round does: solve at the pulls, paint every shot with the weights as they would be stored, count."""
+    """Measures the shares of a round: solve at the pulls, paint with the weights as they would be stored, and count."""
 
     problem: Problem
-    """What is solved."""
+    """The problem, for its plan."""
     systems: Systems
-    """With the strengths found."""
+    """The systems, with the strengths that were found."""
     solver: Solver
-    """Solves them at the pulls."""
+    """Solves the systems at the pulls of a round."""
     ctx: Context
-    """With a painter and a detector."""
+    """The ports, among them a painter and a detector."""
     indices: tuple[int, ...]
-    """The requests whose shares are sought."""
+    """The indices of the requests whose pulls are searched for."""
     tasks: tuple[PictureTask, ...]
-    """The pictures of every round."""
+    """The pictures to paint in every round."""
 
     def measure(self, pulls: Array) -> Array:
-        """The share of pictures that show each concept of `toward`, one request after the other, (k,)."""
+        """Return the share of pictures that show each concept of `toward`, (k,), one request after the other."""
         assert self.ctx.painter is not None and self.ctx.detector is not None
         prompts, seeds = [task.prompt for task in self.tasks], [task.seed for task in self.tasks]
         painted = self.ctx.painter.paint(prompts, seeds, self._edited_weights(pulls))
@@ -178,7 +188,7 @@ class _ShareMeter:
         return np.concatenate([self._share(index, saw) for index in self.indices])
 
     def _edited_weights(self, pulls: Array) -> Mapping[str, Array] | None:
-        """The edited weights by name; None for the base itself."""
+        """Return the edited weights by name. None without pulls and without other edits: that is the base."""
         requests = self.problem.plan.manifest.image_edits
         if not pulls.any() and len(self.indices) == len(requests):
             return None
@@ -189,6 +199,7 @@ class _ShareMeter:
         return StoredWeights(solution, frozenset(site.name for site in self.problem.plan.sites))
 
     def _share(self, index: int, saw: Sequence[NDArray[np.bool_]]) -> Array:
+        """Return the share of one request's pictures that show each concept of its `toward`, (k,)."""
         mine = [seen for task, seen in zip(self.tasks, saw, strict=True) if task.request == index]
         return np.asarray(np.mean(mine, axis=0))
 
@@ -196,7 +207,10 @@ class _ShareMeter:
 def _plan_pictures(
     problem: Problem, ctx: Context, asked: Mapping[int, tuple[Request, ShareSearch]]
 ) -> Iterator[PictureTask]:
-    """The pictures of each request, in the contexts of verify with seeds of their own."""
+    """Yield the pictures to paint for each request: in the contexts of verify, with other seeds.
+
+    Raises E504 and E442.
+    """
     plan = problem.plan
     if ctx.painter is None or ctx.detector is None:
         raise EditcError(*(_no_painter(request, plan.manifest) for request, _ in asked.values()))
@@ -210,6 +224,7 @@ def _plan_pictures(
 def _balances(
     found: SearchResult, asked: Mapping[int, tuple[Request, ShareSearch]], cuts: Array
 ) -> Iterator[PullSearch]:
+    """Yield the record of the search for each request. `cuts` says where the pulls of the next request begin."""
     parts = [(np.split(pulls, cuts), np.split(shown, cuts)) for pulls, shown in found.rounds]
     for number, (index, (request, options)) in enumerate(asked.items()):
         rounds = tuple(PullRound(_floats(pulls[number]), _floats(shown[number])) for pulls, shown in parts)
@@ -218,11 +233,12 @@ def _balances(
 
 
 def _floats(values: Array) -> tuple[float, ...]:
+    """Return the values (k,) as floats of Python."""
     return tuple(float(value) for value in values)
 
 
 def _no_pull_helps(one: PullSearch, manifest: Manifest) -> Diagnostic:
-    """E440 or E441 for a search that took no pull."""
+    """Make E440 or E441 for a search whose best round has no pull."""
     request = manifest.image_edits[one.index]
     figures = zip(request.toward, one.rounds[0].shown, strict=True)
     shown = ", ".join(f"`{name}` {value:.3g} (wanted {share:.3g})" for (name, share), value in figures)
@@ -240,11 +256,13 @@ def _no_pull_helps(one: PullSearch, manifest: Manifest) -> Diagnostic:
 
 
 def _describe_round(number: int, each: PullRound) -> str:
+    """Describe one round, as a note of E441."""
     pulls, shown = (", ".join(f"{value:.3g}" for value in part) for part in (each.pulls, each.shown))
     return f"round {number}: pulls {pulls}, shown {shown}"
 
 
 def _no_painter(request: Request, manifest: Manifest) -> Diagnostic:
+    """Make the E442 of a request whose shares cannot be measured."""
     message = f"the shares of `{request.concept}` cannot be measured: there is no model that paints, or no detector"
     help_ = "give `model` a whole pipeline and `verify: {images: {detector: ...}}`, or take `shares` out"
     return Diagnostic("E442", message, request.at("shares"), manifest.source, help=help_)

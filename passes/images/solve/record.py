@@ -1,4 +1,4 @@
-"""What a delta says of the edits of an image model that it makes."""
+"""The records of the edits of an image model in a delta."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from editc.passes.images.solve import moderate
 
 
 def describe_edits(solution: Solution) -> Iterator[Mapping[str, Any]]:
-    """One record an edit, in the order of the manifest."""
+    """Yield one record for each edit, in the order of the manifest."""
     requests = solution.problem.plan.manifest.image_edits
     found = {one.index: moderate.as_json(one) for one in solution.balances}
     for index, (request, method, strength) in enumerate(
@@ -33,5 +33,5 @@ def describe_edits(solution: Solution) -> Iterator[Mapping[str, Any]]:
 
 
 def _target(request: Request, plan: Plan) -> str:
-    """What takes the concept's place; an adapter does not say."""
+    """Return the target of an edit: its `to`, or the neutral concept; '' for an adapter, whose target is unknown."""
     return "" if request.kind == "fuse" else plan.family.neutral if request.to is None else request.to

@@ -1,4 +1,5 @@
-"""Solve: run the method on each group's joint system, and keep the least rank that loses next to nothing."""
+"""Solve: run the method on each group's joint system, and reduce the edit to the least rank that loses almost
+nothing."""
 
 from __future__ import annotations
 
@@ -31,16 +32,20 @@ HELP = SolveHelp(
 
 @dataclass(frozen=True)
 class Solve:
-    """Problem -> Solution: all edits of a manifest in one solve a group, with the method that they name."""
+    """The pass Problem -> Solution: one joint solve for each group of sites, by the method that the edits share."""
 
     tolerance: float = RANK_TOLERANCE
-    """Share of an edit that a lower rank may lose."""
+    """The share of an edit that a lower rank may lose."""
     name: ClassVar[str] = "solve"
-    """As progress is printed."""
+    """The name of the pass in progress output."""
 
     def __call__(self, problem: Problem, ctx: Context) -> Solution:
-        """Raises E401 (singular), E402 (NaN or infinity), E403 (no strength meets the bounds), E404 (no change), and
-        where shares are to be measured what `moderate.find_shares` raises."""
+        """Return the solution.
+
+        Raises E401 (the system is singular), E402 (NaN or infinity), E403 (no strength meets the bounds), E404 (the
+        edit changes nothing), E410 and E411 (what is preserved leaves no room), E430 (the rank bound is too low), and
+        what `moderate.find_pulls` raises.
+        """
         kind = edit_kind_of(problem.plan.manifest)
         try:
             return kind.solve(problem, ctx) if kind else self._solve(problem, ctx)
@@ -53,6 +58,7 @@ class Solve:
             raise EditcError(_diagnose(error, problem.plan.manifest)) from error
 
     def _solve(self, problem: Problem, ctx: Context) -> Solution:
+        """Find strengths and pulls, then solve every group."""
         plan = problem.plan
         name, solver = name_of_method(plan), Solver(method_of(plan), plan.manifest, self.tolerance)
         systems = {g: replace(s, gram=_weight_gram(s, ctx.cache), cache=ctx.cache) for g, s in problem.systems.items()}
@@ -68,14 +74,14 @@ class Solve:
 
 
 def _tune_strengths(system: System, solver: Solver) -> System:
-    """The system with the strengths that `strength: auto` asks to find."""
+    """Find the strengths of requests with `strength: auto`. Raises E403."""
     manifest = solver.manifest
     auto = any(request.strength == "auto" for request in manifest.image_edits)
     return tune(system, solver, manifest) if auto else system
 
 
 def even_strengths(systems: Mapping[str, System]) -> dict[str, System]:
-    """The systems with one strength a request: the greatest that `strength: auto` found in any group."""
+    """Give each request one strength in all groups: the greatest that was found in any of them."""
     found = [max(block.strength for block in row) for row in zip(*(s.blocks for s in systems.values()), strict=True)]
     return {
         group: replace(s, blocks=tuple(replace(b, strength=f) for b, f in zip(s.blocks, found, strict=True)))
@@ -84,7 +90,10 @@ def even_strengths(systems: Mapping[str, System]) -> dict[str, System]:
 
 
 def _weight_gram(system: System, cache: Cache | None) -> Array:
-    """sum_l W_l^T W_l, which no manifest changes: kept under a hash of the weights where it took long."""
+    """Return sum_l W_l^T W_l (d, d).
+
+    It depends on the weights alone, so it is cached under their hash where d is large.
+    """
     if cache is None or len(system.kept.moment) < chain.LEAST_WIDTH:
         return system.total_gram()
     key = reduce(chain.hash_arrays, system.weights, f"{chain.KEY_VERSION} weights")
@@ -96,7 +105,7 @@ def _weight_gram(system: System, cache: Cache | None) -> Array:
 
 
 def _refuse_no_change(systems: Mapping[str, System], manifest: Manifest) -> None:
-    """Keys that are their own targets make an edit that does nothing at any strength: say so before writing."""
+    """Raise E404 where all keys of a request equal their targets: such an edit does nothing at any strength."""
     for system in systems.values():
         for block in system.blocks:
             found = block.request.shares is not None
@@ -113,6 +122,7 @@ def _refuse_no_change(systems: Mapping[str, System], manifest: Manifest) -> None
 
 
 def _diagnose(error: ArithmeticError, manifest: Manifest) -> Diagnostic:
+    """Turn an error of the mathematics into a diagnostic."""
     span = manifest.image_edits[0].at("lamb")
     if isinstance(error, nullspace.NoFreeDirectionError):
         return _no_room(error, manifest)
@@ -124,6 +134,7 @@ def _diagnose(error: ArithmeticError, manifest: Manifest) -> Diagnostic:
 
 
 def _no_room(error: nullspace.NoFreeDirectionError, manifest: Manifest) -> Diagnostic:
+    """Make the E410 of a problem in which what is preserved leaves no direction free."""
     named = manifest.preserve.concepts or manifest.preserve.prompts or manifest.preserve_lines
     what = "preserve fewer prompts: each holds as many directions as it has rows"
     if manifest.preserve.corpus == "default":
@@ -137,6 +148,7 @@ def _no_room(error: nullspace.NoFreeDirectionError, manifest: Manifest) -> Diagn
 
 
 def _no_part(error: nullspace.PreservedKeysError, manifest: Manifest) -> Diagnostic:
+    """Make the E411 of a concept that lies almost entirely in what is preserved."""
     request = manifest.image_edits[error.index]
     message = f"`{request.concept}` lies all but entirely in what is preserved: no change that is left free reaches it"
     help_ = "do not preserve other names of it, or use `method: uce`, which weighs one against the other"

@@ -1,4 +1,4 @@
-"""A method at the least rank that loses next to nothing: one system in, its edit out."""
+"""Solving one system with a method, and reducing the edit to the least rank that loses almost nothing."""
 
 from __future__ import annotations
 
@@ -16,36 +16,40 @@ from editc.numerics import chain, subspace
 from editc.passes.methods import Method, NeedsFullRank
 
 RANK_TOLERANCE = 0.1
-"""Share of the edit, in the problem's own metric, that a lower rank may lose: see `numerics.subspace.reduce`."""
+"""The share of an edit that a lower rank may lose, in the metric of the system (`numerics.subspace.reduce`). Chosen by
+hand."""
 
 
 @dataclass(frozen=True)
 class Solver:
-    """What solves the systems of a manifest, as often as strengths and shares are sought."""
+    """Solves the systems of a manifest. The searches for strengths and pulls call it many times."""
 
     method: Method
     """The method, with its options."""
     manifest: Manifest
-    """Its rank constraint bounds the edit."""
+    """The manifest, for its bound on the rank."""
     tolerance: float = RANK_TOLERANCE
-    """Share of an edit that a lower rank may lose."""
+    """The share of an edit that a lower rank may lose."""
 
     def __call__(self, system: System) -> Edit:
-        """The method's edit at the least rank that loses at most `tolerance`, and at most the rank constraint.
+        """Return the method's edit at the least rank that loses at most `tolerance`, and at most at the rank bound.
 
-        Of a method that needs its full rank the edit as it is; E430 where the constraint does not allow its rank.
+        The edit of a method that needs its full rank is not reduced. Raises E430 where the bound does not allow it.
         """
         if isinstance(self.method, NeedsFullRank) and self.method.needs_full_rank:
             return _refuse_rank(self.method(system), self.manifest)
         return reduce_rank(system, self.method(system), self.tolerance, self.manifest.constraints.rank)
 
     def solve_all(self, systems: Mapping[str, System]) -> dict[str, Edit]:
-        """The edit of every group."""
+        """Solve every group."""
         return {group: self(system) for group, system in systems.items()}
 
 
 def reduce_rank(system: System, edit: Edit, tolerance: float, most: int | None) -> Edit:
-    """`edit` at the least rank within `tolerance` of it in the metric of the system's own keys and kept rows."""
+    """Reduce `edit` to the least rank that loses at most the share `tolerance` of it, and to at most rank `most`.
+
+    The loss is measured on the outputs for the system's keys and preserved rows. A dense edit stays as it is.
+    """
     if edit.form == "dense" or not any(map(len, edit.right)):
         return edit
     keyed = tuple(chain.WeightedBlock(block.keys, block.keys, block.weights) for block in system.blocks)
@@ -62,7 +66,7 @@ def reduce_rank(system: System, edit: Edit, tolerance: float, most: int | None) 
 
 
 def _refuse_rank(edit: Edit, manifest: Manifest) -> Edit:
-    """The edit; E430 where the manifest allows less than its rank."""
+    """Return the edit. Raises E430 where the manifest allows less than its rank."""
     most = manifest.constraints.rank
     if most is None or edit.stats.rank <= most:
         return edit
@@ -78,12 +82,13 @@ def _refuse_rank(edit: Edit, manifest: Manifest) -> Edit:
 
 
 def _zero_at_rank_one(one: subspace.ReducedProduct) -> subspace.ReducedProduct:
-    """A layer that does not change, at rank one: a file stores no factor without rows."""
+    """Return the factors of a layer that does not change with rank 1, because a file cannot store a factor without
+    rows."""
     return replace(one, mix=np.zeros((len(one.mix), 1)), right=np.zeros((1, one.right.shape[1])))
 
 
 def _left_grams(system: System, edit: Edit) -> list[Array]:
-    """For each right factor the sum of left_l^T left_l (m, m) over its layers, left_l = W_l left for a shared edit."""
+    """Return, for each right factor, the sum of left_l^T left_l (m, m) over its layers; left_l = W_l left if shared."""
     if edit.form == "shared":
         return [np.asarray(edit.left[0].T @ system.total_gram() @ edit.left[0])]
     grams = [np.asarray(left.T @ left) for left in edit.left]

@@ -1,4 +1,4 @@
-"""`strength: auto`: the least change that meets the constraints, or which two of them conflict."""
+"""`strength: auto`: find the least strength that meets the constraints, or say which two of them conflict."""
 
 from __future__ import annotations
 
@@ -17,54 +17,54 @@ from editc.numerics.drift import ratio
 from editc.passes.images.measure.certificate import certify, shared_sums
 
 STEPS = 1024
-"""Strengths are found to 1/1024."""
+"""Strengths are searched in steps of 1/1024. Chosen by hand: ten bisections."""
 MARGIN = 0.995
-"""Bounds are met by half a percent, for the rounding of the stored weights that verify will see."""
+"""Bounds are tightened by half a percent, because verify measures the rounded weights. Chosen by hand."""
 GRID = 16
-"""`recoverable` need not fall with strength, so these many strengths are tried before bisection between two of them."""
+"""Strengths tried before bisection for a bound on `recoverable`, which need not fall with strength. Chosen by hand."""
 SWEEPS = 3
-"""Edits are tuned in turn, each with the others held, this many times: they interfere little."""
+"""Rounds in which each edit is tuned in turn, with the others fixed: edits interfere little. Chosen by hand."""
 
 
 @dataclass(frozen=True)
 class Effect:
-    """What an edit does, before rounding."""
+    """What an edit does, in float64, before the weights are rounded."""
 
     residuals: tuple[float, ...]
-    """The erase residual of each block."""
+    """For each block, the erase residual."""
     preserve_drift: float
-    """The worst site's drift of the worse preserved list."""
+    """The largest drift of a preserved list at any site."""
     unconditional_drift: float
-    """The worst site's drift of the empty prompt."""
+    """The largest drift of the empty prompt at any site."""
     recoverable: Mapping[str, float] = field(default_factory=dict)
-    """Watched concept -> how far it can be restored; empty where that was not asked for."""
+    """Watched concept -> `recoverable`. Empty where no certificate was wanted."""
 
 
 @dataclass(frozen=True)
 class Goal:
-    """What one block must meet."""
+    """The bounds that one block must meet."""
 
     index: int
-    """Its number."""
+    """The index of the block."""
     concept: str
-    """What its request erases."""
+    """The concept of its request."""
     residual: float
-    """The greatest erase residual; inf asks nothing."""
+    """The largest erase residual allowed; inf without a bound."""
     recoverable: float | None
-    """The greatest share that may be restored; None asks nothing of the certificate."""
+    """The largest `recoverable` allowed; None without a bound."""
 
     def met(self, found: Effect) -> bool:
-        """True where both bounds hold; a concept without a certificate meets its bound."""
+        """Return whether both bounds hold. A concept without a certificate meets its bound."""
         certified = self.recoverable is None or found.recoverable.get(self.concept, 0.0) <= self.recoverable
         return certified and found.residuals[self.index] <= self.residual
 
 
 def tune(system: System, solve: Callable[[System], Edit], manifest: Manifest) -> System:
-    """`system` with every `auto` block at the least strength that meets erase_residual and recoverable; E403 where
-    there is none, or where the drifts are then too large.
+    """Set every block with `strength: auto` to the least strength that meets erase_residual and recoverable.
 
-    The residual of a block falls and every drift rises with its strength, so bisection finds the least for it. A
-    bound on `recoverable` is sought on a grid first: the strength found meets it, the grid's strength below does not.
+    The residual of a block falls with its strength and every drift rises, so bisection finds the least strength. For a
+    bound on `recoverable` a grid is tried first: the strength found meets the bound, and the grid's strength below it
+    does not. Raises E403 where no strength meets the bounds, or where a drift is then too large.
     """
     bounds = manifest.constraints
     auto = [i for i, request in enumerate(manifest.image_edits) if request.strength == "auto"]
@@ -86,9 +86,9 @@ def tune(system: System, solve: Callable[[System], Edit], manifest: Manifest) ->
 
 
 def measure_effect(system: System, edit: Edit, certified: bool = False) -> Effect:
-    """Residuals over all sites at once and drifts by site, in float64, for an edit of any form.
+    """Measure residuals over all sites together and the largest drifts at any site, for an edit of any form.
 
-    `certified` adds how far each watched concept is recoverable.
+    `certified` adds `recoverable` of each watched concept.
     """
     if edit.form == "dense":  # a pair whose right side is the identity
         edit = replace(edit, form="low-rank", right=(np.eye(len(system.kept.moment)),))
@@ -108,7 +108,7 @@ def measure_effect(system: System, edit: Edit, certified: bool = False) -> Effec
 
 
 def _layered_effect(system: System, edit: Edit, certified: bool) -> Effect:
-    """As `effect`, with sums of squares taken layer by layer."""
+    """Measure a low-rank edit, layer by layer."""
     rights = edit.right if len(edit.right) > 1 else edit.right * len(edit.left)
     squares, sums = np.zeros((2, len(system.blocks))), np.zeros((2, *system.kept.moment.shape))
     for W, left, right in zip(system.weights, edit.left, rights, strict=True):
@@ -124,22 +124,24 @@ def _layered_effect(system: System, edit: Edit, certified: bool) -> Effect:
 
 
 def _recoverable_by_concept(found: Sequence[Certificate]) -> Mapping[str, float]:
+    """Return concept -> `recoverable`."""
     return {one.concept: one.recoverable for one in found}
 
 
 def _drifts(system: System, lefts: Sequence[Array], rights: Sequence[Array]) -> tuple[float, float]:
-    """Of the preserved rows, the worse list, and of the empty prompt's, the worst site each."""
+    """Return the largest drift of any preserved list, and of the empty prompt, at any site."""
     kept, weights = system.kept, system.weights
     preserved = max(_worst_drift(weights, lefts, rights, rows) for rows in kept.lists)
     return preserved, _worst_drift(weights, lefts, rights, kept.empty)
 
 
 def _weighted_norm(gram: Array, columns: Array, weights: Array) -> float:
+    """Return sqrt(sum_m weights_m |W c_m|^2) over all layers, for columns c (d, m) and gram = sum W^T W (d, d)."""
     return float(np.sqrt(max(0.0, np.einsum("im,ij,jm,m->", columns, gram, columns, weights, optimize=True))))
 
 
 def _worst_drift(weights: Sequence[Array], lefts: Sequence[Array], rights: Sequence[Array], rows: Array) -> float:
-    """max over sites of |left right P| / |W P|, through the (d, d) moment of P."""
+    """Return the maximum over sites of |left right P| / |W P| for rows P (d, k), by the (d, d) moment of P."""
     moment = rows @ rows.T
     squares = [float(np.vdot(a.T @ a, b @ moment @ b.T)) for a, b in zip(lefts, rights, strict=True)]
     moved = [np.sqrt(max(0.0, square)) for square in squares]
@@ -148,6 +150,7 @@ def _worst_drift(weights: Sequence[Array], lefts: Sequence[Array], rights: Seque
 
 
 def _with_strengths(system: System, strengths: dict[int, float]) -> System:
+    """Set the strengths of some blocks, by their index."""
     blocks = tuple(replace(b, strength=strengths.get(i, b.strength)) for i, b in enumerate(system.blocks))
     return replace(system, blocks=blocks)
 
@@ -155,10 +158,11 @@ def _with_strengths(system: System, strengths: dict[int, float]) -> System:
 def _least_strength(
     system: System, solve: Callable[[System], Edit], found: dict[int, float], goal: Goal, manifest: Manifest
 ) -> float:
-    """The least multiple of 1/STEPS at which `goal` is met, the others held as they are; E403 where none is."""
+    """Return the least multiple of 1/STEPS that meets `goal`, with the other blocks at `found`. Raises E403."""
     seen: dict[int, Effect] = {}
 
     def met(step: int) -> bool:
+        """Return whether the strength step / STEPS meets the goal."""
         trial = _with_strengths(system, found | {goal.index: step / STEPS})
         seen[step] = measure_effect(trial, solve(trial), goal.recoverable is not None)
         return goal.met(seen[step])
@@ -177,6 +181,7 @@ def _least_strength(
 
 
 def _recoverable_not_met(manifest: Manifest, goal: Goal, seen: Mapping[int, Effect]) -> Diagnostic:
+    """Make the E403 of a bound on `recoverable` that no strength meets; `seen` maps steps to their effects."""
     step = min(seen, key=lambda one: (seen[one].recoverable.get(goal.concept, 0.0), one))
     bounds, value = manifest.constraints, seen[step].recoverable.get(goal.concept, 0.0)
     return Diagnostic(
@@ -191,6 +196,7 @@ def _recoverable_not_met(manifest: Manifest, goal: Goal, seen: Mapping[int, Effe
 
 
 def _residual_not_met(manifest: Manifest, index: int, value: float) -> Diagnostic:
+    """Make the E403 of a bound on the residual that full strength does not meet; `value` is the residual there."""
     request, bound = manifest.image_edits[index], manifest.constraints.erase_residual
     other = "the rank constraint" if manifest.constraints.rank else "what is preserved and the ridge"
     return Diagnostic(
@@ -203,6 +209,7 @@ def _residual_not_met(manifest: Manifest, index: int, value: float) -> Diagnosti
 
 
 def _check_drifts(found: Effect, bounds: Constraints, manifest: Manifest, auto: Sequence[int], strength: float) -> None:
+    """Raise E403 where a drift is above its bound at the strengths found; `strength` is the largest of them."""
     goal = "erase_residual" if bounds.recoverable is None else "recoverable"
     for name in ("preserve_drift", "unconditional_drift"):
         bound, value = getattr(bounds, name), getattr(found, name)
