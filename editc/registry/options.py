@@ -1,11 +1,12 @@
-"""The options of a method: the fields of its dataclass, read for manifests and for `editc explain`."""
+"""The options of a method: the fields of its dataclass. Manifests need their types, `editc explain` their texts."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import MISSING, dataclass, fields, is_dataclass
 from functools import cache, lru_cache
+from itertools import pairwise
 from types import NoneType, UnionType
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, Union, get_args, get_origin, get_type_hints
 
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
     from editc.core.manifest import Scalar
 
 OptionType: TypeAlias = type[int] | type[float] | type[bool] | type[str] | tuple[str, ...]
+OPTION_LINE = re.compile(r"^ +(\w+): (.+(?:\n {8,}\S.*)*)\n?", re.MULTILINE)
+"""A line `option: what it does` of an indented class docstring, with its continuation lines."""
 
 
 @dataclass(frozen=True)
@@ -27,8 +30,6 @@ class Option:
     """Its type; a tuple where a few words are allowed."""
     default: Scalar | None
     """Its default. None: the key rule decides, or there is none."""
-    doc: str = ""
-    """What it does, from the docstring of the method."""
 
 
 def options(method: str) -> tuple[Option, ...]:
@@ -39,6 +40,27 @@ def options(method: str) -> tuple[Option, ...]:
         if method not in METHODS.plugins():
             raise
         raise METHODS.broken(method, f"cannot be used: {error}") from error
+
+
+def option_texts(method: str) -> Mapping[str, str]:
+    """Option -> what it does, for the options that have a text.
+
+    The text is the docstring under the field, in the class or in the nearest base class that has one. Without one it is
+    the line `option: what it does` of a class docstring. Docstrings under fields are read from the source, so a class
+    without a source file has the lines only.
+    """
+    names = [option.name for option in options(method)]
+    found: dict[str, str] = {}
+    for kind in reversed(METHODS.resolve(method).__mro__):
+        found |= _docstring_lines(kind.__doc__ or "")
+        found |= _field_docstrings(kind)
+    return {name: found[name] for name in names if name in found}
+
+
+def without_option_lines(text: str, names: Collection[str]) -> str:
+    """A class docstring without its lines `option: what it does` for these options."""
+    kept = OPTION_LINE.sub(lambda match: "" if match[1] in names else match[0], text)
+    return kept.rstrip() + "\n"
 
 
 def construct(method: str, given: Mapping[str, Scalar], seed: int = 0) -> Any:
@@ -64,16 +86,8 @@ def _options(method: type) -> tuple[Option, ...]:
     if not is_dataclass(method):
         raise TypeError(f"{method.__name__} is not a dataclass, so it has no options to check")
     hints = get_type_hints(method)
-    docs: dict[str, str] = {}
-    for kind in reversed(method.__mro__):
-        docs |= _docs(kind.__doc__ or "")
     return tuple(
-        Option(
-            one.name,
-            _type(method, hints[one.name]),
-            None if one.default is MISSING else one.default,
-            docs.get(one.name, ""),
-        )
+        Option(one.name, _type(method, hints[one.name]), None if one.default is MISSING else one.default)
         for one in fields(method)
         if one.init
     )
@@ -91,9 +105,25 @@ def _type(method: type, hint: Any) -> OptionType:
     raise TypeError(f"{method.__name__}: an option is int, float, bool, str or a Literal of words, not {hint}")
 
 
-def _docs(text: str) -> Mapping[str, str]:
-    """The `name: what it does` lines of a class docstring, continuation lines joined."""
-    found: dict[str, str] = {}
-    for match in re.finditer(r"^ +(\w+): (.+(?:\n {8,}\S.*)*)", text, re.MULTILINE):
-        found[match[1]] = " ".join(match[2].split())
-    return found
+def _docstring_lines(text: str) -> Mapping[str, str]:
+    """Name -> text of each line `name: what it does` of a class docstring, with its continuation lines."""
+    return {match[1]: " ".join(match[2].split()) for match in OPTION_LINE.finditer(text)}
+
+
+def _field_docstrings(kind: type) -> Mapping[str, str]:
+    """Field -> the docstring under it in the class's own source, on one line; empty if there is no source file."""
+    import ast
+    from inspect import getsource
+    from textwrap import dedent
+
+    try:
+        (tree,) = ast.parse(dedent(getsource(kind))).body
+    except (OSError, TypeError):
+        return {}
+    body = tree.body if isinstance(tree, ast.ClassDef) else []
+    return {
+        field.target.id: " ".join(under.value.value.split())
+        for field, under in pairwise(body)
+        if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name)
+        if isinstance(under, ast.Expr) and isinstance(under.value, ast.Constant) and isinstance(under.value.value, str)
+    }

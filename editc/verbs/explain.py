@@ -12,7 +12,7 @@ from editc.registry.families import FAMILIES
 from editc.registry.formats import FORMATS
 from editc.registry.key_rules import KEY_RULES
 from editc.registry.methods import METHODS
-from editc.registry.options import options
+from editc.registry.options import option_texts, options, without_option_lines
 from editc.registry.table import nearest
 from editc.report import terms
 
@@ -50,11 +50,16 @@ def explain(name: str) -> str:
 
 
 def _method_lines(name: str) -> Iterator[str]:
-    """The docstring of a method's class, and its options with their defaults."""
+    """The docstring of a method's class, and its options with their defaults and what they do."""
     from inspect import cleandoc
+    from textwrap import wrap
 
-    yield from (f"method {name}", "", cleandoc(METHODS.resolve(name).__doc__ or ""), "", "options and defaults:")
-    yield from (f"  {one.name} = {'by the key rule' if one.default is None else one.default}" for one in options(name))
+    every, texts = options(name), option_texts(name)
+    doc = without_option_lines(METHODS.resolve(name).__doc__ or "", [one.name for one in every])
+    yield from (f"method {name}", "", cleandoc(doc), "", "options and defaults:")
+    for one in every:
+        yield f"  {one.name} = {'by the key rule' if one.default is None else one.default}"
+        yield from (f"      {line}" for line in wrap(texts.get(one.name, ""), 100, break_on_hyphens=False))
 
 
 def _rule_lines(name: str) -> Iterator[str]:

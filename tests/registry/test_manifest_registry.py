@@ -12,7 +12,7 @@ from editc.registry.families import FAMILIES
 from editc.registry.formats import FORMATS
 from editc.registry.key_rules import KEY_RULES
 from editc.registry.methods import METHODS
-from editc.registry.options import Option, construct, options
+from editc.registry.options import Option, construct, option_texts, options, without_option_lines
 from editc.registry.table import Table, nearest
 
 EVERY = [(table, name) for table in (METHODS, KEY_RULES, FAMILIES, FORMATS, DETECTORS) for name in table.names()]
@@ -36,17 +36,35 @@ def test_the_groups_of_entry_points_are_plurals() -> None:
 
 @pytest.mark.parametrize("method", [*METHODS.names("image"), *METHODS.names("language")])
 def test_the_options_of_every_method_are_documented_and_have_defaults_that_work(method: str) -> None:
-    assert all(option.doc for option in options(method)), "a line `name: what it does` in the docstring"
+    texts = option_texts(method)
+    assert [option.name for option in options(method) if option.name not in texts] == []
     construct(method, {})
 
 
 def test_options_come_from_the_fields(monkeypatch: pytest.MonkeyPatch) -> None:
     manifest_methods.stand_in(monkeypatch)
     assert options("uce") == (
-        Option("lamb", float, None, "ridge towards the old weights."),
-        Option("technique", ("replace", "tensor"), "replace", ""),
+        Option("lamb", float, None),
+        Option("technique", ("replace", "tensor"), "replace"),
     )
     assert [option.type for option in options("rece")] == [int, float, bool, str]
+
+
+def test_a_text_stands_under_the_field_or_in_a_line_of_the_class(monkeypatch: pytest.MonkeyPatch) -> None:
+    manifest_methods.stand_in(monkeypatch)
+    assert option_texts("uce") == {
+        "lamb": "ridge towards the old weights.",
+        "technique": "How a key reaches its target, on two lines.",
+    }
+    assert option_texts("rome") == {
+        "covariance": "or not.",
+        "lamb": "The text under the field, which comes before the line.",
+    }
+
+
+def test_the_lines_of_options_are_left_out_of_a_docstring() -> None:
+    doc = "Plain.\n\n    note: stays.\n\n    lamb: ridge towards\n        the old weights.\n    "
+    assert without_option_lines(doc, ["lamb"]) == "Plain.\n\n    note: stays.\n"
 
 
 @pytest.mark.parametrize(

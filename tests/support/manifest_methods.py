@@ -25,6 +25,8 @@ class Uce:
 
     lamb: float | None = None
     technique: Literal["replace", "tensor"] = "replace"
+    """How a key reaches its target,
+    on two lines."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +58,7 @@ class Rome:
     solves: ClassVar[tuple[str, ...]] = ("fact",)
     covariance: bool = True
     lamb: float = 1.0
+    """The text under the field, which comes before the line."""
 
     def __post_init__(self) -> None:
         if self.lamb < 0:

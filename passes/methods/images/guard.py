@@ -1,4 +1,5 @@
-"""Least-squares guardedness (LEACE, Belrose et al., NeurIPS 2023, arXiv 2306.03819) of concept against target."""
+"""Least-squares guardedness (LEACE, Belrose et al., NeurIPS 2023, arXiv 2306.03819): afterwards no linear probe can
+distinguish the concept from its target."""
 
 from __future__ import annotations
 
@@ -15,67 +16,71 @@ from editc.numerics import ridge
 from editc.passes.methods import require_at_least_zero
 
 ROUNDING_SHARE = 1e-5
-"""Directions shorter than this share of a row's norm are rounding of the text encoder (float32), not concept."""
+"""Directions shorter than this share of a key's norm are rounding of the text encoder (float32) and not concept. Chosen
+by hand, some hundred times the rounding of one operation."""
 
 
 @dataclass(frozen=True)
 class Guard:
-    """No linear probe on what the edited layers see tells the concept from its target better than chance.
+    """Make sure that no linear probe on the inputs of the edited layers distinguishes the concept from its target
+    better than chance.
 
-    The classes are the columns of a block: keys C (label 1) and targets T (label 0), weighted a. Every layer sees
-    x -> (I + M) x, then its own W, so what holds for (I + M) x holds for K and V of every layer.
+    The classes are the columns of a block: keys C (label 1) and targets T (label 0), weighted a. Every layer gets
+    (I + M) x in place of its input x and then applies its own W. So what holds for (I + M) x holds for K and V of every
+    layer.
 
-    Which M. Theorem 3.1 of the paper: no affine probe beats the best constant, for any convex loss, if and only if
-    both classes have the same mean. With D = E[c] - E[t], that is (I + M) D = 0. Among all such M take the one that
-    moves the rows least, min tr(W M S M^T W^T) subject to M D = -D, for S = the second moment (d, d) of the rows that
-    should stay. Setting the derivative to zero gives W M S = L D^T with multipliers L; then M = B D^T S^-1, and the
-    constraint gives B = -D (D^T S^-1 D)^-1, whatever W is:
+    Which M. Theorem 3.1 of the paper: no affine probe beats the best constant, for any convex loss, if and only if both
+    classes have the same mean. With D = E[c] - E[t], that is (I + M) D = 0. Among all such M, take the one that moves
+    the rows least: min tr(W M S M^T W^T) subject to M D = -D, with S the second moment (d, d) of the rows that should
+    stay. Setting the derivative to zero gives W M S = L D^T with multipliers L. Then M = B D^T S^-1, and the constraint
+    gives B = -D (D^T S^-1 D)^-1, whatever W is:
 
         M = -D (D^T S^-1 D)^-1 D^T S^-1        the same for every layer, rank k = columns of D
 
-    The mean without a bias. LEACE's map x - P (x - mu) needs a bias; these layers have none, and guardedness does not
-    ask for one, since a constant leaves the difference of the means as it is. The bias serves to move the rows less,
-    and so S is the second moment about zero and not the covariance: what M does to the mean of all rows is then part
-    of what is minimised. Where some w has w^T x = 1 for every row, nothing is lost: x - P (x - mu) is then the linear
-    map x - P (I - mu w^T) x, and the M above is LEACE itself. Rows that leave a LayerNorm with gain g and shift b have
-    such a w, since the sum of (x - b) / g is 0: w is 1 / g, divided by its product with b.
+    No bias. LEACE's map x - P (x - mu) has a bias, and these layers have none. Guardedness does not need it, because a
+    constant does not change the difference of the means. The bias only serves to move the rows less. So S is the second
+    moment about zero and not the covariance: then the minimum counts what M does to the mean of all rows. If some w has
+    w^T x = 1 for every row, nothing is lost: x - P (x - mu) is then the linear map x - P (I - mu w^T) x, and the M
+    above is LEACE itself. Rows that leave a LayerNorm with gain g and shift b have such a w, because the sum of (x - b)
+    / g is 0: w is 1 / g, divided by its product with b.
 
-    A probe may look at one kind of row alone: `rows: place` makes the means equal among the rows before the phrase,
-    in it, after it, at the end of text and in the padding, each with itself, so D has up to five columns a block;
-    a probe on all rows together gains nothing either. All blocks are guarded at once: D holds the columns of all.
-    A promise to probes is not one to painters: with `pooled` circle sent to square was in 0 of 12 pictures (rank 1,
-    kept rows moved by 0.11), with `place` in 5 of 12 (rank 4, 0.23; UCE 0 of 12, rank 4, 0.13).
-    Where a block has strength s, s of its D is taken away; it is guarded at 1 only.
+    A probe may see one kind of row alone. `rows: place` makes the means equal for each of the rows before the phrase,
+    in it, after it, at the end of text and in the padding, so that D has up to five columns for each block. A probe on
+    all rows together gains nothing either. All blocks are guarded at once: D has the columns of all of them. For a
+    block of strength s, s of its D is removed; it is guarded only at 1. A promise about probes is not a promise about
+    images: with `pooled`, circle sent to square was in 0 of 12 images (rank 1, preserved rows moved by 0.11), with
+    `place` in 5 of 12 (rank 4, 0.23; UCE 0 of 12, rank 4, 0.13).
 
-    What it does not promise. The means are those of the contexts given. A probe made on other sentences of the same
-    kind finds what the means of few contexts miss: on the demo model, fitted on 48 sentences, 0.69 of the rows in the
-    phrase, 0.65 at the end, 0.56 in the padding are told (1.00, 0.93, 0.92 before; 1.00, 0.93, 0.91 after UCE). On
-    sentences of another kind a probe of its own still tells the rows in the phrase. Give `contexts` like the prompts
-    that will come, and many.
+    What it does not promise. The means are those of the given contexts. A probe trained on other sentences of the same
+    kind finds what the means of a few contexts miss: on the demo model, with a probe fitted on 48 sentences, it
+    classifies 0.69 of the rows in the phrase, 0.65 at the end and 0.56 in the padding correctly (1.00, 0.93, 0.92
+    before the edit; 1.00, 0.93, 0.91 after UCE). On sentences of another kind a probe of its own still recognises the
+    rows in the phrase. So give many `contexts` that are like the prompts to come.
 
-    It holds for W (I + M) in exact numbers. W' rounded to float16 leaves a trace: on three of the demo model's stored
-    layers the best probe gains 0.01 to 0.11 of the 0.69 that its loss is at chance, and 0.005 at most once its slope
+    It holds for W (I + M) in exact numbers. Rounding W' to float16 leaves a trace: on three of the demo model's stored
+    layers the best probe gains 0.01 to 0.11 of the 0.69 that its loss is at chance, and at most 0.005 once its slope
     has a penalty of 1e-3.
 
-    The rows of the concept need not stay. With concept_scale 0 they do not count in S, and the concept comes to the
-    target's mean; with 1 as in LEACE both classes go half of the way, which harms the target.
-
-    lamb: ridge of S; left out, what suits the key rule, as in UCE.
-    rows: place, or pooled for one difference of means a block.
-    spread: further directions for each kind of row, those in which concept and target differ most from prompt to
-        prompt about their mean difference; 2 lowers the figures above to 0.66, 0.54, 0.53 and costs drift.
-    concept_scale: weight of the concept's own rows in S.
-    target_scale: weight of the target's rows in S.
-    preserve_scale: weight of the kept rows in S.
+    The rows of the concept need not stay. With concept_scale 0 they do not count in S, and the concept moves to the
+    target's mean. With 1, as in LEACE, both classes move half of the way, which harms the target.
     """
 
     lamb: float | None = None
+    """Ridge of S. Left out: the key rule's ridge, as in `uce`."""
     rows: Literal["place", "pooled"] = "place"
+    """`place`: one difference of means for each kind of row of a block. `pooled`: one for the whole block."""
     spread: int = 0
+    """How many further directions to remove for each kind of row: those in which concept and target differ most from
+    prompt to prompt, apart from their mean difference. 2 lowers the figures above to 0.66, 0.54, 0.53 and costs
+    drift."""
     concept_scale: float = 0.0
+    """Weight of the concept's own rows in S."""
     target_scale: float = 1.0
+    """Weight of the target's rows in S."""
     preserve_scale: float = 1.0
+    """Weight of the preserved rows in S."""
     needs_full_rank: ClassVar[bool] = True
+    """The trait `NeedsFullRank`: a probe finds every direction that a lower rank would leave."""
 
     def __post_init__(self) -> None:
         require_at_least_zero(lamb=self.lamb, spread=self.spread, concept_scale=self.concept_scale)
@@ -98,7 +103,7 @@ class Guard:
         return Edit("shared", (-left,), (right,), stats)
 
     def _metric(self, system: System) -> Array:
-        """S (d, d), whose inverse measures how little a direction is used by what should stay."""
+        """S (d, d), the weighted second moment of the rows that should stay, with its ridge."""
         lamb = system.ridge if self.lamb is None else self.lamb
         parts = [(scale, part) for scale, part in ((self.concept_scale, "keys"), (self.target_scale, "targets"))]
         rows = np.hstack([getattr(block, part) for _, part in parts for block in system.blocks])
@@ -106,7 +111,8 @@ class Guard:
         return ridge.normal_matrix(rows, weights, self.preserve_scale * system.kept.moment, lamb)
 
     def _directions(self, block: Block) -> Array:
-        """D of one block, (d, k): for each kind of row the difference of the means, then `spread` more."""
+        """D of one block, (d, k): for each kind of row the difference of the means, then `spread` further
+        directions."""
         kinds = block.places if self.rows == "place" and block.places else ("",) * len(block.weights)
         gaps, found = block.keys - block.targets, []
         for kind in dict.fromkeys(kinds):
@@ -123,13 +129,13 @@ class Guard:
 
 
 def _mean_key_norm(blocks: Sequence[Block]) -> float:
-    """The root mean square norm of a key."""
+    """The root mean square norm of the keys of all blocks."""
     return float(np.sqrt(np.mean([np.mean(np.sum(block.keys**2, axis=0)) for block in blocks])))
 
 
 def _span_directions(directions: Array, strengths: Array, least: float) -> tuple[Array, Array]:
-    """An orthonormal basis Q (d, r) of the directions D (d, k) longer than `least`, and B (d, r) with
-    B Q^T D = D diag(strengths): s Q where all strengths are s, else as near as least squares comes."""
+    """An orthonormal basis Q (d, r) of the part of the directions D (d, k) that is longer than `least`, and B (d, r)
+    with B Q^T D = D diag(strengths). B is s Q if all strengths are s, else the least-squares solution."""
     vectors, values, rows = np.linalg.svd(directions, full_matrices=False)
     rank = int(np.count_nonzero(values > least))
     return vectors[:, :rank], (directions * strengths) @ (rows[:rank] / values[:rank, None]).T

@@ -1,7 +1,7 @@
-"""Hard preservation, of our own making: preserved rows do not move at all, and the report says at what cost.
+"""Hard preservation, a method of our own: preserved rows do not move at all, and the report says at what cost.
 
-The exact form of what AlphaEdit (Fang et al., ICLR 2025, arXiv 2410.02355) and SPEED (arXiv 2503.07392) approximate by
-a threshold on eigenvalues; UCE's limit for an unbounded weight of what is kept.
+It is the exact form of what AlphaEdit (Fang et al., ICLR 2025, arXiv 2410.02355) and SPEED (arXiv 2503.07392)
+approximate by a threshold on eigenvalues. It is also the limit of UCE for an unbounded weight of the preserved rows.
 """
 
 from __future__ import annotations
@@ -22,28 +22,31 @@ from editc.passes.methods.images.joint_ridge import stack_blocks
 
 @dataclass(frozen=True)
 class Project:
-    """Map each key to its target as far as the directions allow that no preserved row has a part in.
+    """Map each key to its target as far as possible without changing the output of any preserved row. It uses only the
+    directions that are orthogonal to the preserved rows.
 
     W' = W (I + (T - C) A C^T N),  N = V (V^T C A C^T V + lamb I)^-1 V^T,  V^T P = 0
 
     With keys C and targets T (d_in, m), weights A, preserved rows P (d_in, n), and V (d_in, k) an orthonormal basis of
-    all that is orthogonal to P, from the singular values of P: those above `tolerance` times the largest are held
-    exactly, at the others (a share s of |P|) an output may move by s |W' - W| |P| at most. The rank is at most k and at
-    most m. On file the rounding of the weights to their dtype moves every output a little, kept or not.
+    the directions orthogonal to P. The rank is at most k and at most m. Directions in which P has a singular value
+    above `tolerance` times the largest are preserved exactly. In the others, which hold a share s of |P|, an output may
+    move by at most s |W' - W| |P|. In a file, the rounding of the weights to their dtype moves every output a little.
 
-    It can hold few prompts: each has as many rows as the encoder has tokens, and together they soon span everything
-    (E410). Name the few that must not move at all, with `corpus: none`; `uce` keeps many a little.
-
-    lamb: ridge towards the old weights; left out, what suits the key rule, as in UCE.
-    tolerance: singular values of the preserved rows at most this times the largest count as none; the default is some
-        ten times the float32 rounding of a text encoder.
-    hold: `prompts` holds every row of every preserved prompt, and what the key rule keeps; `keys` the latter alone.
+    The method can preserve only few prompts: each has as many rows as the encoder has tokens, and together they soon
+    span all directions (E410). Name the few prompts that must not move at all, with `corpus: none`. To preserve many
+    prompts less strictly, take `uce`.
     """
 
     needs_preserved_rows: ClassVar[bool] = True
+    """The trait `NeedsPreservedRows`."""
     lamb: float | None = None
+    """Ridge towards the old weights. Left out: the key rule's ridge, as in `uce`."""
     tolerance: float = 1e-6
+    """Singular values of the preserved rows up to this share of the largest count as zero. The default is some ten
+    times the float32 rounding of a text encoder."""
     hold: Literal["prompts", "keys"] = "prompts"
+    """Which rows are preserved: `keys`, those that the key rule preserves; `prompts`, these and every row of every
+    preserved prompt."""
 
     def __post_init__(self) -> None:
         require_at_least_zero(lamb=self.lamb, tolerance=self.tolerance)
@@ -56,10 +59,10 @@ class Project:
         keys, targets, weights = stack_blocks(system.blocks, 1.0)
         lamb = system.ridge if self.lamb is None else self.lamb
         kept = system.kept
-        held = [kept.held, kept.keys] if self.hold == "prompts" else [kept.keys]
-        room = nullspace.free_directions(len(keys), self.tolerance, *held)
-        free = nullspace.free_shares(room.basis, ((block.keys, block.weights) for block in system.blocks))
-        nullspace.require_free_directions(room.basis.shape[1], len(keys), free)
+        preserved = [kept.held, kept.keys] if self.hold == "prompts" else [kept.keys]
+        room = nullspace.orthogonal_room(len(keys), self.tolerance, *preserved)
+        free = nullspace.shares(room.basis, ((block.keys, block.weights) for block in system.blocks))
+        nullspace.require_room(room.basis.shape[1], len(keys), free)
         solver = nullspace.restrict(room.basis, keys, weights, lamb)
         left, aim = nullspace.factor_right_side(keys, targets, weights)
         right = solver.solve(aim.T).T
@@ -69,12 +72,15 @@ class Project:
         return Edit("shared", (left,), (right,), _stats(solver, aim, right, notes))
 
 
-def _stats(solver: nullspace.RestrictedInverse, aim: Array, right: Array, notes: tuple[str, ...]) -> Stats:
+def _stats(solver: nullspace.Restricted, aim: Array, right: Array, notes: tuple[str, ...]) -> Stats:
+    """Condition number, residual and rank of the solve, for the report."""
     rank = min(len(right), solver.basis.shape[1])
     return Stats(solver.factor.condition, solver.residual(aim.T), rank, notes=notes)
 
 
-def _describe_room(room: nullspace.FreeDirections) -> str:
+def _describe_room(room: nullspace.Room) -> str:
+    """A note on how many directions are preserved and free, and how much of the preserved rows lies in the free
+    ones."""
     width, free = room.basis.shape
     return (
         f"{width - free} of {width} directions are held, {free} are free; "
@@ -82,11 +88,17 @@ def _describe_room(room: nullspace.FreeDirections) -> str:
     )
 
 
-def _describe_costs(system: System, free: Array, held: tuple[Array, Array], bare: tuple[Array, Array]) -> Iterator[str]:
-    """What preservation costs each concept: its keys' free share, and its residual with and without anything kept."""
-    root = subspace.square_root(system.total_gram())
+def _describe_costs(
+    system: System, free: Array, preserving: tuple[Array, Array], bare: tuple[Array, Array]
+) -> Iterator[str]:
+    """A note for each concept on what preservation costs it: the share of its keys' energy in free directions, and its
+    residual with and without preserved rows.
+
+    `free`: these shares, one for each block. `preserving`, `bare`: the factors of the edit with and without preserved
+    rows."""
+    root = subspace.root(system.total_gram())
     for block, part in zip(system.blocks, free, strict=True):
-        here, there = (_residual(block, root, *edit) for edit in (held, bare))
+        here, there = (_residual(block, root, *edit) for edit in (preserving, bare))
         yield (
             f"`{block.request.concept}`: {part:.1%} of its keys' energy is free; "
             f"residual {here:.3f}, with nothing preserved {there:.3f}"
@@ -94,7 +106,8 @@ def _describe_costs(system: System, free: Array, held: tuple[Array, Array], bare
 
 
 def _residual(block: Block, root: Array, left: Array, right: Array) -> float:
-    """|W'C - WT| / |WC - WT| over all sites at once, for `root` with root^T root = sum W^T W."""
+    """|W'C - WT| / |WC - WT| of a block over all sites at once. `root`: root^T root = sum W^T W; `left`, `right`: the
+    factors of the shared edit."""
     weight = np.sqrt(block.weights)
     keys, targets = root @ (block.keys * weight), root @ (block.targets * weight)
     return drift.residual(keys, keys + (root @ left) @ (right @ (block.keys * weight)), targets)

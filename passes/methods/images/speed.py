@@ -1,13 +1,13 @@
-"""SPEED (Li et al., ICLR 2026, arXiv 2503.07392): edit within the null space of what is preserved.
+"""SPEED (Li et al., ICLR 2026, arXiv 2503.07392): edit within the null space of the preserved rows.
 
-Not copied from the reference code: the explicit float32 inverses (here Cholesky in float64, by symmetric forms of the
-same matrices); noise that depends on device and batch; and at `lamb` 0 the inverse of K^T P M K, which is singular as
-soon as an invariance key lies in the retained rows. Such a key is held already, so here the keys join the directions
-that P leaves out, which is the same edit wherever the inverse exists.
+Three things differ from the reference code. It inverts float32 matrices; here symmetric forms of the same matrices are
+solved by Cholesky in float64. Its noise depends on the device and the batch. At `lamb` 0 it inverts K^T P M K, which is
+singular as soon as an invariance key lies in the preserved rows. Such a key is preserved already, so here the keys join
+the directions that P leaves out; that is the same edit wherever the inverse exists.
 
-Kept, because the published numbers are made with it: the "directed" noise runs along the last right singular vector
-of the reduced SVD of W. Only where d_out >= d_in is that the direction which W damps most; with fewer rows W has a null
-space of its own, and the vector lies outside it.
+One thing is copied, because the published numbers were made with it: the "directed" noise runs along the last right
+singular vector of the reduced SVD of W. That is the direction which W damps most only if d_out >= d_in. With fewer rows
+W has a null space, and the vector lies outside it.
 """
 
 from __future__ import annotations
@@ -28,44 +28,47 @@ from editc.passes.methods import require_at_least_zero
 from editc.passes.methods.images.joint_ridge import stack_blocks
 
 Draw: TypeAlias = Callable[[int, Array, tuple[int, int]], Array]
-"""(layer, direction (d_in,), (rows, repeats)) -> how far each repeat of each row is moved along the direction."""
+"""Draws noise: (layer, direction (d_in,), (rows, repeats)) -> how far each copy of each row is moved along the
+direction, (rows, repeats)."""
 EMPTY_PROMPT_CENTRES = 3
+"""How many k-means centres of the empty prompt's rows are invariance keys, as published."""
 LLOYD_ROUNDS = 30
+"""Rounds of k-means. Chosen by hand: more than the few rows of a prompt need."""
 
 
 @dataclass(frozen=True)
 class SPEED:
-    """Map each key to its target by a change that retained keys and invariance keys take no part in.
+    """Map each key to its target by a change in which preserved rows and invariance keys have no part.
 
     W' = W + W (S_at - S_tt) P [I - M K (K^T P M K + lamb I)^-1 K^T P] M,  M = (S_tt P + retain_scale I)^-1
 
-    Row convention of the paper; S_tt = mean t^T t and S_at = mean a^T t over the keys t of the concepts and their
-    targets a, P (d_in, d_in) the projector on the eigenvectors of the retained rows' mean r^T r with eigenvalues below
-    `threshold`, K (d_in, 4) the invariance keys: row BOS of the empty prompt and three k-means centres of its others.
-    Since P M = N is symmetric, the change is W (T - C) B with B = A C^T (N - N K (K^T N K + lamb I)^-1 K^T N), of rank
-    m at most: one B for all layers without filter and noise, else one a layer, as P then differs by layer.
+    In the paper's row convention: S_tt = mean t^T t and S_at = mean a^T t over the keys t of the concepts and their
+    targets a. P (d_in, d_in) projects on the eigenvectors of the preserved rows' mean r^T r with eigenvalues below
+    `threshold`. K (d_in, 4) are the invariance keys: the BOS row of the empty prompt and three k-means centres of its
+    other rows. Since N = P M is symmetric, the change is W (T - C) B with B = A C^T (N - N K (K^T N K + lamb I)^-1 K^T
+    N), of rank m at most. Without filter and noise all layers share one B; else P differs by layer, and so does B.
 
-    Published: the last subject token's key (`keys: last`), V alone (`sites: {roles: [v]}`), retained prompts by the
-    hundred; for many concepts retain_scale 0.05 without filter. Retained rows come into P as a mean, so that
-    `preserve.weight` has no effect: a lower `threshold` holds more.
-
-    aug_num: noisy copies of each retained row; 0 for none.
-    threshold: eigenvalues below it are free (published for rows of CLIP-L, whose mean square is about 1).
-    retain_scale: ridge towards the old weights (published: 1; 0.05 for many concepts).
-    lamb: softness of the invariance keys; at 0 they do not move at all (published: 0; 0.5 for whole prompts).
-    filter: retain only the rows that the edit would otherwise move more than the average, layer by layer; left out, it
-        does so where copies are drawn, as the published code does, which retains every row with `aug_num: 0`. Of the
-        noisy copies those that move more than their average are taken, whatever this says.
-    seed: of the noise; left out, the manifest's.
+    Published: the last subject token's key (`keys: last`), V alone (`sites: {roles: [v]}`), hundreds of preserved
+    prompts; for many concepts retain_scale 0.05 without filter. The preserved rows come into P as a mean, so that
+    `preserve.weight` has no effect; a lower `threshold` preserves more.
     """
 
     needs_preserved_rows: ClassVar[bool] = True
+    """The trait `NeedsPreservedRows`."""
     aug_num: int = 10
+    """How many noisy copies of each preserved row are preserved too; 0 for none."""
     threshold: float = 0.1
+    """Directions with an eigenvalue below it are free (published, for rows of CLIP-L with a mean square of about 1)."""
     retain_scale: float = 1.0
+    """Ridge towards the old weights (published: 1; 0.05 for many concepts)."""
     lamb: float = 0.0
+    """How far the invariance keys may move; at 0 they do not move at all (published: 0; 0.5 for whole prompts)."""
     filter: bool | None = None
+    """True preserves only the rows that the edit would otherwise move more than the average, layer by layer. Left out:
+    true if copies are drawn, as in the published code, which preserves every row with `aug_num: 0`. Of the noisy copies
+    always those that move more than their average are taken."""
     seed: int = 0
+    """Seed of the noise. Left out: the manifest's seed."""
 
     def __post_init__(self) -> None:
         require_at_least_zero(aug_num=self.aug_num, threshold=self.threshold, retain_scale=self.retain_scale)
@@ -80,7 +83,7 @@ class SPEED:
         return self.solve_with(system, invariance_keys(system.kept.empty), self._draw)
 
     def solve_with(self, system: System, invariant: Array, draw: Draw) -> Edit:
-        """The edit for given invariance keys (d_in, j) and noise."""
+        """The joint edit of all blocks with given invariance keys (d_in, j) and noise; raises as a call does."""
         keys, targets, weights = stack_blocks(system.blocks, 1.0)
         problem = _Problem(self, system.blocks, keys, weights / weights.sum(), invariant)
         preserved = _WeightedRows.of_kept(system.kept, len(keys))
@@ -97,10 +100,12 @@ class SPEED:
 
     @property
     def _filters(self) -> bool:
+        """True if only the most moved rows are preserved."""
         return self.aug_num > 0 if self.filter is None else self.filter
 
     def _mean(self, preserved: _WeightedRows, W: Array, edit: tuple[Array, Array], draw: Callable[..., Array]) -> Array:
-        """The mean r r^T (d_in, d_in) of the rows and noisy copies that a layer retains."""
+        """The mean r r^T (d_in, d_in) of the rows and noisy copies that one layer preserves. `edit`: the two factors of
+        the edit without null space."""
         chosen = preserved.most_moved(*edit) if self._filters else preserved
         if not self.aug_num or not chosen.weights.size:
             return chosen.mean()
@@ -108,27 +113,33 @@ class SPEED:
         return chosen.augmented_mean(*edit, v, draw(v, (len(chosen.weights), self.aug_num)))
 
     def _draw(self, layer: int, _: Array, shape: tuple[int, int]) -> Array:
+        """Normal noise (rows, repeats) that depends on the seed and the layer only."""
         return np.random.default_rng((self.seed, layer)).normal(size=shape)
 
 
 @dataclass(frozen=True)
 class _WeightedRows:
-    """Rows (d_in, n) and their weights (n,). What the edit without null space does to a row r is E r, with
-    E = left judge in two factors: rows that it moves by more than the average are the ones to retain."""
+    """Preserved rows with their weights. The edit without null space would move a row r by E r, where E = left judge
+    has two factors. The rows that it moves by more than the average are the ones that need preservation."""
 
     rows: Array
+    """The rows, (d_in, n)."""
     weights: Array
+    """Their weights, (n,)."""
 
     @staticmethod
     def of_kept(kept: PreservedRows, width: int) -> _WeightedRows:
+        """All preserved rows of a system, whose rows have `width` entries. Raises NonFiniteError."""
         require_finite("what is kept", kept.keys)
         return _WeightedRows(kept.keys if kept.keys.size else np.zeros((width, 0)), kept.weights)
 
     def mean(self) -> Array:
+        """The weighted mean r r^T, (d_in, d_in); zero without rows."""
         total = float(self.weights.sum())
         return np.asarray((self.rows * self.weights) @ self.rows.T / (total or 1.0))
 
     def most_moved(self, left: Array, judge: Array) -> _WeightedRows:
+        """The rows that E = left judge moves by more than the average."""
         if not self.weights.size:
             return self
         sizes = np.linalg.norm(left @ (judge @ self.rows), axis=0)
@@ -136,9 +147,10 @@ class _WeightedRows:
         return _WeightedRows(self.rows[:, chosen], self.weights[chosen])
 
     def augmented_mean(self, left: Array, judge: Array, v: Array, steps: Array) -> Array:
-        """`mean` with those copies r + s v, s in `steps` (n, repeats), that pass the filter among themselves.
+        """`mean` of the rows and of the copies r + s v that E moves by more than the copies' average. `v` (d_in,): the
+        direction of the noise; `steps` (n, repeats): the s of each copy.
 
-        No copy needs a column: |E r + s E v|^2 and the chosen ones' moment follow from r, v and the steps.
+        No copy is built: |E r + s E v|^2 and the moment of the chosen copies follow from r, v and the steps.
         """
         moved, along = left @ (judge @ self.rows), left @ (judge @ v)
         squares = np.sum(moved**2, axis=0)[:, None] + 2 * steps * (along @ moved)[:, None] + steps**2 * (along @ along)
@@ -152,30 +164,44 @@ class _WeightedRows:
 
 @dataclass(frozen=True)
 class _LayerSolution:
+    """The solution of one layer."""
+
     right: Array
+    """B, the right factor of the edit, (r, d_in)."""
     free: int
+    """How many directions are free."""
     shares: Array
+    """The share of each block's keys in the free directions, (blocks,)."""
     condition: float
+    """The condition number of the solved system."""
     residual: float
+    """The relative residual of the solve."""
 
 
 @dataclass(frozen=True)
 class _Problem:
-    """What all layers share: the keys (d_in, m), weights that sum to one, and the invariance keys K (d_in, j)."""
+    """The part of the problem that all layers share."""
 
     method: SPEED
+    """The method with its options."""
     blocks: tuple[Block, ...]
+    """The concepts."""
     keys: Array
+    """C, the keys of all blocks, (d_in, m)."""
     weights: Array
+    """Their weights, which sum to 1, (m,)."""
     invariant: Array
+    """K, the invariance keys, (d_in, j)."""
 
     def judge(self, aim: Array) -> Array:
-        """A C^T (I + S_tt)^-1, (r, d_in): by what the edit without null space does are rows judged."""
+        """A C^T (I + S_tt)^-1, (r, d_in): the right factor of the edit without null space, by which rows are chosen.
+        `aim`: A C^T as `nullspace.factor_aim` gives it, (r, d_in)."""
         return factorise(normal_matrix(self.keys, self.weights, 0 * np.eye(len(self.keys)), 1.0)).solve(aim.T).T
 
     def solve(self, mean: Array, aim: Array) -> _LayerSolution:
-        """B (r, d_in) for retained rows of this mean r r^T; zero where they leave no direction free."""
-        basis, soft = nullspace.small_eigenvectors(mean, self.method.threshold), self.method.lamb > 0
+        """The solution for preserved rows with this mean r r^T, (d_in, d_in). B is zero if they leave no direction
+        free."""
+        basis, soft = nullspace.quiet_directions(mean, self.method.threshold), self.method.lamb > 0
         if not soft:
             basis = nullspace.orthogonal_part(basis, self.invariant)
         shares = nullspace.free_shares(basis, ((block.keys, block.weights) for block in self.blocks))
@@ -199,15 +225,15 @@ def noise_direction(W: Array) -> Array:
 
 
 def invariance_keys(empty: Array) -> Array:
-    """K (d_in, at most 4): the BOS row of the empty prompt's rows (d_in, t), and k-means centres of the others."""
+    """K, (d_in, at most 4): of the empty prompt's rows (d_in, t) the BOS row, and k-means centres of the others."""
     return np.hstack([empty[:, :1], k_means_centres(empty[:, 1:], EMPTY_PROMPT_CENTRES)])
 
 
 def k_means_centres(points: Array, count: int) -> Array:
-    """K-means centres (d, at most `count`) of points (d, n): fewer where fewer points differ.
+    """K-means centres (d, at most `count`) of points (d, n); fewer if fewer points differ.
 
-    Lloyd's rounds, a fixed number; from the point farthest from the mean, then always the one farthest from those
-    chosen, so that no chance is in it.
+    A fixed number of Lloyd's rounds. The first centre is the point farthest from the mean, each further one the point
+    farthest from the centres so far, so that nothing is random.
     """
     if not points.size:
         return points[:, :0]
@@ -222,11 +248,13 @@ def k_means_centres(points: Array, count: int) -> Array:
 
 
 def _distances(points: Array, found: Array) -> Array:
+    """The distance from each of the points (d, n) to each of the centres (d, k), (n, k)."""
     return np.asarray(np.linalg.norm(points[:, :, None] - found[:, None, :], axis=0))
 
 
 def _stats(found: list[_LayerSolution], width: int) -> Stats:
-    """The worst of all layers; raises when no layer has a free direction, or none that a concept has a part in."""
+    """The worst figures of all layers. Raises NoRoomError if no layer has a free direction, NoPartError if a concept
+    has no part in any."""
     free = [one.free for one in found]
     nullspace.require_free_directions(max(free), width, np.max([one.shares for one in found], axis=0))
     span = f"{min(free)} to {max(free)}" if min(free) < max(free) else f"{free[0]}"

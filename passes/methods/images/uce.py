@@ -16,21 +16,22 @@ from editc.passes.methods.images.joint_ridge import JointRidge, solution_stats
 
 @dataclass(frozen=True)
 class UCE(JointRidge):
-    """Map each key of a concept to its target, keep what is preserved (eq. 7 of the paper).
+    """Map each key of a concept to its target, and leave the preserved rows where they are (eq. 7 of the paper).
 
     W' = W (I + (T - C) A C^T G^-1),  G = C A C^T + preserve_scale S + lamb I
 
-    With keys C and targets T (d_in, m), weights A = erase_scale diag(a), kept second moment S (d_in, d_in).
-
-    lamb: ridge towards the old weights; left out, what suits the key rule (0.5 as published for last and span keys;
-        for aligned keys, whose weights are means, a hundredth of the mean square of a kept row's entries).
-    erase_scale: weight of the edited keys (published: 1).
-    preserve_scale: weight of the kept rows (published: 1).
-    technique: `replace` sends a key to its target; `tensor` (the 2023 code) to the target less its projection on the
-        old value, with one scalar per concept and layer, which makes the edit low-rank and not shared.
+    With keys C and targets T (d_in, m), weights A = erase_scale diag(a), S the second moment (d_in, d_in) of the
+    preserved rows.
     """
 
+    lamb: float | None = None
+    """Ridge towards the old weights. Left out: the key rule's ridge, which is 0.5 as published for `last` and `span`,
+    and for `aligned`, whose weights are means, a hundredth of the mean square of a preserved row's entries."""
+    preserve_scale: float = 1.0
+    """Weight of the preserved rows (published: 1)."""
     technique: Literal["replace", "tensor"] = "replace"
+    """`replace` sends a key to its target. `tensor` (the 2023 code) sends it to the target less the target's projection
+    on the old value, with one scalar per concept and layer; that makes the edit low-rank and not shared."""
 
     def __call__(self, system: System) -> Edit:
         """The joint edit of all blocks; raises SingularError or NonFiniteError."""
@@ -42,7 +43,8 @@ class UCE(JointRidge):
 
 
 def tensor_move(W: Array, blocks: Sequence[Block]) -> Array:
-    """Columns strength W (t - (1 + a) c), (d_out, m), with a = <W C, W T> / |W C|^2 over each concept's block."""
+    """The left factor of a `tensor` edit, (d_out, m): columns strength W (t - (1 + a) c), with one scalar
+    a = <W C, W T> / |W C|^2 for each block."""
     columns = []
     for block in blocks:
         old, new = W @ block.keys, W @ block.targets

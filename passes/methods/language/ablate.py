@@ -1,4 +1,5 @@
-"""Directional ablation (Arditi et al., NeurIPS 2024, arXiv 2406.11717): no matrix writes along a direction any more."""
+"""Directional ablation (Arditi et al., NeurIPS 2024, arXiv 2406.11717): the edited matrices no longer write along a
+concept's direction."""
 
 from __future__ import annotations
 
@@ -14,24 +15,28 @@ from editc.passes.methods import require_at_least_zero
 
 @dataclass(frozen=True)
 class Ablate:
-    """D = -scale V V^T W, V the directions in which prompts that carry a concept differ from those that do not: an
-    orthonormal basis of all concepts' together, so that none is left by taking out another that is not at right angles.
+    """Remove the directions in which prompts with a concept differ from prompts without it.
 
-    projected: takes the part along the other prompts' mean out of the direction first. Raw differences of means destroy
-        small models, whose residual stream has a few channels of enormous mean.
-    count: how many directions a concept, at most as many as prompts carry it; from 2 on the leading ones of the
-        carriers' states, less the others' mean.
-    scale: 1 removes the direction, less leaves a part of it.
-    norms: every row of W keeps its norm, which makes the edit dense.
+    D = -scale V V^T W, with V an orthonormal basis of the directions of all concepts together. One basis for all is
+    needed because removing one direction after another would leave parts of those that are not orthogonal.
     """
 
     works_on: ClassVar[str] = "writer"
+    """See `LanguageMethod`."""
     solves: ClassVar[tuple[str, ...]] = ("ablate",)
+    """See `LanguageMethod`."""
     single: ClassVar[bool] = False
+    """See `LanguageMethod`."""
     projected: bool = True
+    """True removes the part along the mean of the prompts without the concept from the direction first. Raw differences
+    of means destroy small models, whose residual stream has a few channels of enormous mean."""
     count: int = 1
+    """How many directions for each concept, at most as many as it has prompts. From 2 on they are the leading
+    directions of the states with the concept, less the mean of those without it."""
     scale: float = 1.0
+    """How much of the direction is removed: 1 removes all of it, less leaves a part."""
     norms: bool = False
+    """True keeps the norm of every row of W, which makes the edit dense."""
 
     def __post_init__(self) -> None:
         require_at_least_zero(scale=self.scale)
@@ -39,8 +44,8 @@ class Ablate:
             raise ValueError(f"`count` is {self.count}: it must be 1 or more")
 
     def __call__(self, writer: Writer) -> Edit:
-        """A low-rank edit of rank `count` a concept, dense with `norms`; raises SingularError (sets do not differ),
-        ValueError (`count` is too many) and NonFiniteError."""
+        """A low-rank edit of rank `count` for each concept, or a dense one with `norms`. Raises SingularError if the
+        two sets of prompts do not differ, ValueError if `count` is larger than a set, and NonFiniteError."""
         V = self.basis(writer)
         if self.norms:
             change = directions.change_keeping_row_norms(writer.weight, V, self.scale)
@@ -48,10 +53,12 @@ class Ablate:
         return Edit("low-rank", (-self.scale * V,), (V.T @ writer.weight,), Stats(1.0, 0.0, V.shape[1]))
 
     def basis(self, writer: Writer) -> Array:
-        """V (d_out, k), orthonormal, k at most `count` a concept."""
+        """V (d_out, k), orthonormal, with at most `count` columns for each concept."""
         return directions.joint_basis([self._one(*pair) for pair in zip(writer.present, writer.absent, strict=True)])
 
     def _one(self, present: Array, absent: Array) -> Array:
+        """The directions (d_out, `count`) of one concept, from the states with it (n, d_out) and without it
+        (n', d_out)."""
         if self.count > len(present):
             raise ValueError(f"`count` is {self.count}, and {len(present)} prompts carry the concept")
         if self.count > 1:

@@ -1,4 +1,4 @@
-"""AlphaEdit (Fang et al., ICLR 2025, arXiv 2410.02355): facts written where ordinary text hardly reads."""
+"""AlphaEdit (Fang et al., ICLR 2025, arXiv 2410.02355): write facts along directions that ordinary text hardly uses."""
 
 from __future__ import annotations
 
@@ -14,24 +14,30 @@ from editc.passes.methods import require_at_least_zero
 
 @dataclass(frozen=True)
 class AlphaEdit:
-    """D = R K^T P (P (K K^T + K_p K_p^T) P + l2 I)^-1 P, P the projector on the quiet directions of C.
+    """Write the residuals R (d_out, m) at the keys K (d_in, m), only along directions that ordinary text hardly uses.
 
-    K_p are the keys that are kept (of earlier edits, say), whose outputs then stay as they are. D moves nothing along
-    the other directions at all.
+    D = R K^T P (P (K K^T + K_p K_p^T) P + l2 I)^-1 P
 
-    energy: the quiet directions are the smallest eigenvalues that together hold at most this share of C's trace, more
-        than 0 and at most 1: it means the same in every model and layer, as its authors advise where the threshold is
-        asked about.
-    threshold: eigenvalues less than this instead (published: 2e-2, absolute; 0 leaves it to `energy`).
-    l2: ridge on D (published: 10; 1 in some configurations).
+    P projects on the quiet directions of C, the second moment of ordinary text: those with small eigenvalues. D changes
+    nothing along the other directions. K_p (d_in, p) are the preserved keys, such as those of earlier edits; their
+    outputs stay.
     """
 
     works_on: ClassVar[str] = "memory"
+    """See `LanguageMethod`."""
     solves: ClassVar[tuple[str, ...]] = ("fact",)
+    """See `LanguageMethod`."""
     single: ClassVar[bool] = False
+    """See `LanguageMethod`."""
     energy: float = 0.1
+    """The quiet directions are those with the smallest eigenvalues that together hold at most this share of C's trace;
+    more than 0 and at most 1. A share means the same in every model and layer; the authors advise it when they are
+    asked about the threshold."""
     threshold: float = 0.0
+    """Above 0: the quiet directions are those with eigenvalues below this number instead (published: 2e-2). 0: `energy`
+    decides."""
     l2: float = 1.0
+    """Ridge on D (published: 10; 1 in some configurations)."""
 
     def __post_init__(self) -> None:
         require_at_least_zero(threshold=self.threshold, l2=self.l2)
@@ -39,10 +45,7 @@ class AlphaEdit:
             raise ValueError(f"`energy` is {self.energy}: it is a share, more than 0 and at most 1")
 
     def __call__(self, memory: Memory) -> Edit:
-        """A low-rank edit of rank m.
-
-        Raises NoFreeDirectionError (no direction is quiet), SingularError, NonFiniteError.
-        """
+        """A low-rank edit of rank m. Raises NoRoomError if no direction is quiet, SingularError, NonFiniteError."""
         share = None if self.threshold else self.energy
         basis = memories.null_space_basis(memory.moment, self.threshold, share)
         if not basis.shape[1]:

@@ -1,4 +1,4 @@
-"""ConceptVectors (Hong et al., 2024, arXiv 2406.11614): the columns that name a concept are taken out of a matrix."""
+"""ConceptVectors (Hong et al., 2024, arXiv 2406.11614): remove the columns of a matrix that name a concept."""
 
 from __future__ import annotations
 
@@ -18,33 +18,36 @@ from editc.passes.methods import require_at_least_zero
 
 @dataclass(frozen=True)
 class ConceptVectors:
-    """w_j -> (1 - scale) w_j for the columns j of an MLP's last matrix W that name the concept, no other is touched.
+    """Scale down the columns of an MLP's last matrix W that name the concept: w_j -> (1 - scale) w_j. No other column
+    changes.
 
-    Column j is what the layer writes where its activation j is on; E w_j, E the output embedding, says which words that
-    raises. Its score is that of the concept's names, in standard deviations over the vocabulary (of a name's tokens the
-    one that is named least counts). Activations of gated MLPs have both signs, so that columns count which lower the
-    names as well as those which raise them.
+    Column j is what the layer writes when its activation j is on, and E w_j, with E the output embedding, says which
+    words it raises. A column's score is the standardised value of the concept's names in E w_j, in standard deviations
+    over the vocabulary; of a name's tokens the least one counts. Activations of gated MLPs have both signs, so columns
+    that lower the names count as well as those that raise them.
 
-    Published for models of 7B, with noise in one column that was looked at by eye. A small model has no column for one
-    concept, and without the strongest ones it says the name more surely than before
+    Published for models of 7B, with noise in one column that the authors chose by eye. A small model has no column for
+    a single concept, and without the strongest columns it says the name even more surely
     (docs/measurements/concept-vectors.md).
-
-    count: how many columns at most, the strongest of all matrices that are edited, for each concept.
-    threshold: the least |score| of a column; chance reaches 4 in 46,000 columns.
-    scale: 1 takes a column out, less leaves a part of it.
-    noise: above 0 the paper's edit: columns stay, with normal noise of this standard deviation, times scale, added
-        (published: 0.1, for Llama 2 and OLMo of 7B; half of a SmolLM2 column's own).
-    seed: of the noise; left out, the manifest's.
     """
 
     works_on: ClassVar[str] = "columns"
+    """See `LanguageMethod`."""
     solves: ClassVar[tuple[str, ...]] = ("erase",)
+    """See `LanguageMethod`."""
     single: ClassVar[bool] = False
+    """See `LanguageMethod`."""
     count: int = 10
+    """The most columns to remove for each concept: the strongest of all edited matrices."""
     threshold: float = 5.0
+    """The least |score| of a column that is removed; by chance a score of 4 occurs in 46,000 columns."""
     scale: float = 1.0
+    """How much of a column is removed: 1 removes all of it, less leaves a part."""
     noise: float = 0.0
+    """Above 0, the paper's edit: the columns stay, and normal noise of this standard deviation, times `scale`, is added
+    to them (published: 0.1 for Llama 2 and OLMo of 7B, which is half of a SmolLM2 column's own)."""
     seed: int = 0
+    """Seed of the noise. Left out: the manifest's seed."""
 
     def __post_init__(self) -> None:
         require_at_least_zero(threshold=self.threshold, scale=self.scale, noise=self.noise, seed=self.seed)
@@ -52,10 +55,9 @@ class ConceptVectors:
             raise ValueError(f"`count` is {self.count}: it must be 1 or more")
 
     def __call__(self, columns: ScoredColumns) -> Edit:
-        """A low-rank edit, exact, of as many ranks as columns are chosen, 0 if none is: left holds what is added to
-        them, right (r, d_in) has a single 1 a row. A column of several concepts goes by the greatest strength.
-
-        Raises NonFiniteError."""
+        """An exact low-rank edit with one rank for each removed column, 0 if there is none. The left factor has what is
+        added to the columns, each row of the right factor (r, d_in) a single 1. A column of several concepts takes the
+        largest strength. Raises NonFiniteError."""
         require_finite("the matrix", columns.weight)
         each = self.choose_columns(columns.naming)
         taken = np.flatnonzero(each.any(axis=0))
@@ -66,13 +68,13 @@ class ConceptVectors:
         return Edit("low-rank", (left,), (right,), Stats(1.0, 0.0, len(taken)))
 
     def choose_columns(self, naming: ConceptScores) -> NDArray[np.bool_]:
-        """Which columns (c, d_in) are taken for each concept; one with a score of 0 never is."""
+        """Which columns are removed for each of c concepts, (c, d_in). A column with a score of 0 never is."""
         size = np.abs(naming.scores)
         return np.asarray((naming.ranks < self.count) & (size >= self.threshold) & (size > 0))
 
     def _change_of(self, taken: Array) -> Array:
-        """What is added to columns (d_out, r) at strength 1. A column's noise depends on the seed and on itself alone,
-        so that two matrices, or two manifests with other concepts beside it, draw the same for it."""
+        """What is added to the removed columns (d_out, r) at strength 1, (d_out, r). A column's noise depends only on
+        the seed and on the column itself, so that the other edits of a manifest do not change it."""
         if not self.noise:
             return -taken
         marks = [int.from_bytes(sha256(column.tobytes()).digest()[:8], "big") for column in taken.T]

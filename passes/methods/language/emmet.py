@@ -1,4 +1,4 @@
-"""EMMET (Gupta et al., EMNLP 2024, arXiv 2403.14236): ROME's equality constraint for a batch, slightly relaxed."""
+"""EMMET (Gupta et al., EMNLP 2024, arXiv 2403.14236): ROME's equality constraint for a batch of facts, relaxed."""
 
 from __future__ import annotations
 
@@ -14,17 +14,23 @@ from editc.passes.methods import require_at_least_zero
 
 @dataclass(frozen=True)
 class EMMET:
-    """D = R (K^T C^-1 K + relax I)^-1 K^T C^-1: a batch of facts in one matrix; C has K_p K_p^T added, as in `rome`.
+    """Write a batch of facts into one matrix: the residuals R (d_out, m) at the keys K (d_in, m).
 
-    relax: added to the m x m system (published: 0.1, against keys that depend on one another); 0 is `rome`.
-    moment_scale: multiplies C (published as mom2_update_weight).
+    D = R (K^T C^-1 K + relax I)^-1 K^T C^-1
+
+    C is the second moment of ordinary text plus K_p K_p^T of the preserved keys, as in `rome`.
     """
 
     works_on: ClassVar[str] = "memory"
+    """See `LanguageMethod`."""
     solves: ClassVar[tuple[str, ...]] = ("fact",)
+    """See `LanguageMethod`."""
     single: ClassVar[bool] = True
+    """See `LanguageMethod`."""
     relax: float = 0.1
+    """Added to the diagonal of the m x m system, for keys that depend on one another (published: 0.1). 0 is `rome`."""
     moment_scale: float = 1.0
+    """Factor of C (published as mom2_update_weight)."""
 
     def __post_init__(self) -> None:
         require_at_least_zero(relax=self.relax, moment_scale=self.moment_scale)

@@ -15,25 +15,32 @@ from editc.passes.methods import require_at_least_zero
 
 @dataclass(frozen=True)
 class LEACE:
-    """D = -scale E W, E the least oblique projection after which no linear probe tells the two sets of prompts apart.
-    Of several concepts it is one projection for all: a label each, 1 for the prompts that carry it, 0 for all others.
+    """Remove what a linear probe could use to distinguish prompts with a concept from prompts without it.
 
-    The theorem's x - E (x - mean) has a bias, E mean, which layers without one cannot hold: it is left out, so means
-    move along E too. E takes the covariance into account, where `ablate` takes the direction as it is.
+    D = -scale E W, with E the oblique projection that changes the states least and after which no linear probe
+    distinguishes the two sets. Several concepts have one projection, with one label for each concept: 1 for the prompts
+    with it, 0 for all others.
 
-    scale: 1 removes what a probe could use, less leaves a part of it.
+    The theorem's map x - E (x - mean) has a bias, E mean. A layer without a bias cannot hold it, so it is left out, and
+    the means move along E too. E takes the covariance of the states into account, while `ablate` removes the direction
+    itself.
     """
 
     works_on: ClassVar[str] = "writer"
+    """See `LanguageMethod`."""
     solves: ClassVar[tuple[str, ...]] = ("ablate",)
+    """See `LanguageMethod`."""
     single: ClassVar[bool] = False
+    """See `LanguageMethod`."""
     scale: float = 1.0
+    """How much is removed: 1 removes all that a probe could use, less leaves a part."""
 
     def __post_init__(self) -> None:
         require_at_least_zero(scale=self.scale)
 
     def __call__(self, writer: Writer) -> Edit:
-        """A low-rank edit of rank 1 a concept; raises SingularError (nothing tells the sets apart), NonFiniteError."""
+        """A low-rank edit of rank 1 for each concept. Raises SingularError if the two sets of prompts do not differ,
+        NonFiniteError."""
         outputs = np.vstack([*writer.present, *writer.absent])
         carriers = np.repeat(np.arange(len(writer.present)), [len(one) for one in writer.present])
         labels = np.zeros((len(outputs), len(writer.present)))

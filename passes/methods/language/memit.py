@@ -1,4 +1,5 @@
-"""MEMIT (Meng et al., ICLR 2023, arXiv 2210.07229): many facts, spread over several layers, weighed against text."""
+"""MEMIT (Meng et al., ICLR 2023, arXiv 2210.07229): many facts, spread over several layers and weighed against ordinary
+text."""
 
 from __future__ import annotations
 
@@ -14,18 +15,23 @@ from editc.passes.methods import require_at_least_zero
 
 @dataclass(frozen=True)
 class MEMIT:
-    """D = R K^T (lamb C + K K^T)^-1 (eq. 14 of the paper), layer by layer, each with the share of what is then left.
+    """Write facts layer by layer: at the keys K (d_in, m) the residuals R (d_out, m), an equal share of what the layers
+    still have to change.
 
-    C has K_p K_p^T added, as in `rome`.
+    D = R K^T (lamb C + K K^T)^-1 (eq. 14 of the paper)
 
-    lamb: how many tokens' worth of ordinary text stand against each fact. Published: 15,000 (GPT-J, 7B models), 20,000
-        (GPT-2 XL), which on a 135M model leaves facts unlearned; 3,000 here.
+    C is the second moment of ordinary text plus K_p K_p^T of the preserved keys, as in `rome`.
     """
 
     works_on: ClassVar[str] = "memory"
+    """See `LanguageMethod`."""
     solves: ClassVar[tuple[str, ...]] = ("fact",)
+    """See `LanguageMethod`."""
     single: ClassVar[bool] = False
+    """See `LanguageMethod`."""
     lamb: float = 3000.0
+    """How many tokens of ordinary text weigh as much as one fact. Published: 15,000 (GPT-J, 7B models) and 20,000
+    (GPT-2 XL). On a 135M model these leave facts unlearned."""
 
     def __post_init__(self) -> None:
         require_at_least_zero(lamb=self.lamb)

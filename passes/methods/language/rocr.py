@@ -5,20 +5,46 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
+from editc.core.network import Memory
+from editc.core.solution import Edit
 from editc.passes.methods.language.alphaedit import AlphaEdit
 
 
 @dataclass(frozen=True)
-class ROCR(AlphaEdit):
-    """AlphaEdit's solve with one key a name, its last token averaged over sentences (with `chat: true` a second one,
-    over what a user may say), and what is wanted there taken from another concept: no gradient.
+class ROCR:
+    """Redirect a concept's name with the solve of AlphaEdit.
 
-    One key, and nothing kept: D = r (P k)^T / (l2 + k^T P k), r what the other concept has there beyond this one.
+    D = r (P k)^T / (l2 + k^T P k) for one key and nothing preserved
 
-    Where a name leads is for the edit to say (`to`, `toward`) and no option: to the state of another concept (published
-    as `unrelated`), a value learned for a refusal (`reject`), or a seeded random vector as long as its own (`noise`).
+    The key k is the name's last token, averaged over sentences; with `chat: true` a second key is averaged over what a
+    user may say. The residual r is what the other concept has there beyond this one, so that no gradient is needed.
 
-    threshold: published 2e-2; here a share of the energy, see `energy`.
+    The edit says where a name leads (`to`, `toward`), and no option does: to the state of another concept (published as
+    `unrelated`), to a value learned for a refusal (`reject`), or to a seeded random vector as long as the name's own
+    state (`noise`).
     """
 
+    works_on: ClassVar[str] = "memory"
+    """See `LanguageMethod`."""
     solves: ClassVar[tuple[str, ...]] = ("redirect", "erase")
+    """See `LanguageMethod`."""
+    single: ClassVar[bool] = False
+    """See `LanguageMethod`."""
+    energy: float = 0.1
+    """The share of ordinary text's energy in the directions that the edit may use, as in `alphaedit`; more than 0 and
+    at most 1."""
+    threshold: float = 0.0
+    """Above 0: the eigenvalue below which a direction may be used, in place of `energy` (published: 2e-2)."""
+    l2: float = 1.0
+    """Ridge on D, as in `alphaedit`."""
+
+    def __post_init__(self) -> None:
+        self._alphaedit()
+
+    def __call__(self, memory: Memory) -> Edit:
+        """A low-rank edit of rank m; raises as `AlphaEdit` does."""
+        return self._alphaedit()(memory)
+
+    def _alphaedit(self) -> AlphaEdit:
+        """AlphaEdit with these options. Raises ValueError for those that it refuses."""
+        return AlphaEdit(self.energy, self.threshold, self.l2)

@@ -1,4 +1,4 @@
-"""ROME (Meng et al., NeurIPS 2022, arXiv 2202.05262): one matrix holds new facts, at the least cost to other text."""
+"""ROME (Meng et al., NeurIPS 2022, arXiv 2202.05262): write facts into one matrix at the least cost to other text."""
 
 from __future__ import annotations
 
@@ -16,25 +16,28 @@ from editc.numerics.ridge import SingularError, factorise
 
 @dataclass(frozen=True)
 class ROME:
-    """Every fact exactly: D k_i = r_i for the least tr(D C D^T) (eq. 2 of the paper, for any number of facts at once).
+    """Write every fact exactly: D k_i = r_i with the least tr(D C D^T) (eq. 2 of the paper, for any number of facts).
 
-    One fact: D = r u^T / (k . u), u = C^-1 k. Several in one matrix are solved together and not summed. C is the moment
-    of ordinary text plus K_p K_p^T, K_p the keys that are kept.
-
-    denominator: `mean` (r-ROME, arXiv 2403.07175) takes the mean key over contexts in both places; `bare`, the original
-        code, divides by the bare prompt's key, which lets an edit explode where k . u comes near 0; one key only: one
-        fact, without `chat`.
-    covariance: off, C is the identity, as EasyEdit's configurations have it.
+    C is the second moment of ordinary text plus K_p K_p^T of the preserved keys K_p (d_in, p). One fact:
+    D = r u^T / (k . u), u = C^-1 k. Several facts in one matrix are solved together and not summed.
     """
 
     works_on: ClassVar[str] = "memory"
+    """See `LanguageMethod`."""
     solves: ClassVar[tuple[str, ...]] = ("fact",)
+    """See `LanguageMethod`."""
     single: ClassVar[bool] = True
+    """See `LanguageMethod`."""
     denominator: Literal["mean", "bare"] = "mean"
+    """The key in the denominator k . u. `mean` (r-ROME, arXiv 2403.07175): the mean over contexts, as in u. `bare` (the
+    original code): the key of the prompt alone. It lets an edit explode if k . u is near 0, and allows only one key:
+    one fact, without `chat`."""
     covariance: bool = True
+    """False puts the identity in place of the second moment of ordinary text, as in EasyEdit's configurations."""
 
     def __call__(self, memory: Memory) -> Edit:
-        """A low-rank edit of rank m; raises SingularError (keys depend on one another) and NonFiniteError."""
+        """A low-rank edit of rank m. Raises SingularError if the keys depend on one another, ValueError if `bare` gets
+        several keys, and NonFiniteError."""
         known = memory if self.covariance else replace(memory, moment=np.eye(len(memory.keys)))
         moment = factorise(known.weighted_moment())
         if self.denominator == "bare":
@@ -47,7 +50,8 @@ class ROME:
 
 
 def _bare_right_factor(memory: Memory, through: Array) -> Array:
-    """u^T / (k0 . u) for the one key that there is."""
+    """The right factor u^T / (k0 . u), (1, d_in), for a single key, with k0 the bare prompt's key. `through`: u,
+    (d_in, 1). Raises ValueError for several keys, SingularError if k0 . u is zero."""
     if memory.keys.shape[1] != 1:
         raise ValueError(
             "`denominator: bare` is for a single key: one fact, without `chat: true`; with several, take `mean`"

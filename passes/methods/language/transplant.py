@@ -1,22 +1,41 @@
-"""Transplant (ours): at a concept's name the model has the state that it has at another's; no gradient, one key."""
+"""Transplant (our own): at a concept's name the model gets the state that it has at another concept's name."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import ClassVar
 
+from editc.core.network import Memory
+from editc.core.solution import Edit
 from editc.passes.methods.language.memit import MEMIT
 
 
 @dataclass(frozen=True)
-class Transplant(MEMIT):
-    """MEMIT's solve, and what is wanted behind the last layer is the residual stream at the other concept's name.
+class Transplant:
+    """Redirect a concept's name with the solve of MEMIT, without a gradient and with one key for each name and form.
 
-    As `keys: aligned` does in a diffusion model, where the target is another concept as the layer sees it. The MLPs'
-    outputs alone (W k' = W k* in each layer) carry too little of a name: on SmolLM2 that redirects nothing.
-
-    lamb: as in `memit`; 100 here, for a redirection has one key a concept and not one a fact.
+    The residual stream after the last edited layer is to be what it is at the other concept's name. That is what `keys:
+    aligned` does in a diffusion model, where the target is the other concept as the layer reads it. The outputs of the
+    MLPs alone (W k' = W k* in each layer) carry too little of a name: on SmolLM2 they redirect nothing.
     """
 
+    works_on: ClassVar[str] = "memory"
+    """See `LanguageMethod`."""
     solves: ClassVar[tuple[str, ...]] = ("redirect", "erase")
+    """See `LanguageMethod`."""
+    single: ClassVar[bool] = False
+    """See `LanguageMethod`."""
     lamb: float = 100.0
+    """How many tokens of ordinary text weigh as much as one key. Less than in `memit`, because a redirection has one
+    key for a whole concept."""
+
+    def __post_init__(self) -> None:
+        self._memit()
+
+    def __call__(self, memory: Memory) -> Edit:
+        """A low-rank edit of rank m; raises as `MEMIT` does."""
+        return self._memit()(memory)
+
+    def _memit(self) -> MEMIT:
+        """MEMIT with these options. Raises ValueError for those that it refuses."""
+        return MEMIT(self.lamb)
