@@ -86,8 +86,8 @@ class SPEED:
         """The joint edit of all blocks with given invariance keys (d_in, j) and noise; raises as a call does."""
         keys, targets, weights = stack_blocks(system.blocks, 1.0)
         problem = _Problem(self, system.blocks, keys, weights / weights.sum(), invariant)
-        preserved = _WeightedRows.of_kept(system.kept, len(keys))
-        left, aim = nullspace.factor_right_side(keys, targets, problem.weights)
+        preserved = _WeightedRows.from_preserved(system.kept, len(keys))
+        left, aim = nullspace.factor_aim(keys, targets, problem.weights)
         if not self._filters and not self.aug_num:
             alone = problem.solve(preserved.mean(), aim)
             return Edit("shared", (left,), (alone.right,), _stats([alone], len(keys)))
@@ -128,7 +128,7 @@ class _WeightedRows:
     """Their weights, (n,)."""
 
     @staticmethod
-    def of_kept(kept: PreservedRows, width: int) -> _WeightedRows:
+    def from_preserved(kept: PreservedRows, width: int) -> _WeightedRows:
         """All preserved rows of a system, whose rows have `width` entries. Raises NonFiniteError."""
         require_finite("what is kept", kept.keys)
         return _WeightedRows(kept.keys if kept.keys.size else np.zeros((width, 0)), kept.weights)

@@ -18,13 +18,13 @@ from editc.passes.methods import require_at_least_zero
 
 @dataclass(frozen=True)
 class ConceptVectors:
-    """Scale down the columns of an MLP's last matrix W that name the concept: w_j -> (1 - scale) w_j. No other column
+    """Scale down the columns j of an MLP's last matrix W that name the concept: w_j -> (1 - scale) w_j. No other column
     changes.
 
     Column j is what the layer writes when its activation j is on, and E w_j, with E the output embedding, says which
-    words it raises. A column's score is the standardised value of the concept's names in E w_j, in standard deviations
-    over the vocabulary; of a name's tokens the least one counts. Activations of gated MLPs have both signs, so columns
-    that lower the names count as well as those that raise them.
+    words it raises. A column's score says how much it raises the concept's names: their entries in E w_j, in standard
+    deviations over the vocabulary; of a name's tokens the least one counts. Activations of gated MLPs have both signs,
+    so columns that lower the names count as well as those that raise them.
 
     Published for models of 7B, with noise in one column that the authors chose by eye. A small model has no column for
     a single concept, and without the strongest columns it says the name even more surely
@@ -40,12 +40,12 @@ class ConceptVectors:
     count: int = 10
     """The most columns to remove for each concept: the strongest of all edited matrices."""
     threshold: float = 5.0
-    """The least |score| of a column that is removed; by chance a score of 4 occurs in 46,000 columns."""
+    """The least |score| of a column that is removed; among 46,000 columns chance reaches a score of 4."""
     scale: float = 1.0
     """How much of a column is removed: 1 removes all of it, less leaves a part."""
     noise: float = 0.0
     """Above 0, the paper's edit: the columns stay, and normal noise of this standard deviation, times `scale`, is added
-    to them (published: 0.1 for Llama 2 and OLMo of 7B, which is half of a SmolLM2 column's own)."""
+    to them (published: 0.1 for Llama 2 and OLMo of 7B; in SmolLM2 that is half of a column's own deviation)."""
     seed: int = 0
     """Seed of the noise. Left out: the manifest's seed."""
 
