@@ -98,8 +98,8 @@ class UneditedNames:
                 if plain not in self.edited_names:
                     digest = sha256(f"{self.seed} {plain}".encode("utf-8", "surrogatepass")).digest()
                     found[digest[0] % 2 == 0].setdefault(kind, []).append(name)
-        preserved, asked = ({kind: tuple(some) for kind, some in half.items()} for half in found)
-        return preserved, asked
+        preserved, measured_names = ({kind: tuple(some) for kind, some in half.items()} for half in found)
+        return preserved, measured_names
 
     def with_last_word_of(self, name: str, measured: bool = True) -> tuple[str, ...]:
         """The unedited names of any kind that end with the last word of `name`, from one half."""
@@ -170,16 +170,16 @@ def _ask_relations(
     unedited: UneditedNames, names: Sequence[str], relations: Sequence[PromptAnswer]
 ) -> Iterator[tuple[str, bool]]:
     """Ask the relations of a concept about other names, and other questions about the same names, in turn."""
-    asked = [[well_known.insert_name(one.prompt, name) for name in names] for one in relations]
-    yield from ((text, False) for text in _by_turns([*asked, list(_other_questions(names))]))
+    questions = [[well_known.insert_name(one.prompt, name) for name in names] for one in relations]
+    yield from ((text, False) for text in _by_turns([*questions, list(_other_questions(names))]))
 
 
 def _other_questions(names: Sequence[str]) -> Iterator[str]:
     """The listed questions for the kind of each name. The first round asks the first question about the first name,
     the second about the second, and so on; each further round moves on by one question."""
-    asked = [well_known.questions().get(well_known.kind_of(name), ()) for name in names]
-    for turn in range(max(map(len, asked), default=0)):
-        for i, (name, those) in enumerate(zip(names, asked, strict=True)):
+    questions = [well_known.questions().get(well_known.kind_of(name), ()) for name in names]
+    for turn in range(max(map(len, questions), default=0)):
+        for i, (name, those) in enumerate(zip(names, questions, strict=True)):
             if those and turn < len(those):
                 yield well_known.insert_name(those[(i + turn) % len(those)].template, name)
 
@@ -245,15 +245,15 @@ def _ask_about_target(edit: Redirect) -> Iterator[tuple[str, bool]]:
     """Ask about the concept that a redirection leads to. Nothing if it leads to noise or a refusal."""
     if edit.to is not None:
         yield from ((well_known.insert_name(one.prompt, edit.to), False) for one in edit.relations)
-        asked = well_known.questions().get(well_known.kind_of(edit.to), ())
-        yield from ((well_known.insert_name(one.template, edit.to), False) for one in asked)
+        questions = well_known.questions().get(well_known.kind_of(edit.to), ())
+        yield from ((well_known.insert_name(one.template, edit.to), False) for one in questions)
 
 
 def _unrelated_questions(unedited: UneditedNames, edit: LanguageEdit) -> Iterator[tuple[str, bool]]:
     """Ask about names of UNRELATED_KINDS other than the edited name's kind, one kind after the other in turn."""
     own = well_known.kind_of(edit.names[0])
-    asked = [list(_other_questions(unedited.of_kind(kind))) for kind in UNRELATED_KINDS if kind != own]
-    yield from ((text, False) for text in _by_turns(asked))
+    questions = [list(_other_questions(unedited.of_kind(kind))) for kind in UNRELATED_KINDS if kind != own]
+    yield from ((text, False) for text in _by_turns(questions))
 
 
 def subject_with_article(edit: Fact) -> str:

@@ -120,8 +120,8 @@ def _known_prompts(edit: LanguageEdit) -> Iterator[KnownFact]:
         prompts = (text for text in edit.paraphrases if edit.subject in text)
         yield from (KnownFact(prompt, edit.subject, edit.was or "") for prompt in prompts)
     elif isinstance(edit, Redirect):
-        for asked in edit.relations or OPENINGS:
-            yield _prompt_about(asked.prompt, edit.concept, asked.answer)
+        for relation in edit.relations or OPENINGS:
+            yield _prompt_about(relation.prompt, edit.concept, relation.answer)
 
 
 def _prompt_about(template: str, subject: str, answer: str | None) -> KnownFact:

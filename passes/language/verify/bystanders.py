@@ -92,19 +92,19 @@ def measure_bystanders(
     """
     unedited = UneditedNames(manifest, seed, tuple(others))
     numbers = _evenly(len(manifest.language_edits), MOST_EDITS)
-    asked = tuple(dict.fromkeys(one for index in numbers for one in candidates(unedited, index)))
-    known = _confident_answers(asked, base, BarredAnswers(manifest, changes))
+    questions = tuple(dict.fromkeys(one for index in numbers for one in candidates(unedited, index)))
+    known = _confident_answers(questions, base, BarredAnswers(manifest, changes))
     chosen = _take_quotas(known, min(MOST_PER_EDIT, MOST_PER_MANIFEST // max(len(numbers), 1)))
     return tuple(_ask_again(chosen, base, changed))
 
 
-def claims(found: Sequence[BystanderOutcome], manifest: Manifest, asked: Constraints) -> Iterator[Claim]:
+def claims(found: Sequence[BystanderOutcome], manifest: Manifest, constraints: Constraints) -> Iterator[Claim]:
     """`bystander_loss`, the share of lost bystanders, twice for each edit: of the questions about the edited name
     itself, and of all others. Each share must meet the bound by itself, so that a large loss in one is not averaged
     away by the other."""
-    bound = DEFAULT_BOUND if asked.bystander_loss is None else asked.bystander_loss
+    bound = DEFAULT_BOUND if constraints.bystander_loss is None else constraints.bystander_loss
     for index, (title, edit) in enumerate(zip(titles(manifest), manifest.language_edits, strict=True)):
-        span = asked.at("bystander_loss") or edit.at()
+        span = constraints.at("bystander_loss") or edit.at()
         mine = [one for one in found if one.candidate.edit == index]
         own = [one for one in mine if one.candidate.kind in made.KINDS_ABOUT_SUBJECT]
         around = [one for one in mine if one.candidate.kind not in made.KINDS_ABOUT_SUBJECT]
@@ -171,11 +171,11 @@ def is_varied_text(said: str) -> bool:
 
 
 def _confident_answers(
-    asked: Sequence[Candidate], base: BaseModel, barred: BarredAnswers
+    questions: Sequence[Candidate], base: BaseModel, barred: BarredAnswers
 ) -> tuple[ConfidentAnswer, ...]:
     """The candidates that may be bystanders: those with an answer that the unedited model is sure of, then those for
     loops that it continues without repeating itself."""
-    plain, going = ([one for one in asked if one.loops_only == loops] for loops in (False, True))
+    plain, going = ([one for one in questions if one.loops_only == loops] for loops in (False, True))
     spoken = base.speak([Prompt(one.prompt) for one in plain], WORD_TOKENS) if plain else ()
     found = [
         ConfidentAnswer(one, first_word(said.text), said.text)

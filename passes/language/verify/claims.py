@@ -19,28 +19,30 @@ DIRECT_PURPOSES = ("efficacy", "relation")
 
 
 def claims(
-    every: Sequence[Reply], in_detail: Sequence[Change], titles: Sequence[str], asked: Constraints
+    every: Sequence[Reply], in_detail: Sequence[Change], titles: Sequence[str], constraints: Constraints
 ) -> Iterator[Claim]:
     """All claims from the replies, in the order of the constraints.
 
-    `in_detail`: the changes that were asked for in every form. `titles`: the name of each edit. `asked`: the bounds.
-    """
+    `in_detail`: the changes that were asked for in every form. `titles`: the name of each edit. `constraints`: the
+    bounds."""
     edited = [one for one in every if one.answer.purpose in DIRECT_PURPOSES]
-    yield from _share_claim("efficacy", edited, asked)
+    yield from _share_claim("efficacy", edited, constraints)
     yield from _share_by_edit("efficacy", edited, titles)
     yield from _known_claims(edited, titles)
-    yield from _share_claim("paraphrase", [one for one in every if one.answer.purpose == "paraphrase"], asked)
-    yield from _neighbour_claims([one for one in every if one.answer.purpose == "neighbour"], asked)
+    yield from _share_claim("paraphrase", [one for one in every if one.answer.purpose == "paraphrase"], constraints)
+    yield from _neighbour_claims([one for one in every if one.answer.purpose == "neighbour"], constraints)
     answers = [one.answer for one in every]
     yield from _form_claims(answers, {one.prompt for one in in_detail})
     yield from _continuation_claims(answers)
 
 
-def _share_claim(name: str, those: Sequence[Reply], asked: Constraints) -> Iterator[Claim]:
+def _share_claim(name: str, those: Sequence[Reply], constraints: Constraints) -> Iterator[Claim]:
     """The share of the replies that hold, with its bound; nothing if there are no replies."""
     if those:
         share = _mean([one.answer.holds for one in those])
-        yield Claim(name, share, getattr(asked, name), "", asked.at(name), "share", least=True, of=len(those))
+        yield Claim(
+            name, share, getattr(constraints, name), "", constraints.at(name), "share", least=True, of=len(those)
+        )
 
 
 def _share_by_edit(name: str, those: Sequence[Reply], titles: Sequence[str]) -> Iterator[Claim]:
@@ -58,9 +60,9 @@ def _known_claims(those: Sequence[Reply], titles: Sequence[str]) -> Iterator[Cla
         yield Claim("known", share, subject=titles[edit], unit="share", of=len(mine))
 
 
-def _neighbour_claims(those: Sequence[Reply], asked: Constraints) -> Iterator[Claim]:
+def _neighbour_claims(those: Sequence[Reply], constraints: Constraints) -> Iterator[Claim]:
     """`neighbourhood`, and the share of neighbours whose first choice is unchanged."""
-    yield from _share_claim("neighbourhood", those, asked)
+    yield from _share_claim("neighbourhood", those, constraints)
     if those:
         yield Claim("neighbours_unchanged", _mean([one.first_choice for one in those]), unit="share", of=len(those))
 

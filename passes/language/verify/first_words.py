@@ -47,13 +47,13 @@ def _carried_shares(name: str, names: tuple[str, ...], network: Network) -> list
     out."""
     words = name.split()
     parts = [" ".join(words[:count]) for count in range(1, len(words))]
-    asked = [part for part in parts if part not in names]
-    if not asked:
+    beginnings = [part for part in parts if part not in names]
+    if not beginnings:
         return []
-    whole, *rest = _states((name, *OTHER_NAMES, *asked), network)
+    whole, *rest = _states((name, *OTHER_NAMES, *beginnings), network)
     apart = float(np.mean([_distance(whole, other) for other in rest[: len(OTHER_NAMES)]]))
     shares = [1.0 - _distance(whole, part) / apart for part in rest[len(OTHER_NAMES) :]] if apart > 0 else []
-    return list(zip(shares, asked, strict=False))
+    return list(zip(shares, beginnings, strict=False))
 
 
 def _states(names: tuple[str, ...], network: Network) -> list[Array]:

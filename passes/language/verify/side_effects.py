@@ -58,7 +58,7 @@ def choose_texts(manifest: Manifest, count: int) -> ComparedTexts:
 
 
 def claims(
-    texts: ComparedTexts, titles: Sequence[str], base: BaseModel, changed: Mapping[str, Array], asked: Constraints
+    texts: ComparedTexts, titles: Sequence[str], base: BaseModel, changed: Mapping[str, Array], constraints: Constraints
 ) -> Iterator[Claim]:
     """Claims about the likelihood of texts before and after the edit, each the mean over its texts of the mean over
     tokens: `retain_*` for the retained texts, and `present_nll` and `absent_nll` for each ablated concept, by how many
@@ -71,18 +71,18 @@ def claims(
     found = base.compare([Prompt(text) for text in texts.every], changed)
     of = {text: i for i, text in enumerate(texts.every)}
     if texts.retain:
-        yield from _retain_claims(_select(found, [of[text] for text in texts.retain]), asked)
+        yield from _retain_claims(_select(found, [of[text] for text in texts.retain]), constraints)
     for i in texts.present:
         for name, some in (("present_nll", texts.present[i]), ("absent_nll", texts.absent[i])):
             part = _select(found, [of[text] for text in some])
             yield Claim(name, _mean(part.after) - _mean(part.before), subject=titles[i], unit="nats")
 
 
-def _retain_claims(found: ModelComparison, asked: Constraints) -> Iterator[Claim]:
+def _retain_claims(found: ModelComparison, constraints: Constraints) -> Iterator[Claim]:
     """The claims about the retained texts, with their bounds."""
-    kl, top = asked.retain_kl, asked.retain_top1
-    yield Claim("retain_kl", _mean(found.divergence), kl, span=asked.at("retain_kl"), unit="nats")
-    yield Claim("retain_top1", _mean(found.agreement), top, "", asked.at("retain_top1"), "share", least=True)
+    kl, top = constraints.retain_kl, constraints.retain_top1
+    yield Claim("retain_kl", _mean(found.divergence), kl, span=constraints.at("retain_kl"), unit="nats")
+    yield Claim("retain_top1", _mean(found.agreement), top, "", constraints.at("retain_top1"), "share", least=True)
     yield Claim("retain_nll_before", _mean(found.before), unit="nats")
     yield Claim("retain_nll_after", _mean(found.after), unit="nats")
 

@@ -62,13 +62,13 @@ class VerifyLanguage:
         in_detail = forms.choose_changes(changes, self.in_detail)
         questions = _all_questions(manifest, changes, in_detail, answers, ask.has_chat_template(network))
         replies = ask.ask_questions(base, questions, after, self.tokens)
-        titles, asked = prompts.titles(manifest), manifest.constraints
+        titles, constraints = prompts.titles(manifest), manifest.constraints
         others = solution.problem.others if isinstance(solution.problem, LanguageProblem) else ()
         outcomes = bystanders.measure_bystanders(manifest, manifest.seed, changes, base, after, others)
         measurements = (
-            *claims.claims(replies, in_detail, titles, asked),
-            *bystanders.claims(outcomes, manifest, asked),
-            *side_effects.claims(side_effects.choose_texts(manifest, self.sentences), titles, base, after, asked),
+            *claims.claims(replies, in_detail, titles, constraints),
+            *bystanders.claims(outcomes, manifest, constraints),
+            *side_effects.claims(side_effects.choose_texts(manifest, self.sentences), titles, base, after, constraints),
             *side_effects.at_start_claims(manifest, titles, network, after),
             *first_words.claims(manifest, network),
             *claims_of_solve(solution, sum(one.changed.elements > 0 for one in measured)),

@@ -261,11 +261,11 @@ def _warn_weak_value(manifest: Manifest, problem: Problem) -> Iterator[Diagnosti
             yield Diagnostic("E526", message, place, manifest.source, help=help, severity="warning")
 
 
-def _warn_idle_bound(manifest: Manifest, asked: Constraints, claims: Sequence[Claim]) -> Iterator[Diagnostic]:
+def _warn_idle_bound(manifest: Manifest, constraints: Constraints, claims: Sequence[Claim]) -> Iterator[Diagnostic]:
     """E523 for each bound without a measurement."""
     measured = {claim.name for claim in claims}
     for name, needed in NEEDED_FOR_BOUND.items():
-        if getattr(asked, name) is not None and name not in measured:
+        if getattr(constraints, name) is not None and name not in measured:
             message = f"{name} was not measured: there is nothing that answers it"
             help = f"it takes {needed}; else take the bound out"
-            yield Diagnostic("E523", message, asked.at(name), manifest.source, help=help, severity="warning")
+            yield Diagnostic("E523", message, constraints.at(name), manifest.source, help=help, severity="warning")

@@ -58,8 +58,8 @@ class Project:
         """
         keys, targets, weights = stack_blocks(system.blocks, 1.0)
         lamb = system.ridge if self.lamb is None else self.lamb
-        kept = system.kept
-        preserved = [kept.held, kept.keys] if self.hold == "prompts" else [kept.keys]
+        rows = system.kept
+        preserved = [rows.held, rows.keys] if self.hold == "prompts" else [rows.keys]
         room = nullspace.orthogonal_room(len(keys), self.tolerance, *preserved)
         free = nullspace.shares(room.basis, ((block.keys, block.weights) for block in system.blocks))
         nullspace.require_room(room.basis.shape[1], len(keys), free)
@@ -67,7 +67,7 @@ class Project:
         left, aim = nullspace.factor_right_side(keys, targets, weights)
         right = solver.solve(aim.T).T
         tiny = 1e-9 * float(np.sum(weights * keys**2))
-        bare = ridge.solve(keys, targets, weights, np.zeros_like(kept.moment), max(lamb, tiny))
+        bare = ridge.solve(keys, targets, weights, np.zeros_like(rows.moment), max(lamb, tiny))
         notes = (_describe_room(room), *_describe_costs(system, free, (left, right), (bare.left, bare.right)))
         return Edit("shared", (left,), (right,), _stats(solver, aim, right, notes))
 

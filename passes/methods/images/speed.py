@@ -128,10 +128,10 @@ class _WeightedRows:
     """Their weights, (n,)."""
 
     @staticmethod
-    def from_preserved(kept: PreservedRows, width: int) -> _WeightedRows:
+    def from_preserved(preserved: PreservedRows, width: int) -> _WeightedRows:
         """All preserved rows of a system, whose rows have `width` entries. Raises NonFiniteError."""
-        require_finite("what is kept", kept.keys)
-        return _WeightedRows(kept.keys if kept.keys.size else np.zeros((width, 0)), kept.weights)
+        require_finite("what is kept", preserved.keys)
+        return _WeightedRows(preserved.keys if preserved.keys.size else np.zeros((width, 0)), preserved.weights)
 
     def mean(self) -> Array:
         """The weighted mean r r^T, (d_in, d_in); zero without rows."""
