@@ -17,6 +17,8 @@ from editc.core.text import fold_name
 from editc.passes.language import well_known
 
 T = TypeVar("T")
+
+# Kinds of questions, in the words of the report.
 SAME_LAST_WORD = "same last word"
 SAME_RELATION = "same relation"
 OTHER_FACT = "other fact of the subject"
@@ -118,7 +120,7 @@ def candidates(unedited: UneditedNames, index: int) -> tuple[Candidate, ...]:
     MOST_PER_EDIT in all, UNRELATED ones last."""
     edit = unedited.manifest.language_edits[index]
     if isinstance(edit, Fact):
-        made: dict[str, Iterator[tuple[str, bool]]] = {
+        prompts_by_kind: dict[str, Iterator[tuple[str, bool]]] = {
             SAME_LAST_WORD: _ask_relation(unedited, unedited.with_last_word_of(edit.subject), edit.template),
             SAME_RELATION: _ask_relation(unedited, unedited.of_kind(well_known.kind_of(edit.subject)), edit.template),
             OTHER_FACT: _ask_other_facts(edit),
@@ -127,17 +129,17 @@ def candidates(unedited: UneditedNames, index: int) -> tuple[Candidate, ...]:
             LOOPS: _fact_continuations(edit),
         }
     elif isinstance(edit, Redirect):
-        made = {
+        prompts_by_kind = {
             SAME_LAST_WORD: _ask_relations(unedited, unedited.with_last_word_of(edit.concept), edit.relations),
             SAME_RELATION: _ask_relations(unedited, unedited.of_kind(well_known.kind_of(edit.concept)), edit.relations),
             ABOUT_TARGET: _ask_about_target(edit),
             LOOPS: _concept_continuations(edit),
         }
     else:
-        made = {LOOPS: _text_continuations(edit)}
+        prompts_by_kind = {LOOPS: _text_continuations(edit)}
     found = [
         one
-        for kind, prompts in made.items()
+        for kind, prompts in prompts_by_kind.items()
         for one in islice(_drop_edited(unedited, index, kind, prompts), MOST_OF_KIND[kind])
     ]
     far = islice(_drop_edited(unedited, index, UNRELATED, _unrelated_questions(unedited, edit)), MOST_PER_EDIT)

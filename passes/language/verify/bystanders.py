@@ -13,7 +13,7 @@ from editc.core.manifest import Constraints, Fact, Manifest
 from editc.core.measurements import Bystander, Claim
 from editc.core.network import Prompt
 from editc.core.text import fold_name
-from editc.passes.language import candidates as made
+from editc.passes.language import candidates as kinds
 from editc.passes.language.candidates import Candidate, UneditedNames, candidates
 from editc.passes.language.questions import Change, first_word, titles
 from editc.passes.language.verify.base_model import BaseModel
@@ -35,13 +35,13 @@ MOST_PER_EDIT, MOST_PER_MANIFEST = 48, 192
 MOST_EDITS = 16
 """The most edits of a manifest that have bystanders, at even steps of all. Chosen by hand, as above."""
 FIRST_OF_KIND = {
-    made.SAME_LAST_WORD: 14,
-    made.SAME_RELATION: 14,
-    made.OTHER_FACT: 10,
-    made.ABOUT_TARGET: 6,
-    made.OTHER_LANGUAGE: 6,
-    made.NAME_AT_START: 4,
-    made.LOOPS: 8,
+    kinds.SAME_LAST_WORD: 14,
+    kinds.SAME_RELATION: 14,
+    kinds.OTHER_FACT: 10,
+    kinds.ABOUT_TARGET: 6,
+    kinds.OTHER_LANGUAGE: 6,
+    kinds.NAME_AT_START: 4,
+    kinds.LOOPS: 8,
 }
 """Kind -> how many bystanders of it are taken first. The rest of MOST_PER_EDIT is filled in the order of the
 candidates. Chosen by hand: every kind that the model knows something of is then measured."""
@@ -98,25 +98,25 @@ def measure_bystanders(
     return tuple(_ask_again(chosen, base, changed))
 
 
-def claims(found: Sequence[BystanderOutcome], manifest: Manifest, constraints: Constraints) -> Iterator[Claim]:
+def claims(outcomes: Sequence[BystanderOutcome], manifest: Manifest, constraints: Constraints) -> Iterator[Claim]:
     """`bystander_loss`, the share of lost bystanders, twice for each edit: of the questions about the edited name
     itself, and of all others. Each share must meet the bound by itself, so that a large loss in one is not averaged
     away by the other."""
     bound = DEFAULT_BOUND if constraints.bystander_loss is None else constraints.bystander_loss
     for index, (title, edit) in enumerate(zip(titles(manifest), manifest.language_edits, strict=True)):
         span = constraints.at("bystander_loss") or edit.at()
-        mine = [one for one in found if one.candidate.edit == index]
-        own = [one for one in mine if one.candidate.kind in made.KINDS_ABOUT_SUBJECT]
-        around = [one for one in mine if one.candidate.kind not in made.KINDS_ABOUT_SUBJECT]
+        mine = [one for one in outcomes if one.candidate.edit == index]
+        own = [one for one in mine if one.candidate.kind in kinds.KINDS_ABOUT_SUBJECT]
+        around = [one for one in mine if one.candidate.kind not in kinds.KINDS_ABOUT_SUBJECT]
         for subject, those in ((title, own), (AROUND_TITLE.format(title), around)):
             if those:
                 share = sum(not one.unchanged for one in those) / len(those)
                 yield Claim("bystander_loss", share, bound, subject, span, "share", of=len(those))
 
 
-def findings(found: Sequence[BystanderOutcome]) -> tuple[Bystander, ...]:
+def findings(outcomes: Sequence[BystanderOutcome]) -> tuple[Bystander, ...]:
     """The bystanders as the report lists them, the lost ones first."""
-    return tuple(one.finding for one in sorted(found, key=lambda one: one.unchanged))
+    return tuple(one.finding for one in sorted(outcomes, key=lambda one: one.unchanged))
 
 
 def _evenly(count: int, most: int) -> list[int]:
@@ -135,9 +135,9 @@ class BarredAnswers:
     """The answers that the edits change."""
 
     @cached_property
-    def new_answers(self) -> tuple[frozenset[str], ...]:
-        """Edit -> folded answers that are barred for all its bystanders. Of a concept its names, because such a
-        question asks for the concept itself. Of a fact its new answer, because a question that has it already cannot be
+    def barred_for_all(self) -> tuple[frozenset[str], ...]:
+        """Edit -> folded answers that none of its bystanders may have: the edited names, because such a question asks
+        for the subject itself, and the new answer of a fact, because an answer that is the new one already cannot be
         drawn to it."""
         found = [{fold_name(name) for name in edit.names} for edit in self.manifest.language_edits]
         for one in self.changes:
@@ -146,9 +146,9 @@ class BarredAnswers:
         return tuple(frozenset(some - {""}) for some in found)
 
     @cached_property
-    def old_answers(self) -> tuple[frozenset[str], ...]:
-        """Edit -> folded old answers, which are barred for questions about the subject: such a question asks for the
-        edited fact in other words."""
+    def barred_about_subject(self) -> tuple[frozenset[str], ...]:
+        """Edit -> folded old answers, which no question about the subject may have: such a question asks for the edited
+        fact in other words."""
         found = [set[str]() for _ in self.manifest.language_edits]
         for one in self.changes:
             found[one.edit] |= {fold_name(one.old), fold_name(first_word(one.old))}
@@ -159,8 +159,8 @@ class BarredAnswers:
         barred answer."""
         answer = fold_name(first_word(said))
         padded = f" {answer} "
-        barred = self.new_answers[one.edit] | (
-            self.old_answers[one.edit] if one.kind in made.KINDS_ABOUT_SUBJECT else frozenset()
+        barred = self.barred_for_all[one.edit] | (
+            self.barred_about_subject[one.edit] if one.kind in kinds.KINDS_ABOUT_SUBJECT else frozenset()
         )
         return any(map(str.isalnum, answer)) and is_readable(said) and not any(f" {name} " in padded for name in barred)
 
