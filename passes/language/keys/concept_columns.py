@@ -142,7 +142,8 @@ def trace_columns(
 def _spelling_vectors(
     network: Network, embedding: NDArray[np.float32], words: logits.VocabularyMoments, names: Sequence[str]
 ) -> list[Array]:
-    """What `logits.word` makes of each spelling of a concept: every name with a space before it and without one.
+    """What `logits.word_directions` makes of each spelling of a concept: every name with a space before it and without
+    one.
 
     `embedding`: the output embedding (v, d).
     """

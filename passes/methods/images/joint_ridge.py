@@ -61,7 +61,7 @@ def stack_blocks(blocks: Sequence[Block], scale: float) -> tuple[Array, Array, A
     return keys, targets, scale * np.concatenate([block.weights for block in blocks])
 
 
-def chain_links(blocks: Sequence[Block], scale: float) -> list[chain.Link]:
+def chain_links(blocks: Sequence[Block], scale: float) -> list[chain.WeightedBlock]:
     """The blocks as the links of `numerics.chain`, with their strength applied and their weights times `scale`. Raises
     NonFiniteError."""
     ridge.require_finite("the keys or targets", *(part for block in blocks for part in (block.keys, block.targets)))

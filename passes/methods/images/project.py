@@ -60,9 +60,9 @@ class Project:
         lamb = system.ridge if self.lamb is None else self.lamb
         rows = system.kept
         preserved = [rows.held, rows.keys] if self.hold == "prompts" else [rows.keys]
-        room = nullspace.orthogonal_room(len(keys), self.tolerance, *preserved)
-        free = nullspace.shares(room.basis, ((block.keys, block.weights) for block in system.blocks))
-        nullspace.require_room(room.basis.shape[1], len(keys), free)
+        room = nullspace.free_directions(len(keys), self.tolerance, *preserved)
+        free = nullspace.free_shares(room.basis, ((block.keys, block.weights) for block in system.blocks))
+        nullspace.require_free_directions(room.basis.shape[1], len(keys), free)
         solver = nullspace.restrict(room.basis, keys, weights, lamb)
         left, aim = nullspace.factor_right_side(keys, targets, weights)
         right = solver.solve(aim.T).T
@@ -72,13 +72,13 @@ class Project:
         return Edit("shared", (left,), (right,), _stats(solver, aim, right, notes))
 
 
-def _stats(solver: nullspace.Restricted, aim: Array, right: Array, notes: tuple[str, ...]) -> Stats:
+def _stats(solver: nullspace.RestrictedInverse, aim: Array, right: Array, notes: tuple[str, ...]) -> Stats:
     """Condition number, residual and rank of the solve, for the report."""
     rank = min(len(right), solver.basis.shape[1])
     return Stats(solver.factor.condition, solver.residual(aim.T), rank, notes=notes)
 
 
-def _describe_room(room: nullspace.Room) -> str:
+def _describe_room(room: nullspace.FreeDirections) -> str:
     """A note on how many directions are preserved and free, and how much of the preserved rows lies in the free
     ones."""
     width, free = room.basis.shape
@@ -96,7 +96,7 @@ def _describe_costs(
 
     `free`: these shares, one for each block. `preserving`, `bare`: the factors of the edit with and without preserved
     rows."""
-    root = subspace.root(system.total_gram())
+    root = subspace.square_root(system.total_gram())
     for block, part in zip(system.blocks, free, strict=True):
         here, there = (_residual(block, root, *edit) for edit in (preserving, bare))
         yield (

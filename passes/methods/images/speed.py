@@ -87,7 +87,7 @@ class SPEED:
         keys, targets, weights = stack_blocks(system.blocks, 1.0)
         problem = _Problem(self, system.blocks, keys, weights / weights.sum(), invariant)
         preserved = _WeightedRows.from_preserved(system.kept, len(keys))
-        left, aim = nullspace.factor_aim(keys, targets, problem.weights)
+        left, aim = nullspace.factor_right_side(keys, targets, problem.weights)
         if not self._filters and not self.aug_num:
             alone = problem.solve(preserved.mean(), aim)
             return Edit("shared", (left,), (alone.right,), _stats([alone], len(keys)))
@@ -195,13 +195,13 @@ class _Problem:
 
     def judge(self, aim: Array) -> Array:
         """A C^T (I + S_tt)^-1, (r, d_in): the right factor of the edit without null space, by which rows are chosen.
-        `aim`: A C^T as `nullspace.factor_aim` gives it, (r, d_in)."""
+        `aim`: A C^T as `nullspace.factor_right_side` gives it, (r, d_in)."""
         return factorise(normal_matrix(self.keys, self.weights, 0 * np.eye(len(self.keys)), 1.0)).solve(aim.T).T
 
     def solve(self, mean: Array, aim: Array) -> _LayerSolution:
         """The solution for preserved rows with this mean r r^T, (d_in, d_in). B is zero if they leave no direction
         free."""
-        basis, soft = nullspace.quiet_directions(mean, self.method.threshold), self.method.lamb > 0
+        basis, soft = nullspace.small_eigenvectors(mean, self.method.threshold), self.method.lamb > 0
         if not soft:
             basis = nullspace.orthogonal_part(basis, self.invariant)
         shares = nullspace.free_shares(basis, ((block.keys, block.weights) for block in self.blocks))
@@ -253,8 +253,8 @@ def _distances(points: Array, found: Array) -> Array:
 
 
 def _stats(found: list[_LayerSolution], width: int) -> Stats:
-    """The worst figures of all layers. Raises NoRoomError if no layer has a free direction, NoPartError if a concept
-    has no part in any."""
+    """The worst figures of all layers. Raises NoFreeDirectionError if no layer has a free direction, PreservedKeysError
+    if a concept has no part in any."""
     free = [one.free for one in found]
     nullspace.require_free_directions(max(free), width, np.max([one.shares for one in found], axis=0))
     span = f"{min(free)} to {max(free)}" if min(free) < max(free) else f"{free[0]}"

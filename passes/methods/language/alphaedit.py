@@ -45,7 +45,8 @@ class AlphaEdit:
             raise ValueError(f"`energy` is {self.energy}: it is a share, more than 0 and at most 1")
 
     def __call__(self, memory: Memory) -> Edit:
-        """A low-rank edit of rank m. Raises NoRoomError if no direction is quiet, SingularError, NonFiniteError."""
+        """A low-rank edit of rank m. Raises NoFreeDirectionError if no direction is quiet, SingularError,
+        NonFiniteError."""
         share = None if self.threshold else self.energy
         basis = memories.null_space_basis(memory.moment, self.threshold, share)
         if not basis.shape[1]:
