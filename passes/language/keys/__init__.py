@@ -1,1 +1,1 @@
-"""Where the keys of an edit are read, and the values it is to have there."""
+"""Derive: the positions at which the keys of an edit are read, and the values that it writes there."""

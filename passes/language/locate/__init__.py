@@ -1,1 +1,1 @@
-"""Which layers of a language model hold a subject."""
+"""Locate: the stages of a manifest, and the layers and matrices that each of them edits."""

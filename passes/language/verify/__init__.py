@@ -1,1 +1,1 @@
-"""What a build claims of a language model."""
+"""Verify: ask the model before and after the edit, and turn its answers into claims and warnings."""

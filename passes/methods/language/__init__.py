@@ -1,1 +1,1 @@
-"""Methods that edit language models, one a file."""
+"""Methods that edit language models, one in each file."""
