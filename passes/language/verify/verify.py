@@ -40,7 +40,7 @@ class VerifyLanguage:
     """The most edited prompts that are also asked in other forms and continued. Chosen by hand: these cost the most
     time."""
     tokens: int = 16
-    """The length of a continuation, in tokens."""
+    """The length of a continuation, in tokens. Chosen by hand, as is the next number."""
     sentences: int = 24
     """The number of editc's own sentences that are compared if the manifest has no `retain`."""
     name: ClassVar[str] = "verify"

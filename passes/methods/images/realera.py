@@ -28,6 +28,7 @@ class RealEra:
     From the paper, which published no code: neighbours come from random perturbation of the concept's embedding,
     bounded in distance (and in cosine), and share its target; beyond-concept regularisation preserves what is outside;
     both enter a closed-form edit of K and V. Its second stage, a LoRA trained on predicted noise, is left out.
+    The defaults are chosen by hand.
 
     Our reading: the unit of distance is the distance to the target, so that a radius of 0.5 reaches half of the way. On
     the demo model other names of an object lie at 0.1 to 0.4 of it (in the padding rows, which all prompts share),
@@ -49,7 +50,8 @@ class RealEra:
     samples: int = 4
     """n, how many copies of each key are perturbed inside the radius, and as many outside."""
     radius: float = 0.5
-    """The radius of the neighbourhood, as a share of the distance from the key to its target."""
+    """The radius of the neighbourhood, as a share of the distance from the key to its target. See above for the distances
+    on the demo model."""
     reach: float = 4.0
     """The outer bound of the preserved surroundings, in radii; above 1."""
     near_scale: float = 1.0
