@@ -50,8 +50,8 @@ class RealEra:
     samples: int = 4
     """n, how many copies of each key are perturbed inside the radius, and as many outside."""
     radius: float = 0.5
-    """The radius of the neighbourhood, as a share of the distance from the key to its target. See above for the distances
-    on the demo model."""
+    """The radius of the neighbourhood, as a share of the distance from the key to its target. See above for the
+    distances on the demo model."""
     reach: float = 4.0
     """The outer bound of the preserved surroundings, in radii; above 1."""
     near_scale: float = 1.0

@@ -36,7 +36,7 @@ class ROCR:
     threshold: float = 0.0
     """Above 0: the eigenvalue below which a direction may be used, in place of `energy` (published: 2e-2)."""
     l2: float = 1.0
-    """Ridge on D, as in `alphaedit`."""
+    """Ridge on D, as in `alphaedit` (published: 1)."""
 
     def __post_init__(self) -> None:
         self._alphaedit()
