@@ -42,7 +42,7 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
 
     count(target, "open_model", "open the model")
     count(locate, "recognise", "recognise its family")
-    count(decode, "draft_of", "decode the manifest")
+    count(decode, "read_draft", "decode the manifest")
     count(record, "as_text", "write the report")
     for method in (UCE, Ablate):
         count(method, "__init__", "make the method")
