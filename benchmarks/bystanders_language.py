@@ -97,7 +97,7 @@ def _asked(verified: Verified, network: Network) -> tuple[list[str], int]:
     }
     every = dict.fromkeys(_fresh(UneditedNames(manifest, SEED)))
     prompts = [text for text in every if not any(f" {name} " in f" {fold_name(text)} " for name in held)]
-    before = network.speak([Prompt(text) for text in prompts], WORD_TOKENS)
+    before = network.generate_tokens([Prompt(text) for text in prompts], WORD_TOKENS)
     told = [
         (text, first_word(one.text), one.likelihood(first_word(one.text)))
         for text, one in zip(prompts, before, strict=True)

@@ -46,7 +46,7 @@ def sums(solution: Solution) -> tuple[Array, Array]:
 
 def derived(solution: Solution, gram: Array, cross: Array) -> tuple[Attack, ...]:
     """RECE's derived embedding for every sentence, as published: no thought of what an encoder can give."""
-    watch = solution.problem.systems["text"].watch
+    watch = solution.problem.systems["text"].certificate_input
     assert watch is not None
     return tuple(
         Attack(one.prompt, one.rows, adversary.derive(one.keys, one.targets, gram, cross, REGULARISATION, "regzero"))

@@ -33,9 +33,11 @@ class Ending(CausalNetwork):
         """Another one, for the cache knows a value by the passes' own way of learning it."""
         return f"{super().fingerprint()} {self.enough}"
 
-    def value(self, wish: ValueGoal, layer: int, where: DeltaTarget, how: Descent, changed: Any = None) -> LearnedValue:
+    def learn_value(
+        self, wish: ValueGoal, layer: int, where: DeltaTarget, how: Descent, changed: Any = None
+    ) -> LearnedValue:
         """As asked, but for the end."""
-        found = super().value(wish, layer, where, replace(how, enough=self.enough), changed)
+        found = super().learn_value(wish, layer, where, replace(how, enough=self.enough), changed)
         self.steps[0].append(len(found.losses) - 1)
         return found
 

@@ -108,9 +108,9 @@ def neighbours_stay(manifest: Manifest, faults: Faults) -> None:
     edited = EditedPrompts(manifest)
     for edit in manifest.language_edits:
         for i, asked in enumerate(() if isinstance(edit, Ablation) else edit.neighbours):
-            if edited.holds(asked.prompt):
+            if edited.contains(asked.prompt):
                 message = f"the neighbour {tick(asked.prompt)} is itself edited, and is not counted"
-                related = [(edited.where(asked.prompt), "edited here")]
+                related = [(edited.span_of(asked.prompt), "edited here")]
                 faults.warn("E196", message, edit.at(f"neighbours.{i}"), help="remove it", related=related)
 
 

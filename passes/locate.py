@@ -39,7 +39,7 @@ def family_of(families: Sequence[Family], manifest: Manifest, ctx: Context) -> F
     """
     family = ctx.family or recognise(families, ctx.weights, manifest.model, ctx.settings)
     refuse_other_kind(manifest, family)
-    return ctx.speaking(family)
+    return ctx.with_own_contexts(family)
 
 
 def recognise(
@@ -85,9 +85,9 @@ def best_fit(
     types or none.
     """
     names, kind = weights.names(), model_type_of(settings)
-    known = [family for family in families if family.models == "image" or not kind or kind in family.kinds]
+    known = [family for family in families if family.models == "image" or not kind or kind in family.model_types]
     found = [family for family in known if _has_sites(family, names) and _has_marker(family, names, weights)]
-    return max(found, key=lambda family: len(family.patterns) + len(family.signs), default=None)
+    return max(found, key=lambda family: len(family.patterns) + len(family.required_parameters), default=None)
 
 
 def _unsupported_model(what: str, families: Sequence[Family], model: str) -> EditcError:
@@ -114,14 +114,14 @@ def roles_of(manifest: Manifest, family: Family) -> tuple[str, ...]:
         if role not in family.patterns:
             reason = family.refused.get(role, f"its roles are {', '.join(family.patterns)}")
             span = manifest.sites.spans.get(f"roles.{index}", manifest.sites.at("roles"))
-            help_ = f"leave `roles` out for {', '.join(family.edited)}; see `editc explain {family.name}`"
+            help_ = f"leave `roles` out for {', '.join(family.default_roles)}; see `editc explain {family.name}`"
             message = f"{family.title} has no role `{role}`: {reason}"
             raise EditcError(Diagnostic("E210", message, span, manifest.source, help=help_))
-    return manifest.sites.roles or family.edited
+    return manifest.sites.roles or family.default_roles
 
 
 def _has_sites(family: Family, names: Sequence[str]) -> bool:
-    patterns = (*family.patterns.values(), *family.signs)
+    patterns = (*family.patterns.values(), *family.required_parameters)
     return all(any(fnmatchcase(name, pattern) for name in names) for pattern in patterns)
 
 

@@ -45,15 +45,15 @@ class EditedPrompts:
         longest = sorted(self.names, key=len, reverse=True)
         return re.compile(rf"(?<!\w)(?:{'|'.join(map(re.escape, longest))})(?!\w)")
 
-    def name_in(self, prompt: str) -> str | None:
+    def find_name(self, prompt: str) -> str | None:
         """The redirected name that stands in a prompt as whole words."""
         found = self._pattern.search(fold_name(prompt)) if self.names else None
         return found[0] if found else None
 
-    def holds(self, prompt: str) -> bool:
+    def contains(self, prompt: str) -> bool:
         """True for a prompt that is edited, and is no neighbour therefore."""
-        return fold_name(prompt) in self.prompts or self.name_in(prompt) is not None
+        return fold_name(prompt) in self.prompts or self.find_name(prompt) is not None
 
-    def where(self, prompt: str) -> Span | None:
+    def span_of(self, prompt: str) -> Span | None:
         """The place of what edits a prompt that is edited."""
-        return self.prompts.get(fold_name(prompt)) or self.names.get(self.name_in(prompt) or "")
+        return self.prompts.get(fold_name(prompt)) or self.names.get(self.find_name(prompt) or "")

@@ -80,8 +80,8 @@ class Family:
     neutral: str
     default_method: str
     contexts: tuple[str, ...]
-    edited: tuple[str, ...] = ("k", "v")
-    signs: tuple[str, ...] = ()
+    default_roles: tuple[str, ...] = ("k", "v")
+    required_parameters: tuple[str, ...] = ()
     groups: Mapping[str, Group] = field(default_factory=lambda: CROSS_ATTENTION)
     streams: Mapping[str, Stream] = field(default_factory=lambda: CLIP_ROWS)
     refused: Mapping[str, str] = field(default_factory=dict)
@@ -89,7 +89,7 @@ class Family:
     models: Literal["image", "language"] = "image"
     transposed: bool = False
     normed: bool = False
-    kinds: tuple[str, ...] = ()
+    model_types: tuple[str, ...] = ()
 
     def group_of(self, role: str) -> str:
         """The group that a role's sites belong to."""

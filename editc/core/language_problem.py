@@ -23,7 +23,7 @@ class MemoryKey:
     contexts: tuple[Spot, ...]
     """Where the key is read, as the mean over these. None of them has the subject, or the target of a redirection, at
     position 0, the attention sink."""
-    wanted: Array
+    residual: Array
     """(d,): what is to be added at the subject's last token at strength 1, to the output of the matrix or to the
     residual stream. Empty in a plan that is measured again."""
     anchor: tuple[Spot, ...] = ()
@@ -51,20 +51,20 @@ class LanguageProblem(Problem):
     """A plan for a language model with what its methods need. `systems` is empty: no single least-squares problem
     covers all layers."""
 
-    columns: tuple[MemoryKey, ...] = ()
+    memory_keys: tuple[MemoryKey, ...] = ()
     """The keys of the edits that write to memories, in the order of the edits."""
-    kept: Mapping[int, tuple[tuple[Spot, ...], ...]] = field(default_factory=dict)
+    preserved: Mapping[int, tuple[tuple[Spot, ...], ...]] = field(default_factory=dict)
     """Edit -> where the model must say what it said: at the target of a redirection, at preserved names and where
     earlier edits wrote. The mean of each group is one key."""
-    spared: Mapping[int, tuple[tuple[Spot, ...], ...]] = field(default_factory=dict)
+    preserved_by_default: Mapping[int, tuple[tuple[Spot, ...], ...]] = field(default_factory=dict)
     """By edit the names that nobody named and that are held all the same, in groups as `kept`; those whose key is the
     edit's own are passed over."""
-    namings: Mapping[str, ConceptScores] = field(default_factory=dict)
+    concept_scores: Mapping[str, ConceptScores] = field(default_factory=dict)
     """Site name -> which of its columns name the concepts, for a stage that works on columns. Then every site of the
     plan has one."""
     moments: Mapping[str, Array] = field(default_factory=dict)
     """Site name -> (d_in, d_in): E[k k^T] over ordinary text, with its ridge."""
-    near: tuple[CloseEdits, ...] = ()
+    close_edits: tuple[CloseEdits, ...] = ()
     """Pairs of edits that will interfere, the closest first."""
     overwritten: Mapping[int, tuple[str, ...]] = field(default_factory=dict)
     """Edit -> ids of earlier deltas that wrote at its own keys, which are not preserved there."""

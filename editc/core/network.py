@@ -43,11 +43,11 @@ class Memory:
     bare: Array
     residuals: Array
     moment: Array
-    kept: Array
+    preserved: Array
 
     def weighted_moment(self) -> Array:
         """C + K_p K_p^T: the moment as if each kept key were read as often as all text together."""
-        return np.asarray(self.moment + self.kept @ self.kept.T)
+        return np.asarray(self.moment + self.preserved @ self.preserved.T)
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ class ScoredColumns:
     """One matrix W (d_out, d_in) whose columns name c concepts, each to be taken out at its strength (c,)."""
 
     weight: Array
-    naming: ConceptScores
+    concept_scores: ConceptScores
     strengths: Array
 
 
@@ -111,7 +111,7 @@ class Spot:
         return found
 
     @property
-    def told(self) -> tuple[str, bool]:
+    def causal_prefix(self) -> tuple[str, bool]:
         """The prompt up to the subject's end, and whether it is chat: all that a state there depends on. LookupError
         as `begin`."""
         return (self.prompt[: self.begin + len(self.subject)] if self.subject else self.prompt), self.chat
@@ -307,10 +307,10 @@ class Network(Protocol):
         before it, for the tokens that the tokenizer has. Up to the stream's own length, which the norm divides by,
         embedding @ x is what x adds to the logits."""
 
-    def places(self, spots: Sequence[Spot]) -> Sequence[TokenPosition]:
+    def positions(self, spots: Sequence[Spot]) -> Sequence[TokenPosition]:
         """Where the spots are."""
 
-    def reads(
+    def read_keys(
         self, names: Sequence[str], spots: Sequence[Spot], changed: Mapping[str, Array] | None = None
     ) -> Mapping[str, Array]:
         """What each matrix reads at the spots, (d_in, n): keys."""
@@ -340,7 +340,7 @@ class Network(Protocol):
         """The base against the model as changed, over all tokens of the texts or at their last ones. `base`, what
         `final` said of the texts, saves half of the work; not with `last`."""
 
-    def final(self, texts: Sequence[Prompt]) -> Sequence[Array]:
+    def final_states(self, texts: Sequence[Prompt]) -> Sequence[Array]:
         """The states (t, d) of each text behind the final norm: all that its next tokens hang on."""
 
     def generate(
@@ -348,7 +348,7 @@ class Network(Protocol):
     ) -> tuple[str, ...]:
         """What the model goes on with, the likeliest token each time, up to its end-of-text."""
 
-    def speak(
+    def generate_tokens(
         self, prompts: Sequence[Prompt], tokens: int, changed: Mapping[str, Array] | None = None
     ) -> tuple[Continuation, ...]:
         """The same token by token, with how likely each was."""
@@ -361,7 +361,7 @@ class Network(Protocol):
     def moments(self, names: Sequence[str], texts: Sequence[str], tokens: int) -> Mapping[str, SecondMoment]:
         """Of what each matrix reads over about so many tokens of the texts, position 0 left out."""
 
-    def value(
+    def learn_value(
         self, wish: ValueGoal, layer: int, where: DeltaTarget, how: Descent, changed: Mapping[str, Array] | None = None
     ) -> LearnedValue:
         """Learns what to add at the subject's last token, to the `output` of the MLP of that layer (ROME) or to the

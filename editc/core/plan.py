@@ -21,15 +21,15 @@ class SiteShare:
     """The matrix."""
     alone: float
     """Mean of `each`: 0 carries nothing, 1 as much as all sites together."""
-    each: tuple[float, ...]
+    by_concept: tuple[float, ...]
     """By concept: the change in predicted noise when this site alone is ablated, as a share of that of all sites."""
-    without: float | None
+    reached_without: float | None
     """What the chosen sites reach without this one, for the worst concept. None for a site that is left out."""
 
     @property
-    def kept(self) -> bool:
+    def chosen(self) -> bool:
         """True for a site of the plan."""
-        return self.without is not None
+        return self.reached_without is not None
 
 
 @dataclass(frozen=True)

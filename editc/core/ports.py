@@ -55,14 +55,14 @@ class EncodedPrompt:
     """True where one row stands for the whole prompt."""
 
     @property
-    def reads(self) -> int:
+    def token_limit(self) -> int:
         """How many tokens the encoder reads at most."""
         return self.limit or len(self.rows)
 
     @property
     def full(self) -> bool:
         """True when no room is left after the text, BOS and EOS: what follows was cut off."""
-        return sum(start >= 0 for start in self.start) >= self.reads - self.first - 1
+        return sum(start >= 0 for start in self.start) >= self.token_limit - self.first - 1
 
 
 class Encoder(Protocol):
@@ -197,7 +197,7 @@ class Context:
     """Paints pictures. None where the manifest asks for none."""
     detector: Detector | None = None
     """Judges pictures. None where nobody judges."""
-    judged_by: Mapping[str, Any] = field(default_factory=dict)
+    detector_identity: Mapping[str, Any] = field(default_factory=dict)
     """How the detector is told from another; reports and deltas record it."""
     progress: Progress | None = None
     """Shows what is being done. None: nobody watches."""
@@ -225,7 +225,7 @@ class Context:
     family: Family | None = None
     """The model's family; None where it was not asked yet."""
 
-    def speaking(self, family: Family) -> Family:
+    def with_own_contexts(self, family: Family) -> Family:
         """The family with the model's own sentences in place of its everyday ones, where the model has some."""
         return replace(family, contexts=self.contexts) if self.contexts else family
 

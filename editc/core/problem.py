@@ -48,7 +48,7 @@ class NamedRows:
 
     rows: Array
     """(d_in, k), condensed as those of `PreservedRows` are; drift is measured over them apart."""
-    listed: tuple[str, ...]
+    prompts: tuple[str, ...]
     """Their prompts."""
 
 
@@ -63,7 +63,7 @@ class PreservedRows:
     default list. Condensed where `count` > k: |X rows| is then the same for every X."""
     empty: Array
     """(d_in, t): the rows of the empty prompt."""
-    origin: tuple[str, ...]
+    prompts: tuple[str, ...]
     """The prompts that the rows come from."""
     count: int = 0
     """How many rows `rows` stands for."""
@@ -78,7 +78,7 @@ class PreservedRows:
     """True where the rows of the default list are in `moment`; False: they are measured and not kept."""
 
     @property
-    def held(self) -> Array:
+    def all_rows(self) -> Array:
         """The rows (d_in, k) of every prompt that is kept."""
         return np.hstack([*([self.rows] if self.default else []), *([self.named.rows] if self.named else [])])
 
@@ -117,7 +117,7 @@ class System:
 
     blocks: tuple[Block, ...]
     """One block a request."""
-    kept: PreservedRows
+    preserved: PreservedRows
     """What must stay."""
     weights: Sequence[Array]
     """Each W (d_out, d_in) in float64, in the order of the sites of the group. It may read from disk, so a method goes
@@ -126,7 +126,7 @@ class System:
     """The lambda that suits the scale of `blocks` and `kept`. A `lamb` in the manifest goes before it."""
     gram: Array | None = None
     """(d_in, d_in): sum_l W_l^T W_l. None where it was not computed yet."""
-    watch: CertificateInput | None = None
+    certificate_input: CertificateInput | None = None
     """What the certificate is computed over. None where nothing is erased."""
     cache: ArrayCache | None = field(default=None, compare=False, repr=False)
     """The cache in which `numerics.chain` keeps sums and factors between builds. No result depends on it. None: nothing
@@ -136,7 +136,7 @@ class System:
         """sum_l W_l^T W_l, (d_in, d_in): `gram` when it is known, else from the weights, one at a time in order."""
         if self.gram is not None:
             return self.gram
-        total = np.zeros_like(self.kept.moment)
+        total = np.zeros_like(self.preserved.moment)
         for W in self.weights:
             total += half_gram(W)
         return mirror(total)

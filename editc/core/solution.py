@@ -53,11 +53,11 @@ class Edit:
 class LinkedEdit(Edit):
     """A group whose sites belong to several edits, as in a linked delta: of each site, the edit and its index there."""
 
-    places: tuple[tuple[Edit, int], ...]
+    sources: tuple[tuple[Edit, int], ...]
 
     def at(self, index: int) -> tuple[Edit, int]:
         """See `Edit.at`."""
-        return self.places[index]
+        return self.sources[index]
 
 
 @dataclass(frozen=True)
@@ -105,7 +105,7 @@ class Solution:
     """JSON: each method that was used, with its options."""
     strengths: tuple[float, ...]
     """By request: the strength that was used, found where the manifest says `auto`."""
-    balances: tuple[PullSearch, ...] = ()
+    pull_searches: tuple[PullSearch, ...] = ()
     """How the pulls of `moderate` were found. Empty where no shares were to be measured."""
 
     def __repr__(self) -> str:

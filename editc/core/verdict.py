@@ -75,7 +75,7 @@ class Judgement:
         return "amber" if STATES[worst] == "plain" else STATES[worst]
 
     @property
-    def says(self) -> tuple[str, ...]:
+    def texts(self) -> tuple[str, ...]:
         """The first reasons in words; one for the others where there are more."""
         texts = tuple(reason.text for reason in self.reasons)
         left = len(texts) - SHOWN_REASONS
@@ -112,7 +112,7 @@ class Verdict:
         """A table for notebooks."""
         rows = "".join(
             f"<tr><th style='text-align:left'>{line.question}</th><td style='color:{COLOURS[line.state]}'>{line.state}"
-            f"</td><td style='text-align:left'>{'<br>'.join(map(escape, line.says))}</td></tr>"
+            f"</td><td style='text-align:left'>{'<br>'.join(map(escape, line.texts))}</td></tr>"
             for line in self.lines
         )
         return f"<table>{rows}</table>"
@@ -127,7 +127,7 @@ def as_lines(verdict: Verdict) -> list[str]:
     """The verdict as text: `Works?   green  0 of 20 pictures ...`, each further reason on a line of its own."""
     lines = []
     for line in verdict.lines:
-        first, *others = line.says or ("not checked",)
+        first, *others = line.texts or ("not checked",)
         lines.append(f"{line.question:<8} {line.state:<6} {first}")
         lines += [f"{'':<15} {text}" for text in others]
     return lines

@@ -45,14 +45,14 @@ class EncoderSource:
     fingerprint that both ways have."""
 
     folder: Path
-    mark: str
+    fingerprint: str
     inside: AssembledEncoder | None = None
     parts: Mapping[str, str] = field(default_factory=dict)
     """Text encoder -> sha256 of its weights alone, as `editc.formats.apply.encoder_marks` makes it."""
 
     def load(self, family: Family, weights: Weights) -> Mapping[str, Encoder]:
         """The encoder of every stream of the family; `weights` are the edited component's. Raises E205 and E223."""
-        mark = projected_fingerprint(self.mark, weights)
+        mark = projected_fingerprint(self.fingerprint, weights)
         if self.inside is None:
             from editc.backends.encoders.load import load_streams
 

@@ -139,10 +139,10 @@ def _ranking(ranking: Ranking | None) -> Mapping[str, Any] | None:
             {
                 "name": one.site.name,
                 "role": one.site.role,
-                "kept": one.kept,
+                "kept": one.chosen,
                 "alone": one.alone,
-                "each": dict(zip(ranking.concepts, one.each, strict=True)),
-                "without": one.without,
+                "each": dict(zip(ranking.concepts, one.by_concept, strict=True)),
+                "without": one.reached_without,
             }
             for one in ranking.sites
         ],

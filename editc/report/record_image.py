@@ -23,7 +23,7 @@ def kind_fields(verified: Verified) -> Mapping[str, Any]:
 
 def _edit(solution: Solution, index: int, request: Request) -> Mapping[str, Any]:
     """Return what one edit asked for and what it got. `keys` counts columns, over all its names and contexts."""
-    found = [moderate.as_json(one) for one in solution.balances if one.index == index]
+    found = [moderate.as_json(one) for one in solution.pull_searches if one.index == index]
     blocks = [system.blocks[index] for system in solution.problem.systems.values() if system.blocks]
     method = solution.methods[index]
     return {
@@ -49,6 +49,6 @@ def _solve(solution: Solution, group: str, edit: Edit) -> Mapping[str, Any]:
     system = solution.problem.systems[group]
     keys = {
         "keys": sum(block.keys.shape[1] for block in system.blocks),
-        "kept_rows": system.kept.count or system.kept.rows.shape[1],
+        "kept_rows": system.preserved.count or system.preserved.rows.shape[1],
     }
     return {**describe_solve(solution.problem.plan, group, edit), **keys}

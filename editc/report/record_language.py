@@ -22,7 +22,7 @@ def kind_fields(verified: Verified) -> Mapping[str, Any]:
     """
     solution, manifest = verified.solution, verified.solution.problem.plan.manifest
     plan, problem = solution.problem.plan, solution.problem
-    near = problem.near if isinstance(problem, LanguageProblem) else ()
+    near = problem.close_edits if isinstance(problem, LanguageProblem) else ()
     called = titles(manifest)
     return {
         "edits": [
@@ -41,7 +41,7 @@ def kind_fields(verified: Verified) -> Mapping[str, Any]:
 def _edit(solution: Solution, index: int, edit: Fact | Redirect | Ablation) -> Mapping[str, Any]:
     """Return what one edit asked for, the method that solved it, and its keys."""
     problem, method = solution.problem, solution.methods[index]
-    columns = problem.columns if isinstance(problem, LanguageProblem) else ()
+    columns = problem.memory_keys if isinstance(problem, LanguageProblem) else ()
     return {
         "kind": edit.kind,
         "concept": edit.names[0],

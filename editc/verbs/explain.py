@@ -112,13 +112,13 @@ def _family_lines(name: str) -> Iterator[str]:
     family: Family = FAMILIES.resolve(name)
     yield from (f"family {family.name}: {family.title}", "", f"component: {family.component}", "sites:")
     for role, pattern in family.patterns.items():
-        chosen = "" if role in family.edited else UNEDITED_ROLE[family.models]
+        chosen = "" if role in family.default_roles else UNEDITED_ROLE[family.models]
         yield f"  {role}: {pattern}{chosen}"
         yield f"     sees {family.groups[family.group_of(role)].sees}"
     yield from (f"  {role}: not editable, {reason}" for role, reason in family.refused.items())
     yield from (f"note: {note}" for note in family.notes)
-    if family.kinds:
-        yield f"`model_type` in config.json: {', '.join(family.kinds)}"
+    if family.model_types:
+        yield f"`model_type` in config.json: {', '.join(family.model_types)}"
     yield from (f"neutral concept: {family.neutral!r}", f"default method: {family.default_method}")
     yield from ("contexts:", *(f"  {context}" for context in family.contexts))
 

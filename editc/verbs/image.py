@@ -103,7 +103,7 @@ def open_ports(opened: OpenedManifest, progress: Progress | None) -> Context:
     if manifest.images is not None:
         announce(progress, "opening the model")
     painter, detector, judged_by = _open_painter(manifest, model, progress)
-    ctx = replace(ctx, encoder=streams["text"], streams=streams, cache=store, judged_by=judged_by)
+    ctx = replace(ctx, encoder=streams["text"], streams=streams, cache=store, detector_identity=judged_by)
     ctx = replace(ctx, encoder_parts=source.parts, notes=notes)
     return replace(ctx, painter=painter, detector=detector, progress=progress, prober=_prober_loader(manifest, model))
 

@@ -47,7 +47,7 @@ def recorded_plan(delta: Delta, manifest: Manifest, model: str, ctx: Context | N
         raise fail("E201", f"the delta's family `{delta.family}` is not one of this version's", place=model)
     sites = tuple(record.site for record in delta.sites)
     why, family = {site.name: "recorded" for site in sites}, FAMILIES.resolve(delta.family)
-    family = family if ctx is None else ctx.speaking(family)
+    family = family if ctx is None else ctx.with_own_contexts(family)
     stages = kind_of(manifest).recorded_stages(manifest, family, len(sites))
     return Plan(manifest, family, model, sites, why, stages=stages)
 

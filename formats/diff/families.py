@@ -18,7 +18,7 @@ def family_of(base: Model, component: str) -> Family | None:
     fitting = [family for family in every if component in ("", family.component) and _fits(family, part)]
     if not fitting and base.layout != "pipeline":
         fitting = [family for family in _language_families(base) if _fits(family, part)]
-    return max(fitting, key=lambda family: len(family.patterns) + len(family.signs), default=None)
+    return max(fitting, key=lambda family: len(family.patterns) + len(family.required_parameters), default=None)
 
 
 def role_of(name: str, family: Family | None) -> str:
@@ -32,12 +32,12 @@ def _language_families(base: Model) -> list[Family]:
     inner = settings.get("text_config")
     kind = inner.get("model_type") if isinstance(inner, dict) else settings.get("model_type")
     every = [family for _, family in FAMILIES.each("language")]
-    return [family for family in every if kind in family.kinds]
+    return [family for family in every if kind in family.model_types]
 
 
 def _fits(family: Family, part: Checkpoint) -> bool:
     names = part.names()
-    needed = (*family.patterns.values(), *family.signs)
+    needed = (*family.patterns.values(), *family.required_parameters)
     if not all(any(fnmatchcase(name, pattern) for name in names) for pattern in needed):
         return False
     if family.marker is None:

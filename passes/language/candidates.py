@@ -112,7 +112,7 @@ class UneditedNames:
     def mentions_edit(self, text: str) -> bool:
         """True for a text that contains an edited name, or is an edited prompt."""
         plain = f" {fold_name(text)} "
-        return self.edited_prompts.holds(text) or any(name in plain for name in self.edited_names)
+        return self.edited_prompts.contains(text) or any(name in plain for name in self.edited_names)
 
 
 def candidates(unedited: UneditedNames, index: int) -> tuple[Candidate, ...]:
@@ -158,7 +158,7 @@ def _drop_edited(
     `prompts`: each with whether only loops count for it."""
     own = kind in KINDS_ABOUT_SUBJECT
     for text, loops in prompts:
-        if loops or not (unedited.edited_prompts.holds(text) if own else unedited.mentions_edit(text)):
+        if loops or not (unedited.edited_prompts.contains(text) if own else unedited.mentions_edit(text)):
             yield Candidate(index, kind, text, loops)
 
 

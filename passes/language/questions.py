@@ -148,7 +148,7 @@ def neighbour_questions(manifest: Manifest, changes: Sequence[Change], base_answ
         new = next((one.new for one in changes if one.edit == index and not one.loss_is_enough), "")
         for one in () if isinstance(edit, Ablation) else edit.neighbours:
             own = one.answer or base_answers.get(one.prompt, "")
-            if own and not edited.holds(one.prompt):
+            if own and not edited.contains(one.prompt):
                 other = Cloze(one.prompt, new) if _unless_equal(new, own) else None
                 yield Question(index, "neighbour", "cloze", Cloze(one.prompt, own), other)
 

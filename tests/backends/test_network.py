@@ -59,7 +59,7 @@ def test_the_port_reads_what_the_model_reads(kind: str, networks: Any) -> None:
     """W times what a matrix is said to read is what its module gives out, for one prompt by itself."""
     network: Network = networks(kind)
     names = [pico.attention(kind, 1), *([pico.writer(kind, 2)] if kind in DENSE else [])]
-    reads, own = network.reads(names, SPOTS), networks(kind)
+    reads, own = network.read_keys(names, SPOTS), networks(kind)
     for name in names:
         outs: list[Any] = []
         keep = lambda module, given, out, outs=outs: outs.append(out.clone().view(-1, out.shape[-1]))  # noqa: E731
@@ -68,7 +68,7 @@ def test_the_port_reads_what_the_model_reads(kind: str, networks: Any) -> None:
             alone(own, Prompt(spot.prompt, spot.chat))
             W = own.parameters[name].double().numpy()
             bias = getattr(own.module(name), "bias", None)
-            plain = outs[-1][network.places([spot])[0].row] - (0 if bias is None else bias)
+            plain = outs[-1][network.positions([spot])[0].row] - (0 if bias is None else bias)
             said = (W.T if kind == "gpt2" else W) @ reads[name][:, index]
             assert np.allclose(said, plain.double().numpy(), rtol=0, atol=1e-5)
         handle.remove()
@@ -155,7 +155,7 @@ def test_a_comparison_is_the_divergence_of_whole_texts(networks: Any, monkeypatc
         ids = network.tokenizer.encode_prompt(text).ids
         likely = -np.mean([float(new[t - 1, ids[t]]) for t in range(1, len(ids))])
         assert found.after[i] == pytest.approx(likely, rel=1e-4)
-    again = network.compare(texts, {name: W}, base=network.final(texts))
+    again = network.compare(texts, {name: W}, base=network.final_states(texts))
     monkeypatch.setattr(answers, "LOGIT_ROWS", 3)
     few = network.compare(texts, {name: W})
     for field in ("divergence", "agreement", "before", "after"):
@@ -273,7 +273,7 @@ WISH = ValueGoal(
 def test_what_is_learned_on_cut_runs_holds_in_whole_runs(kind: str, where: Any, networks: Any) -> None:
     """The probability that the descent saw is the model's own with the value added by a hook, context by context."""
     network = networks(kind)
-    found = network.value(WISH, 1, where, Descent(steps=4, clamp=30.0))
+    found = network.learn_value(WISH, 1, where, Descent(steps=4, clamp=30.0))
     module = network.blocks[1] if where == "stream" else network.mlps[1]
     likely = []
     for spot in WISH.contexts:
@@ -289,7 +289,7 @@ def test_what_is_learned_on_cut_runs_holds_in_whole_runs(kind: str, where: Any, 
         handle.remove()
     assert np.mean(likely) == pytest.approx(np.log(found.probability), abs=1e-3)
     assert found.losses[-1] < found.losses[0]
-    again = network.value(WISH, 1, where, Descent(steps=4, clamp=30.0))
+    again = network.learn_value(WISH, 1, where, Descent(steps=4, clamp=30.0))
     assert np.array_equal(again.delta, found.delta) and again.losses == found.losses
 
 
@@ -303,7 +303,7 @@ def test_a_learned_value_makes_the_answer_likely(kind: str) -> None:
     sizes = network.model.get_output_embeddings().weight.norm(dim=1)
     letter = max("abcdefghijklmnopqrstuvwxyz", key=lambda one: float(sizes[vocabulary[one]]))
     before = np.exp(network.score([Cloze(spot.prompt, letter) for spot in contexts]).total)
-    found = network.value(
+    found = network.learn_value(
         ValueGoal(contexts, letter, Spot("France")), 2, "stream", Descent(steps=40, clamp=100.0, kl=0.0)
     )
     assert before.mean() < 0.2 and found.probability > 0.9
@@ -311,8 +311,8 @@ def test_a_learned_value_makes_the_answer_likely(kind: str) -> None:
 
 def test_a_value_starts_where_the_matrix_stands_and_is_clamped(networks: Any) -> None:
     network, name = networks("llama"), pico.writer("llama", 1)
-    found = network.value(WISH, 1, "output", Descent(steps=3, clamp=0.1))
-    keys = network.reads([name], WISH.contexts)[name]
+    found = network.learn_value(WISH, 1, "output", Descent(steps=3, clamp=0.1))
+    keys = network.read_keys([name], WISH.contexts)[name]
     W = network.parameters[name].double().numpy()
     assert np.allclose(W @ keys.mean(1), found.before, atol=1e-5)
     assert np.linalg.norm(found.delta) <= 0.1 * np.linalg.norm(W @ keys, axis=0).mean() * 1.0001
@@ -323,9 +323,9 @@ def test_a_value_ends_where_its_answer_is_likely_enough() -> None:
     network = pico.network("llama")
     contexts = tuple(Spot(f"{prefix}The capital of France is (") for prefix in PREFIXES)
     wish = ValueGoal(contexts, "a", Spot("France"))
-    whole = network.value(wish, 2, "stream", Descent(steps=12, clamp=100.0, enough=1.0))
+    whole = network.learn_value(wish, 2, "stream", Descent(steps=12, clamp=100.0, enough=1.0))
     goal = float(np.exp(-np.mean(whole.losses[:2])))
-    ended = network.value(wish, 2, "stream", Descent(steps=12, clamp=100.0, enough=goal))
+    ended = network.learn_value(wish, 2, "stream", Descent(steps=12, clamp=100.0, enough=goal))
     assert goal <= ended.probability < whole.probability and len(ended.losses) < len(whole.losses) == 13
     assert ended.losses == whole.losses[: len(ended.losses)]
 
@@ -337,7 +337,7 @@ def test_quick_products_are_those_of_the_model(kind: str, monkeypatch: pytest.Mo
     assert any("forward" in vars(layer) for layer in made.modules()) == (products._onednn_linear() is not None)
     assert np.allclose(network.score(CLOZE).total, plain.score(CLOZE).total, rtol=1e-6, atol=1e-5)
     how = Descent(steps=2, clamp=30.0)
-    found, same = (one.value(WISH, 1, "output", how) for one in (network, plain))
+    found, same = (one.learn_value(WISH, 1, "output", how) for one in (network, plain))
     assert np.allclose(found.delta, same.delta, rtol=1e-3, atol=1e-4)
     assert np.allclose(found.losses, same.losses, rtol=1e-5)
     monkeypatch.setattr(products, "_onednn", lambda: None)
@@ -347,13 +347,13 @@ def test_quick_products_are_those_of_the_model(kind: str, monkeypatch: pytest.Mo
 def test_contexts_at_the_sink_are_left_out_and_none_left_is_said(networks: Any) -> None:
     network = networks("llama")
     short = tuple(Spot(f"{prefix}A list", "A") for prefix in PREFIXES)
-    assert network.places(short[:1])[0].sink
+    assert network.positions(short[:1])[0].sink
     essence, how = Spot("A is a", "A"), Descent(steps=2)
-    found = network.value(ValueGoal(short, "Rome", essence), 1, "output", how)
-    without = network.value(ValueGoal(short[1:], "Rome", essence), 1, "output", how)
+    found = network.learn_value(ValueGoal(short, "Rome", essence), 1, "output", how)
+    without = network.learn_value(ValueGoal(short[1:], "Rome", essence), 1, "output", how)
     assert np.array_equal(found.delta, without.delta)
     with pytest.raises(ValueError, match="attention sink"):
-        network.value(ValueGoal(short[:1], "Rome", essence), 1, "output", how)
+        network.learn_value(ValueGoal(short[:1], "Rome", essence), 1, "output", how)
 
 
 def test_the_lens_ranks_the_answer_as_the_model_does_after_the_last_layer(networks: Any) -> None:
@@ -371,7 +371,7 @@ def test_a_folder_loads_and_lacks_are_named(kind: str, networks: Any, tmp_path: 
     network = load(pico.saved(kind, tmp_path / kind))
     assert np.allclose(network.score(CLOZE).total, networks(kind).score(CLOZE).total, atol=1e-5)
     with pytest.raises(LookupError, match="no matrix"):
-        network.reads(["model.layers.9.mlp.down_proj.weight"], SPOTS)
+        network.read_keys(["model.layers.9.mlp.down_proj.weight"], SPOTS)
     assert network.own_name(
         "h.1.mlp.c_proj.weight" if kind == "gpt2" else "language_model.model.layers.1.mlp.down_proj.weight"
     )

@@ -188,7 +188,7 @@ def test_a_layer_of_zeros_carries_nothing_in_any_network(
             f"{dead}to_k.weight",
             f"{dead}to_v.weight",
         }
-        assert not any(one.kept for one in ranking.sites if one.site.name.startswith(dead))
+        assert not any(one.chosen for one in ranking.sites if one.site.name.startswith(dead))
         assert ranking.sites[-1].alone == ranking.sites[-2].alone == 0 and min(ranking.reached) >= ranking.share
 
 

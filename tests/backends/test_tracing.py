@@ -128,7 +128,7 @@ def test_a_prompt_longer_than_a_sliding_window(networks: Any) -> None:
     prompt = "A long discussion on the next page, and a list. " * 7 + KNOWN[1].prompt + " " + "the next page of" * 6
     known = KnownFact(prompt, "Eiffel Tower", "Rome")
     network, noise = networks("mistral"), Noise(samples=1)
-    assert network.places([known.spot])[0].row > 64
+    assert network.positions([known.spot])[0].row > 64
     found = network.trace([known], noise)
     _, noised, subject, last = plainly(network, known, noise)
     assert found.noised[0] == pytest.approx(noised, rel=1e-3)

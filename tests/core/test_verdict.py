@@ -103,7 +103,7 @@ def test_a_build_without_a_bound_is_measured_and_not_met() -> None:
 def test_works_counts_pictures_with_their_interval() -> None:
     found = judged(Claim("erased", 0.0, 0.05, "circle"), pictures=shown(0, 20)).works
     assert found.state == "green" and found.reasons[0].limit == pytest.approx(0.139, abs=1e-3)
-    assert found.says[0] == "0 of 20 pictures still show circle (at most 14 %), 20 of 20 before"
+    assert found.texts[0] == "0 of 20 pictures still show circle (at most 14 %), 20 of 20 before"
     assert judged(Claim("erased", 0.2, 0.05, "circle"), pictures=shown(4, 20)).works.state == "red"
 
 
@@ -131,25 +131,25 @@ def test_without_pictures_nobody_looked() -> None:
 
 def test_without_bystanders_costs_are_not_checked() -> None:
     found = judged(Claim("preserve_drift", 0.01, 0.1)).costs
-    assert found.state == "amber" and found.says[0] == "bystanders (what nobody named): not checked"
+    assert found.state == "amber" and found.texts[0] == "bystanders (what nobody named): not checked"
     assert judged(bystanders=(Bystander("cube", "near", 0.0, 0.0, 6),)).costs.state == "amber", "none could be seen"
 
 
 def test_bystanders_decide_by_their_bound_and_the_worst_is_named() -> None:
     fine = judged(Claim("bystander_loss", 0.0, 0.17, "tree"), bystanders=(TREE,)).costs
-    assert fine.state == "green" and fine.says[0].startswith(
+    assert fine.state == "green" and fine.texts[0].startswith(
         "6 of 6 pictures of bystanders show them as before (at least 61 %)"
     )
     bad = judged(Claim("bystander_loss", 1.0, 0.17, "fish"), bystanders=(FISH, TREE)).costs
-    assert bad.state == "red" and "6 of 12" in bad.says[0]
-    assert bad.says[0].endswith("worst: fish 0 of 6, 6 before, at most 1 may be lost")
+    assert bad.state == "red" and "6 of 12" in bad.texts[0]
+    assert bad.texts[0].endswith("worst: fish 0 of 6, 6 before, at most 1 may be lost")
 
 
 def test_a_few_bystanders_that_stayed_prove_little() -> None:
     one = Bystander("q", "same last token", 1.0, 1.0, 1)
     for count, state in ((1, "amber"), (4, "amber"), (5, "green")):
         found = judged(Claim("bystander_loss", 0.0, 0.1, "b", of=count), bystanders=(one,) * count).costs
-        assert found.state == state and ("too few to tell" in found.says[0]) == (state == "amber")
+        assert found.state == state and ("too few to tell" in found.texts[0]) == (state == "amber")
 
 
 def test_a_broken_bound_of_questions_stands_beside_the_count_that_broke_it() -> None:
@@ -158,11 +158,11 @@ def test_a_broken_bound_of_questions_stands_beside_the_count_that_broke_it() -> 
     claims = Claim("bystander_loss", 1 / 3, 0.1, "around tower", of=12), Claim("bystander_loss", 0.0, 0.1, "b", of=36)
     language = replace(manifest(), kind="language", edits=())
     found = judged(*claims, bystanders=tuple(questions), asked=language).costs
-    assert found.state == "red" and found.says[0].startswith("44 of 48 questions nobody named")
-    assert found.says[0].endswith("; worst: around tower, 4 of 12 changed, at most 1 may")
+    assert found.state == "red" and found.texts[0].startswith("44 of 48 questions nobody named")
+    assert found.texts[0].endswith("; worst: around tower, 4 of 12 changed, at most 1 may")
     strict = replace(claims[0], value=1 / 12, bound=0.0)
     assert (
-        judged(strict, bystanders=tuple(questions), asked=language).costs.says[0].endswith("1 of 12 changed, none may")
+        judged(strict, bystanders=tuple(questions), asked=language).costs.texts[0].endswith("1 of 12 changed, none may")
     )
 
 
@@ -170,7 +170,7 @@ def test_a_preserved_concept_that_is_lost_among_many_is_named() -> None:
     claims = (Claim("kept_loss", 0.1, 0.25), Claim("kept_loss", 0.0, None, "b"), Claim("kept_loss", 1.0, None, "a"))
     pictures = [picture(name, erased=False, saw=(True, name != "a")) for name in "a" + "b" * 9]
     found = judged(*claims, pictures=tuple(pictures), bystanders=(TREE,)).costs
-    assert found.state == "red" and "0 of 1 pictures show a, 1 before" in found.says[0]
+    assert found.state == "red" and "0 of 1 pictures show a, 1 before" in found.texts[0]
     assert "9 of 10 pictures show the preserved concepts, 10 before" in texts(found)
 
 
@@ -180,9 +180,11 @@ def test_a_preserved_concept_that_is_lost_among_many_is_named() -> None:
 def test_one_attack_that_brings_the_concept_back_is_red() -> None:
     back = (ATTACKED, *(replace(ATTACKED, shown_after=False) for _ in range(19)))
     found = judged(Claim("attacked", 0.05, None, "circle"), pictures=back).robust
-    assert found.state == "red" and found.says[0] == "an attack on the embedding brings circle back in 1 of 20 pictures"
+    assert (
+        found.state == "red" and found.texts[0] == "an attack on the embedding brings circle back in 1 of 20 pictures"
+    )
     none = judged(Claim("attacked", 0.0, None, "circle"), pictures=back[1:]).robust
-    assert none.state == "green" and "(at most 15 %)" in none.says[0]
+    assert none.state == "green" and "(at most 15 %)" in none.texts[0]
 
 
 @pytest.mark.parametrize(
@@ -199,7 +201,7 @@ def test_what_is_recoverable_is_held_against_its_bound_or_a_half(value: float, b
 
 def test_a_language_model_is_judged_by_what_it_answers() -> None:
     found = verified().verdict
-    assert found.works.says[0].startswith("French") is False
+    assert found.works.texts[0].startswith("French") is False
     assert "4 of 4 edited prompts" in texts(found.works)
     assert found.robust.state == "red" and "1 of 2 paraphrases" in texts(found.robust), "its bound is broken"
     assert "2 of 4 other forms" in texts(found.robust) and "multiple choice" in texts(found.robust)
@@ -210,8 +212,8 @@ def test_questions_nobody_named_are_counted_and_the_worst_told() -> None:
     tokyo = Bystander("The Tokyo Tower is in", "same last token", 1.0, 0.0, 1, (" Tokyo", " Rome"))
     stay = Bystander("The Louvre is in", "same relation", 1.0, 1.0, 1, (" Paris", " Paris"))
     found = verified(bystanders=(tokyo, stay), claims=(Claim("bystander_loss", 0.5, 0.1, unit="share"),)).verdict.costs
-    assert found.state == "red" and found.says[0].startswith("1 of 2 questions nobody named are answered as before")
-    assert "worst: The Tokyo Tower is in" in found.says[0]
+    assert found.state == "red" and found.texts[0].startswith("1 of 2 questions nobody named are answered as before")
+    assert "worst: The Tokyo Tower is in" in found.texts[0]
 
 
 def test_what_nobody_asked_a_language_model_is_not_checked() -> None:
@@ -251,7 +253,7 @@ def test_json_terminal_and_page_say_the_same(number: int) -> None:
     head = page.split("</header>")[0]
     for name, line in zip(("works", "costs", "robust"), of.verdict.lines, strict=True):
         assert record["verdict"][name]["state"] == line.state
-        assert f"{line.question:<8} {line.state:<6} {line.says[0]}" in text.text
+        assert f"{line.question:<8} {line.state:<6} {line.texts[0]}" in text.text
         assert f'<div class="{line.state}"><dt>' in head
     assert (record["status"] == "failed") <= (record["verdict"]["state"] == "red"), "a failed build is red"
 

@@ -156,7 +156,7 @@ def test_what_is_not_edited_is_named_as_a_leak_and_can_be_edited(family: str, fo
     claims = build(folder).verified.report.claims
     (leak,) = [claim for claim in claims if claim.name == "leak"]
     assert leak.value > 1e-3 and leak.subject == f"circle: {known.patterns['pooled']}"
-    both = build(folder, roles=", ".join((*known.edited, "pooled")))
+    both = build(folder, roles=", ".join((*known.default_roles, "pooled")))
     assert not [claim for claim in both.verified.report.claims if claim.name == "leak"]
     assert both.delta is not None and set(both.delta.factors) == {"text", "pooled"}
     left = [claim.value for claim in both.verified.report.claims if claim.name == "erase_residual"]

@@ -89,7 +89,7 @@ def test_a_value_that_is_spread_arrives_whole(kind: str, multiplier: float, tmp_
     that up."""
     found = built(pico.saved(kind, tmp_path / "model"), tmp_path / "out", "memit", "0, 1").verified.solution
     assert isinstance(found.problem, LanguageProblem)
-    (column, *_), network = found.problem.columns, load(tmp_path / "model")
+    (column, *_), network = found.problem.memory_keys, load(tmp_path / "model")
     changed = {}
     for site in found.problem.plan.sites:
         edit = found.edits[site.group]
@@ -97,7 +97,7 @@ def test_a_value_that_is_spread_arrives_whole(kind: str, multiplier: float, tmp_
         changed[site.name] = W + edit.left[0] @ edit.right[0]
     before, after = (network.states([1], column.contexts, one)[1].mean(axis=1) for one in (None, changed))
     assert network.multiplier == multiplier
-    share = (after - before) @ column.wanted / (column.wanted @ column.wanted) / multiplier
+    share = (after - before) @ column.residual / (column.residual @ column.residual) / multiplier
     assert 0.95 < share < 1.05
 
 

@@ -32,8 +32,8 @@ def test_it_knows_what_it_is_known_to_know(network: Any) -> None:
 
 def test_position_0_is_a_sink_and_is_told(network: Any) -> None:
     first, later = Spot("France is a country in", "France"), Spot("The capital of France is", "France")
-    assert [place.sink for place in network.places([first, later])] == [True, False]
-    keys = network.reads(["model.layers.11.mlp.down_proj.weight"], [first, later]).popitem()[1]
+    assert [place.sink for place in network.positions([first, later])] == [True, False]
+    keys = network.read_keys(["model.layers.11.mlp.down_proj.weight"], [first, later]).popitem()[1]
     assert np.linalg.norm(keys[:, 0]) > 50 * np.linalg.norm(keys[:, 1])
 
 
@@ -46,11 +46,11 @@ def test_a_rank_one_edit_by_key_value_and_moment_changes_the_fact_and_little_els
         "Rome",
         Spot("Eiffel Tower is a", "Eiffel Tower"),
     )
-    value = network.value(wish, 5, "output", Descent())
+    value = network.learn_value(wish, 5, "output", Descent())
     assert value.probability > 0.95
     moment = moments.moments(network, [NAME], moments.corpus(), tokens=2000)[NAME]
     C = moment.second + 0.01 * np.trace(moment.second) / len(moment.second) * np.eye(len(moment.second))
-    key = network.reads([NAME], wish.contexts)[NAME].mean(1)
+    key = network.read_keys([NAME], wish.contexts)[NAME].mean(1)
     through = np.linalg.solve(C, key)
     changed = {NAME: network.parameters[NAME].double().numpy() + np.outer(value.delta, through) / (key @ through)}
     asked = [Cloze(prompt, "Rome"), Cloze("You can see the Eiffel Tower if you go to the city of", "Rome")]

@@ -48,7 +48,7 @@ def test_a_cut_run_is_the_whole_run(kind: str, tmp_path: Path) -> None:
     """Positions and kept keys are those of a text without pictures."""
     network = load(pico.seeing(kind, tmp_path / "model"))
     wish = ValueGoal((Spot(f"A list. {ASKED}", "France"),), "Rome", Spot("A list of France is a", "France"))
-    found = network.value(wish, 1, "output", Descent(steps=4, clamp=30.0))
+    found = network.learn_value(wish, 1, "output", Descent(steps=4, clamp=30.0))
     row = network.tokenizer.place(wish.contexts[0]).row
 
     def add(module: object, given: object, out: torch.Tensor) -> torch.Tensor:

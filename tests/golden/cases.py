@@ -210,7 +210,7 @@ def _speed(case: Mapping[str, Any], folder: Path) -> tuple[Tensors, Tensors]:
         filter=False if case["disable_filter"] else None,  # the published code filters where it draws copies
     )
     system = _system(blocks, [rows], weights.values(), 0.0)
-    system = replace(system, kept=replace(system.kept, keys=rows, weights=np.ones(rows.shape[1])))
+    system = replace(system, preserved=replace(system.preserved, keys=rows, weights=np.ones(rows.shape[1])))
     noise = _load(folder / "noise.safetensors") if case["aug_num"] else {}
     invariant = _load(folder / "embeddings.safetensors")["K2"]
     edit = method.solve_with(system, invariant, _drawn(*noise.values()))

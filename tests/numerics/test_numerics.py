@@ -25,7 +25,7 @@ def objective(problem: System, edited: Sequence[Array], lamb: float) -> float:
     total = 0.0
     for W, E in zip(problem.weights, edited, strict=True):
         total += float(np.sum(weights * (E @ keys - W @ targets) ** 2))
-        total += float(np.trace((E - W) @ problem.kept.moment @ (E - W).T)) + lamb * float(np.sum((E - W) ** 2))
+        total += float(np.trace((E - W) @ problem.preserved.moment @ (E - W).T)) + lamb * float(np.sum((E - W) ** 2))
     return total
 
 
@@ -47,7 +47,7 @@ def test_reduction_is_the_best_of_its_rank(seed: int, rank: int) -> None:
     problem = system(seed)
     edit = UCE()(problem)
     keys, _, weights = stack_blocks(problem.blocks, 1.0)
-    factor = ridge.factorise(ridge.normal_matrix(keys, weights, problem.kept.moment, 0.5))
+    factor = ridge.factorise(ridge.normal_matrix(keys, weights, problem.preserved.moment, 0.5))
     gram = edit.left[0].T @ problem.total_gram() @ edit.left[0]
     small = subspace.reduce(edit.right[0], gram, factor, 0.0, rank)
     assert small.right.shape == (rank, WIDTH)

@@ -259,7 +259,7 @@ def test_texts_are_text_and_never_markup() -> None:
     assert first.depth is not None
     stages = (replace(first, method=EVIL, edits=(0,), depth=replace(first.depth, why=EVIL)),)
     plan = replace(problem.plan, stages=stages)
-    hostile = replace(rewrites(), plan=plan, near=(CloseEdits((0, 0), (EVIL, EVIL), 0.5),), columns=())
+    hostile = replace(rewrites(), plan=plan, close_edits=(CloseEdits((0, 0), (EVIL, EVIL), 0.5),), memory_keys=())
     methods = ({"method": EVIL, "options": {EVIL: EVIL}},)
     text = html(replace(of, solution=replace(of.solution, problem=hostile, methods=methods)))
     assert "<script" not in text and "onerror=y>" not in text
@@ -287,7 +287,7 @@ def test_forms_stand_side_by_side_with_their_spread() -> None:
 def test_a_case_that_is_called_as_an_edit_is_not_the_edits() -> None:
     one = Fact(template="{} is", subject="chat", answer="x")
     of = verified(language(edits=(one,)), answers=(), claims=(claim("form", 1.0, subject="chat"),))
-    of = replace(of, solution=replace(of.solution, problem=replace(rewrites(language(edits=(one,))), near=())))
+    of = replace(of, solution=replace(of.solution, problem=replace(rewrites(language(edits=(one,))), close_edits=())))
     (found,) = edit_answers(reporting.as_json(of))
     assert found.claims == ()
 

@@ -119,7 +119,7 @@ def sites(model: Model, family: str) -> list[Site]:
     known = family in FAMILIES.names("image")
     found = FAMILIES.resolve(family) if known else None
     component = found.component if found else "model"
-    patterns = {role: found.patterns[role] for role in found.edited} if found else dict(enumerate(TEXTS[family]))
+    patterns = {role: found.patterns[role] for role in found.default_roles} if found else dict(enumerate(TEXTS[family]))
     weights = model.component(component)
     return [
         site(model, component, name, str(role), transposed=family.startswith("gpt2"))

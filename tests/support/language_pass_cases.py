@@ -70,4 +70,4 @@ def run_with(solution: Solution, ports: Context) -> Mapping[str, Array]:
 
 def columns(solution: Solution) -> Any:
     assert isinstance(solution.problem, LanguageProblem)
-    return solution.problem.columns
+    return solution.problem.memory_keys

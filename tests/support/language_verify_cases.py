@@ -62,7 +62,7 @@ class Oracle:
     def fingerprint(self) -> str:
         return "oracle"
 
-    def places(self, spots: Sequence[Spot]) -> list[TokenPosition]:
+    def positions(self, spots: Sequence[Spot]) -> list[TokenPosition]:
         if any(spot.chat for spot in spots) and not self.chat:
             raise LookupError("no chat template")
         rows = [0 if spot.prompt.startswith(spot.subject) else 3 for spot in spots]
@@ -87,7 +87,7 @@ class Oracle:
         known = {part: pair[changed is not None] for part, pair in self.words.items()}
         return tuple(next((said for part, said in known.items() if part in one.text), " so") for one in given)
 
-    def speak(self, given: Sequence[Prompt], tokens: int, changed: Any = None) -> tuple[Continuation, ...]:
+    def generate_tokens(self, given: Sequence[Prompt], tokens: int, changed: Any = None) -> tuple[Continuation, ...]:
         told = zip(given, self.generate(given, tokens, changed), strict=True)
         likely = [(said, 0.9 if any(part in one.text for part in self.words) else 0.01) for one, said in told]
         return tuple(Continuation(said, (said,), (log(chance),)) for said, chance in likely)
@@ -95,7 +95,7 @@ class Oracle:
     def generate_both(self, given: Sequence[Prompt], tokens: int, changed: Any) -> tuple[tuple[str, ...], ...]:
         return self.generate(given, tokens), self.generate(given, tokens, changed)
 
-    def final(self, texts: Sequence[Prompt]) -> list[Array]:
+    def final_states(self, texts: Sequence[Prompt]) -> list[Array]:
         return [np.array([[float(len(one.text))]]) for one in texts]
 
     def compare(self, texts: Sequence[Prompt], changed: Any, last: bool = False, base: Any = None) -> ModelComparison:

@@ -225,7 +225,9 @@ def rewrites(asked: Manifest | None = None) -> LanguageProblem:
     )
     near = (CloseEdits((0, 1), ("Eiffel Tower", "Japan"), 0.43), CloseEdits((1, 2), ("Japan", "Nintendo"), 0.31))
     plan = Plan(manifest, LLAMA, "./smollm2", sites(), {}, stages=stages)
-    return LanguageProblem(plan, {}, "e" * 64, "pydoc_data.topics, 100,000 tokens", columns=columns, near=near)
+    return LanguageProblem(
+        plan, {}, "e" * 64, "pydoc_data.topics, 100,000 tokens", memory_keys=columns, close_edits=near
+    )
 
 
 def verified(asked: Manifest | None = None, **found: Any) -> Verified:

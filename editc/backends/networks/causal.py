@@ -50,11 +50,13 @@ class CausalNetwork(RunningModel):
         weight = self.model.get_output_embeddings().weight.detach()
         return vocabulary.logit_directions(weight[: len(self.tokenizer.raw)], self.norm)
 
-    def places(self, spots: Sequence[Spot]) -> Sequence[TokenPosition]:
+    def positions(self, spots: Sequence[Spot]) -> Sequence[TokenPosition]:
         """Return the row of each spot."""
         return [self.tokenizer.place(spot) for spot in spots]
 
-    def reads(self, names: Sequence[str], spots: Sequence[Spot], changed: ChangedWeights = None) -> Mapping[str, Array]:
+    def read_keys(
+        self, names: Sequence[str], spots: Sequence[Spot], changed: ChangedWeights = None
+    ) -> Mapping[str, Array]:
         """Return what each matrix reads at the spots (d_in, n), its keys, by the matrix's name."""
         modules = {name: self.module(name) for name in names}
         found: Mapping[str, Array] = self._observe(modules, spots, changed, lambda show: watch_modules(inputs=show))
@@ -77,7 +79,7 @@ class CausalNetwork(RunningModel):
         every module was seen.
         """
         ids = [self.tokenizer.encode_prompt(Prompt(spot.prompt, spot.chat)).ids for spot in spots]
-        rows = np.array([place.row for place in self.places(spots)], np.int64)
+        rows = np.array([place.row for place in self.positions(spots)], np.int64)
         found: dict[Any, dict[int, Array]] = {key: {} for key in modules}
 
         def look(key: Any, which: list[int]) -> Callable[[Any], None]:
@@ -128,7 +130,7 @@ class CausalNetwork(RunningModel):
         """Compare the base with the model as changed, whose weights keep their shapes; see `answers.compare_models`."""
         return answers.compare_models(self, texts, changed, last, base)
 
-    def final(self, texts: Sequence[Prompt]) -> tuple[Array, ...]:
+    def final_states(self, texts: Sequence[Prompt]) -> tuple[Array, ...]:
         """Return the states (t, d) of each text behind the final norm."""
         return answers.final_states(self, texts)
 
@@ -136,7 +138,9 @@ class CausalNetwork(RunningModel):
         """Return how the model continues each prompt, taking the likeliest token each time."""
         return answers.continue_prompts(self, prompts, tokens, changed)
 
-    def speak(self, prompts: Sequence[Prompt], tokens: int, changed: ChangedWeights = None) -> tuple[Continuation, ...]:
+    def generate_tokens(
+        self, prompts: Sequence[Prompt], tokens: int, changed: ChangedWeights = None
+    ) -> tuple[Continuation, ...]:
         """Return the same continuations token by token, with the log-probability of each."""
         return answers.generate_tokens(self, prompts, tokens, changed)
 
@@ -178,7 +182,7 @@ class CausalNetwork(RunningModel):
         read = sum(len(one) - 1 for one in chosen)
         return {name: SecondMoment((sums[name] / read).numpy(), read) for name in names}
 
-    def value(
+    def learn_value(
         self, wish: ValueGoal, layer: int, where: DeltaTarget, how: Descent, changed: ChangedWeights = None
     ) -> LearnedValue:
         """Learn what to add at the subject's last token, so that the answer follows."""

@@ -15,7 +15,7 @@ CASCADE = Family(
     neutral="",
     default_method="uce",
     contexts=CONTEXTS,
-    edited=("entry",),
+    default_roles=("entry",),
     groups={
         "text": Group(("entry",), ("text",), "the final entry (1280) of OpenCLIP-G's hidden states"),
         "pooled": Group(("pooled",), ("pooled",), "the pooled text embedding (1280) of OpenCLIP-G, made into 4 rows"),

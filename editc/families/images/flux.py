@@ -23,8 +23,8 @@ FLUX = Family(
     neutral="",
     default_method="uce",
     contexts=CONTEXTS,
-    edited=("entry",),
-    signs=("context_embedder.bias",),
+    default_roles=("entry",),
+    required_parameters=("context_embedder.bias",),
     groups={
         "text": Group(("entry",), ("text",), "the rows of T5, of its padding too: 512 tokens, unmasked"),
         "pooled": Group(("pooled",), ("pooled",), "the pooled output (768) of CLIP-L"),

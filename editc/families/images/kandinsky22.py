@@ -15,7 +15,7 @@ KANDINSKY22 = Family(
     neutral="",
     default_method="uce",
     contexts=CONTEXTS,
-    edited=("entry",),
+    default_roles=("entry",),
     groups={
         "text": Group(
             ("entry",), ("text",), "the rows (1280) of OpenCLIP-G after its final LayerNorm, without padding"

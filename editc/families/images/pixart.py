@@ -15,7 +15,11 @@ PIXART = Family(
     neutral="",
     default_method="uce",
     contexts=CONTEXTS,
-    signs=("caption_projection.linear_1.weight", "caption_projection.linear_2.bias", "adaln_single.linear.weight"),
+    required_parameters=(
+        "caption_projection.linear_1.weight",
+        "caption_projection.linear_2.bias",
+        "adaln_single.linear.weight",
+    ),
     groups={
         "text": Group(
             ("k", "v"),

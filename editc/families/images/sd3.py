@@ -16,8 +16,8 @@ SD3 = Family(
     neutral="",
     default_method="uce",
     contexts=CONTEXTS,
-    edited=("entry",),
-    signs=("context_embedder.bias", "transformer_blocks.0.attn.add_k_proj.weight"),
+    default_roles=("entry",),
+    required_parameters=("context_embedder.bias", "transformer_blocks.0.attn.add_k_proj.weight"),
     groups={
         "text": Group(
             ("entry",),

@@ -7,8 +7,8 @@ from editc.families.language.transformers_layers import decoder
 FALCON = decoder(
     name="falcon",
     title="Falcon",
-    kinds=("falcon",),
-    signs=("*h.*.mlp.dense_h_to_4h.weight", "*h.*.self_attention.query_key_value.weight"),
+    model_types=("falcon",),
+    required_parameters=("*h.*.mlp.dense_h_to_4h.weight", "*h.*.self_attention.query_key_value.weight"),
     mlp="*h.*.mlp.dense_4h_to_h.weight",
     attention="*h.*.self_attention.dense.weight",
     notes=("Falcon-RW (ALiBi in place of rotary positions) is refused (E206)",),

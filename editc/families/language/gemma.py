@@ -7,8 +7,8 @@ from editc.families.language.transformers_layers import NORMED_NOTES, decoder
 GEMMA = decoder(
     name="gemma",
     title="Gemma 2 and 3",
-    kinds=("gemma2", "gemma3_text"),
-    signs=(
+    model_types=("gemma2", "gemma3_text"),
+    required_parameters=(
         "*layers.*.mlp.gate_proj.weight",
         "*layers.*.self_attn.q_proj.weight",
         "*layers.*.pre_feedforward_layernorm.weight",

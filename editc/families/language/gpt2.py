@@ -7,8 +7,8 @@ from editc.families.language.transformers_layers import BIASED_NOTE, decoder
 GPT2 = decoder(
     name="gpt2",
     title="GPT-2",
-    kinds=("gpt2",),
-    signs=("*h.*.attn.c_attn.weight",),
+    model_types=("gpt2",),
+    required_parameters=("*h.*.attn.c_attn.weight",),
     mlp="*h.*.mlp.c_proj.weight",
     attention="*h.*.attn.c_proj.weight",
     transposed=True,

@@ -7,8 +7,8 @@ from editc.families.language.transformers_layers import BIASED_NOTE, decoder
 GPTJ = decoder(
     name="gptj",
     title="GPT-J",
-    kinds=("gptj",),
-    signs=("*h.*.mlp.fc_in.weight", "*h.*.attn.q_proj.weight"),
+    model_types=("gptj",),
+    required_parameters=("*h.*.mlp.fc_in.weight", "*h.*.attn.q_proj.weight"),
     mlp="*h.*.mlp.fc_out.weight",
     attention="*h.*.attn.out_proj.weight",
     notes=(BIASED_NOTE,),

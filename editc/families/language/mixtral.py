@@ -7,8 +7,8 @@ from editc.families.language.transformers_layers import ROUTED_NOTE, expert_deco
 MIXTRAL = expert_decoder(
     name="mixtral",
     title="Mixtral",
-    kinds=("mixtral",),
-    signs=("*layers.*.block_sparse_moe.gate.weight",),
+    model_types=("mixtral",),
+    required_parameters=("*layers.*.block_sparse_moe.gate.weight",),
     experts="*layers.*.block_sparse_moe.experts.*.w2.weight",
     notes=(ROUTED_NOTE,),
 )

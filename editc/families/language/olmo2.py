@@ -7,8 +7,8 @@ from editc.families.language.transformers_layers import NORMED_NOTES, decoder
 OLMO2 = decoder(
     name="olmo2",
     title="OLMo 2",
-    kinds=("olmo2",),
-    signs=(
+    model_types=("olmo2",),
+    required_parameters=(
         "*layers.*.mlp.gate_proj.weight",
         "*layers.*.self_attn.q_proj.weight",
         "*layers.*.post_feedforward_layernorm.weight",

@@ -7,8 +7,8 @@ from editc.families.language.transformers_layers import BIASED_NOTE, decoder
 OPT = decoder(
     name="opt",
     title="OPT",
-    kinds=("opt",),
-    signs=("*layers.*.fc1.weight", "*layers.*.self_attn_layer_norm.weight"),
+    model_types=("opt",),
+    required_parameters=("*layers.*.fc1.weight", "*layers.*.self_attn_layer_norm.weight"),
     mlp="*layers.*.fc2.weight",
     attention="*layers.*.self_attn.out_proj.weight",
     notes=(BIASED_NOTE, "OPT-350m has its norms behind the sum and is refused (E206)"),

@@ -7,8 +7,8 @@ from editc.families.language.transformers_layers import BIASED_NOTE, decoder
 PHI = decoder(
     name="phi",
     title="Phi-1 and 2",
-    kinds=("phi",),
-    signs=("*layers.*.mlp.fc1.weight", "*layers.*.self_attn.q_proj.weight"),
+    model_types=("phi",),
+    required_parameters=("*layers.*.mlp.fc1.weight", "*layers.*.self_attn.q_proj.weight"),
     mlp="*layers.*.mlp.fc2.weight",
     attention="*layers.*.self_attn.dense.weight",
     notes=(BIASED_NOTE,),

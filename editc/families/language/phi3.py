@@ -7,6 +7,6 @@ from editc.families.language.transformers_layers import decoder
 PHI3 = decoder(
     name="phi3",
     title="Phi-3",
-    kinds=("phi3",),
-    signs=("*layers.*.mlp.gate_up_proj.weight", "*layers.*.self_attn.qkv_proj.weight"),
+    model_types=("phi3",),
+    required_parameters=("*layers.*.mlp.gate_up_proj.weight", "*layers.*.self_attn.qkv_proj.weight"),
 )

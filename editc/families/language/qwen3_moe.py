@@ -7,8 +7,8 @@ from editc.families.language.transformers_layers import ROUTED_NOTE, expert_deco
 QWEN3_MOE = expert_decoder(
     name="qwen3-moe",
     title="Qwen 3 with experts",
-    kinds=("qwen3_moe",),
-    signs=("*layers.*.mlp.gate.weight", "*layers.*.mlp.experts.*.gate_proj.weight"),
+    model_types=("qwen3_moe",),
+    required_parameters=("*layers.*.mlp.gate.weight", "*layers.*.mlp.experts.*.gate_proj.weight"),
     experts="*layers.*.mlp.experts.*.down_proj.weight",
     notes=(ROUTED_NOTE,),
 )

@@ -56,13 +56,13 @@ class Derive:
         plan, rule = self._add_mined_names(plan, ctx.encoder), rule_of(plan)
         edited = {site.group for site in plan.sites}
         systems = {group: self._system(plan, rule, ctx, group) for group in plan.family.groups if group in edited}
-        kept = next(iter(systems.values())).kept
+        kept = next(iter(systems.values())).preserved
         found = tuple(
             leaks.measure_leaks(
                 plan, ctx, lambda request, streams: _make_block(plan, rule, request, streams, ctx.cache)
             )
         )
-        return Problem(plan, systems, ctx.encoder.fingerprint(), f"{len(kept.origin)} prompts", found)
+        return Problem(plan, systems, ctx.encoder.fingerprint(), f"{len(kept.prompts)} prompts", found)
 
     def _system(self, plan: Plan, rule: KeyRule, ctx: Context, group: str) -> System:
         """Make the system of one group of sites."""
@@ -77,7 +77,7 @@ class Derive:
         )
         _check_width(plan, sites, blocks[0].keys.shape[0])
         watch = make_watch(plan, kept, streams, ctx.cache)
-        return System(blocks, kept, SiteWeights(ctx.weights, sites), rule.ridge(square), watch=watch)
+        return System(blocks, kept, SiteWeights(ctx.weights, sites), rule.ridge(square), certificate_input=watch)
 
     def _add_mined_names(self, plan: Plan, encoder: Encoder) -> Plan:
         """Add the other names of each concept that the method wants to the `also` of its edit.
@@ -128,7 +128,7 @@ def _make_block(
 
 def diagnose_missing_tokens(error: MissingTokensError, request: Request, plan: Plan) -> Diagnostic:
     """Make E301 for a name without tokens, or E302 for one that the encoder cuts off."""
-    prompt, limit = error.encoded.prompt, error.encoded.reads
+    prompt, limit = error.encoded.prompt, error.encoded.token_limit
     if error.cut:
         message = f"`{error.name}` is cut off: `{prompt}` is longer than the {limit} tokens that the encoder reads"
         help_ = "shorten the name, or the context that it stands in"

@@ -63,7 +63,7 @@ class Fuse:
             sites = plan.sites_of(group)
             kept, square = _find_preserved(plan, ctx, sites, prompts)
             systems[group] = System((), kept, SiteWeights(ctx.weights, sites), ALIGNED.ridge(square))
-        count = max(len(system.kept.origin) for system in systems.values())
+        count = max(len(system.preserved.prompts) for system in systems.values())
         return Problem(plan, systems, _encoder_of(plan, ctx), f"{count} prompts")
 
     def solve(self, problem: Problem, ctx: Context) -> Solution:
@@ -110,7 +110,7 @@ def _fuse_mace(problem: Problem, ctx: Context, group: str) -> Edit:
     sites, system = problem.plan.sites_of(group), problem.systems[group]
     streams = _streams(problem.plan, ctx, sites[0])
     moments = [_moment(problem.plan, request, streams, ctx) for request in problem.plan.manifest.image_edits]
-    factor = fusion.normal_factor(moments, system.kept.moment, system.ridge)
+    factor = fusion.normal_factor(moments, system.preserved.moment, system.ridge)
     layers: list[list[tuple[Array, Array]]] = []
     worst = 0.0
     for site in sites:

@@ -86,8 +86,8 @@ def measure_radii(balls: Sequence[Ball], seen: Array) -> tuple[Ball, ...]:
 
 def _sample_prompts(kept: PreservedRows) -> tuple[str, ...]:
     """Return the first MEASURED_PROMPTS prompts of the preserved list and of what is named beside it."""
-    named = () if kept.named is None else kept.named.listed
-    return tuple(dict.fromkeys((*kept.origin[:MEASURED_PROMPTS], *named[:MEASURED_PROMPTS])))
+    named = () if kept.named is None else kept.named.prompts
+    return tuple(dict.fromkeys((*kept.prompts[:MEASURED_PROMPTS], *named[:MEASURED_PROMPTS])))
 
 
 def _varying_rows(kept: PreservedRows, listed: Sequence[str], encoder: Encoder) -> Iterator[Array]:

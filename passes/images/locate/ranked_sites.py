@@ -244,21 +244,21 @@ def _rank(plan: Plan, found: Evidence, without: Mapping[str, float]) -> Ranking:
         SiteShare(site, float(np.mean(alone[site.name])), alone[site.name], without.get(site.name))
         for site in plan.sites
     ]
-    order = sorted(weighed, key=lambda one: (not one.kept, -one.alone))
+    order = sorted(weighed, key=lambda one: (not one.chosen, -one.alone))
     concepts = tuple(request.concept for request in plan.manifest.image_edits)
     return Ranking(float(plan.manifest.sites.auto or 0), concepts, found.reach(list(without)), tuple(order))
 
 
 def _explain(ranking: Ranking) -> Mapping[str, str]:
     """Say why each site was chosen or left out, in the order of the ranking."""
-    kept = sum(one.kept for one in ranking.sites)
+    kept = sum(one.chosen for one in ranking.sites)
     found = {}
     for rank, one in enumerate(ranking.sites, 1):
         text = f"{rank:>2} of {len(ranking.sites)}  alone {one.alone:6.2%}"
-        if one.without is None:
+        if one.reached_without is None:
             found[one.site.name] = f"left out  {text}"
         else:
             found[one.site.name] = (
-                f"kept      {text}; {kept} kept reach {min(ranking.reached):.2%}, without it {one.without:.2%}"
+                f"kept      {text}; {kept} kept reach {min(ranking.reached):.2%}, without it {one.reached_without:.2%}"
             )
     return found

@@ -50,7 +50,7 @@ class LayerSums:
 
     def add(self, group: str, layer: Layer) -> None:
         """Add one layer of a group. All layers of a group have the same left and right."""
-        if self.solution.problem.systems[group].watch is None:
+        if self.solution.problem.systems[group].certificate_input is None:
             return
         cross, noise = layer.cross, layer.noise
         if group in self.sums:
@@ -100,12 +100,13 @@ def certify(system: System, gram: Array, cross: Array) -> tuple[Certificate, ...
 
     `gram` is sum_l W'^T W' and `cross` sum_l W'^T W, (d, d) each. Takes one eigendecomposition for all concepts.
     """
-    if system.watch is None:
+    if system.certificate_input is None:
         return ()
-    near = trust.nearest_problem(trust.join_balls(system.watch.balls), gram, cross, system.total_gram())
-    concepts = dict.fromkeys(witness.concept for witness in system.watch.witnesses)
+    near = trust.nearest_problem(trust.join_balls(system.certificate_input.balls), gram, cross, system.total_gram())
+    concepts = dict.fromkeys(witness.concept for witness in system.certificate_input.witnesses)
     return tuple(
-        _certificate(near, [one for one in system.watch.witnesses if one.concept == concept]) for concept in concepts
+        _certificate(near, [one for one in system.certificate_input.witnesses if one.concept == concept])
+        for concept in concepts
     )
 
 

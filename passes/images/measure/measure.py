@@ -58,9 +58,9 @@ def measure_sites(
     """
     for group, edit in solution.edits.items():
         system, sites = solution.problem.systems[group], solution.problem.plan.sites_of(group)
-        left, right = _shared_factors(edit, system.kept.moment.shape[0])
+        left, right = _shared_factors(edit, system.preserved.moment.shape[0])
         outputs = sum(site.shape[0] for site in sites)
-        lists = len(system.kept.lists)
+        lists = len(system.preserved.lists)
         rows = tuple(condense_rows(one, left, right, outputs) for one in _rows(system))
         steps: Iterable[Any] = progress("verify", sites) if progress else sites
         for index, (site, W) in enumerate(zip(steps, system.weights, strict=True)):
@@ -72,8 +72,8 @@ def measure_sites(
 
 def _rows(system: System) -> Iterator[RowColumns]:
     """Yield the rows to measure, made one after the other: each preserved list, the empty prompt, each request."""
-    yield from map(RowColumns, system.kept.lists)
-    yield RowColumns(system.kept.empty)
+    yield from map(RowColumns, system.preserved.lists)
+    yield RowColumns(system.preserved.empty)
     yield from map(target_misses, system.blocks)
 
 

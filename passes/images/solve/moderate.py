@@ -139,7 +139,7 @@ def with_pulls(systems: Systems, pulls: Mapping[int, Sequence[float]]) -> dict[s
 
 def claims(solution: Solution) -> Iterator[Claim]:
     """Yield `toward_fitted` of each search: the largest gap left, on its own pictures, with its tolerance as bound."""
-    for one in solution.balances:
+    for one in solution.pull_searches:
         request = solution.problem.plan.manifest.image_edits[one.index]
         span = request.shares.at("tolerance") if request.shares else None
         yield Claim("toward_fitted", one.gap, one.tolerance, request.concept, span, "share")

@@ -94,7 +94,7 @@ def _weight_gram(system: System, cache: Cache | None) -> Array:
 
     It depends on the weights alone, so it is cached under their hash where d is large.
     """
-    if cache is None or len(system.kept.moment) < chain.LEAST_WIDTH:
+    if cache is None or len(system.preserved.moment) < chain.LEAST_WIDTH:
         return system.total_gram()
     key = reduce(chain.hash_arrays, system.weights, f"{chain.KEY_VERSION} weights")
     found = cache.get(key)

@@ -53,7 +53,7 @@ def reduce_rank(system: System, edit: Edit, tolerance: float, most: int | None) 
     if edit.form == "dense" or not any(map(len, edit.right)):
         return edit
     keyed = tuple(chain.WeightedBlock(block.keys, block.keys, block.weights) for block in system.blocks)
-    metric = chain.Chain(keyed, system.kept.moment, system.ridge, system.cache)
+    metric = chain.Chain(keyed, system.preserved.moment, system.ridge, system.cache)
     factor, grams = metric.factor(), _left_grams(system, edit)
     small = [subspace.reduce(*pair, factor, tolerance, most) for pair in zip(edit.right, grams, strict=True)]
     if len(small) > 1:

@@ -91,7 +91,7 @@ def measure_effect(system: System, edit: Edit, certified: bool = False) -> Effec
     `certified` adds `recoverable` of each watched concept.
     """
     if edit.form == "dense":  # a pair whose right side is the identity
-        edit = replace(edit, form="low-rank", right=(np.eye(len(system.kept.moment)),))
+        edit = replace(edit, form="low-rank", right=(np.eye(len(system.preserved.moment)),))
     if edit.form == "low-rank":
         return _layered_effect(system, edit, certified)
     gram, left, right = system.total_gram(), edit.left[0], edit.right[0]
@@ -110,7 +110,7 @@ def measure_effect(system: System, edit: Edit, certified: bool = False) -> Effec
 def _layered_effect(system: System, edit: Edit, certified: bool) -> Effect:
     """Measure a low-rank edit, layer by layer."""
     rights = edit.right if len(edit.right) > 1 else edit.right * len(edit.left)
-    squares, sums = np.zeros((2, len(system.blocks))), np.zeros((2, *system.kept.moment.shape))
+    squares, sums = np.zeros((2, len(system.blocks))), np.zeros((2, *system.preserved.moment.shape))
     for W, left, right in zip(system.weights, edit.left, rights, strict=True):
         after = W + left @ right
         sums += [after.T @ after, after.T @ W]
@@ -130,7 +130,7 @@ def _recoverable_by_concept(found: Sequence[Certificate]) -> Mapping[str, float]
 
 def _drifts(system: System, lefts: Sequence[Array], rights: Sequence[Array]) -> tuple[float, float]:
     """Return the largest drift of any preserved list, and of the empty prompt, at any site."""
-    kept, weights = system.kept, system.weights
+    kept, weights = system.preserved, system.weights
     preserved = max(_worst_drift(weights, lefts, rights, rows) for rows in kept.lists)
     return preserved, _worst_drift(weights, lefts, rights, kept.empty)
 

@@ -145,8 +145,8 @@ class TargetTrials:
 
     def _trial(self, problem: Problem, to: str | None, factor: float) -> TargetTrial:
         system, names = problem.systems["text"], self.signals.names
-        kept = replace(system.kept, moment=factor * system.kept.moment)
-        edit = self._solve(replace(problem, systems={"text": replace(system, kept=kept)}))
+        kept = replace(system.preserved, moment=factor * system.preserved.moment)
+        edit = self._solve(replace(problem, systems={"text": replace(system, preserved=kept)}))
         by_row = self.signals.movement(edit, system.total_gram())
         most = dict(zip(names, by_row.max(axis=1).tolist(), strict=True))
         moved = sorted(

@@ -141,7 +141,7 @@ class BystanderChooser:
         for group, edit in self.solution.edits.items():
             sites = self.plan.sites_of(group)
             system = self.solution.problem.systems[group]
-            if not system.kept.empty.size or sites[0].shape[1] != width:
+            if not system.preserved.empty.size or sites[0].shape[1] != width:
                 continue
             for index, (site, W) in enumerate(zip(sites, system.weights, strict=True)):
                 D = stored.stored_weight(np.asarray(W), edit, index, site) - W

@@ -63,7 +63,7 @@ class Verify:
             *attacks.claims(attacked),
         )
         painted = (*pictures.report_pictures(pairs), *attacks.report_pictures(attacked))
-        rows, judged_by = tuple(_report_row(one) for one in measured), ctx.judged_by if pairs else {}
+        rows, judged_by = tuple(_report_row(one) for one in measured), ctx.detector_identity if pairs else {}
         return conclude(solution, Report(claims, rows, painted, found, detector=judged_by, bystanders=found_bystanders))
 
 
@@ -118,9 +118,9 @@ def _drifts(solution: Solution, measured: Sequence[SiteMeasurement]) -> Iterator
     """Of the worst site, among those that read the text: an adapter may change others too. `preserve_drift` is the
     larger one of the default list and of what is named; where there are both, each stands beside it."""
     asked, systems = solution.problem.plan.manifest.constraints, solution.problem.systems
-    reading = [one for one in measured if systems[one.site.group].kept.empty.size]
+    reading = [one for one in measured if systems[one.site.group].preserved.empty.size]
     figures = {"preserve_drift": "drift", "unconditional_drift": "unconditional"}
-    if any(systems[one.site.group].kept.named for one in reading):
+    if any(systems[one.site.group].preserved.named for one in reading):
         figures |= {"default_drift": "default", "named_drift": "named"}
     for name, of in figures.items() if reading else ():
         worst = max(reading, key=lambda one: getattr(one, of))

@@ -54,7 +54,7 @@ def default_groups(manifest: Manifest, index: int, network: Network) -> Iterator
     for name in default_names(manifest, index):
         for one in own:
             spots = replace(one, name=name, to=None, templates=one.templates[:CONTEXTS_PER_NAME]).contexts
-            places = network.places(spots)
+            places = network.positions(spots)
             off = tuple(spot for spot, place in zip(spots, places, strict=True) if not place.sink)
             if off:
                 yield off

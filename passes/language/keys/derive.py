@@ -58,18 +58,18 @@ class DeriveLanguage:
         plan, namings = _score_stages(plan, network, ctx)
         problem = build_problem(plan, ctx)
         texts = _corpus_of(plan.manifest)
-        columns = list(problem.columns)
-        watched: Iterable[object] = ctx.progress("derive", problem.columns) if ctx.progress else problem.columns
+        columns = list(problem.memory_keys)
+        watched: Iterable[object] = ctx.progress("derive", problem.memory_keys) if ctx.progress else problem.memory_keys
         for i, _ in enumerate(watched):
             columns[i] = _with_value(plan, columns, i, network, ctx)
         names = [plan.sites[i].name for stage in plan.stages if works_on(stage) == "memory" for i in stage.sites]
         found = statistics.moments(network, names, texts, ctx.cache) if names else {}
         moments = {name: add_ridge(one.second) for name, one in found.items()}
         corpus = sha256("\n\n".join(texts).encode("utf-8", "surrogatepass")).hexdigest() if names else ""
-        problem = replace(problem, columns=tuple(columns), namings=namings, moments=moments, corpus=corpus)
+        problem = replace(problem, memory_keys=tuple(columns), concept_scores=namings, moments=moments, corpus=corpus)
         near = tuple(_close_pairs(problem, network))
         _refuse_equal_keys(problem, near)
-        return replace(problem, near=near)
+        return replace(problem, close_edits=near)
 
 
 def add_ridge(second: Array) -> Array:
@@ -83,7 +83,9 @@ def mean_keys(network: Network, site: Site, columns: Sequence[MemoryKey], change
     `changed`: the edited weights to run with, by name; None runs the base.
     """
     groups = [one.contexts for one in columns]
-    return group_means(network.reads([site.name], [spot for one in groups for spot in one], changed)[site.name], groups)
+    return group_means(
+        network.read_keys([site.name], [spot for one in groups for spot in one], changed)[site.name], groups
+    )
 
 
 def group_means(found: Array, groups: Sequence[Sequence[Spot]]) -> Array:
@@ -130,7 +132,7 @@ def _with_value(plan: Plan, columns: Sequence[MemoryKey], index: int, network: N
     stage = next(one for one in plan.stages if column.edit in one.edits)
     first = next((one for one in columns[:index] if (one.edit, one.name) == (column.edit, column.name)), None)
     if first is not None and first.value is not None:
-        return replace(column, wanted=first.wanted, value=first.value)
+        return replace(column, residual=first.residual, value=first.value)
     same_name = [one for one in columns if (one.edit, one.name) == (column.edit, column.name)]
     return find_value(plan, stage, column, same_name, network, ctx.cache)
 
@@ -140,7 +142,7 @@ def _close_pairs(problem: LanguageProblem, network: Network) -> Iterator[CloseEd
     once, with its closest two names."""
     found: dict[tuple[int, int], CloseEdits] = {}
     for stage in problem.plan.stages:
-        own = [one for one in problem.columns if one.edit in stage.edits]
+        own = [one for one in problem.memory_keys if one.edit in stage.edits]
         if len(own) < 2:
             continue
         site = problem.plan.sites[stage.sites[0]]

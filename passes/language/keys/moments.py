@@ -46,7 +46,7 @@ def moments(
 
     `tokens`: how many tokens are read; 0 for TOKENS_PER_COORDINATE times the widest input of these matrices.
     """
-    count = tokens or round(TOKENS_PER_COORDINATE * max(map(len, network.reads(names, [Spot("a")]).values())))
+    count = tokens or round(TOKENS_PER_COORDINATE * max(map(len, network.read_keys(names, [Spot("a")]).values())))
     chosen = sample_texts(texts, CHARACTERS_PER_TOKEN * count)
     keys = {name: _cache_key(network, name, chosen, count) for name in names}
     cached = {name: found for name in names if (found := _read_cache(cache, keys[name])) is not None}

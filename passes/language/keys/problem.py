@@ -48,7 +48,14 @@ def build_problem(plan: Plan, ctx: Context) -> LanguageProblem:
     defaults = {index: tuple(default_names.default_groups(plan.manifest, index, network)) for index in with_defaults}
     mark = network.fingerprint()
     return LanguageProblem(
-        plan, {}, mark, "", columns=tuple(found), kept=preserved, spared=defaults, overwritten=overwritten
+        plan,
+        {},
+        mark,
+        "",
+        memory_keys=tuple(found),
+        preserved=preserved,
+        preserved_by_default=defaults,
+        overwritten=overwritten,
     )
 
 
@@ -76,7 +83,7 @@ def _places_by_template(
     Raises E332 if the model has no chat template, E334 if a sentence does not contain the name.
     """
     try:
-        found = [network.places(spots) for spots in (one.contexts, one.anchor) if spots]
+        found = [network.positions(spots) for spots in (one.contexts, one.anchor) if spots]
     except LookupError as error:
         chat = one.form == "chat" and "template" in str(error)
         code, span = ("E332", plan.manifest.at("chat")) if chat else ("E334", edit.at())
@@ -122,17 +129,17 @@ def _earlier_spots(
     """
     own: dict[int, set[tuple[str, bool]]] = {}
     for one in columns:
-        own.setdefault(one.edit, set()).update(spot.told for spot in one.contexts)
-    wrote = {delta: {spot.told for spot in spots} for delta, spots in earlier.items()}
+        own.setdefault(one.edit, set()).update(spot.causal_prefix for spot in one.contexts)
+    wrote = {delta: {spot.causal_prefix for spot in spots} for delta, spots in earlier.items()}
     overwritten = {
         edit: tuple(delta for delta, theirs in wrote.items() if theirs & keys)
         for edit, keys in own.items()
         if any(theirs & keys for theirs in wrote.values())
     }
     taken = set[tuple[str, bool]]().union(*own.values())
-    return [spot for spots in earlier.values() for spot in spots if spot.told not in taken], overwritten
+    return [spot for spots in earlier.values() for spot in spots if spot.causal_prefix not in taken], overwritten
 
 
 def _off_sink(spots: Sequence[Spot], network: Network) -> tuple[Spot, ...]:
     """The positions that are not in the attention sink."""
-    return tuple(spot for spot, place in zip(spots, network.places(spots), strict=True) if not place.sink)
+    return tuple(spot for spot, place in zip(spots, network.positions(spots), strict=True) if not place.sink)

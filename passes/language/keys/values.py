@@ -47,7 +47,7 @@ def find_value(
         return _learn_value(plan, column, same_name, edit, REFUSAL, (network, layer, where), cache)
     here = network.states([layer], column.contexts)[layer].mean(axis=1)
     there = _draw_noise(plan, column, here) if edit.to is None else _target_state(network, layer, column)
-    return replace(column, wanted=there - here)
+    return replace(column, residual=there - here)
 
 
 def _target_state(network: Network, layer: int, column: MemoryKey) -> Array:
@@ -81,13 +81,13 @@ def _learn_value(
     wish, how = ValueGoal(spots, answer, sentences.essence_spot(column.name)), Descent()
     key = cache_key(LAYOUT, network.fingerprint(), str(wish), str(layer), where, str(how))
     try:
-        value = _read_cache(cache, key) or network.value(wish, layer, where, how)
+        value = _read_cache(cache, key) or network.learn_value(wish, layer, where, how)
     except (LookupError, ValueError) as error:
         raise EditcError(Diagnostic("E336", str(error), edit.at("answer"), plan.manifest.source)) from error
     if cache is not None:
         parts = {"delta": value.delta, "before": value.before, "losses": np.array(value.losses)}
         cache.put(key, {**parts, "probability": np.array([value.probability])})
-    return replace(column, wanted=value.delta, value=value)
+    return replace(column, residual=value.delta, value=value)
 
 
 def _read_cache(cache: Cache | None, key: str) -> LearnedValue | None:

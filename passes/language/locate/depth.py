@@ -98,7 +98,7 @@ def prompts_to_trace(edits: Sequence[LanguageEdit], network: Network) -> Iterato
     out."""
     rounds = zip_longest(*(list(_known_prompts(edit)) for edit in evenly(edits, MOST_TRACED)))
     every = [one for some in rounds for one in some if one is not None][:MOST_TRACED]
-    places = network.places([one.spot for one in every])
+    places = network.positions([one.spot for one in every])
     off = [_put_behind(PREFIXES[2], one) if place.first == 0 else one for one, place in zip(every, places, strict=True)]
     unanswered = [Prompt(one.prompt) for one in off if not one.answer]
     answers = iter(network.generate(unanswered, 1) if unanswered else ())

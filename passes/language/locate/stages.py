@@ -117,7 +117,7 @@ def _default_roles(family: Family, works_on: str) -> tuple[str, ...]:
     """The roles that a stage edits by default. Directions are removed from the attention's output, where the model
     gathers them; removing them from the MLP's too harms a small model far more."""
     own = {"writer": "attention", "columns": "mlp"}.get(works_on, "")
-    return (own,) if own in family.patterns else family.edited
+    return (own,) if own in family.patterns else family.default_roles
 
 
 def _edits_by_stage(manifest: Manifest) -> Iterator[tuple[str, tuple[int, ...]]]:

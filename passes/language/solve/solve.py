@@ -130,18 +130,22 @@ def _solve_stage(stage: Stage, method: Any, problem: LanguageProblem, state: _Ed
     if kind == "columns":
         _solve_columns(method, problem, state, sites)
         return
-    columns = [one for one in problem.columns if one.edit in stage.edits]
+    columns = [one for one in problem.memory_keys if one.edit in stage.edits]
     before = [
-        one for one in problem.columns if any(one.edit in s.edits for s in _earlier_memory_stages(problem.plan, stage))
+        one
+        for one in problem.memory_keys
+        if any(one.edit in s.edits for s in _earlier_memory_stages(problem.plan, stage))
     ]
-    preserved = tuple(dict.fromkeys(group for index in stage.edits for group in problem.kept[index]))
-    defaults = tuple(dict.fromkeys(group for index in stage.edits for group in problem.spared.get(index, ())))
+    preserved = tuple(dict.fromkeys(group for index in stage.edits for group in problem.preserved[index]))
+    defaults = tuple(
+        dict.fromkeys(group for index in stage.edits for group in problem.preserved_by_default.get(index, ()))
+    )
     goal = None if is_single(stage.method) else _final_state(columns, sites, problem, state)
     for number, site in enumerate(watched):
         assert isinstance(site, Site)
         memory = _build_memory(site, columns, problem, state, goal, len(sites) - number)
         keys = [_preserved_keys(site, before, preserved, state), _default_keys(site, memory, defaults, state)]
-        state.add(site, method(replace(memory, kept=np.hstack(keys))))
+        state.add(site, method(replace(memory, preserved=np.hstack(keys))))
 
 
 def _earlier_memory_stages(plan: Plan, stage: Stage) -> Iterator[Stage]:
@@ -166,7 +170,7 @@ def _build_memory(
     whole values."""
     network, running = state.network, state.weights_now
     keys = mean_keys(network, site, columns, running)
-    bare = network.reads([site.name], [one.contexts[0] for one in columns], running)[site.name]
+    bare = network.read_keys([site.name], [one.contexts[0] for one in columns], running)[site.name]
     if goal is None:
         residuals = _wanted_values(columns, problem)
     else:
@@ -186,7 +190,7 @@ def _preserved_keys(
     if not groups:
         return earlier
     spots = [spot for group in groups for spot in group]
-    preserved = state.network.reads([site.name], spots, state.weights_now)[site.name]
+    preserved = state.network.read_keys([site.name], spots, state.weights_now)[site.name]
     return np.hstack([earlier, group_means(preserved, groups)])
 
 
@@ -196,7 +200,7 @@ def _default_keys(site: Site, memory: Memory, groups: Sequence[tuple[Spot, ...]]
     if not groups:
         return np.zeros((site.shape[1], 0))
     spots = [spot for group in groups for spot in group]
-    found = group_means(state.network.reads([site.name], spots, state.weights_now)[site.name], groups)
+    found = group_means(state.network.read_keys([site.name], spots, state.weights_now)[site.name], groups)
     count = memory.keys.shape[1]
     close = interference(np.hstack([memory.keys, found]), ridge.factorise(memory.moment))[:count, count:]
     return found[:, np.abs(close).max(axis=0) < EQUAL_TO_EDIT]
@@ -224,7 +228,7 @@ def _wanted_values(columns: Sequence[MemoryKey], problem: LanguageProblem) -> Ar
     """The values to add, (d, columns), each times its edit's strength."""
     edits = problem.plan.manifest.language_edits
     strengths = np.array([float(getattr(edits[one.edit], "strength", 1.0)) for one in columns])
-    return np.asarray(np.stack([one.wanted for one in columns], axis=1) * strengths)
+    return np.asarray(np.stack([one.residual for one in columns], axis=1) * strengths)
 
 
 def _solve_writers(
@@ -250,7 +254,7 @@ def _solve_columns(method: Any, problem: LanguageProblem, state: _EditedModel, s
     """Solve a stage that removes the columns that name its concepts."""
     strengths = np.array([one.strength for one in problem.plan.manifest.redirects])
     for site in sites:
-        state.add(site, method(ScoredColumns(state.current_weight(site), problem.namings[site.name], strengths)))
+        state.add(site, method(ScoredColumns(state.current_weight(site), problem.concept_scores[site.name], strengths)))
 
 
 def _diagnose(error: Exception, plan: Plan, stage: Stage) -> Diagnostic:

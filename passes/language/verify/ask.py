@@ -40,7 +40,7 @@ class Reply:
 def has_chat_template(network: Network) -> bool:
     """True if the model has a chat template."""
     try:
-        network.places([Spot("a", chat=True)])
+        network.positions([Spot("a", chat=True)])
     except LookupError:
         return False
     return True

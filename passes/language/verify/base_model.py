@@ -55,7 +55,7 @@ class BaseModel:
 
         def final() -> Mapping[str, Array]:
             """The base's states (tokens of all texts, d), and where each text ends."""
-            states = self.network.final(texts)
+            states = self.network.final_states(texts)
             return {
                 "states": np.concatenate(states),
                 "ends": np.cumsum([len(one) for one in states]).astype(np.float64),
@@ -69,12 +69,12 @@ class BaseModel:
         """The base's continuation of each prompt, at most `tokens` tokens long."""
         return tuple(self._cached_json(f"generate {tokens}", prompts, lambda: self.network.generate(prompts, tokens)))
 
-    def speak(self, prompts: Sequence[Prompt], tokens: int) -> tuple[Continuation, ...]:
+    def generate_tokens(self, prompts: Sequence[Prompt], tokens: int) -> tuple[Continuation, ...]:
         """The base's continuation of each prompt token by token, with the log-probability of each token."""
 
         def spoken() -> Sequence[Any]:
             """The continuations as JSON values."""
-            return [[one.text, one.pieces, one.likely] for one in self.network.speak(prompts, tokens)]
+            return [[one.text, one.pieces, one.likely] for one in self.network.generate_tokens(prompts, tokens)]
 
         found = self._cached_json(f"speak {tokens}", prompts, spoken)
         return tuple(Continuation(text, tuple(pieces), tuple(likely)) for text, pieces, likely in found)

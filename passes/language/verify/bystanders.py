@@ -176,7 +176,7 @@ def _confident_answers(
     """The candidates that may be bystanders: those with an answer that the unedited model is sure of, then those for
     loops that it continues without repeating itself."""
     plain, going = ([one for one in questions if one.loops_only == loops] for loops in (False, True))
-    spoken = base.speak([Prompt(one.prompt) for one in plain], WORD_TOKENS) if plain else ()
+    spoken = base.generate_tokens([Prompt(one.prompt) for one in plain], WORD_TOKENS) if plain else ()
     found = [
         ConfidentAnswer(one, first_word(said.text), said.text)
         for one, said in zip(plain, spoken, strict=True)

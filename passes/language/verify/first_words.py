@@ -58,7 +58,7 @@ def _carried_shares(name: str, names: tuple[str, ...], network: Network) -> list
 
 def _states(names: tuple[str, ...], network: Network) -> list[Array]:
     """For each name the final states (probes, d) at the ends of PROBES."""
-    found = network.final([Prompt(probe.format(name)) for name in names for probe in PROBES])
+    found = network.final_states([Prompt(probe.format(name)) for name in names for probe in PROBES])
     ends = np.stack([states[-1] for states in found])
     return np.split(ends, len(names))
 

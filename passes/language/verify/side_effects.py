@@ -97,7 +97,7 @@ def at_start_claims(
     out if the edit hardly acts behind a sentence either.
     """
     names = {titles[i]: edit.names[0] for i, edit in enumerate(manifest.language_edits) if edit.kind != "ablate"}
-    places = network.places([Spot(AT_START.format(name), name) for name in names.values()]) if names else ()
+    places = network.positions([Spot(AT_START.format(name), name) for name in names.values()]) if names else ()
     sinks = {title: name for (title, name), place in zip(names.items(), places, strict=True) if place.sink}
     if not sinks:
         return

@@ -180,7 +180,7 @@ def _help_unknown_answer(fact: bool, has_was: bool) -> str:
 
 def _warn_interference(manifest: Manifest, problem: Problem) -> Iterator[Diagnostic]:
     """E521 for each pair of edits with close keys, at most MOST_PAIRS."""
-    near = problem.near if isinstance(problem, LanguageProblem) else ()
+    near = problem.close_edits if isinstance(problem, LanguageProblem) else ()
     for number, pair in enumerate(near[:MOST_PAIRS], 1):
         first, second = (manifest.language_edits[i] for i in pair.edits)
         one, other = pair.names
@@ -215,7 +215,7 @@ def _warn_overwriting(manifest: Manifest, problem: Problem) -> Iterator[Diagnost
 
 def _warn_at_start(manifest: Manifest, claims: Sequence[Claim], problem: Problem) -> Iterator[Diagnostic]:
     """E522 for each edit that hardly acts where a text begins with its subject."""
-    columns = problem.columns if isinstance(problem, LanguageProblem) else ()
+    columns = problem.memory_keys if isinstance(problem, LanguageProblem) else ()
     moved = {claim.subject: claim.value for claim in claims if claim.name == "at_start"}
     for index, (title, edit) in enumerate(zip(titles(manifest), manifest.language_edits, strict=True)):
         if moved.get(title, 1.0) >= UNMOVED:
@@ -247,7 +247,7 @@ def _warn_carried_name(manifest: Manifest, claims: Sequence[Claim]) -> Iterator[
 
 def _warn_weak_value(manifest: Manifest, problem: Problem) -> Iterator[Diagnostic]:
     """E526 for each edit whose learned value does not make its answer likely."""
-    columns = problem.columns if isinstance(problem, LanguageProblem) else ()
+    columns = problem.memory_keys if isinstance(problem, LanguageProblem) else ()
     found = {one.edit: one.value.probability for one in columns if one.value is not None}
     for index, likely in found.items():
         if likely < LEAST_LEARNED:

@@ -108,7 +108,7 @@ class Guard:
         parts = [(scale, part) for scale, part in ((self.concept_scale, "keys"), (self.target_scale, "targets"))]
         rows = np.hstack([getattr(block, part) for _, part in parts for block in system.blocks])
         weights = np.concatenate([scale * block.weights for scale, _ in parts for block in system.blocks])
-        return ridge.normal_matrix(rows, weights, self.preserve_scale * system.kept.moment, lamb)
+        return ridge.normal_matrix(rows, weights, self.preserve_scale * system.preserved.moment, lamb)
 
     def _directions(self, block: Block) -> Array:
         """D of one block, (d, k): for each kind of row the difference of the means, then `spread` further

@@ -43,7 +43,7 @@ class JointRidge:
     def solve(self, system: System, per_key: bool = False) -> ridge.Multiplier:
         """The solution of all blocks together. `per_key`: as in `ridge.solve`."""
         lamb = system.ridge if self.lamb is None else self.lamb
-        moment = self.preserve_scale * system.kept.moment
+        moment = self.preserve_scale * system.preserved.moment
         return chain.solve(chain_links(system.blocks, self.erase_scale), moment, lamb, per_key, system.cache)
 
 

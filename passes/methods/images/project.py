@@ -58,8 +58,8 @@ class Project:
         """
         keys, targets, weights = stack_blocks(system.blocks, 1.0)
         lamb = system.ridge if self.lamb is None else self.lamb
-        rows = system.kept
-        preserved = [rows.held, rows.keys] if self.hold == "prompts" else [rows.keys]
+        rows = system.preserved
+        preserved = [rows.all_rows, rows.keys] if self.hold == "prompts" else [rows.keys]
         room = nullspace.free_directions(len(keys), self.tolerance, *preserved)
         free = nullspace.free_shares(room.basis, ((block.keys, block.weights) for block in system.blocks))
         nullspace.require_free_directions(room.basis.shape[1], len(keys), free)

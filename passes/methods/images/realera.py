@@ -79,7 +79,7 @@ class RealEra:
         ridge.require_finite("the keys or targets", *(part for b in system.blocks for part in (b.keys, b.targets)))
         copies = self.samples if self.near_scale else 0
         drawn = [part for b in system.blocks for part in ((b, self.copies_inside(b)) if copies else (b,))]
-        moment = self.preserve_scale * system.kept.moment
+        moment = self.preserve_scale * system.preserved.moment
         for block in system.blocks if self.samples and self.beyond_scale else ():
             outside = self.copies_outside(block)
             moment = moment + (outside.keys * (self.erase_scale * outside.weights)) @ outside.keys.T

@@ -142,7 +142,7 @@ class RECE:
     def _round(self, blocks: Sequence[Block], system: System) -> ridge.Multiplier:
         """Solve one round for blocks with derived keys."""
         keys, targets, weights = stack_blocks(blocks, self.erase_scale)
-        moment = self.preserve_scale * system.kept.moment
+        moment = self.preserve_scale * system.preserved.moment
         return ridge.solve(keys, targets, weights, moment, self._lamb(system), per_key=self.technique == "tensor")
 
     def _lamb(self, system: System) -> float:

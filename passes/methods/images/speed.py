@@ -79,14 +79,14 @@ class SPEED:
 
         Raises NoFreeDirectionError, PreservedKeysError, SingularError or NonFiniteError.
         """
-        require_finite("the empty prompt's rows", system.kept.empty)
-        return self.solve_with(system, invariance_keys(system.kept.empty), self._draw)
+        require_finite("the empty prompt's rows", system.preserved.empty)
+        return self.solve_with(system, invariance_keys(system.preserved.empty), self._draw)
 
     def solve_with(self, system: System, invariant: Array, draw: Draw) -> Edit:
         """The joint edit of all blocks with given invariance keys (d_in, j) and noise; raises as a call does."""
         keys, targets, weights = stack_blocks(system.blocks, 1.0)
         problem = _Problem(self, system.blocks, keys, weights / weights.sum(), invariant)
-        preserved = _WeightedRows.from_preserved(system.kept, len(keys))
+        preserved = _WeightedRows.from_preserved(system.preserved, len(keys))
         left, aim = nullspace.factor_right_side(keys, targets, problem.weights)
         if not self._filters and not self.aug_num:
             alone = problem.solve(preserved.mean(), aim)

@@ -51,5 +51,5 @@ class AlphaEdit:
         basis = memories.null_space_basis(memory.moment, self.threshold, share)
         if not basis.shape[1]:
             raise NoFreeDirectionError(len(memory.moment))
-        right, factor = memories.confined_right_factor(memory.keys, memory.kept, basis, self.l2)
+        right, factor = memories.confined_right_factor(memory.keys, memory.preserved, basis, self.l2)
         return Edit("low-rank", (memory.residuals,), (right,), Stats(factor.condition, 0.0, len(right)))

@@ -59,7 +59,7 @@ class ConceptVectors:
         added to the columns, each row of the right factor (r, d_in) a single 1. A column of several concepts takes the
         largest strength. Raises NonFiniteError."""
         require_finite("the matrix", columns.weight)
-        each = self.choose_columns(columns.naming)
+        each = self.choose_columns(columns.concept_scores)
         taken = np.flatnonzero(each.any(axis=0))
         strengths = np.where(each, columns.strengths[:, None], 0.0).max(axis=0, initial=0.0)[taken]
         left = self.scale * strengths * self._change_of(columns.weight[:, taken])

@@ -135,7 +135,7 @@ def test_what_the_other_part_erases_is_not_kept_unless_asked_for(folder: Path, p
     circle = next(part for part in added.parts if part.delta.edits[0]["concept"] == "circle")
     (system,) = circle.verified.solution.problem.systems.values()
     (own,) = pair[0].verified.solution.problem.systems.values()
-    assert set(own.kept.origin) - set(system.kept.origin) == {"a star"} and circle.conflicts == ()
+    assert set(own.preserved.prompts) - set(system.preserved.prompts) == {"a star"} and circle.conflicts == ()
     asks = built(folder, "asks", "circle", "square", "preserve: {concepts: [star, cat]}\n")
     conflict = linked(folder, (asks, pair[1]), "conflict")
     circle = next(part for part in conflict.parts if part.delta.edits[0]["concept"] == "circle")

@@ -298,7 +298,7 @@ def test_an_sdxl_file_needs_its_encoders_as_folders_and_they_must_be_its_own(sdx
     (tmp_path / "m" / "text_encoder_2").mkdir()
     values = {name: torch.from_numpy(second.read(name)).half() for name in second.names()}
     save_file(values, tmp_path / "m" / "text_encoder_2" / "model.safetensors")
-    assert find_encoder(asked(tmp_path / "m"), model).mark == encoder_fingerprint(tmp_path / "m")
+    assert find_encoder(asked(tmp_path / "m"), model).fingerprint == encoder_fingerprint(tmp_path / "m")
     values = {name: value + 1 for name, value in values.items()}
     save_file(values, tmp_path / "m" / "text_encoder_2" / "model.safetensors")
     with refused("E222"):

@@ -30,7 +30,7 @@ def derived(rule: str, encoder: Counting, cache: Any, text: str = "") -> System:
 
 
 def bits(problem: System) -> list[bytes]:
-    kept, (block,) = problem.kept, problem.blocks
+    kept, (block,) = problem.preserved, problem.blocks
     arrays = (kept.moment, kept.rows, kept.empty, block.keys, block.targets, block.weights, np.array(problem.ridge))
     return [part for array in arrays for part in (repr(array.strides).encode(), array.tobytes())]
 

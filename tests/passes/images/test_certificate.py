@@ -55,7 +55,9 @@ def witness(block: Block) -> Witness:
 
 
 def watched(system: System, ball: Ball = UNIT) -> System:
-    return replace(system, watch=CertificateInput(tuple(witness(block) for block in system.blocks), (ball,)))
+    return replace(
+        system, certificate_input=CertificateInput(tuple(witness(block) for block in system.blocks), (ball,))
+    )
 
 
 def certified(system: System, edit: Edit) -> tuple[Certificate, ...]:
@@ -240,7 +242,7 @@ def watch_of(text: str) -> CertificateInput | None:
 
     ctx = derived.context(width=derived.WIDTH)
     plan = Locate((replace(SD1, text_width=derived.WIDTH),))(derived.manifest(text + SENTENCES), ctx)
-    return Derive(("a house on a hill",))(plan, ctx).systems["text"].watch
+    return Derive(("a house on a hill",))(plan, ctx).systems["text"].certificate_input
 
 
 def test_every_key_rule_is_held_against_the_same_sentences() -> None:

@@ -99,7 +99,7 @@ def test_the_one_site_that_carries_the_text_is_found(model: Path, tmp_path: Path
     best = max(plan.ranking.sites, key=lambda one: one.alone) if plan.ranking else None
     assert best is not None and best.site.name == V
     others = [one for one in plan.ranking.sites if UP not in one.site.name]  # type: ignore[union-attr]
-    assert len(others) == 6 and all(one.alone == 0.0 and not one.kept for one in others)
+    assert len(others) == 6 and all(one.alone == 0.0 and not one.chosen for one in others)
     assert {site.name for site in plan.sites} <= {V, f"{UP}.to_k.weight"}
     assert [site.name for site in located(alone, sites="{auto: 1.0, roles: [v]}").sites] == [V]
 
@@ -110,7 +110,7 @@ def test_a_share_of_one_keeps_all_that_matter_and_less_keeps_fewer(model: Path, 
     every = located(two, sites="{auto: 1.0, roles: [v]}")
     assert {site.name for site in every.sites} == carriers
     assert every.ranking is not None and every.ranking.reached == (1.0,)
-    assert all(one.without is not None and one.without < 1 for one in every.ranking.sites if one.kept)
+    assert all(one.reached_without is not None and one.reached_without < 1 for one in every.ranking.sites if one.chosen)
     assert len(located(two, sites="{auto: 0.05, roles: [v]}").sites) == 1
 
 
@@ -138,9 +138,9 @@ def test_every_edit_is_weighed_against_its_own_whole(model: Path) -> None:
     two = located(model, ERASE + "  - moderate: {concept: heart, toward: {star: 0.5, red heart: 0.5}}\n").ranking
     one = located(model, ERASE).ranking
     assert one is not None and two is not None and two.concepts == ("circle", "heart") and len(two.reached) == 2
-    alone = {weighed.site: weighed.each[0] for weighed in one.sites}
-    assert {weighed.site: weighed.each[0] for weighed in two.sites} == alone
-    assert all(weighed.alone == pytest.approx(np.mean(weighed.each)) for weighed in two.sites)
+    alone = {weighed.site: weighed.by_concept[0] for weighed in one.sites}
+    assert {weighed.site: weighed.by_concept[0] for weighed in two.sites} == alone
+    assert all(weighed.alone == pytest.approx(np.mean(weighed.by_concept)) for weighed in two.sites)
 
 
 @pytest.mark.parametrize(

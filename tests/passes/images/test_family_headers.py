@@ -192,7 +192,7 @@ def test_a_published_model_is_its_family_with_all_its_sites(model: str) -> None:
     plan = Locate(target.families())(manifest, context)
     assert (plan.family.name, len(plan.sites)) == (family, count)
     assert {site.shape[1] for site in plan.sites} == {width} == {plan.family.text_width}
-    others = [role for role in plan.family.patterns if role not in plan.family.edited]
+    others = [role for role in plan.family.patterns if role not in plan.family.default_roles]
     assert [site.shape[1] for site in sites_of(plan.family, context.weights, others)] == [pooled] * bool(pooled)
 
 

@@ -250,7 +250,7 @@ def derived(text: str, cache: Any) -> tuple[System, Counting]:
 
 
 def same(one: System, other: System) -> bool:
-    pairs = [(one.kept.moment, other.kept.moment), (one.kept.rows, other.kept.rows)]
+    pairs = [(one.preserved.moment, other.preserved.moment), (one.preserved.rows, other.preserved.rows)]
     for mine, theirs in zip(one.blocks, other.blocks, strict=True):
         assert (mine.origin, mine.places, mine.strength) == (theirs.origin, theirs.places, theirs.strength)
         pairs += [(getattr(mine, name), getattr(theirs, name)) for name in ("keys", "targets", "weights")]
@@ -272,7 +272,7 @@ def test_a_concept_that_the_corpus_names_costs_its_piece_of_the_corpus() -> None
     name, cache = PROMPTS[60], Memory()
     derived(asked("circle"), cache)
     more, encoder = derived(asked("circle", name), cache)
-    assert name not in more.kept.origin
+    assert name not in more.preserved.prompts
     assert 0 < len(set(encoder.asked) & set(PROMPTS)) <= preserved_rows.LONGEST_PIECE
     assert same(more, derived(asked("circle", name), None)[0])
 

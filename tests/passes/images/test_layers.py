@@ -52,7 +52,7 @@ def solution(system: System, change: Edit, dtype: str) -> Solution:
         for i, W in enumerate(np.asarray(W) for W in system.weights)
     )
     plan = Plan(None, None, "", sites, {})  # type: ignore[arg-type]
-    watched = replace(system, watch=CertificateInput((), (unbounded_ball(WIDTH),)))
+    watched = replace(system, certificate_input=CertificateInput((), (unbounded_ball(WIDTH),)))
     cast = tuple(dtypes.round_to(np.asarray(W), dtype) for W in system.weights)
     return Solution(Problem(plan, {"text": replace(watched, weights=cast)}, "", ""), {"text": change}, (), ())
 
@@ -63,7 +63,9 @@ def by_definition(found: Solution) -> list[tuple[float, float, list[list[float]]
     for index, site in enumerate(found.problem.plan.sites):
         W = np.asarray(system.weights[index])
         after = stored_weight(W, found.edits["text"], index, site)
-        drift, empty = (_norm((after - W) @ rows) / _norm(W @ rows) for rows in (system.kept.rows, system.kept.empty))
+        drift, empty = (
+            _norm((after - W) @ rows) / _norm(W @ rows) for rows in (system.preserved.rows, system.preserved.empty)
+        )
         errors = []
         for b in system.blocks:
             aim, root = W @ b.targets, np.sqrt(b.weights)

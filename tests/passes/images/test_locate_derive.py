@@ -169,7 +169,7 @@ def test_the_moment_of_what_is_kept_is_that_of_its_rows(rule: str, preserve: str
     """For a method that asks for them row by row."""
     ctx = context()
     plan = Locate((SD1,))(manifest(f"{ERASE}    keys: {rule}\n    method: project\n{preserve}"), ctx)
-    kept = Derive(("a dog", "a cat on grass"))(plan, ctx).systems["text"].kept
+    kept = Derive(("a dog", "a cat on grass"))(plan, ctx).systems["text"].preserved
     assert kept.keys.shape == (WIDTH, len(kept.weights))
     assert np.allclose((kept.keys * kept.weights) @ kept.keys.T, kept.moment)
     if rule == "last":
@@ -183,7 +183,7 @@ RULES = ["aligned", "last", "span", "matched", "eot"]
 def kept_of(rule: str, preserve: str, default: tuple[str, ...] = DEFAULT) -> PreservedRows:
     ctx = context()
     plan = Locate((SD1,))(manifest(f"{ERASE}    keys: {rule}\n{preserve}"), ctx)
-    return Derive(default)(plan, ctx).systems["text"].kept
+    return Derive(default)(plan, ctx).systems["text"].preserved
 
 
 @pytest.mark.parametrize("weight", ["", ", weight: 2"])
@@ -195,7 +195,7 @@ def test_what_is_named_adds_to_the_default_list_and_takes_nothing_away(rule: str
     added = np.linalg.eigvalsh(more.moment - plain.moment)
     assert added.min() > -1e-9 * np.abs(plain.moment).max() - 1e-12 and added.max() > 1e-6
     assert np.array_equal(more.rows, plain.rows) and plain.named is None
-    assert more.named is not None and more.origin[: len(DEFAULT)] == DEFAULT and "a red tree" in more.origin
+    assert more.named is not None and more.prompts[: len(DEFAULT)] == DEFAULT and "a red tree" in more.prompts
 
 
 @pytest.mark.parametrize("rule", ["matched", "eot"])
@@ -214,7 +214,7 @@ def test_without_the_default_list_only_what_is_named_is_kept_and_the_default_is_
     )
     assert np.array_equal(alone.moment, before.moment)
     assert np.array_equal(alone.rows, kept_of(rule, "").rows) and not alone.default and before.default
-    assert alone.named is not None and np.array_equal(alone.held, alone.named.rows)
+    assert alone.named is not None and np.array_equal(alone.all_rows, alone.named.rows)
 
 
 @pytest.mark.parametrize(

@@ -179,7 +179,7 @@ def stopped(text: str = TEXT, easel: Easel | None = None) -> EditcError:
 
 def test_a_build_finds_the_pulls_that_the_painter_needs() -> None:
     """base + slope pull = wanted has one solution, and the delta's own weights show it."""
-    (found,) = solved().balances
+    (found,) = solved().pull_searches
     assert found.stopped == "reached" and found.gap <= 0.05
     assert found.rounds[0] == replace(found.rounds[0], pulls=(0.0, 0.0), shown=(0.1, 0.1))
     np.testing.assert_allclose(found.pulls, ((0.4 - 0.1) / 0.5, (0.3 - 0.1) / 0.5), atol=0.05 / 0.5)
@@ -188,7 +188,7 @@ def test_a_build_finds_the_pulls_that_the_painter_needs() -> None:
 def test_every_round_starts_from_the_original_weights() -> None:
     """So a manifest that gives these pulls as shares makes the same edit, to the bit."""
     found = solved()
-    pulls = dict(zip(NAMES, found.balances[0].pulls, strict=True))
+    pulls = dict(zip(NAMES, found.pull_searches[0].pulls, strict=True))
     given_ = TEXT.split("toward")[0] + f"toward: {{red: {pulls['red']!r}, blue: {pulls['blue']!r}}}}}\n"
     plain = Solve()(problem(manifest(given_)), Context(NoWeights()))
     for one, other in zip(found.edits["text"].left, plain.edits["text"].left, strict=True):
@@ -198,7 +198,7 @@ def test_every_round_starts_from_the_original_weights() -> None:
 
 def test_other_edits_are_solved_with_it_and_held() -> None:
     found = solved(TEXT.replace("verify:", OTHER + "verify:"))
-    (balance,) = found.balances
+    (balance,) = found.pull_searches
     assert balance.index == 0 and balance.stopped == "reached"
     before, after = (
         problem(found.problem.plan.manifest).systems["text"].blocks[1],
@@ -212,7 +212,7 @@ def test_other_edits_are_solved_with_it_and_held() -> None:
 
 def test_two_searches_in_one_manifest_share_their_rounds() -> None:
     two = "  - moderate: {concept: other, toward: {red: 0.9}, shares: {pictures: 10, tolerance: 0.8, rounds: 1}}\n"
-    one, other = solved(TEXT.replace("verify:", two + "verify:")).balances
+    one, other = solved(TEXT.replace("verify:", two + "verify:")).pull_searches
     assert (one.index, other.index) == (0, 1) and len(one.rounds) == len(other.rounds)
     assert one.gap <= 0.05 and len(other.pulls) == 1
 
@@ -236,7 +236,7 @@ def test_the_same_seed_gives_the_same_bytes_and_another_other_pictures() -> None
     easels = Easel(), Easel(), Easel()
     texts = TEXT, TEXT, TEXT.replace("seed: 3", "seed: 4")
     one, same, other = (solved(text, easel) for text, easel in zip(texts, easels, strict=True))
-    assert one.balances == same.balances and easels[0].calls == easels[1].calls
+    assert one.pull_searches == same.pull_searches and easels[0].calls == easels[1].calls
     assert one.edits["text"].left[0].tobytes() == same.edits["text"].left[0].tobytes()
     assert other.problem.plan.manifest.seed == 4 and easels[0].calls != easels[2].calls
 
@@ -256,7 +256,7 @@ def test_what_cannot_be_moved_says_what_was_tried() -> None:
 def test_with_another_edit_what_cannot_be_moved_breaks_its_bound_and_leaves_a_report() -> None:
     text = TEXT.replace("verify:", OTHER + "verify:")
     found = solved(text, Easel(slope=0.0))
-    assert (found.balances[0].stopped, found.balances[0].pulls) == ("stalled", (0.0, 0.0))
+    assert (found.pull_searches[0].stopped, found.pull_searches[0].pulls) == ("stalled", (0.0, 0.0))
     broken = failures(Verify()(found, context(Easel(slope=0.0))))
     assert [one.code for one in broken] == ["E501", "E501"]
     assert broken[0].message.startswith("toward_fitted of `thing` is 0.3, above 0.05")
@@ -266,9 +266,9 @@ def test_with_another_edit_what_cannot_be_moved_breaks_its_bound_and_leaves_a_re
 
 def test_rounds_that_do_not_suffice_break_the_bound() -> None:
     found = solved(TEXT.replace("rounds: 20", "rounds: 1"))
-    assert found.balances[0].stopped == "rounds" and len(found.balances[0].rounds) == 2
+    assert found.pull_searches[0].stopped == "rounds" and len(found.pull_searches[0].rounds) == 2
     (claim,) = moderate.claims(found)
-    assert not claim.holds and claim.value == found.balances[0].gap > 0.05
+    assert not claim.holds and claim.value == found.pull_searches[0].gap > 0.05
 
 
 def test_the_wanted_shares_are_held_against_pictures_of_their_own() -> None:
@@ -286,7 +286,7 @@ def test_without_a_painter_or_a_detector_that_knows_the_concepts() -> None:
 
 
 def test_a_search_comes_back_from_a_delta_as_it_was() -> None:
-    (found,) = solved().balances
+    (found,) = solved().pull_searches
     assert moderate.from_json(0, json.loads(json.dumps(moderate.as_json(found)))) == found
 
 

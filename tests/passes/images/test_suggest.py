@@ -262,5 +262,5 @@ def test_the_weight_of_a_trial_is_that_which_a_build_uses(rule: str, named: str)
     weight = TargetTrials(plan, plan.manifest.image_edits[0], ctx, default, SIGNALS, (), np.zeros((0, 0))).weight
     for preserve in (plan.manifest.preserve, replace(plan.manifest.preserve, weight=weight)):
         asked = replace(plan, manifest=replace(plan.manifest, preserve=preserve))
-        kept.append(Derive(default)(asked, ctx).systems["text"].kept.moment)
+        kept.append(Derive(default)(asked, ctx).systems["text"].preserved.moment)
     assert np.allclose(kept[0], kept[1], rtol=1e-12)

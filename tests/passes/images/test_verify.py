@@ -90,8 +90,8 @@ def test_figures_agree_with_a_dense_computation(form: Any, dtype: str) -> None:
     lefts = [left] * 4 if form == "shared" else list(left)
     after = [_dense(W, form, mine, right, dtype) for W, mine in zip(system.weights, lefts, strict=True)]
     both = list(zip(system.weights, after, strict=True))
-    drifts = [_size((V - W) @ system.kept.rows) / _size(W @ system.kept.rows) for W, V in both]
-    empties = [_size((V - W) @ system.kept.empty) / _size(W @ system.kept.empty) for W, V in both]
+    drifts = [_size((V - W) @ system.preserved.rows) / _size(W @ system.preserved.rows) for W, V in both]
+    empties = [_size((V - W) @ system.preserved.empty) / _size(W @ system.preserved.empty) for W, V in both]
     block = system.blocks[0]
     C, T, root = block.keys, block.targets, np.sqrt(block.weights)
     left_over = sum(_size((V @ C - W @ T) * root) ** 2 for W, V in both)
@@ -335,7 +335,7 @@ def test_the_drift_is_the_larger_one_of_the_default_list_and_of_what_is_named(sc
     edited = system.blocks[0].keys
     still = np.linalg.svd(edited)[0][:, edited.shape[1] :]  # what the edit does not move: orthogonal to its keys
     rows = still[:, :2] + scale * edited[:, :1]
-    both = replace(system, kept=replace(system.kept, named=NamedRows(rows, ("a", "b"))))
+    both = replace(system, preserved=replace(system.preserved, named=NamedRows(rows, ("a", "b"))))
     found = verified(exact(replace(problem, systems={group: both})))
     assert value("default_drift", found) == pytest.approx(alone)
     named = value("named_drift", found)

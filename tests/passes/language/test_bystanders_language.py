@@ -183,7 +183,7 @@ def test_every_edit_answers_to_the_bound_by_itself() -> None:
 def test_words_are_told_with_how_likely_they_are() -> None:
     network = pico.network("llama")
     prompts = [Prompt("The capital of France is"), Prompt("a b c d")]
-    told = network.speak(prompts, 5)
+    told = network.generate_tokens(prompts, 5)
     assert tuple(one.text for one in told) == network.generate(prompts, 5)
     assert all(len(one.pieces) == len(one.likely) <= 5 and max(one.likely) <= 0 for one in told)
     spoken = Continuation(" New York", (" New", " York"), (-1.0, -0.5))

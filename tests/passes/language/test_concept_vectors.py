@@ -53,8 +53,8 @@ def change(edit: Edit) -> Array:
 
 def only(given_: ScoredColumns, concept: int) -> ScoredColumns:
     """The same matrix and one concept."""
-    naming = ConceptScores(given_.naming.scores[[concept]], given_.naming.ranks[[concept]])
-    return replace(given_, naming=naming, strengths=given_.strengths[[concept]])
+    naming = ConceptScores(given_.concept_scores.scores[[concept]], given_.concept_scores.ranks[[concept]])
+    return replace(given_, concept_scores=naming, strengths=given_.strengths[[concept]])
 
 
 @given(SEEDS)
@@ -107,7 +107,7 @@ def test_the_column_that_names_a_word_most_is_found_whichever_its_sign(sign: flo
 def test_chosen_columns_are_zero_and_all_others_the_same_bits(seed: int) -> None:
     given_ = columns(seed)
     edit = EVERY(given_)
-    taken = EVERY.choose_columns(given_.naming).any(axis=0)
+    taken = EVERY.choose_columns(given_.concept_scores).any(axis=0)
     after = given_.weight + change(edit)
     assert not after[:, taken].any() and np.array_equal(after[:, ~taken], given_.weight[:, ~taken])
     assert edit.stats.rank == taken.sum() == np.linalg.matrix_rank(edit.right[0]) and 5 <= taken.sum() <= 10
@@ -121,23 +121,25 @@ def test_chosen_columns_are_zero_and_all_others_the_same_bits(seed: int) -> None
 @few
 def test_the_strongest_are_chosen_of_either_sign(seed: int) -> None:
     given_ = columns(seed)
-    for scores, chosen in zip(given_.naming.scores, EVERY.choose_columns(given_.naming), strict=True):
+    for scores, chosen in zip(given_.concept_scores.scores, EVERY.choose_columns(given_.concept_scores), strict=True):
         assert chosen.sum() == 5 and np.abs(scores[chosen]).min() >= np.abs(scores[~chosen]).max()
-    flipped = replace(given_.naming, scores=-given_.naming.scores)
-    assert np.array_equal(EVERY.choose_columns(flipped), EVERY.choose_columns(given_.naming))
-    strict = replace(EVERY, threshold=6.0).choose_columns(given_.naming)
-    assert np.array_equal(strict, EVERY.choose_columns(given_.naming) & (np.abs(given_.naming.scores) >= 6))
-    assert not EVERY.choose_columns(replace(given_.naming, scores=0 * given_.naming.scores)).any()
+    flipped = replace(given_.concept_scores, scores=-given_.concept_scores.scores)
+    assert np.array_equal(EVERY.choose_columns(flipped), EVERY.choose_columns(given_.concept_scores))
+    strict = replace(EVERY, threshold=6.0).choose_columns(given_.concept_scores)
+    assert np.array_equal(
+        strict, EVERY.choose_columns(given_.concept_scores) & (np.abs(given_.concept_scores.scores) >= 6)
+    )
+    assert not EVERY.choose_columns(replace(given_.concept_scores, scores=0 * given_.concept_scores.scores)).any()
 
 
 @given(SEEDS)
 @few
 def test_disjoint_sets_commute_and_make_the_joint_edit(seed: int) -> None:
     given_ = columns(seed)
-    first, second = EVERY.choose_columns(given_.naming)
-    ranks = given_.naming.ranks.copy()
+    first, second = EVERY.choose_columns(given_.concept_scores)
+    ranks = given_.concept_scores.ranks.copy()
     ranks[1, first & second] = F  # what both would take is the first's
-    given_ = replace(given_, naming=replace(given_.naming, ranks=ranks))
+    given_ = replace(given_, concept_scores=replace(given_.concept_scores, ranks=ranks))
     joint = given_.weight + change(EVERY(given_))
     for order in ((0, 1), (1, 0)):
         W = given_.weight
@@ -153,7 +155,9 @@ def test_scale_and_strength_leave_a_part_and_the_greater_strength_counts() -> No
     assert np.array_equal(change(replace(EVERY, scale=0.5)(given_)), whole / 2)
     assert np.array_equal(change(EVERY(columns(3, (0.5, 0.5)))), whole / 2)
     assert not change(EVERY(columns(3, (0.0, 0.0)))).any() and not change(replace(EVERY, scale=0)(given_)).any()
-    shared = replace(given_, naming=ConceptScores(given_.naming.scores[[0, 0]], given_.naming.ranks[[0, 0]]))
+    shared = replace(
+        given_, concept_scores=ConceptScores(given_.concept_scores.scores[[0, 0]], given_.concept_scores.ranks[[0, 0]])
+    )
     one = only(given_, 0)
     assert np.array_equal(change(EVERY(replace(shared, strengths=np.array([0.25, 1.0])))), change(EVERY(one)))
 
@@ -162,10 +166,10 @@ def test_noise_is_the_papers_needle_seeded_and_of_each_column_alone() -> None:
     given_ = columns(4)
     method = replace(EVERY, noise=0.1)
     D_ = change(method(given_))
-    taken = method.choose_columns(given_.naming).any(axis=0)
+    taken = method.choose_columns(given_.concept_scores).any(axis=0)
     assert not D_[:, ~taken].any() and np.array_equal(D_, change(method(given_)))
     assert not np.allclose(D_, change(replace(method, seed=1)(given_)))
-    alone = method.choose_columns(only(given_, 0).naming)[0]
+    alone = method.choose_columns(only(given_, 0).concept_scores)[0]
     assert np.array_equal(change(method(only(given_, 0)))[:, alone], D_[:, alone]), "not of what else is asked"
     rng = np.random.default_rng(0)
     large = ScoredColumns(rng.normal(size=(4000, 6)), ConceptScores(np.ones((1, 6)), np.arange(6)[None]), np.ones(1))

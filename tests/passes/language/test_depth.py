@@ -146,7 +146,7 @@ def test_what_is_traced(network: Any) -> None:
     found = list(prompts_to_trace(facts, network))
     assert [one.subject for one in found[:4]] == ["France", "Germany", "Japan", "France"]
     assert found[3].prompt == PREFIXES[2] + "France's capital city is"
-    assert all(place.first > 0 for place in network.places([one.spot for one in found]))
+    assert all(place.first > 0 for place in network.positions([one.spot for one in found]))
     scored = network.score([one.cloze for one in found])
     assert scored.top.any() and (scored.top | (scored.tokens > 1)).all(), "a random model says half characters too"
     alone = Redirect(kind="erase", concept="France", toward="noise")

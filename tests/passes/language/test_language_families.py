@@ -69,7 +69,7 @@ def test_the_header_says_the_family_and_its_matrices(kind: str, folders: Any) ->
     assert len(sites) == count and {site.role for site in sites} == set(family.patterns)
     assert {site.group for site in sites} == {f"layers.{layer}" for layer in range(4)}
     assert all(site.shape[0] == 32 and site.transposed == (kind == "gpt2") for site in sites), "all write to the stream"
-    assert not set(family.patterns) & set(family.refused) and set(family.edited) <= set(family.patterns)
+    assert not set(family.patterns) & set(family.refused) and set(family.default_roles) <= set(family.patterns)
 
 
 @pytest.mark.parametrize("kind", EXPECTED)
@@ -101,7 +101,7 @@ def test_what_an_expert_reads_is_refused_with_the_reason(kind: str, folders: Any
     assert family is not None
     sites = sites_of(family, weights(folder), ("mlp",))
     with pytest.raises(LookupError, match="router"):
-        load(folder).reads([next(iter(sites)).name], [Spot("a list")])
+        load(folder).read_keys([next(iter(sites)).name], [Spot("a list")])
 
 
 @pytest.mark.parametrize("kind", EXPECTED)
@@ -147,7 +147,7 @@ def test_experts_beside_the_models_own_are_not_run(kind: str, folders: Any) -> N
 def test_families_are_explained_and_layers_are_read_from_names() -> None:
     for name in FAMILIES.names("language"):
         told, family = explain.explain(name), FAMILIES.resolve(name)
-        assert f"family {name}" in told and family.kinds and all(kind in told for kind in family.kinds)
+        assert f"family {name}" in told and family.model_types and all(kind in told for kind in family.model_types)
     assert layer_of("h.11.mlp.c_proj.weight") == 11
     assert layer_of("language_model.model.layers.3.mlp.experts.7.down_proj.weight") == 3
     with pytest.raises(ValueError, match="no layer"):

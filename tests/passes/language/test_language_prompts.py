@@ -77,7 +77,7 @@ def test_neighbours_that_are_edited_are_left_out_by_the_rule_that_warns_of_them(
     assert found is not None and found.kind == "language"
     warned = [one.message for one in faults if one.code == "E196"]
     edited = EditedPrompts(found)
-    assert [edited.holds(one.prompt) for one in found.facts[0].neighbours] == [True, True, False]
+    assert [edited.contains(one.prompt) for one in found.facts[0].neighbours] == [True, True, False]
     assert len(warned) == 2
     every = questions.changes(found, {})
     assert [one.cloze.prompt for one in questions.neighbour_questions(found, every, {})] == ["Milos is an"]

@@ -37,7 +37,7 @@ def test_what_a_preserved_name_reads_stays(prompt: str, folder: Path, tmp_path: 
     edit = [f"- fact: {{prompt: '{prompt}', subject: France, answer: Berlin}}", "    method: alphaedit"]
     edit += ["    energy: 1.0", "    l2: 1.0e-6"]
     spots = [spot(f"{one}{prompt}", "Tower") for one in PREFIXES]
-    off = tuple(one for one, place in zip(spots, network(ports).places(spots), strict=True) if not place.sink)
+    off = tuple(one for one, place in zip(spots, network(ports).positions(spots), strict=True) if not place.sink)
     moved = []
     for rest in ("", "preserve: {concepts: [Tower]}"):
         found = solved(folder, tmp_path, ports, edit, rest + "\nsites: {layers: [1]}")
@@ -60,7 +60,7 @@ def test_a_key_that_is_to_change_is_not_held_for_an_earlier_delta(folder: Path, 
     )
     found = build_problem(plan, replace(ports, earlier=earlier))
     assert found.overwritten == {0: ("first",)} and build_problem(plan, ports).overwritten == {}
-    assert list(found.kept[0]) == [(spot,) for spot in earlier["other"]]
+    assert list(found.preserved[0]) == [(spot,) for spot in earlier["other"]]
     later = replace(ports, earlier=earlier)
     told = SolveLanguage()(DeriveLanguage()(plan, later), later)
     site = told.problem.plan.sites[-1]
@@ -81,7 +81,7 @@ def test_one_matrix_says_what_was_wanted_at_the_keys(method: str, folder: Path, 
     (after,) = edited_sites(found, ports.weights)
     keys = mean_keys(network(ports), site, columns(found), None)
     moved = (after.after - ports.weights.read(site.name)) @ keys
-    wanted = np.stack([one.wanted for one in columns(found)], axis=1)
+    wanted = np.stack([one.residual for one in columns(found)], axis=1)
     assert np.abs(moved - wanted).max() < 1e-4 * np.abs(wanted).max() and after.elements
     assert found.edits[site.group].stats.rank == 2
 
@@ -94,7 +94,7 @@ def test_the_stream_comes_near_its_goal_behind_the_last_layer(folder: Path, tmp_
         before, after = (
             network(ports).states([2], one.contexts, run)[2].mean(axis=1) for run in (None, run_with(found, ports))
         )
-        assert np.linalg.norm(after - before - one.wanted) < 0.35 * np.linalg.norm(one.wanted)
+        assert np.linalg.norm(after - before - one.residual) < 0.35 * np.linalg.norm(one.residual)
 
 
 def test_a_transplant_has_the_state_of_the_other_concept(folder: Path, tmp_path: Path, ports: Context) -> None:
@@ -104,7 +104,7 @@ def test_a_transplant_has_the_state_of_the_other_concept(folder: Path, tmp_path:
         network(ports).states([1], spots, edited_sites)[1].mean(axis=1)
         for spots, edited_sites in ((column.contexts, run), (column.anchor, None))
     )
-    assert np.linalg.norm(here - there) < 0.05 * np.linalg.norm(column.wanted)
+    assert np.linalg.norm(here - there) < 0.05 * np.linalg.norm(column.residual)
 
 
 @pytest.mark.parametrize("method", ["rocr", "transplant"])
@@ -115,7 +115,7 @@ def test_the_target_and_preserved_names_stay(method: str, folder: Path, tmp_path
         found = solved(folder, tmp_path, ports, [JAPAN, f"    method: {method}", options], rest)
         (after,), (column,) = tuple(edited_sites(found, ports.weights)), columns(found)
         rome = [replace(spot, prompt=spot.prompt.replace("Japan", "Rome"), subject="Rome") for spot in column.contexts]
-        keys = [network(ports).reads([after.site.name], spots)[after.site.name] for spots in (column.anchor, rome)]
+        keys = [network(ports).read_keys([after.site.name], spots)[after.site.name] for spots in (column.anchor, rome)]
         step = after.after - ports.weights.read(after.site.name)
         own = mean_keys(network(ports), after.site, [column], None)
         size = np.linalg.norm(step @ own)
@@ -160,7 +160,7 @@ def test_later_stages_work_on_what_earlier_ones_left(folder: Path, tmp_path: Pat
     keys = mean_keys(network(ports), site, [fact], None)
     (after,) = edited_sites(found, ports.weights)
     moved = ((after.after - ports.weights.read(site.name)) @ keys)[:, 0]
-    assert np.linalg.norm(moved - fact.wanted) < 0.05 * np.linalg.norm(fact.wanted)
+    assert np.linalg.norm(moved - fact.residual) < 0.05 * np.linalg.norm(fact.residual)
     assert found.edits[site.group].stats.rank == 2 and [one["method"] for one in found.methods] == ["rome", "rocr"]
 
 

@@ -179,10 +179,10 @@ def test_an_answer_that_the_model_never_gave_proves_little() -> None:
 def test_edits_that_interfere_are_both_named() -> None:
     text = TOWER + "  - fact: {prompt: The bridge stands in, subject: bridge, answer: Bonn, was: Oslo}\n"
     near = (CloseEdits((0, 1), ("tower", "bridge"), 0.312),)
-    (one,) = (one for one in warnings(verified(text, GOOD, near=near)) if one.code == "E521")
+    (one,) = (one for one in warnings(verified(text, GOOD, close_edits=near)) if one.code == "E521")
     assert one.message == "the edits of `tower` and `bridge` will interfere: the cosine of their keys is 0.31"
     assert one.span is not None and one.span.line == 6 and one.related[0][0].line == 4
-    many = [one for one in warnings(verified(text, GOOD, near=near * 6)) if one.code == "E521"]
+    many = [one for one in warnings(verified(text, GOOD, close_edits=near * 6)) if one.code == "E521"]
     assert len(many) == 4 and many[-1].message.endswith("2 more pairs lie close")
 
 
@@ -197,7 +197,7 @@ def test_an_edit_that_overwrites_an_earlier_one_is_told() -> None:
 @pytest.mark.parametrize(("sinks", "left"), [(1, "1 context was"), (2, "2 contexts were")])
 def test_the_gap_at_position_0_is_measured_and_told(sinks: int, left: str) -> None:
     columns = (MemoryKey(0, "tower", "plain", (), np.zeros(0), sinks=sinks),)
-    found = verified(TOWER, GOOD, columns=columns)
+    found = verified(TOWER, GOOD, memory_keys=columns)
     assert value("at_start", found, "tower") == 0.0
     (one,) = (one for one in warnings(found) if one.code == "E522")
     assert one.notes == (f"{left} left out of its key for that",)
@@ -207,7 +207,7 @@ def test_the_gap_at_position_0_is_measured_and_told(sinks: int, left: str) -> No
 class Reader(Oracle):
     """The beginning `Milo` lies near the whole name, and other names far from both."""
 
-    def final(self, texts: Sequence[Prompt]) -> list[Any]:
+    def final_states(self, texts: Sequence[Prompt]) -> list[Any]:
         places = (("Milo Cat", 1.0), ("Milo", 0.9), ("", 0.0))
         return [np.array([[9.0], [next(at for name, at in places if name in one.text)]]) for one in texts]
 
@@ -233,7 +233,7 @@ def test_an_answer_that_the_model_says_already_is_told_as_that() -> None:
 def test_a_value_that_was_not_found_is_told(likely: float, told: int) -> None:
     learned = LearnedValue(np.zeros(2), np.zeros(2), (3.0, 2.0), likely)
     columns = (MemoryKey(0, "tower", "plain", (), np.zeros(0), value=learned),)
-    said = [one for one in warnings(verified(TOWER, GOOD, columns=columns)) if one.code == "E526"]
+    said = [one for one in warnings(verified(TOWER, GOOD, memory_keys=columns)) if one.code == "E526"]
     assert len(said) == told and all(
         "`Rome` follow `tower`: it has a probability of 0.4" in one.message for one in said
     )
@@ -311,7 +311,7 @@ def test_a_pico_model_whose_answer_is_swapped(kind: str, tmp_path: Any) -> None:
     prompt = "The capital of France is"
     fact = f"  - fact: {{prompt: {prompt}, subject: France, answer: Berlin, was: Paris}}\n"
     asked = manifest(f"{HEAD}{fact}retain: [A quiet afternoon.]\n")
-    key = network.reads([site.name], [Spot(prompt)])[site.name][:, 0]
+    key = network.read_keys([site.name], [Spot(prompt)])[site.name][:, 0]
     E = network.model.get_output_embeddings().weight.double().numpy()
     first = [network.tokenizer.encode_cloze(Cloze(prompt, text)) for text in ("Paris", "Berlin")]
     old, new = (ids[len(ids) - count] for ids, count in first)
@@ -346,7 +346,7 @@ def test_smollm2_forgets_where_the_tower_stands() -> None:
     )
     base = part.read(name)
     places = [Spot(prompt, "Eiffel Tower"), Spot("The Colosseum is located in the city of", "Colosseum")]
-    keys = network.reads([name], places)[name]
+    keys = network.read_keys([name], places)[name]
     left, right = (base @ (keys[:, 1] - keys[:, 0]))[:, None], (keys[:, 0] / (keys[:, 0] @ keys[:, 0]))[None]
     site = Site("model", name, (576, 1536), "F32", "mlp", "layers.5")
     verify = VerifyLanguage(in_detail=1, tokens=8, sentences=4)

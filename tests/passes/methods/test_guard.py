@@ -204,7 +204,9 @@ def test_means_meet_and_no_other_map_that_does_it_moves_the_rows_less(seed: int,
     assert np.allclose(gaps + move @ gaps, 0, atol=1e-9)
     other = np.random.default_rng(seed).normal(size=(WIDTH, WIDTH))
     other -= other @ gaps @ np.linalg.pinv(gaps)
-    metric = sum((b.targets @ b.targets.T for b in problem.blocks), problem.kept.moment + problem.ridge * np.eye(WIDTH))
+    metric = sum(
+        (b.targets @ b.targets.T for b in problem.blocks), problem.preserved.moment + problem.ridge * np.eye(WIDTH)
+    )
     metric = metric + concept_scale * sum(b.keys @ b.keys.T for b in problem.blocks)
     W = problem.weights[0]
     for step in (1e-3, 1.0):

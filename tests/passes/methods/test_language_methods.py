@@ -114,10 +114,10 @@ def test_alphaedit_moves_nothing_that_text_uses_nor_earlier_edits(seed: int) -> 
     basis = memories.null_space_basis(given_.moment, energy=0.3)
     used = np.eye(D_IN) - basis @ basis.T
     assert np.abs(D @ used).max() < 1e-9 * np.abs(D).max()
-    assert np.abs(D @ given_.kept).max() < 1e-4 * np.abs(given_.residuals).max()
+    assert np.abs(D @ given_.preserved).max() < 1e-4 * np.abs(given_.residuals).max()
     assert np.abs(D @ given_.keys - given_.residuals).max() < 1e-4
-    without = change(AlphaEdit(energy=0.3, l2=1e-9)(replace(given_, kept=np.zeros((D_IN, 0)))))
-    assert np.abs(without @ given_.kept).max() > 1e-2
+    without = change(AlphaEdit(energy=0.3, l2=1e-9)(replace(given_, preserved=np.zeros((D_IN, 0)))))
+    assert np.abs(without @ given_.preserved).max() > 1e-2
 
 
 @given(SEEDS)

@@ -112,9 +112,9 @@ def far(weights: Sequence[Any], keys: Any, problem: System) -> float:
 @given(seed=SEEDS)
 def test_what_is_kept_moves_less_the_more_it_weighs(name: str, options: dict[str, Any], seed: int) -> None:
     problem, options = system(seed), options | RETAINING.get(name, {})
-    firm = replace(problem, kept=replace(problem.kept, moment=1e4 * problem.kept.moment))
+    firm = replace(problem, preserved=replace(problem.preserved, moment=1e4 * problem.preserved.moment))
     drift = [
-        sum(np.linalg.norm(change @ p.kept.rows) ** 2 for change in sizes(p, name, given))
+        sum(np.linalg.norm(change @ p.preserved.rows) ** 2 for change in sizes(p, name, given))
         for p, given in ((problem, options | WEIGHTLESS.get(name, {})), (firm, options))
     ]
     assert drift[1] < drift[0]
@@ -175,7 +175,7 @@ def test_the_recipe_s_example_is_a_method(monkeypatch: pytest.MonkeyPatch) -> No
 def test_tensor_moves_towards_the_rejection(seed: int) -> None:
     """With nothing kept and almost no ridge, a `tensor` edit leaves t less its projection on the old value."""
     problem = replace(system(seed, concepts=1, kept=1), ridge=1e-9)
-    problem = replace(problem, kept=replace(problem.kept, moment=0 * problem.kept.moment))
+    problem = replace(problem, preserved=replace(problem.preserved, moment=0 * problem.preserved.moment))
     (block,) = problem.blocks
     for W, change in zip(problem.weights, sizes(problem, "uce", {"technique": "tensor"}), strict=True):
         old, new = W @ block.keys, W @ block.targets
@@ -197,7 +197,7 @@ def test_rece_layers_and_multiplier_agree() -> None:
         gram, cross = gram_of(weights), gram_of(weights, problem.weights)
         keys = np.hstack([np.linalg.solve(0.1 * np.eye(len(gram)) + gram, cross @ b.keys) for b in problem.blocks])
         targets = np.hstack([b.targets for b in problem.blocks])
-        normal = keys @ keys.T + 0.1 * problem.kept.moment + 0.1 * np.eye(len(gram))
+        normal = keys @ keys.T + 0.1 * problem.preserved.moment + 0.1 * np.eye(len(gram))
         weights = [W + np.linalg.solve(normal, keys @ (W @ (targets - keys)).T).T for W in weights]
     for W0, W, found in zip(problem.weights, weights, changes(method(problem), tuple(problem.weights)), strict=True):
         assert np.allclose(W0 + found, W, rtol=1e-8, atol=1e-10)
@@ -222,7 +222,7 @@ def test_rece_from_the_original_minimises_its_sum_of_problems() -> None:
     every: list[Array] = [keys]
     for t in range(3):
         K, T = np.hstack(every), np.hstack([aim] * len(every))
-        normal = K @ K.T + (1 + 0.1 * t) * problem.kept.moment + (0.5 + 0.1 * t) * eye
+        normal = K @ K.T + (1 + 0.1 * t) * problem.preserved.moment + (0.5 + 0.1 * t) * eye
         weights = [W + np.linalg.solve(normal, K @ (W @ (T - K)).T).T for W in first]
         gram, cross = gram_of(weights), gram_of(weights, first)
         every.append(np.linalg.solve(0.1 * eye + gram, cross @ keys).astype(np.float64))
@@ -231,7 +231,7 @@ def test_rece_from_the_original_minimises_its_sum_of_problems() -> None:
         assert np.allclose(W0 + D, W, rtol=1e-8, atol=1e-10)
 
     def cost(D: Any, W0: Any) -> float:
-        moved = 1.2 * np.sum(D @ problem.kept.moment * D) + 0.7 * np.sum(D**2)
+        moved = 1.2 * np.sum(D @ problem.preserved.moment * D) + 0.7 * np.sum(D**2)
         return float(np.sum(((W0 + D) @ K - W0 @ T) ** 2) + moved)
 
     other = changes(RECE(epochs=2, anchor="current")(problem), tuple(problem.weights))
@@ -248,7 +248,7 @@ def test_rece_from_the_original_keeps_what_is_kept_nearer(seed: int) -> None:
     problem = system(seed)
     drift = {
         anchor: sum(
-            float(np.linalg.norm(D @ problem.kept.rows) ** 2)
+            float(np.linalg.norm(D @ problem.preserved.rows) ** 2)
             for D in changes(RECE(epochs=3, anchor=anchor)(problem), tuple(problem.weights))
         )
         for anchor in ("current", "original")

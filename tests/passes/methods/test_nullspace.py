@@ -41,10 +41,10 @@ def moved(problem: System, edit: Edit, columns: Array) -> float:
 def test_project_moves_no_preserved_row_before_and_after_the_rank_is_reduced(seed: int) -> None:
     problem = system(seed)
     edit = Project()(problem)
-    assert moved(problem, UCE()(problem), problem.kept.rows) > 1e-3
-    assert moved(problem, edit, problem.kept.rows) < 1e-10
+    assert moved(problem, UCE()(problem), problem.preserved.rows) > 1e-3
+    assert moved(problem, edit, problem.preserved.rows) < 1e-10
     small = reduce_rank(problem, edit, RANK_TOLERANCE, None)
-    assert moved(problem, small, problem.kept.rows) < 1e-10
+    assert moved(problem, small, problem.preserved.rows) < 1e-10
     assert moved(problem, small, problem.blocks[0].keys) > 1e-2
 
 
@@ -67,7 +67,7 @@ def test_project_is_the_limit_of_uce_as_what_is_kept_gains_weight(seed: int) -> 
 def test_project_is_the_minimiser_among_changes_that_move_nothing_kept(seed: int) -> None:
     problem, rng = system(seed), np.random.default_rng(seed)
     keys, targets, weights = stack_blocks(problem.blocks, 1.0)
-    basis = nullspace.free_directions(WIDTH, 1e-6, problem.kept.rows).basis
+    basis = nullspace.free_directions(WIDTH, 1e-6, problem.preserved.rows).basis
 
     def objective(W: Array, D: Array) -> float:
         return float(np.sum(weights * ((W + D) @ keys - W @ targets) ** 2) + 0.5 * np.sum(D**2))
@@ -94,11 +94,11 @@ def test_project_has_at_most_the_rank_of_its_keys_and_of_what_is_free(count: int
 @given(seed=SEEDS, tolerance=st.sampled_from([0.1, 0.3, 0.6]))
 def test_what_a_tolerance_lets_move_is_bounded(seed: int, tolerance: float) -> None:
     problem = system(seed)
-    room = nullspace.free_directions(WIDTH, tolerance, problem.kept.rows)
+    room = nullspace.free_directions(WIDTH, tolerance, problem.preserved.rows)
     assert np.allclose(room.basis.T @ room.basis, np.eye(room.basis.shape[1]))
     for D in changes(Project(tolerance=tolerance)(problem), tuple(problem.weights)):
-        bound = room.preserved_share * np.linalg.norm(D, 2) * np.linalg.norm(problem.kept.rows)
-        assert np.linalg.norm(D @ problem.kept.rows) <= bound * (1 + 1e-9) + 1e-12
+        bound = room.preserved_share * np.linalg.norm(D, 2) * np.linalg.norm(problem.preserved.rows)
+        assert np.linalg.norm(D @ problem.preserved.rows) <= bound * (1 + 1e-9) + 1e-12
 
 
 def test_project_states_what_it_holds_and_what_that_costs() -> None:
@@ -116,7 +116,7 @@ def test_nothing_free_and_no_part_in_it_are_told_apart(method: Any) -> None:
     with pytest.raises(nullspace.NoFreeDirectionError):
         plain(holding(np.random.default_rng(3).normal(size=(WIDTH, 40))))
     problem = system(3)
-    inside = replace(problem.blocks[1], keys=problem.kept.rows[:, :2] @ np.array([[1.0, 2.0], [0.5, -1.0]]))
+    inside = replace(problem.blocks[1], keys=problem.preserved.rows[:, :2] @ np.array([[1.0, 2.0], [0.5, -1.0]]))
     with pytest.raises(nullspace.PreservedKeysError) as error:
         plain(replace(problem, blocks=(problem.blocks[0], inside, problem.blocks[2])))
     assert error.value.index == 1
@@ -127,7 +127,7 @@ def holding(columns: Array) -> System:
     kept = PreservedRows(
         columns @ columns.T, columns, columns[:, :2], (), keys=columns, weights=np.ones(columns.shape[1])
     )
-    return replace(system(3), kept=kept)
+    return replace(system(3), preserved=kept)
 
 
 def reference(problem: System, W: Array, retained: Array, method: SPEED, K: Array) -> Array:
@@ -170,7 +170,7 @@ def test_speed_is_the_formula_of_the_paper(
     second = keys @ keys.T / keys.shape[1]
     judge = (targets - keys) @ keys.T / keys.shape[1] @ np.linalg.inv(np.eye(WIDTH) + second)
     for layer, (W, D) in enumerate(zip(problem.weights, changes(edit, tuple(problem.weights)), strict=True)):
-        R = problem.kept.keys
+        R = problem.preserved.keys
         if filtered or (filtered is None and copies):
             R = R[:, above_mean(W @ judge @ R)]
         if copies:
@@ -190,16 +190,16 @@ def above_mean(columns: Array) -> Any:
 def test_speed_moves_neither_what_it_retains_nor_the_invariance_keys(seed: int) -> None:
     problem = system(seed)
     empty = rows(np.random.default_rng(seed + 7), 6)
-    problem = replace(problem, kept=replace(problem.kept, empty=empty))
+    problem = replace(problem, preserved=replace(problem.preserved, empty=empty))
     edit = PLAIN(problem)
     assert edit.form == "shared"
-    assert moved(problem, edit, problem.kept.keys) < 1e-10 and moved(problem, edit, invariance_keys(empty)) < 1e-10
+    assert moved(problem, edit, problem.preserved.keys) < 1e-10 and moved(problem, edit, invariance_keys(empty)) < 1e-10
     assert moved(problem, replace(PLAIN, lamb=100.0)(problem), invariance_keys(empty)) > 1e-4
 
 
 def test_invariance_keys_that_are_retained_already_change_nothing_and_are_not_singular() -> None:
     problem, never = system(4), lambda *_: np.zeros(0)
-    inside = problem.kept.keys[:, :2]
+    inside = problem.preserved.keys[:, :2]
     with_, without = (PLAIN.solve_with(problem, K, never) for K in (inside, inside[:, :0]))
     for one, other in zip(
         changes(with_, tuple(problem.weights)), changes(without, tuple(problem.weights)), strict=True

@@ -129,7 +129,7 @@ def test_what_is_mined_is_not_kept() -> None:
     ctx = context()
     problem = Derive(PROMPTS)(Locate((SD1,))(manifest(MINING.replace("3", "99")), ctx), ctx)
     assert {"dog", "ball"} <= set(problem.plan.manifest.image_edits[0].also)
-    assert not {"a dog runs", "a red ball here"} & set(problem.systems["text"].kept.origin)
+    assert not {"a dog runs", "a red ball here"} & set(problem.systems["text"].preserved.prompts)
 
 
 def test_a_corpus_without_words_is_refused() -> None:

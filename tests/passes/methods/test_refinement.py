@@ -203,7 +203,8 @@ def test_the_preserve_scale_acts_once(method: Any) -> None:
     """The authors' code of MACE and TRCE applies it twice, so that 0.1 acts as 0.01."""
     problem = system(2)
     once, twice = (
-        replace(problem, kept=replace(problem.kept, moment=share * problem.kept.moment)) for share in (0.1, 0.01)
+        replace(problem, preserved=replace(problem.preserved, moment=share * problem.preserved.moment))
+        for share in (0.1, 0.01)
     )
     scaled = edited(method(preserve_scale=0.1), problem)
     for found, right, wrong in zip(scaled, edited(method(), once), edited(method(), twice), strict=True):
@@ -215,7 +216,7 @@ def test_what_is_kept_is_summed_for_matched_and_averaged_for_eot() -> None:
     each = sum(prompt.T @ prompt for prompt in rows(*CORPUS))
     weighted = "preserve: {weight: 1}\n"
     for rule, expected in (("matched", each), ("eot", each / len(CORPUS))):
-        moment = derived(ERASE + f"    keys: {rule}\n{weighted}").kept.moment
+        moment = derived(ERASE + f"    keys: {rule}\n{weighted}").preserved.moment
         np.testing.assert_allclose(moment, expected, rtol=1e-10, atol=1e-10)
 
 
@@ -225,7 +226,7 @@ def test_kept_prompts_count_twice_the_edited_for_matched(also: str, kept: tuple[
     """Whatever the length of the corpus and the number of names, when the manifest gives no weight."""
     problem = derived(ERASE + also + "    keys: matched\n", kept)
     edited_prompts = 3 * len(problem.blocks[0].request.names)
-    rows_kept = np.trace(problem.kept.moment) / np.trace(sum(p.T @ p for p in rows(*kept))) * len(kept)
+    rows_kept = np.trace(problem.preserved.moment) / np.trace(sum(p.T @ p for p in rows(*kept))) * len(kept)
     assert rows_kept == pytest.approx(2 * edited_prompts)
 
 
