@@ -1,4 +1,7 @@
-"""JSON as editc writes it, the same bytes for the same values, and as it reads it, strictly."""
+"""JSON that editc writes in one canonical spelling and reads strictly.
+
+Canonical: the same values always give the same bytes, so that files can be hashed.
+"""
 
 from __future__ import annotations
 
@@ -12,14 +15,15 @@ from typing import Any
 from editc.core.diagnostics import EditcError, fail
 
 DELTA_KEY = "editc"
-"""The key of a file's metadata under which editc describes the delta in it. It is the one key of editc's own files: a
-header with several has another order in every process of the safetensors library."""
+"""The metadata key of a file under which editc describes the delta in it. editc's own files have this key alone: the
+safetensors library writes several keys in an order that changes from process to process."""
 
 
 def canonical_json(value: Any) -> str:
-    """Canonical JSON: keys sorted, no spaces, ASCII. Raises E605 for NaN, Infinity and values that JSON lacks.
+    """A value as canonical JSON: keys sorted, no spaces, ASCII. Raises E605 for NaN, Infinity and values that JSON
+    lacks.
 
-    Written, read and written again, because keys that are numbers sort otherwise once they are texts.
+    The value is written, read and written again: a key that is a number takes another place once it is a text.
     """
     try:
         return _dump(json.loads(_dump(value)))
@@ -29,7 +33,7 @@ def canonical_json(value: Any) -> str:
 
 
 def strict_json(text: bytes | str) -> Any:
-    """JSON without duplicate keys, NaN and Infinity. Raises ValueError for everything else that is wrong too."""
+    """Parse JSON. Raises ValueError for anything malformed, and also for duplicate keys, NaN and Infinity."""
     try:
         with pause_collection():
             return json.loads(text, object_pairs_hook=_refuse_duplicates, parse_constant=_refuse_constant)
@@ -39,7 +43,8 @@ def strict_json(text: bytes | str) -> Any:
 
 @contextmanager
 def pause_collection() -> Iterator[None]:
-    """The garbage collector rests: it would take three quarters of the time of a document of a million lists."""
+    """Switch the garbage collector off inside the `with` block. For a document of a million lists it would take three
+    quarters of the parsing time."""
     collecting = gc.isenabled()
     gc.disable()
     try:
@@ -50,7 +55,7 @@ def pause_collection() -> Iterator[None]:
 
 
 def damage_error(reason: str, place: str) -> EditcError:
-    """E601, for a delta whose bytes or description are not as they were written."""
+    """E601: the bytes or the description of a delta are not as editc wrote them."""
     return fail(
         "E601",
         f"the delta is damaged or was changed: {reason}",
@@ -60,10 +65,12 @@ def damage_error(reason: str, place: str) -> EditcError:
 
 
 def _dump(value: Any) -> str:
+    """One pass of canonical JSON; keys that are numbers are sorted as numbers."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
 
 
 def _refuse_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """The object made of these pairs. Raises ValueError where a key stands twice."""
     found = dict(pairs)
     if len(found) < len(pairs):
         names = sorted(name for name, _ in pairs)
@@ -73,4 +80,5 @@ def _refuse_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _refuse_constant(name: str) -> float:
+    """Raises ValueError: json calls it for NaN and Infinity."""
     raise ValueError(f"{name} is not JSON")

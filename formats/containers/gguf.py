@@ -1,7 +1,9 @@
-"""The header of a GGUF file (version 2 and 3, little-endian), read strictly: what is not right is refused (E692).
+"""Read the header of a GGUF file (version 2 and 3, little-endian) strictly; a file that is not well formed is refused
+(E692).
 
-Layout: magic, version, counts; key-value pairs; a table of tensors; the tensors, each at a multiple of the alignment.
-A shape is stored with its fastest dimension first; here it is row-major, (d_out, d_in), as everywhere in editc.
+Layout of the file: magic, version, counts; key-value pairs; a table of tensors; then the tensors, each at a multiple of
+the alignment. The file stores a shape with the fastest dimension first; editc has it row-major, (d_out, d_in), as
+everywhere else.
 """
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ from editc.formats.containers import stand_ins
 from editc.formats.containers.safetensors import Header, TensorEntry
 
 MAGIC = b"GGUF"
+"""The first four bytes of a GGUF file."""
 TYPES: Mapping[int, tuple[str, int, int]] = MappingProxyType(
     {
         **{0: ("F32", 1, 4), 1: ("F16", 1, 2), 28: ("F64", 1, 8), 30: ("BF16", 1, 2)},
@@ -33,21 +36,26 @@ TYPES: Mapping[int, tuple[str, int, int]] = MappingProxyType(
         **{39: ("MXFP4", 32, 17), 40: ("NVFP4", 64, 36)},
     }
 )
-"""By number in the file: name, weights of a block, bytes of a block (ggml, as of gguf 0.19)."""
+"""Type number in the file -> (name, weights in one block, bytes of one block). Source: ggml, as of gguf 0.19."""
 
 _SCALARS = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q", 12: "d"}
+"""Number of a scalar type -> its code for `struct` (ggml/docs/gguf.md)."""
 _TEXT, _ARRAY = 8, 9
-"""The numbers of types of values: scalars by their struct code, texts, arrays (ggml/docs/gguf.md)."""
+"""The numbers of the types text and array (ggml/docs/gguf.md)."""
 _MAX_KEYS, _MAX_TENSORS, _MAX_TEXTS, _MAX_NAME = 1 << 14, 1 << 16, 1 << 20, 1 << 8
-"""Limits for hostile files, far above what published models have; a name has 64 bytes at most in ggml."""
+"""Limits for hostile files: metadata keys, tensors, texts in arrays, letters of a tensor's name. Chosen by hand, far
+above what published models have; ggml allows a name 64 bytes."""
 _MAX_HEADER, _MAX_TEXT_BYTES = 100_000_000, 16_000_000
-"""Of the whole header, and of all texts in it that are kept. Vocabularies, which are long, are passed over."""
+"""Limits for hostile files, chosen by hand: bytes of the whole header, and bytes of the texts in it that are read. The
+long texts of a file are its vocabulary, which is skipped."""
 
 _LENGTH = struct.Struct("<Q")
+"""The length of a text, which stands before it."""
 
 
 def read_gguf(path: Path) -> Header:
-    """The tensors and the metadata of a GGUF file; arrays (vocabularies) are passed over, numbers become text.
+    """The tensors and the metadata of a GGUF file. Numbers in the metadata become text; arrays (vocabularies) are
+    skipped.
 
     Raises E610 (cannot be opened), E618 (a Git LFS pointer) and E692 (malformed).
     """
@@ -66,34 +74,41 @@ def read_gguf(path: Path) -> Header:
 
 
 def malformed_error(reason: str, place: str) -> EditcError:
-    """The error for a GGUF file that is not well formed (E692)."""
+    """E692: the GGUF file is not well formed."""
     help_ = "fetch or convert the file again, and compare its size and sha256 with the publisher's"
     return fail("E692", f"this is not a well-formed GGUF file: {reason}", place=place, help=help_)
 
 
 class _Cursor:
-    """Reads forward through the header and never past `end`."""
+    """Reads the header from its first byte onward, never past `end`. Every method raises E692 where the header ends too
+    early."""
 
     def __init__(self, data: mmap.mmap, end: int, place: str) -> None:
         self._data, self._end, self.place, self.at = data, end, place, 0
         self._texts = self._text_bytes = 0
 
     def read_bytes(self, size: int) -> bytes:
+        """The next `size` bytes."""
         self.skip(size)
         return self._data[self.at - size : self.at]
 
     def skip(self, size: int) -> None:
+        """Move on by `size` bytes without reading them."""
         if self.at + size > self._end:
             raise malformed_error(f"its header ends at byte {self._end}, in the middle of something", self.place)
         self.at += size
 
     def read_number(self, code: str) -> int | float | bool:
+        """The next scalar, by its `struct` code."""
         return struct.unpack(f"<{code}", self.read_bytes(struct.calcsize(f"<{code}")))[0]  # type: ignore[no-any-return]
 
     def read_count(self, code: str = "Q") -> int:
+        """The next whole number."""
         return int(self.read_number(code))
 
     def read_text(self) -> str:
+        """The next text: its length, then UTF-8. Raises E692 also when all texts together are longer than
+        `_MAX_TEXT_BYTES`."""
         length = self.read_count()
         self._text_bytes += length
         if self._text_bytes > _MAX_TEXT_BYTES:
@@ -104,7 +119,7 @@ class _Cursor:
             raise malformed_error("a text in its header is not UTF-8", self.place) from error
 
     def read_value(self) -> str | None:
-        """The next value as text; None for an array."""
+        """The next metadata value, with its type before it, as text. None for an array, which is skipped."""
         kind = self.read_count("I")
         if kind == _TEXT:
             return self.read_text()
@@ -118,6 +133,7 @@ class _Cursor:
         return None
 
     def _skip_texts(self, count: int) -> None:
+        """Skip an array of `count` texts."""
         self._texts += count
         if self._texts > _MAX_TEXTS:
             raise malformed_error(f"it claims {self._texts} texts; {_MAX_TEXTS} is the limit", self.place)
@@ -131,12 +147,14 @@ class _Cursor:
 
 
 def _scalar_code(kind: int, place: str) -> str:
+    """The `struct` code of a scalar type. Raises E692 for a number that is no scalar type."""
     if kind not in _SCALARS:
         raise malformed_error(f"a value has the type {kind}, which is none", place)
     return _SCALARS[kind]
 
 
 def _parse(cursor: _Cursor, size: int) -> Header:
+    """The header, read to its end and checked against the size of the file."""
     place = cursor.place
     if cursor.read_bytes(4) != MAGIC:
         raise malformed_error("it does not begin with GGUF", place)
@@ -158,6 +176,7 @@ def _parse(cursor: _Cursor, size: int) -> Header:
 
 
 def _read_metadata(cursor: _Cursor, keys: int) -> Mapping[str, str]:
+    """The next `keys` key-value pairs, without those whose value is an array."""
     found: dict[str, str | None] = {}
     for _ in range(keys):
         name = cursor.read_text()
@@ -168,6 +187,7 @@ def _read_metadata(cursor: _Cursor, keys: int) -> Mapping[str, str]:
 
 
 def _read_entry(cursor: _Cursor) -> tuple[str, TensorEntry]:
+    """One line of the table of tensors: the name, and where the tensor is, counted from the first tensor byte."""
     name = cursor.read_text()
     if not 0 < len(name) <= _MAX_NAME:
         raise malformed_error(f"a tensor's name has {len(name)} letters", cursor.place)
@@ -186,6 +206,7 @@ def _read_entry(cursor: _Cursor) -> tuple[str, TensorEntry]:
 
 
 def _alignment(metadata: Mapping[str, str], place: str) -> int:
+    """The alignment of tensors in bytes: a power of two below 100,000; 32 where the file does not say."""
     text = metadata.get("general.alignment", "32")
     if not text.isdecimal() or len(text) > 5 or int(text) == 0 or int(text) & (int(text) - 1):
         raise malformed_error(f"its alignment is '{text[:40]}'", place)
@@ -193,7 +214,8 @@ def _alignment(metadata: Mapping[str, str], place: str) -> int:
 
 
 def _check_layout(entries: Mapping[str, TensorEntry], start: int, alignment: int, size: int, place: str) -> None:
-    """Tensors must follow one another, each at the next multiple of the alignment, and end with the file."""
+    """Raises E692 unless the tensors follow one another, each at the next multiple of the alignment, and fill the
+    file."""
     position = start
     for name, entry in sorted(entries.items(), key=lambda item: (item[1].start, item[1].end)):
         if entry.start != position:

@@ -1,7 +1,8 @@
-"""The tensors of an ONNX file and where each one's bytes are, without the onnx library and without reading any.
+"""Find the tensors of an ONNX file and the byte range of each, without the onnx library and without reading their
+bytes.
 
-A tensor is an initializer of the graph or the value of a Constant node; those of subgraphs (If, Loop) and of functions
-count too. What is not well formed is refused (E661), never repaired. Source: onnx.proto, IR version 10.
+A tensor is an initializer of the graph or the value of a Constant node. Those of subgraphs (If, Loop) and of functions
+count too. A file that is not well formed is refused (E661), never repaired. Source: onnx.proto, IR version 10.
 """
 
 from __future__ import annotations
@@ -25,46 +26,52 @@ TYPES: Mapping[int, str] = {
     **{12: "U32", 13: "U64", 14: "C64", 16: "BF16", 17: "F8_E4M3", 18: "F8_E4M3FNUZ", 19: "F8_E5M2"},
     **{20: "F8_E5M2FNUZ", 24: "F8_E8M0"},
 }
-"""TensorProto.DataType as safetensors says it; what is missing here (texts, 4-bit integers) cannot be edited anyway."""
+"""TensorProto.DataType -> dtype as safetensors names it. Types that are missing here (texts, 4-bit integers) cannot be
+edited anyway."""
 _MAX_DEPTH, _MAX_DIMENSIONS, _MAX_TEXT = 16, 32, 1 << 16
+"""Limits for hostile files, chosen by hand: subgraphs within subgraphs, dimensions of a tensor, bytes of a name or
+text."""
 _MAX_DESCRIPTION = 256 << 20
-"""Limits for hostile files: of subgraphs within subgraphs, of sizes, of the bytes of a name, and of those of the
-description that editc writes."""
+"""Limit for hostile files, chosen by hand: bytes of the delta description that editc writes into the metadata."""
 _UseFields: TypeAlias = tuple[str, int, Range, bool]
+"""The fields of a `TensorUse`, while the name of the tensor is still to be resolved."""
 _USE_STEPS, _TENSOR_STEPS = 3, 9
-"""Steps (`Wire.spend`) for a use and for a tensor that is kept."""
+"""Steps (`WireReader.spend`) that a use and a tensor cost when they are stored, so that hostile files run out of
+them."""
 _ONCE = (2, 8, 9, 14)
-"""Fields of a tensor that must not come twice: its kind, name, bytes, and where they are."""
+"""Fields of a TensorProto that must not come twice: data type, name, raw bytes, and where external bytes are."""
 
 
 @dataclass(frozen=True)
 class GraphTensor:
-    """A tensor of a graph."""
+    """A tensor of a graph, without its values."""
 
     dtype: str
     """Its dtype as safetensors says it."""
     shape: tuple[int, ...]
-    """Its sizes."""
+    """Its shape, row-major."""
     span: Range | None = None
-    """The range of its bytes in the .onnx file itself. None: they are elsewhere, or are no bytes."""
+    """The range of its bytes in the .onnx file itself. None where they are in another file, or where `reason` says why
+    they cannot be used."""
     external: Mapping[str, str] | None = None
-    """What the file says of its bytes when they are in another file: location, offset, length. None: they are not."""
+    """`location`, `offset` and `length` as the file gives them, where the bytes are in another file. None where they
+    are not."""
     reason: str = ""
-    """Why it cannot be edited where it is. Empty where one of the two above is there."""
+    """Why it cannot be edited where it is. Empty where `span` or `external` is there."""
 
 
 @dataclass(frozen=True)
 class TensorUse:
-    """A node that takes a tensor."""
+    """One node that takes a tensor as an input."""
 
     op: str
     """The node's operator."""
     index: int
-    """The number of the input that the tensor is."""
+    """Which of the node's inputs the tensor is, from 0."""
     node: Range
-    """The range of the node in the file."""
+    """The byte range of the node in the file."""
     transposed: bool = False
-    """Whether the node (a Gemm) transposes it."""
+    """Whether the node transposes the tensor: a Gemm with transB = 1."""
 
 
 @dataclass
@@ -74,30 +81,32 @@ class Graph:
     path: Path
     """The file."""
     tensors: dict[str, GraphTensor] = field(default_factory=dict)
-    """Name -> tensor: initializers, and values of Constant nodes."""
+    """Name -> tensor: initializers, and values of Constant nodes. A name inside a subgraph has the path of its nodes
+    before it."""
     uses: dict[str, list[TensorUse]] = field(default_factory=dict)
-    """Name of a tensor -> the nodes that take it."""
+    """Name of a tensor -> the nodes that take it as an input. Tensors that no node takes are missing."""
     metadata: dict[str, Range] = field(default_factory=dict)
-    """Key of the model's own metadata -> the range of its value in the file."""
+    """Key of the model's own metadata -> the byte range of its value in the file."""
 
     @property
     def external_locations(self) -> tuple[str, ...]:
-        """The locations of external data, as the file names them."""
+        """The files of external data, as the file names them, sorted; empty where all bytes are in the .onnx file."""
         return tuple(
             sorted({tensor.external.get("location", "") for tensor in self.tensors.values() if tensor.external})
         )
 
 
 def read_graph(path: Path) -> Graph:
-    """The graph in the file at `path`. Raises E610 (cannot be opened), E618 (Git LFS pointer) and E661 (malformed)."""
+    """Read the graph in the file at `path`. Raises E610 (cannot be opened), E618 (Git LFS pointer) and E661
+    (malformed)."""
     with file_errors(path), open_file(path) as (file, size), pause_collection():
         wire = WireReader(file, size)
         return _Reader(wire, Graph(path)).read_model()
 
 
 def read_factors(path: Path) -> Header:
-    """The float32 tensors in the file itself, which is where editc writes a delta's factors, and the description of the
-    delta where there is one. Raises E610, E618 and E661."""
+    """A header with the float32 tensors that the file itself holds, which is where editc writes the factors of a delta,
+    and with the description of the delta where there is one. Raises E610, E618 and E661."""
     graph = read_graph(path)
     text = metadata_value(graph, DELTA_KEY)
     factors = {
@@ -109,7 +118,7 @@ def read_factors(path: Path) -> Header:
 
 @contextmanager
 def file_errors(path: Path) -> Iterator[None]:
-    """Raises E610 and E661 for what reading the file inside may raise."""
+    """Turn what reading the file raises inside the `with` block into E610 (OSError) and E661 (WireError)."""
     try:
         yield
     except OSError as error:
@@ -121,7 +130,7 @@ def file_errors(path: Path) -> Iterator[None]:
 
 
 def metadata_value(graph: Graph, key: str) -> str:
-    """The value of a key of the model's metadata, '' where it has none. Raises E661."""
+    """The value of a key of the model's metadata; '' where the model has no such key. Raises E661."""
     span = graph.metadata.get(key)
     if span is None:
         return ""
@@ -130,9 +139,11 @@ def metadata_value(graph: Graph, key: str) -> str:
 
 
 def provenance(path: Path, node: Range) -> Mapping[str, str]:
-    """What a node says of where it came from: its `name`, and its own metadata. The range is that of a `Use`.
+    """What a node says about its origin: its `name`, and the metadata that PyTorch's exporter writes
+    (`pkg.torch.onnx.*`).
 
-    Raises E661."""
+    `node` is the byte range from a `TensorUse`. Raises E661.
+    """
     with file_errors(path), path.open("rb") as file:
         wire = WireReader(file, node[1])
         found: dict[str, str] = {}
@@ -147,7 +158,8 @@ def provenance(path: Path, node: Range) -> Mapping[str, str]:
 
 
 def structure_digest(path: Path) -> str:
-    """sha256 of all bytes of the file that are no tensor's: what an edit leaves as it is. Raises E610, E661."""
+    """sha256 of all bytes of the file that are not values of an editable tensor, and so stay as they are under any
+    edit. Raises E610, E618 and E661."""
     graph = read_graph(path)
     spans = sorted(tensor.span for tensor in graph.tensors.values() if tensor.span and tensor.dtype in dtypes.EDITABLE)
     digest, position = sha256(), 0
@@ -163,12 +175,14 @@ def structure_digest(path: Path) -> str:
 
 
 class _Reader:
-    """One pass over a file. A name means the tensor of the innermost graph that has it, as ONNX wants it."""
+    """Fills a `Graph` in one pass over a file. A name means the tensor of the innermost graph that defines it, as ONNX
+    says."""
 
     def __init__(self, wire: WireReader, graph: Graph) -> None:
         self._wire, self._graph = wire, graph
 
     def read_model(self) -> Graph:
+        """Read the ModelProto that the whole file is. Raises WireError unless it has exactly one graph."""
         graphs = []
         for part in self._wire.fields((0, self._wire.size), (7, 14, 25)):
             if part.number == 7:
@@ -186,7 +200,12 @@ class _Reader:
         return self._graph
 
     def _read_scope(self, span: Range, prefix: str, depth: int, nodes: int = 1) -> list[tuple[str, _UseFields]]:
-        """The tensors and nodes of a graph or of a function's body; the uses of names that it does not define."""
+        """Read the tensors and nodes of a graph or of a function's body; returns the uses of names that it does not
+        define.
+
+        `prefix` stands before the names of its tensors; `nodes` is the number of the field with its nodes: 1 in a
+        graph, 7 in a function, which has no initializers.
+        """
         if depth > _MAX_DEPTH:
             raise WireError(f"its graphs are nested deeper than {_MAX_DEPTH}")
         local: dict[str, str] = {}
@@ -207,6 +226,7 @@ class _Reader:
         return [(name, use) for name, use in uses if name not in local]
 
     def _add_tensor(self, name: str, tensor: GraphTensor, prefix: str, local: dict[str, str]) -> None:
+        """Add a tensor to the graph. `local` maps its name in this scope to its full name, and is extended."""
         if name in local:
             raise WireError(f"the tensor '{name[:100]}' is there twice")
         known = prefix + name
@@ -219,7 +239,8 @@ class _Reader:
         self._graph.tensors[known] = tensor
 
     def _read_node(self, span: Range, prefix: str, depth: int, local: dict[str, str]) -> list[tuple[str, _UseFields]]:
-        """The uses that a node makes of tensors. What few nodes have anything to say in is read for those alone."""
+        """Read a node; returns the tensors that it takes. Attributes are read only for the few operators that need
+        them: Gemm, Constant, and those with a subgraph."""
         inputs: list[str] = []
         attributes: list[Range] = []
         op = ""
@@ -245,10 +266,11 @@ class _Reader:
         return uses + [(one, (op, i, span, flag)) for i, one in enumerate(inputs) if one]
 
     def _read_texts(self, span: Range, number: int) -> list[str]:
+        """The values of one text field of a message, in the order of the file."""
         return [self._read_text(part) for part in self._wire.fields(span, (number,))]
 
     def _read_attribute(self, span: Range) -> tuple[str, int, Range | None, list[Range]]:
-        """Name, integer, tensor and graphs of an attribute."""
+        """Name, integer, tensor and graphs of an AttributeProto; 0, None and [] where it has none."""
         name, value, tensor, graphs = "", 0, None, []
         for part in self._wire.fields(span, (1, 3, 5, 6, 11)):
             if part.number == 1:
@@ -262,7 +284,7 @@ class _Reader:
         return name, value, tensor, graphs
 
     def _read_tensor(self, span: Range) -> tuple[str, GraphTensor]:
-        """Name and place of a TensorProto."""
+        """Name of a TensorProto, and where its bytes are."""
         shape: list[int] = []
         once: dict[int, Field] = {}
         external: dict[str, str] = {}
@@ -289,18 +311,23 @@ class _Reader:
         return name, _locate_bytes(name, tuple(shape), once, external)
 
     def _message_span(self, part: Field) -> Range:
+        """The byte range of a field that must be a message. Raises WireError for a number."""
         if part.kind != BYTES:
             raise WireError(f"the field at byte {part.start} is a number, where a message must be")
         return part.span
 
     def _read_text(self, part: Field) -> str:
+        """The text in a field."""
         return self._wire.read_text(self._message_span(part), _MAX_TEXT)
 
 
 def _locate_bytes(
     name: str, shape: tuple[int, ...], once: Mapping[int, Field], external: Mapping[str, str]
 ) -> GraphTensor:
-    """Where a tensor's bytes are; a length that does not go with its shape is malformed."""
+    """A tensor with the place of its bytes, from its fields by number (-1: one that came twice) and its external data.
+
+    Raises WireError where the bytes are not as many as dtype and shape need.
+    """
     dtype = TYPES.get(once[2].value, "?") if 2 in once else "?"
     if 14 in once and once[14].value == 1:
         return GraphTensor(dtype, shape, external=external)
@@ -317,7 +344,7 @@ def _locate_bytes(
 
 
 def _read_entry(wire: WireReader, span: Range) -> tuple[str, Range]:
-    """A StringStringEntryProto: its key, and where its value is."""
+    """A StringStringEntryProto: its key, and the byte range of its value."""
     key, value = "", (span[1], span[1])
     for part in wire.fields(span, (1, 2)):
         if part.kind == BYTES and part.number == 1:

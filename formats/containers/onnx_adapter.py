@@ -1,9 +1,9 @@
-"""The header of ONNX Runtime's adapter files: their parameters, and the description that editc puts behind them.
+"""Read the header of ONNX Runtime's adapter files: their parameters, and the description that editc appends to them.
 
-Such a file is a FlatBuffer, "TORT" at byte 4: a table of three versions and the parameters, each a table of name,
-sizes, type and bytes. A parameter that is no input of the model stops a session, so a description cannot be one. But
-offsets count from the start, and nothing refers to what follows the buffer; ONNX Runtime maps it and never looks. There
-editc writes the description, its length (8 bytes, little-endian) and `editc/v1`.
+Such a file is a FlatBuffer with "TORT" at byte 4. Its root table has three versions and the parameters; each parameter
+is a table of name, sizes, type and bytes. The description cannot be a parameter: a parameter that is not an input of
+the model stops a session. But offsets in a FlatBuffer count from the start, so bytes after its end are never looked at,
+and ONNX Runtime ignores them. There editc writes the description, its length (8 bytes, little-endian) and `editc/v1`.
 """
 
 from __future__ import annotations
@@ -19,23 +19,28 @@ from editc.formats.containers.canonical import DELTA_KEY, damage_error
 from editc.formats.containers.safetensors import MAX_HEADER, Header, TensorEntry, open_file
 
 MAGIC, END = b"TORT", b"editc/v1"
+"""The bytes at position 4 of every adapter file, and the last bytes of one that has a description."""
 TYPES: Mapping[int, str] = {1: "F32", 10: "F16"}
-"""By number in the file (those of ONNX): what editc writes; ONNX Runtime takes no other floats."""
+"""Type number in the file (that of ONNX) -> dtype, for the types that editc writes; ONNX Runtime takes no other
+floats."""
 _FOOTER = struct.Struct("<Q8s")
+"""Behind the description: its length in bytes, and `END`."""
 _MAX_PARAMETERS, _MAX_NAME, _MAX_SIZES = 1 << 13, 512, 8
-"""Limits for hostile files, above what editc writes: two parameters a site, two sizes each."""
+"""Limits for hostile files: parameters, bytes of a name, dimensions. Chosen by hand, above what editc writes: two
+parameters for each site, two dimensions each."""
 
 
 def append_description(adapter: bytes, text: str) -> bytes:
-    """The bytes of an adapter file with a description behind them."""
+    """The bytes of an adapter file with the description `text` behind them."""
     said = text.encode()
     return b"".join([adapter, said, _FOOTER.pack(len(said), END)])
 
 
 def read_onnx_adapter(path: Path) -> Header:
-    """Parameters and, under the key `editc`, the description; no metadata where there is none.
+    """The parameters of an adapter file and, under the metadata key `editc`, the description of the delta. The metadata
+    is empty where the file has no description.
 
-    Raises E610 (cannot be opened) and E601 (malformed).
+    Raises E610 (cannot be opened), E618 (a Git LFS pointer) and E601 (malformed).
     """
     with open_file(path) as (file, size):
         if size < 8 + _FOOTER.size:
@@ -47,7 +52,7 @@ def read_onnx_adapter(path: Path) -> Header:
 
 
 def _find_description(data: mmap.mmap, place: str) -> tuple[int, str | None]:
-    """Where the adapter ends, and the text behind it."""
+    """Where the FlatBuffer ends, and the description behind it; None where there is none."""
     start = len(data) - _FOOTER.size
     length, mark = _FOOTER.unpack_from(data, start)
     if mark != END:
@@ -61,12 +66,13 @@ def _find_description(data: mmap.mmap, place: str) -> tuple[int, str | None]:
 
 
 class _FlatBuffer:
-    """The tables of a FlatBuffer that ends at `end`; no offset is followed out of it."""
+    """The tables of a FlatBuffer that ends at byte `end`. Raises E601 for an offset that leads out of it."""
 
     def __init__(self, data: mmap.mmap, end: int, place: str) -> None:
         self._data, self._end, self._place = data, end, place
 
     def read_parameters(self) -> dict[str, TensorEntry]:
+        """Name -> dtype, shape and byte range of each parameter."""
         if self._data[4:8] != MAGIC:
             raise _malformed_error("it is no adapter of ONNX Runtime", self._place)
         start, count = self._find_vector(self._find_field(self._read_number("I", 0), 3))
@@ -81,6 +87,7 @@ class _FlatBuffer:
         return found
 
     def _read_parameter(self, table: int) -> tuple[str, TensorEntry]:
+        """Name and place of the parameter whose table begins at byte `table`."""
         at, length = self._find_vector(self._find_field(table, 0))
         sizes, dimensions = self._find_vector(self._find_field(table, 1))
         kind = self._read_number("i", self._find_field(table, 2))
@@ -98,7 +105,7 @@ class _FlatBuffer:
             raise _malformed_error("a parameter's name is not UTF-8", self._place) from error
 
     def _find_field(self, table: int, index: int) -> int:
-        """Where the field of a table is."""
+        """Position of a table's field. Raises E601 where the table lacks the field."""
         layout = table - self._read_number("i", table)
         slot = 4 + 2 * index
         offset = self._read_number("H", layout + slot) if slot < self._read_number("H", layout) else 0
@@ -107,11 +114,12 @@ class _FlatBuffer:
         return table + offset
 
     def _find_vector(self, field: int) -> tuple[int, int]:
-        """Where the elements begin, and how many there are."""
+        """Position of a vector's first element, and how many elements it has."""
         at = field + self._read_number("I", field)
         return at + 4, self._read_number("I", at)
 
     def _read_number(self, code: str, at: int) -> int:
+        """The number at byte `at`, by its `struct` code."""
         if not 0 <= at <= self._end - struct.calcsize(f"<{code}"):
             raise _malformed_error(f"an offset leads to byte {at} of {self._end}", self._place)
         return struct.unpack_from(f"<{code}", self._data, at)[0]  # type: ignore[no-any-return]

@@ -1,7 +1,8 @@
-"""Where the bytes of an ONNX model's tensors are: in the .onnx file, or in files beside it that it names.
+"""Find the file and byte range of each tensor of an ONNX model: in the .onnx file, or in external data files it names.
 
-The names come from the file and are not to be trusted: they must stay in its folder, by name and after every link
-(but a hub cache, which is all links, may lead to blobs of the same repository).
+The names of external files come from the model and cannot be trusted. They must stay in the model's folder, both as
+written and after every link is followed. One exception: in a hub cache, where every file is a link, they may lead to
+blobs of the same repository.
 """
 
 from __future__ import annotations
@@ -17,18 +18,19 @@ from editc.numerics.bits import dtypes
 
 @dataclass(frozen=True)
 class BytePlace:
-    """Where a tensor's bytes are."""
+    """Where the bytes of a tensor are."""
 
     file: Path
-    """The file: the model, or one beside it."""
+    """The .onnx file, or an external data file in its folder."""
     offset: int
-    """Where in the file they begin."""
+    """Position of the first byte in the file."""
     nbytes: int
-    """How many there are."""
+    """How many bytes there are."""
 
 
 def locate_tensors(graph: Graph) -> Mapping[str, BytePlace]:
-    """By tensor where its bytes are, for all that have a place. Raises E662 for external data that cannot be right."""
+    """Tensor -> where its bytes are; tensors whose bytes cannot be edited in place are missing. Raises E662 for
+    external data that cannot be right."""
     files = {location: _resolve_inside(location, graph.path) for location in graph.external_locations}
     sizes = {location: file.stat().st_size for location, file in files.items()}
     found = {}
@@ -43,18 +45,19 @@ def locate_tensors(graph: Graph) -> Mapping[str, BytePlace]:
 
 
 def _refuse_overlaps(found: Mapping[str, BytePlace], size: int, model: Path) -> None:
-    """Tensors may be one in the file, but must not overlap otherwise: else a small file could ask for endless work."""
+    """Raises E662 where external tensors have more bytes together than their files. Two tensors may be the same bytes,
+    but may not overlap otherwise: a small file could then ask for endless work."""
     if sum(place.nbytes for place in set(found.values()) if place.file != model) > size:
         raise _external_error("its tensors overlap", model)
 
 
 def external_files(graph: Graph) -> Mapping[str, Path]:
-    """The files of external data, by the names that the model has for them. Raises E662."""
+    """Name of an external data file in the model -> its path. Raises E662."""
     return {location: _resolve_inside(location, graph.path) for location in graph.external_locations}
 
 
 def find_overlaps(found: Mapping[str, BytePlace], names: Iterable[str]) -> Iterator[tuple[str, str]]:
-    """Each tensor of `names` that has bytes in common with another one, and that one."""
+    """Each tensor of `names` that shares bytes with another tensor, and that other tensor."""
     spans = sorted((p.file, p.offset, p.offset + p.nbytes, name) for name, p in found.items() if p.nbytes)
     wanted = set(names)
     far: tuple[Path, int, int, str] | None = None  # of those before, the one that reaches furthest
@@ -70,7 +73,7 @@ def find_overlaps(found: Mapping[str, BytePlace], names: Iterable[str]) -> Itera
 
 
 def _resolve_inside(location: str, model: Path) -> Path:
-    """The file that a model names as `location`. Raises E662."""
+    """The path of the file that a model names as `location`. Raises E662 unless it is a file in the model's folder."""
     path = PurePosixPath(location)
     strange = not location or "\0" in location or "\\" in location or ":" in location
     if strange or path.is_absolute() or ".." in path.parts:
@@ -86,11 +89,13 @@ def _resolve_inside(location: str, model: Path) -> Path:
 
 
 def _same_repository(real: Path, model: Path) -> bool:
+    """True where `real` is a blob of the repository in the hub cache that the model is in."""
     homes = [parent for parent in model.absolute().parents if parent.name.startswith("models--")]
     return any(real.is_relative_to(home.resolve() / "blobs") for home in homes)
 
 
 def _external_place(name: str, tensor: GraphTensor, file: Path, size: int, model: Path) -> BytePlace:
+    """Where the bytes of a tensor in external data are; `size` is that of `file`. Raises E662 where they do not fit."""
     assert tensor.external is not None
     try:
         offset = _parse_number(tensor.external.get("offset", "0"))
@@ -110,6 +115,7 @@ def _external_place(name: str, tensor: GraphTensor, file: Path, size: int, model
 
 
 def _parse_number(text: str) -> int:
+    """A number from its decimal text. Raises ValueError for anything else."""
     if not (text.isascii() and text.isdigit() and len(text) < 20):
         raise ValueError(text)
     return int(text)
@@ -118,4 +124,5 @@ def _parse_number(text: str) -> int:
 def _external_error(
     reason: str, model: Path, help_: str = "fetch the model again, with all of its files"
 ) -> EditcError:
+    """E662: the external data of a model cannot be used."""
     return fail("E662", f"the model's external data cannot be used: {reason}", place=str(model), help=help_)

@@ -1,9 +1,9 @@
-"""The wire format of protocol buffers, as much of it as an ONNX file needs: fields of a message, read and written.
+"""Read and write the wire format of protocol buffers, as far as an ONNX file needs it: the fields of a message.
 
-The reader holds one block of the file at a time, and never a value that the caller does not ask for: a field with a
-length is given as the range of its bytes. Every length is checked against the message around it before it is believed,
-and everything that takes time or memory takes steps of a number that is set.
-Source: protobuf.dev, "Encoding".
+The reader has one block of the file in memory at a time. A field with a length is returned as the range of its bytes,
+and its value is read only when the caller asks. Every length is checked against the message around it before it is
+used. Everything that takes time or memory costs steps, and a file may take `MAX_STEPS` of them. Source: protobuf.dev,
+"Encoding".
 """
 
 from __future__ import annotations
@@ -12,42 +12,50 @@ from collections.abc import Collection, Iterator
 from typing import BinaryIO, NamedTuple, TypeAlias
 
 VARINT, FIXED64, BYTES, FIXED32 = 0, 1, 2, 5
-"""The kinds of fields, by number in the file."""
+"""The wire types of fields, by their numbers in the file."""
 MAX_STEPS = 2_000_000
-"""Steps that one file may take, all together some 0.6 seconds; a step is what it takes to pass over a small field. A
-node as the exporters of PyTorch write it takes 60 (legacy) to 100 (dynamo, weights outside) with its part of the
-tensors, so that graphs of 20,000 to 30,000 nodes are within."""
+"""Steps that one file may take. Measured (docs/explanation/hostile.md): all steps together take some 0.6 seconds. A
+step is the work of passing over a small field. A node as PyTorch's exporters write it takes 60 steps (legacy exporter)
+to 100 (dynamo, weights outside) with its share of the tensors, so graphs of 20,000 to 30,000 nodes can be read."""
 _TEXT_STEPS, _FIELD_STEPS, _MESSAGE_STEPS, _LONG_STEPS, _BLOCK_STEPS = 2, 3, 3, 5, 20
-"""Steps beyond the first: for a text (and one for every 64 bytes of it), for a field that the caller asked for, for a
-message whose fields it asked for, for a number of three bytes or more, and for a block of the file."""
+"""What work costs beyond the step of the field: reading a text (plus one step for every 64 bytes of it), a field that
+is returned, a message whose fields are asked for, a number of three bytes or more, and reading a block of the file. Set
+by hand, in proportion to the time that each takes."""
 _BLOCK = 1 << 13
-"""Bytes that are read at once."""
+"""Bytes that are read from the file at once. Chosen by hand."""
 _ANY = range(1, 1 << 29)
+"""Every field number that the format allows."""
 Range: TypeAlias = tuple[int, int]
-"""Absolute positions of a message's first byte and of the one after its last."""
+"""Positions in the file of a message's first byte and of the byte after its last."""
 
 
 class WireError(ValueError):
-    """Raised for bytes that are no message."""
+    """Raised for bytes that are not a well-formed message."""
 
 
 class Field(NamedTuple):
-    """One field: its number, its kind on the wire, the range of its bytes, and for a varint its value (unsigned)."""
+    """One field of a message."""
 
     number: int
+    """The number of the field in its message."""
     kind: int
+    """Its wire type: VARINT, FIXED64, BYTES or FIXED32."""
     start: int
+    """Position of the first byte of its value in the file."""
     end: int
+    """Position after the last byte of its value."""
     value: int = 0
+    """The unsigned value of a VARINT; 0 for all other kinds."""
 
     @property
     def span(self) -> Range:
-        """Where the bytes are."""
+        """The byte range of the value."""
         return self.start, self.end
 
 
 class WireReader:
-    """A file as fields of messages. Raises WireError."""
+    """Reads a file as fields of messages. Every method raises WireError for bytes that are not well formed, and where
+    the file has taken more than `MAX_STEPS` steps."""
 
     def __init__(self, file: BinaryIO, size: int) -> None:
         self._file, self.size = file, size
@@ -55,7 +63,7 @@ class WireReader:
         self._left = MAX_STEPS
 
     def fields(self, span: Range, wanted: Collection[int] = _ANY) -> Iterator[Field]:
-        """The fields of the message at `span` whose numbers are wanted, in the order of the file."""
+        """The fields of the message at `span` whose numbers are `wanted`, in the order of the file."""
         self.spend(_MESSAGE_STEPS)
         position, end = span
         block, base = self._block, self._from
@@ -83,12 +91,13 @@ class WireReader:
                 yield tuple.__new__(Field, (tag >> 3, kind, start, position, value))  # in half the time of Field(...)
 
     def spend(self, steps: int) -> None:
-        """Raises WireError when the file has taken more steps than any may."""
+        """Count steps. Raises WireError when the file has none left."""
         self._left -= steps
         if self._left < 0:
             raise self._fault(1, 0, 0, 0)
 
     def _fault(self, number: int, start: int, position: int, end: int) -> WireError:
+        """The error for a field: out of steps, longer than its message, or of an impossible number."""
         if self._left < 0:
             return WireError(f"it has more parts than can be read in {MAX_STEPS} steps")
         if position > end:
@@ -96,7 +105,7 @@ class WireReader:
         return WireError(f"a field at byte {start} has the number {number}")
 
     def read_bytes(self, span: Range, limit: int) -> bytes:
-        """The bytes of a field, `limit` at most."""
+        """The bytes of a field. Raises WireError for more than `limit`."""
         size = span[1] - span[0]
         if size > limit:
             raise WireError(f"a text at byte {span[0]} has {size} bytes; {limit} is the limit")
@@ -106,14 +115,14 @@ class WireReader:
         return self._block[start : start + size]
 
     def read_text(self, span: Range, limit: int = 1 << 16) -> str:
-        """A field as text."""
+        """The text of a field, in UTF-8, of at most `limit` bytes."""
         try:
             return self.read_bytes(span, limit).decode("utf-8")
         except UnicodeDecodeError as error:
             raise WireError(f"a text at byte {span[0]} is not UTF-8") from error
 
     def read_varints(self, span: Range, limit: int) -> list[int]:
-        """A packed field, `limit` numbers at most."""
+        """The numbers of a packed field, at most `limit`."""
         found, position = [], span[0]
         while position < span[1]:
             value, position = self._varint(position, span[1])
@@ -124,7 +133,7 @@ class WireReader:
         return found
 
     def _varint(self, position: int, end: int) -> tuple[int, int]:
-        """An unsigned number of 64 bits and where it ends."""
+        """An unsigned number of up to 64 bits at `position`, and the position after it."""
         at = position - self._from
         if 0 <= at < len(self._block) and position < end and self._block[at] < 0x80:
             return self._block[at], position + 1
@@ -146,6 +155,7 @@ class WireReader:
         raise WireError(f"a number at byte {position} does not end")
 
     def _load(self, position: int, size: int) -> None:
+        """Make sure that `size` bytes from `position` on are in the block in memory."""
         if self._from <= position and position + size <= self._from + len(self._block):
             return
         if position + size > self.size:
@@ -158,29 +168,30 @@ class WireReader:
 
 
 def _fixed_size(kind: int, place: int) -> int:
-    """The bytes of a field whose kind says how many."""
+    """Bytes of a value with a fixed size: 8 or 4. Raises WireError for an unknown wire type."""
     if kind not in (FIXED64, FIXED32):
         raise WireError(f"a field at byte {place} has the unknown kind {kind}")
     return 8 if kind == FIXED64 else 4
 
 
 def encode_number(field: int, value: int) -> bytes:
-    """The bytes of a field with a number, which is not negative."""
+    """The bytes of a field with a whole number, which must not be negative."""
     return _encode_varint(field << 3 | VARINT) + _encode_varint(value)
 
 
 def encode_bytes(field: int, value: bytes | str) -> bytes:
-    """A field with bytes, a text, or a message that is written already."""
+    """The bytes of a field with bytes, a text, or a message that is encoded already."""
     raw = value.encode("utf-8") if isinstance(value, str) else value
     return encode_prefix(field, len(raw)) + raw
 
 
 def encode_prefix(field: int, size: int) -> bytes:
-    """The bytes that stand before those of a field."""
+    """The bytes that stand before the value of a field with a length: its number and its size."""
     return _encode_varint(field << 3 | BYTES) + _encode_varint(size)
 
 
 def _encode_varint(value: int) -> bytes:
+    """The bytes of a whole number that is not negative: seven bits in each byte, lowest first."""
     out = bytearray()
     while value > 0x7F:
         out.append(value & 0x7F | 0x80)

@@ -1,4 +1,4 @@
-"""Ranges of bytes of a file, a few megabytes of them in memory at a time."""
+"""Read and hash byte ranges of files, with only a few megabytes of them in memory at a time."""
 
 from __future__ import annotations
 
@@ -16,12 +16,14 @@ from editc.formats.containers.safetensors import open_file
 A = TypeVar("A")
 B = TypeVar("B")
 THREADS = min(4, os.cpu_count() or 1)
+"""How many threads read and hash. The limit of four is chosen by hand; `map_ahead` also limits memory by it."""
 PIECE = 4 << 20
-"""Bytes that are read at once of a range that need not be in memory as a whole."""
+"""Bytes that are read at once where a range need not be in memory as a whole. Chosen by hand."""
 
 
 def read_pieces(file: Path, offset: int, size: int, step: int = PIECE) -> Iterator[bytes]:
-    """The `size` bytes at `offset`, `step` at a time. Raises E610 and, when the file is shorter now, E612."""
+    """The `size` bytes at `offset`, at most `step` bytes at a time. Raises E610 and, when the file has become shorter,
+    E612."""
     left = size
     with open_file(file) as (stream, length):
         if offset + size > length:
@@ -43,7 +45,7 @@ def read_range(file: Path, offset: int, size: int) -> bytes:
 
 
 def hash_range(file: Path, offset: int, size: int) -> str:
-    """The sha256 of a range. Raises E610 and E612."""
+    """The sha256 of a byte range. Raises E610 and E612."""
     found = hashlib.sha256()
     for raw in read_pieces(file, offset, size):
         found.update(raw)
@@ -51,12 +53,13 @@ def hash_range(file: Path, offset: int, size: int) -> str:
 
 
 def hash_ranges(places: Sequence[tuple[Path, int, int]]) -> Iterator[str]:
-    """The sha256 of each range (file, offset, size), in order."""
+    """The sha256 of each byte range (file, offset, size), in order. Raises E610 and E612."""
     return map_ahead(lambda place: hash_range(*place), places)
 
 
 def map_ahead(work: Callable[[A], B], items: Iterable[A]) -> Iterator[B]:
-    """`map` on a few threads, in order, no more than one item a thread ahead of the reader."""
+    """Like `map`, but on a few threads. Results come in order; at most `THREADS` items are computed before they are
+    asked for."""
     waiting: deque[Future[B]] = deque()
     with ThreadPoolExecutor(THREADS) as pool:
         for item in items:

@@ -1,4 +1,5 @@
-"""The header of a safetensors file, read strictly: what is not exactly right is refused (E612), never repaired."""
+"""Read the header of a safetensors file strictly: a file that is not exactly right is refused (E612), never
+repaired."""
 
 from __future__ import annotations
 
@@ -16,41 +17,42 @@ from editc.formats.containers.canonical import strict_json
 from editc.numerics.bits.dtypes import BITS, nbytes
 
 MAX_HEADER = 6_000_000
-"""Bytes of JSON at most, which is room for some 40,000 tensors. A byte of JSON can become 27 of memory, so the limit of
-the safetensors library, 100 MB, would let a file of that size take 2.7 GB."""
+"""Bytes of JSON at most, which is room for some 40,000 tensors. One byte of JSON can become 27 bytes of memory: at the
+limit of the safetensors library, 100 MB, a file could take 2.7 GB (docs/explanation/hostile.md)."""
 
 _MAX_DIMENSIONS = 32
-"""As many as numpy 1 can have."""
+"""Dimensions of a tensor at most: as many as numpy 1 can have."""
 
 
 @dataclass(frozen=True)
 class TensorEntry:
-    """Where one tensor is in its file."""
+    """The dtype, shape and byte range of one tensor in its file."""
 
     dtype: str
-    """Its dtype, by the name that safetensors has for it."""
+    """Its dtype as safetensors names it; in a GGUF file also the name of a quantised type."""
     shape: tuple[int, ...]
-    """Its sizes."""
+    """Its shape, row-major."""
     start: int
-    """Where its bytes begin, counted from the beginning of the file."""
+    """Position of its first byte in the file."""
     end: int
-    """Where they end; this byte is not one of them."""
+    """Position after its last byte."""
 
 
 @dataclass(frozen=True)
 class Header:
-    """What a file says of its tensors."""
+    """The tensors and the metadata that the header of a file lists."""
 
     entries: Mapping[str, TensorEntry]
     """Name -> where the tensor is."""
     metadata: Mapping[str, str]
-    """The file's metadata, all of it as text."""
+    """The file's metadata; every value is a text. Empty where the file has none."""
     data_start: int
-    """Where the first tensor byte is; 0 for files whose header does not stand before the tensors."""
+    """Position of the first tensor byte; 0 for containers whose header does not stand before the tensors."""
 
 
 def read_header(path: Path) -> Header:
-    """The header of the file at `path`; no tensor is read. Raises E610 (cannot be opened) and E612 (malformed)."""
+    """Read the header of the file at `path`, and no tensor. Raises E610 (cannot be opened), E618 (a Git LFS pointer)
+    and E612 (malformed)."""
     with open_file(path) as (file, size):
         prefix = file.read(8)
         length = _header_length(prefix, size, str(path))
@@ -59,8 +61,11 @@ def read_header(path: Path) -> Header:
 
 @contextmanager
 def open_file(path: Path) -> Iterator[tuple[BinaryIO, int]]:
-    """A regular file, open for reading, and its size. Raises E610 for everything else (opening a pipe would wait for
-    ever, and a device has no end) and E618 for a Git LFS pointer."""
+    """Open a regular file for reading; yields it and its size in bytes.
+
+    Raises E618 for a Git LFS pointer and E610 for everything else: opening a pipe would wait for ever, and a device has
+    no end.
+    """
     stand_ins.refuse(path)
     try:
         with os.fdopen(_open_regular(path), "rb") as file:
@@ -70,7 +75,7 @@ def open_file(path: Path) -> Iterator[tuple[BinaryIO, int]]:
 
 
 def _open_regular(path: Path) -> int:
-    """A handle of the file."""
+    """A file descriptor of the file. Raises E610 unless it is a regular file."""
     try:
         handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
     except ValueError as error:  # a nul in the name
@@ -82,7 +87,8 @@ def _open_regular(path: Path) -> int:
 
 
 def read_small(path: Path, limit: int = MAX_HEADER) -> bytes:
-    """The bytes of a file of JSON or text. Raises E610, and ValueError for one longer than `limit`."""
+    """The bytes of a small file of JSON or text. Raises E610 and E618, and ValueError where it has more than `limit`
+    bytes."""
     with open_file(path) as (file, size):
         data = file.read(limit) if size <= limit else b""
     if size > limit:
@@ -91,7 +97,7 @@ def read_small(path: Path, limit: int = MAX_HEADER) -> bytes:
 
 
 def parse_header(text: bytes, size: int, place: str) -> Header:
-    """The header from its JSON bytes; `size` is that of the whole file. Raises E612."""
+    """The header from its JSON bytes; `size` is the size of the whole file. Raises E612."""
     if len(text) > size - 8:
         raise _malformed_error("the file ends inside its header", place)
     document = _parse_json(text, place)
@@ -103,6 +109,7 @@ def parse_header(text: bytes, size: int, place: str) -> Header:
 
 
 def _header_length(prefix: bytes, size: int, place: str) -> int:
+    """The length of the JSON from the first 8 bytes of the file. Raises E612."""
     if len(prefix) < 8:
         raise _malformed_error(f"it has {size} bytes; a safetensors file begins with an 8-byte length", place)
     length = int.from_bytes(prefix, "little")
@@ -114,6 +121,7 @@ def _header_length(prefix: bytes, size: int, place: str) -> int:
 
 
 def _parse_json(text: bytes, place: str) -> dict[str, Any]:
+    """The header as a JSON object. Raises E612."""
     if not text.startswith(b"{"):
         raise _malformed_error("its header does not begin with '{'", place)
     try:
@@ -126,12 +134,14 @@ def _parse_json(text: bytes, place: str) -> dict[str, Any]:
 
 
 def _parse_metadata(value: Any, place: str) -> Mapping[str, str]:
+    """The metadata, checked. Raises E612 unless it is a map of texts to texts."""
     if not isinstance(value, dict) or not all(isinstance(text, str) for text in value.values()):
         raise _malformed_error("its __metadata__ is not a map of texts to texts", place)
     return value
 
 
 def _parse_entry(name: str, value: Any, data: int, place: str) -> TensorEntry:
+    """One tensor of the header, checked; `data` is the position of the first tensor byte. Raises E612."""
     shown = name if len(name) < 200 else name[:200] + "..."
     if not isinstance(value, dict) or value.keys() != {"dtype", "shape", "data_offsets"}:
         raise _malformed_error(f"tensor '{shown}' does not have exactly dtype, shape and data_offsets", place)
@@ -149,7 +159,7 @@ def _parse_entry(name: str, value: Any, data: int, place: str) -> TensorEntry:
 
 
 def _check_layout(entries: Mapping[str, TensorEntry], start: int, size: int, place: str) -> None:
-    """Tensors must follow one another without a gap or overlap, and fill the file to its last byte."""
+    """Raises E612 unless the tensors follow one another without gap or overlap and fill the file to its last byte."""
     position, last = start, "the header"
     for name, entry in sorted(entries.items(), key=lambda item: (item[1].start, item[1].end)):
         if entry.start != position:
@@ -163,14 +173,17 @@ def _check_layout(entries: Mapping[str, TensorEntry], start: int, size: int, pla
 
 
 def _are_counts(value: Any) -> bool:
+    """True for a list of whole numbers from 0 to 2^63 - 1; JSON's true and false do not count as numbers."""
     return isinstance(value, list) and all(type(n) is int and 0 <= n < 1 << 63 for n in value)
 
 
 def _shorten(error: Exception) -> str:
+    """The first 200 letters of an error's message."""
     return str(error)[:200]
 
 
 def _malformed_error(reason: str, place: str) -> EditcError:
+    """E612: the safetensors file is not well formed."""
     return fail(
         "E612",
         f"this is not a well-formed safetensors file: {reason}",

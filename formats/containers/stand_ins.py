@@ -1,4 +1,4 @@
-"""Files that stand in for others which are not here: Git LFS pointers, and links whose target is gone."""
+"""Files that stand for a file that is not here: Git LFS pointers, and links whose target is gone."""
 
 from __future__ import annotations
 
@@ -7,13 +7,16 @@ from pathlib import Path
 from editc.core.diagnostics import fail
 
 LFS_START = b"version https://git-lfs.github.com/spec/"
+"""The first bytes of every Git LFS pointer."""
 MAX_POINTER = 1024
-"""Bytes that a pointer has at most."""
+"""Bytes of a pointer at most (Git LFS specification: smaller than 1024)."""
 
 
 def refuse(path: Path) -> None:
-    """Raises E618 for a Git LFS pointer and E610 for a link to nothing; any other file passes, and one that cannot be
-    read, which whoever reads it will say."""
+    """Raises E618 for a Git LFS pointer and E610 for a link to nothing.
+
+    Every other file passes. So does a file that cannot be read: whoever reads it next reports that.
+    """
     if is_dead_link(path):
         message = f"the file is a link to '{path.readlink()}', which is not there"
         help_text = "fetch the model again: a link of a hub cache leads to a file in its `blobs`, and that is gone"
@@ -24,14 +27,14 @@ def refuse(path: Path) -> None:
 
 
 def refuse_in(folder: Path) -> None:
-    """`refuse` of every file in a folder, hidden ones left out."""
+    """Call `refuse` for every file in a folder except hidden ones."""
     for path in sorted(folder.iterdir()):
         if not path.name.startswith(".") and not path.is_dir():
             refuse(path)
 
 
 def is_pointer(path: Path) -> bool:
-    """True for a Git LFS pointer: a small file that begins as they all do."""
+    """True for a Git LFS pointer: a small file that begins with `LFS_START`."""
     try:
         if not path.is_file() or path.stat().st_size > MAX_POINTER:
             return False

@@ -1,7 +1,7 @@
-"""The containers of tensors that editc reads: a row for each, told by the ending of its files.
+"""The table of tensor containers that editc reads: one row for each kind of file, known by its ending.
 
-The functions of a row import the container's own module when they are called, so reading one kind of file loads no
-other kind's code.
+The functions of a row import the module of their container only when they are called, so that reading one kind of file
+does not load the code of the others.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from editc.formats.containers.safetensors import Header, read_header
 from editc.numerics.bits import dtypes
 
 SAFETENSORS, ONNX, GGUF, ONNX_ADAPTER = ".safetensors", ".onnx", ".gguf", ".onnx_adapter"
+"""The endings of the containers."""
 
 
 @dataclass(frozen=True)
@@ -23,29 +24,31 @@ class Container:
     """One kind of file that holds tensors."""
 
     suffix: str
-    """The ending of its files."""
+    """The ending of its files, with the dot."""
     header: Callable[[Path], Header]
-    """Reads the tensors' places and the metadata. Raises E610, E618 and the container's own code (E612, E661, E692,
-    E601)."""
+    """Reads the places of the tensors and the metadata. Raises E610, E618 and the container's own code (E612, E661,
+    E692 or E601)."""
     title: str = "file"
-    """What `editc inspect` calls a model of one such file."""
+    """What `editc inspect` calls a model that is one such file."""
     type_key: str = ""
-    """The key of its metadata that says what the file is (`model`, `adapter`), which stands behind the title. Empty:
-    no such key."""
+    """The metadata key that says what the file is (`model`, `adapter`); `inspect` shows its value behind the title.
+    Empty: the container has no such key."""
     structure_digest: Callable[[Path], str] | None = None
-    """The sha256 of what an edit of a model leaves alone in such a file. None: no model is stored in one."""
+    """Computes the sha256 of what an edit of a model never changes in such a file. None: no model is stored in one."""
     native: bool = False
-    """Whether editc's own deltas are such files. An ending that no row has is read as this one."""
+    """True for the container of editc's own deltas. A file whose ending has no row is read as this one."""
     no_delta_texts: tuple[str, str] = ("", "")
-    """Message and help of E603 for a file without a delta's description. Empty for editc's own, which is read as a
-    delta of editc and refused there."""
+    """Message and help of E603 for a file without a delta's description. Empty for the native container: such a file is
+    read as a delta, and refused there."""
     reproducible: bool = False
-    """Whether every byte of an export in it follows from the delta, so that reading one asks for those bytes."""
+    """True where every byte of an export in it follows from the delta: reading one then requires exactly those
+    bytes."""
     number_prefix: str = ""
-    """What the names of metadata begin with that are numbers of an adapter, beside its tensors. Empty: none are."""
+    """The start of metadata names that belong to numbers of an adapter (its alpha, say), stored beside its tensors.
+    Empty: there are none."""
     converter: str = ""
-    """The program that converted the weights in it from another file: they have its names, some are transposed, some
-    packed. Empty: weights are stored as the program that trained them saved them."""
+    """The program that converted the weights in such a file from another one. They then have that program's names, and
+    some are transposed or packed. Empty: the weights are as the program that trained them saved them."""
 
     @property
     def stores_models(self) -> bool:
@@ -54,7 +57,7 @@ class Container:
 
 
 def container_of(path: Path) -> Container:
-    """The container that the ending of a file tells."""
+    """The container of a file, by its ending."""
     return CONTAINERS.get(path.suffix, CONTAINERS[SAFETENSORS])
 
 
@@ -83,11 +86,13 @@ def _onnx_digest(path: Path) -> str:
 
 
 def _header_digest(header: Callable[[Path], Header]) -> Callable[[Path], str]:
-    """The outline of a file whose header stands before all tensors."""
+    """A function that hashes everything before the first tensor byte, for containers whose header stands before all
+    tensors."""
     return lambda path: dtypes.sha256(read_range(path, 0, header(path).data_start))
 
 
 def _no_export_texts(suffix: str) -> tuple[str, str]:
+    """Message and help of E603 for a file with this ending that is not an export."""
     return f"the {suffix} file is not an export of editc: it describes no delta", ""
 
 
@@ -121,9 +126,9 @@ CONTAINERS: Mapping[str, Container] = MappingProxyType(
         )
     }
 )
-"""By ending. `.gguf`, `.onnx` and `.onnx_adapter` alone tell what a file is; all other endings are read as
+"""Ending -> container. Only `.gguf`, `.onnx` and `.onnx_adapter` say what a file is; all other endings are read as
 safetensors."""
 MODEL_FILES: tuple[str, ...] = tuple(row.suffix for row in CONTAINERS.values() if row.stores_models)
 """The endings of files that can be a model."""
 MODEL_FILES_TEXT = f"{', '.join(MODEL_FILES[:-1])} or {MODEL_FILES[-1]}"
-"""The same for messages."""
+"""The endings of files that can be a model, as messages list them."""

@@ -1,1 +1,1 @@
-"""The delta as a file: container, description, checks, and the parts of a linked one."""
+"""The delta as a file: its container, its description, its checks, and the parts of a linked delta."""

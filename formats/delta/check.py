@@ -1,4 +1,5 @@
-"""Whether a delta makes sense in itself: factors against sites, finite numbers, hashes, names (E604)."""
+"""Check that a delta makes sense in itself (E604): factors fit their sites, numbers are finite, hashes and names are
+sound."""
 
 from __future__ import annotations
 
@@ -20,10 +21,12 @@ _FACTOR_COUNTS = {
     "shared": "one left and one right",
     "low-rank": "a left for each site and a right for each or for all",
 }
+"""Form -> the factors that it needs, in the words of a message."""
 
 
 def check_delta(delta: Delta, place: str) -> None:
-    """Raises EditcError with every fault found, all E604, and E625 when the delta is sound but changes nothing."""
+    """Raises EditcError with the faults of a delta (the first 20), all E604; E625 when it is sound but changes
+    nothing."""
     faults = list(_site_faults(delta)) or list(_group_faults(delta))
     if faults:
         help_text = "this is not a delta that editc wrote; build it again from its manifest"
@@ -34,7 +37,8 @@ def check_delta(delta: Delta, place: str) -> None:
 
 
 def check_claims(delta: Delta, place: str) -> None:
-    """Raises E696 unless claims, edits, and what is noted beside them can be measured again; apply never reads them."""
+    """Raises E696 unless the claims and edits, and what is noted beside them, have the types that `editc build` writes,
+    so that `verify` can measure them again. Apply never reads them."""
     texts = [delta.extra.get(name, []) for name in ("set", "kept")]
     sound = (
         all(isinstance(part, list | tuple) and all(isinstance(text, str) for text in part) for part in texts)
@@ -48,10 +52,12 @@ def check_claims(delta: Delta, place: str) -> None:
 
 
 def _is_number(value: object) -> bool:
+    """True for a finite number; `verify` computes with these."""
     return isinstance(value, int | float) and abs(value) < 1e300
 
 
 def _site_faults(delta: Delta) -> Iterator[str]:
+    """What is wrong with the list of sites and with each record, a sentence each."""
     if not delta.sites:
         yield "the delta has no sites"
     names = Counter((record.site.component, record.site.name) for record in delta.sites)
@@ -67,15 +73,17 @@ def _site_faults(delta: Delta) -> Iterator[str]:
 
 
 def _exists(index: int, delta: Delta) -> bool:
+    """Whether the delta has a site of this number."""
     return 0 <= index < len(delta.sites)
 
 
 def _is_text(name: str) -> bool:
-    """False for half a surrogate pair, which JSON can say and UTF-8 cannot."""
+    """False for half a surrogate pair, which JSON can hold and UTF-8 cannot."""
     return not any("\ud800" <= character <= "\udfff" for character in name)
 
 
 def _record_faults(record: SiteRecord) -> Iterator[str]:
+    """What is wrong with the record of one site: name, shape, dtype, hashes, sketch."""
     name = record.site.name
     if not name or not _is_text(name) or not _is_text(record.site.component):
         yield f"a site's name or component is empty or not Unicode text: {name!r}"
@@ -93,6 +101,7 @@ def _record_faults(record: SiteRecord) -> Iterator[str]:
 
 
 def _group_faults(delta: Delta) -> Iterator[str]:
+    """What is wrong with the factors of each group."""
     for group, factors in delta.factors.items():
         sites = [delta.sites[index].site for index in factors.sites]
         if not sites or not _is_text(group):
@@ -102,6 +111,7 @@ def _group_faults(delta: Delta) -> Iterator[str]:
 
 
 def _factor_faults(factors: Factors, sites: Sequence[Site]) -> Iterator[str]:
+    """What is wrong with one group's factors: dtype, finite numbers, number and shapes."""
     parts = (*factors.left, *factors.right)
     if not all(part.dtype == np.float32 for part in parts):
         yield "its factors are not float32"
@@ -115,6 +125,7 @@ def _factor_faults(factors: Factors, sites: Sequence[Site]) -> Iterator[str]:
 
 
 def _bit_faults(factors: Factors, sites: Sequence[Site]) -> Iterator[str]:
+    """What is wrong with the changes of bits: there are none, or one for each site; an xor edit has nothing else."""
     only = factors.form == "xor"
     if only and (parts := len(factors.left) + len(factors.right)):
         yield f"an xor edit has no factors; it has {parts}"
@@ -128,6 +139,7 @@ def _bit_faults(factors: Factors, sites: Sequence[Site]) -> Iterator[str]:
 
 
 def _dense_faults(factors: Factors, sites: Sequence[Site]) -> Iterator[str]:
+    """What is wrong with a dense edit: it needs one matrix of the site's shape for each site."""
     if len(factors.left) != len(sites) or factors.right:
         yield f"a dense edit of {len(sites)} sites needs one matrix for each"
         return
@@ -137,6 +149,7 @@ def _dense_faults(factors: Factors, sites: Sequence[Site]) -> Iterator[str]:
 
 
 def _low_rank_faults(factors: Factors, sites: Sequence[Site]) -> Iterator[str]:
+    """What is wrong with the number and shapes of left and right factors, which the form decides."""
     shared, n = factors.form == "shared", len(sites)
     lefts, rights = len(factors.left), len(factors.right)
     if (lefts, rights) != (1, 1) if shared else (lefts != n or rights not in (1, n)):
@@ -150,6 +163,7 @@ def _low_rank_faults(factors: Factors, sites: Sequence[Site]) -> Iterator[str]:
 
 
 def _shapes_fit(left: NDArray[np.float32], right: NDArray[np.float32], rows: int, columns: int) -> bool:
+    """True where left is (rows, r) and right is (r, columns) with a rank r of at least 1."""
     return (
         left.ndim == right.ndim == 2
         and left.shape[0] == rows

@@ -1,7 +1,8 @@
-"""The delta file: one .safetensors file, one metadata key, deterministic bytes. FORMAT.md is its specification.
+"""Read and write the delta file: one .safetensors file, one metadata key, the same bytes for the same delta. FORMAT.md
+is its specification.
 
-`delta_id` is the sha256 of the whole file as it is when the 64 digits of `delta_id` itself are zeros. Reading writes
-the header again from what was understood and asks for the same bytes, so there is no byte that may differ.
+`delta_id` is the sha256 of the whole file with 64 zeros in place of the `delta_id` itself. Reading writes the header
+again from what was understood and requires the same bytes, so that not a single byte can differ unnoticed.
 """
 
 from __future__ import annotations
@@ -25,15 +26,19 @@ from editc.formats.delta import check
 from editc.formats.delta import description as delta_json
 
 _NO_ID = "0" * 64
-"""What stands for the `delta_id` while it is computed."""
+"""What stands in place of the `delta_id` while it is computed."""
 _SIDES = ("left", "right", "bits")
+"""The kinds of tensors in a group, as their names have them: left factors, right factors, changes of bits."""
 _Tensor: TypeAlias = NDArray[np.float32] | NDArray[np.uint8]
+"""A factor, or the packed change of bits of one site."""
 _Tensors: TypeAlias = Mapping[str, _Tensor]
+"""Tensor name in the file -> tensor."""
 _DTYPES: Mapping[str, np.dtype[Any]] = {"F32": np.dtype("<f4"), "U8": np.dtype("u1")}
+"""The dtypes that a delta file may hold: factors are F32, bits U8."""
 
 
 def write_delta(delta: Delta, path: Path) -> Delta:
-    """Writes the file, whole or not at all, and returns `delta` with its `delta_id`. Raises E604, E605, E625, E632."""
+    """Write the file, whole or not at all. Returns `delta` with its `delta_id`. Raises E604, E605, E625 and E632."""
     data = to_bytes(delta)
     with guard_writes(path):
         replace_file(path, data)
@@ -55,7 +60,7 @@ def read_delta(path: Path | str) -> Delta:
 
 
 def _check_header(path: Path, place: str) -> None:
-    """Refuses what cannot be a delta by its header alone, before the rest is read."""
+    """Refuse by its header alone what cannot be a delta, before the rest is read."""
     try:
         header = read_header(path)
     except EditcError as error:
@@ -68,13 +73,14 @@ def _check_header(path: Path, place: str) -> None:
 
 
 def misread_error(error: EditcError, place: str) -> EditcError:
-    """What a fault of the container is for a delta: E601, or E610 as it was."""
+    """The error of a container, as it is reported for a delta: E601; E610 stays as it is."""
     fault = error.diagnostics[0]
     return error if fault.code == "E610" else damage_error(fault.message, place)
 
 
 def to_bytes(delta: Delta) -> bytes:
-    """The file's bytes: a function of the delta's content alone (its `delta_id` is computed, not taken)."""
+    """The bytes of the file. They depend on the delta's content alone: its `delta_id` is computed, and the one it has
+    is ignored. Raises E604, E605 and E625."""
     check.check_delta(delta, "")
     if delta.version != delta_json.VERSION:
         raise fail("E605", f"format version {delta.version} cannot be written, only {delta_json.VERSION}")
@@ -85,7 +91,8 @@ def to_bytes(delta: Delta) -> bytes:
 
 
 def from_bytes(data: bytes, place: str = "") -> Delta:
-    """The delta in a file's bytes. Raises E601 (damaged), E602 (newer), E603 (no delta), E604 and E625 (no sense)."""
+    """The delta in a file's bytes. Raises E601 (damaged), E602 (newer), E603 (not a delta), E604 and E625 (makes no
+    sense)."""
     header = _parse(data, place)
     value = _read_description(header, place)
     delta_json.check_types(value, place)
@@ -102,9 +109,9 @@ def with_delta_id(delta: Delta) -> Delta:
 
 
 def assemble(description: Mapping[str, Any], parts: _Tensors, place: str) -> Delta:
-    """The delta of a description and of factors that were read elsewhere, by the names they have in a delta file.
+    """The delta of a description and of factors read from another container, named as in a delta file.
 
-    Raises E601 (they do not give its `delta_id`), E604 and E625.
+    Raises E601 where they do not give the `delta_id` in the description, E604 and E625.
     """
     delta = _assemble(description, parts, place)
     if with_delta_id(delta).delta_id != delta.delta_id:
@@ -113,11 +120,12 @@ def assemble(description: Mapping[str, Any], parts: _Tensors, place: str) -> Del
 
 
 def tensor_name(group: str, side: str, index: int) -> str:
-    """The name of a factor's tensor: `group/text/left.0`."""
+    """The name of a factor in the file, such as `group/text/left.0`; `side` is `left`, `right` or `bits`."""
     return f"group/{group}/{side}.{index}"
 
 
 def _parse(data: bytes, place: str) -> Header:
+    """The header of a delta file. Raises E601."""
     if len(data) < 8:
         raise damage_error(f"it has only {len(data)} bytes", place)
     length = int.from_bytes(data[:8], "little")
@@ -128,6 +136,7 @@ def _parse(data: bytes, place: str) -> Header:
 
 
 def _read_description(header: Header, place: str) -> Mapping[str, Any]:
+    """The description of the delta from the metadata. Raises E601, E602 and E603."""
     if DELTA_KEY not in header.metadata:
         help_text = "a delta is what `editc build` writes; to look into a model use `editc inspect`"
         raise fail("E603", "the file is not an editc delta: it has no description of one", place=place, help=help_text)
@@ -141,6 +150,7 @@ def _read_description(header: Header, place: str) -> Mapping[str, Any]:
 
 
 def _assemble(value: Mapping[str, Any], parts: _Tensors, place: str) -> Delta:
+    """The delta of a description and its tensors; its `delta_id` is not checked."""
     sites = delta_json.site_records(value, place)
     factors = {group: _read_factors(value, group, parts, place) for group in value["groups"]}
     if {name for name, _ in named_tensors(factors)} != parts.keys():
@@ -151,6 +161,7 @@ def _assemble(value: Mapping[str, Any], parts: _Tensors, place: str) -> Delta:
 
 
 def _read_factors(value: Mapping[str, Any], group: str, parts: _Tensors, place: str) -> Factors:
+    """The factors of one group, found by their names. Raises E601 where one is missing or has another dtype."""
     form, sites, *counts = delta_json.read_group(value, group, place)
     if sum(counts) > len(parts):
         raise damage_error(f"group '{group[:80]}' claims more tensors than there are", place)
@@ -166,6 +177,7 @@ def _read_factors(value: Mapping[str, Any], group: str, parts: _Tensors, place: 
 
 
 def _read_tensor(data: bytes, header: Header, name: str, place: str) -> _Tensor:
+    """One tensor of the file, as a view of its bytes. Raises E601 for another dtype than F32 and U8."""
     entry = header.entries[name]
     if entry.dtype not in _DTYPES:
         raise damage_error(f"tensor '{name[:200]}' is {entry.dtype}; factors are F32 and bits U8", place)
@@ -176,6 +188,7 @@ def _read_tensor(data: bytes, header: Header, name: str, place: str) -> _Tensor:
 
 
 def _check_bytes(delta: Delta, parts: _Tensors, data: bytes, header: Header, place: str) -> None:
+    """Raises E601 unless the header is spelled as editc writes it and all bytes give the `delta_id`."""
     try:
         same = _header(delta, parts, delta.delta_id) == data[: header.data_start]
         blank = _header(delta, parts, _NO_ID)
@@ -190,7 +203,7 @@ def _check_bytes(delta: Delta, parts: _Tensors, data: bytes, header: Header, pla
 
 
 def named_tensors(factors: Mapping[str, Factors]) -> Iterator[tuple[str, _Tensor]]:
-    """Every tensor of these groups with the name that a delta file gives it."""
+    """Each tensor of these groups, with the name that a delta file gives it."""
     for group, edit in factors.items():
         sides: tuple[tuple[_Tensor, ...], ...] = (edit.left, edit.right, edit.bits)
         for side, parts in zip(_SIDES, sides, strict=True):
@@ -198,7 +211,7 @@ def named_tensors(factors: Mapping[str, Factors]) -> Iterator[tuple[str, _Tensor
 
 
 def _storage_dtype(part: _Tensor) -> np.dtype[Any]:
-    """uint8 as it is; everything else is a factor."""
+    """The dtype in which a tensor is stored: changes of bits as U8, all factors as F32."""
     return _DTYPES["U8" if part.dtype == np.uint8 else "F32"]
 
 
@@ -213,4 +226,5 @@ def _header(delta: Delta, parts: _Tensors, delta_id: str) -> bytes:
 
 
 def _read_delta_id(data: bytes) -> str:
+    """The `delta_id` in a file's bytes, which are checked."""
     return from_bytes(data).delta_id

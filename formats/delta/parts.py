@@ -1,9 +1,9 @@
-"""What a linked delta keeps of each delta that went in: its manifest, edits and claims, and which sites it edited.
+"""What a linked delta keeps of each of its parts: the part's manifest, edits and claims, and which sites it edited.
 
-`manifest` is all their manifests one after the other, as YAML documents. `extra.linked` has an object for each part:
-`delta_id`, `tool`, `manifest` (the first and the last character of its text, the last not included),
-`manifest_digest`, `sites` (numbers into the list of sites) and `extra`, the part's own. Edits and claims name their
-part by number.
+`manifest` of the linked delta is all their manifests one after the other, as YAML documents. `extra.linked` has an
+object for each part: `delta_id`, `tool`, `manifest` (where its text begins in `manifest`, and where it ends, not
+included), `manifest_digest`, `sites` (numbers into the list of sites) and `extra`, the part's own. Edits and claims
+name their part by its number.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from editc.core.delta import Delta, SiteRecord
 from editc.core.diagnostics import fail
 
 LINKED_KEY = "linked"
+"""The key of `extra` with the parts of a linked delta."""
 
 
 def is_linked(delta: Delta) -> bool:
@@ -25,8 +26,11 @@ def is_linked(delta: Delta) -> bool:
 
 
 def parts(delta: Delta) -> tuple[Delta, ...]:
-    """The deltas that went in, as far as they are kept: without factors, and with the records of their sites as they
-    are in `delta`. A delta that was not linked is its own only part. Raises E656 where they make no sense."""
+    """The parts of a linked delta, as far as it keeps them: without factors, and with site records as they are in
+    `delta`.
+
+    A delta that was not linked is its own only part. Raises E656 where the parts make no sense.
+    """
     if not is_linked(delta):
         return (delta,)
     try:
@@ -37,7 +41,10 @@ def parts(delta: Delta) -> tuple[Delta, ...]:
 
 
 def join_parts(parts: Sequence[Delta], sites: Sequence[SiteRecord], composed: bool) -> Mapping[str, Any]:
-    """The fields of a linked delta that tell of its parts: `manifest` and its digest, `edits`, `claims`, `extra`."""
+    """The fields of a linked delta that describe its parts: `manifest` and its digest, `edits`, `claims`, `extra`.
+
+    `sites` are the records of the linked delta; `composed` as in `Arrangement`.
+    """
     places = {(record.site.component, record.site.name): index for index, record in enumerate(sites)}
     text, entries = "", []
     for number, part in enumerate(parts):
@@ -56,6 +63,7 @@ def join_parts(parts: Sequence[Delta], sites: Sequence[SiteRecord], composed: bo
 
 
 def _describe_part(part: Delta, start: int, sites: Sequence[int]) -> Mapping[str, Any]:
+    """The entry of `extra.linked` for one part, whose manifest begins at `start`."""
     return {
         "delta_id": part.delta_id,
         "tool": part.tool,
@@ -67,6 +75,7 @@ def _describe_part(part: Delta, start: int, sites: Sequence[int]) -> Mapping[str
 
 
 def _read_part(delta: Delta, number: int, entry: Mapping[str, Any]) -> Delta:
+    """A part from its entry. Raises ValueError, KeyError or TypeError for an entry that makes no sense."""
     (start, end), sites = entry["manifest"], entry["sites"]
     if not 0 <= start <= end <= len(delta.manifest) or not all(0 <= index < len(delta.sites) for index in sites):
         raise ValueError("out of range")
@@ -85,5 +94,6 @@ def _read_part(delta: Delta, number: int, entry: Mapping[str, Any]) -> Delta:
 
 
 def _items_of(number: int, items: Sequence[Mapping[str, Any]]) -> tuple[Mapping[str, Any], ...]:
+    """The edits or claims of one part, without its number."""
     mine = (item for item in items if item["part"] == number)
     return tuple({name: value for name, value in item.items() if name != "part"} for item in mine)

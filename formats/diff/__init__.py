@@ -1,1 +1,1 @@
-"""A delta from two checkpoints."""
+"""Make a delta from two checkpoints: BASE, before an edit, and EDITED, after it."""

@@ -1,4 +1,4 @@
-"""Which tensors two models differ in: headers first, then bytes, one pair of tensors in memory at a time."""
+"""Find the tensors in which two models differ: headers first, then bytes, one pair of tensors in memory at a time."""
 
 from __future__ import annotations
 
@@ -17,28 +17,32 @@ from editc.formats.models.model import Model
 from editc.numerics.bits import dtypes
 
 Progress: TypeAlias = Callable[[str, Iterable[Any]], Iterable[Any]]
+"""Shows progress: (what is done, items) -> the same items, counted as they are taken."""
 UNRELATED = 1.2
-"""|W' - W| / |W| of a file of some tensors from which it is of another model: independent weights are 1.2 or more apart
-(docs/explanation/fingerprints.md), and an edit that leaves nothing of a matrix is 1."""
+"""|W' - W| / |W| from which a file of some tensors is taken for one of another model. Measured: independent weights are
+1.2 or more apart (docs/explanation/fingerprints.md). An edit that leaves nothing of a matrix is 1."""
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """What two models differ in."""
+    """In what two models differ."""
 
     changed: tuple[ChangedTensor, ...]
     """The tensors that differ, in the order of their components and names."""
     equal: int
     """How many tensors are equal."""
     unread: tuple[str, ...]
-    """The components that could not be compared, because their weights are pickles."""
+    """Components that could not be compared, because their weights are pickles."""
     notes: tuple[str, ...]
-    """What else was not compared, or is under another name, a sentence each."""
+    """What else was not compared, or has another name, a sentence each."""
 
 
 def compare(base: Model, edited: Model, progress: Progress | None = None) -> Comparison:
-    """Every tensor of both models. Raises E645 (not the same tensors), E646 (nothing differs), E648 (a tensor differs
-    that no delta can change), E611 (a component that only one of them holds as safetensors)."""
+    """Compare every tensor of both models. `progress` shows how far the comparison is.
+
+    Raises E645 (not the same tensors), E646 (nothing differs), E648 (a tensor differs that no delta can change) and
+    E611 (a component that only one of them holds as safetensors).
+    """
     sides = pair_components(base, edited)
     found = {name: pair_tensors(name, *two, sides.partial, edited.place) for name, two in sides.pairs.items()}
     faults = [fault for one in found.values() for fault in one.faults]
@@ -59,6 +63,7 @@ def compare(base: Model, edited: Model, progress: Progress | None = None) -> Com
 
 
 def _notes(found: Mapping[str, TensorPairs], every: Sequence[ChangedTensor]) -> list[str]:
+    """Notes on tensors that EDITED lacks, and on other dtypes."""
     lacking = sum(part.missing for part in found.values())
     notes = [f"EDITED lacks {count(lacking, 'tensor')} of BASE, taken as unchanged"] if lacking else []
     kinds = sorted({(one.before.dtype, one.after.dtype) for one in every if one.cast})
@@ -69,6 +74,7 @@ def _notes(found: Mapping[str, TensorPairs], every: Sequence[ChangedTensor]) -> 
 
 
 def _check_editable(changed: Sequence[ChangedTensor], edited: Model) -> None:
+    """Raises E648 where a tensor differs that no delta can change."""
     rows = [f"{one.name}: {_reason(one)}" for one in changed if not one.is_editable()]
     if rows:
         known = ", ".join(dtypes.EDITABLE)
@@ -80,11 +86,12 @@ def _check_editable(changed: Sequence[ChangedTensor], edited: Model) -> None:
 
 
 def _reason(one: ChangedTensor) -> str:
+    """Why no delta can change the tensor."""
     return "NaN or infinity" if one.dtype in dtypes.EDITABLE else one.dtype
 
 
 def _refuse_unrelated(changed: Sequence[ChangedTensor], edited: Model) -> None:
-    """E645 for a file of some tensors whose values have nothing to do with BASE's."""
+    """Raises E645 where the values of a file of some tensors have nothing to do with those of BASE."""
     matrices = [one for one in changed if min(one.shape) > 1]
     sizes = np.zeros(2)
     for one in matrices:

@@ -1,7 +1,7 @@
-"""A delta from two checkpoints: what was changed, in the smallest form that gives it back.
+"""Make a delta from two checkpoints: what was changed, in the smallest form that gives it back.
 
-The factors give every weight within a few roundings (`numerics.recover`). What they leave is mended by `bits`, so that
-the result is as near to the edited checkpoint as was asked for: bit for bit, or every entry within one ulp.
+The factors give every weight within a few roundings (`numerics.recover`). `bits` mend the rest, so that the result is
+as near to EDITED as was asked for: bit for bit, or every entry within one ulp.
 """
 
 from __future__ import annotations
@@ -28,39 +28,43 @@ from editc.numerics.bits import dtypes, planes
 from editc.numerics.recover import TOLERANCE, ulp
 
 FORMS = ("auto", "shared", "low-rank", "dense", "xor")
+"""The forms that a user can ask for; `auto` chooses the smallest for each group of tensors."""
 MENDS = ("exact", "ulp", "none")
+"""How near the result must come to EDITED: bit for bit, within one ulp, or as near as the factors come."""
 DIFF_KIND = "diff"
+"""The `kind` and `method` of every edit in a delta that a diff made."""
 _CHUNK = 1 << 20
-"""Entries that are compared at once."""
+"""Entries that are compared at once. Chosen by hand; float64 copies of them take 8 MB each."""
 _MANIFEST_TEXT = "# Made by `editc diff` from two checkpoints: there was no manifest.\n"
+"""What stands in the delta in place of a manifest."""
 
 
 @dataclass(frozen=True)
 class ChangedRow:
-    """What the delta makes of one changed tensor."""
+    """What the delta makes of one changed tensor. `editc diff --json` prints these fields."""
 
     component: str
-    """Its component."""
+    """The component of the tensor."""
     name: str
-    """Its name."""
+    """The tensor's name in BASE."""
     group: str
     """The group of the delta that edits it."""
     form: str
-    """The group's form."""
+    """The form of that group."""
     rank: int
-    """The rank of its edit; 0 where the form has none."""
+    """The rank of its edit; 0 where it was not measured."""
     entries: int
     """How many entries the tensor has."""
     differ: int
     """How many entries the delta does not give back bit for bit."""
     ulps: float
-    """How many units in its own last place the worst of those is off."""
+    """By how many units in its last place the worst of those is off."""
     bits: int
-    """Bytes in the delta that mend what the factors leave."""
+    """Size of its `bits` in the delta, in bytes: what mends the result of the factors."""
     left_over: int
-    """How many entries the factors alone left more than one unit in the last place off."""
+    """How many entries the factors alone leave more than one unit in the last place off."""
     moved: float
-    """|W' - W| / |W|."""
+    """|W' - W| / |W|; infinite where W is 0."""
 
 
 @dataclass(frozen=True)
@@ -70,18 +74,18 @@ class Difference:
     delta: Delta
     """The delta from BASE to EDITED."""
     rows: tuple[ChangedRow, ...]
-    """A row for each tensor that it changes."""
+    """One row for each tensor that the delta changes."""
     equal: int
     """How many tensors are equal."""
     unread: tuple[str, ...]
-    """Components that could not be read."""
+    """Components that could not be compared, because their weights are pickles."""
     raw: int
-    """Bytes of the tensors that changed."""
+    """Size of all tensors that changed, in bytes of EDITED."""
     notes: tuple[str, ...] = ()
-    """What was not compared, or was found under another name."""
+    """What was not compared, or has another name, a sentence each."""
 
     def __repr__(self) -> str:
-        """Short: there is a row for every tensor."""
+        """One line, without the rows."""
         return f"<Difference: {len(self.rows)} of {len(self.rows) + self.equal} tensors differ; {self.delta!r}>"
 
 
@@ -94,11 +98,13 @@ def difference(
     tolerance: float | None = None,
     progress: Progress | None = None,
 ) -> Difference:
-    """The delta from `base` to `after`. `mend`: the result is theirs bit for bit (`exact`), no entry is more than one
-    ulp off (`ulp`), or it is what the factors give (`none`). `tolerance`: roundings that the factors may leave;
-    None: as few as `factored.forms_of` says.
+    """The delta from `base` to `after`.
 
-    Raises E645, E646, E648, E649 (not of the form asked for), E609 (an option that makes no sense).
+    `form`: one of `FORMS`. `mend`: the result is EDITED bit for bit (`exact`), has no entry more than one ulp off
+    (`ulp`), or is what the factors give (`none`). `tolerance`: how many roundings the factors may leave; None: as few
+    as `forms.find_forms` says.
+
+    Raises E645, E646, E648, E649 (there is no edit of the form asked for) and E609 (an option that makes no sense).
     """
     if (
         form not in FORMS
@@ -118,8 +124,8 @@ def difference(
 
 
 def has_manifest(delta: Delta) -> bool:
-    """False for a delta that a diff made, or that records none for another reason; not for a linked one, whose parts
-    have their own."""
+    """True where the delta records a manifest: its own, or those of the parts of a linked delta. False for a delta that
+    a diff made, alone or as a part, and for one that records none."""
     return bool(delta.manifest.strip()) and not any(edit.get("kind") == DIFF_KIND for edit in delta.edits)
 
 
@@ -132,6 +138,7 @@ def refuse_to_verify(delta: Delta) -> None:
 
 
 def _check_form(changed: Sequence[ChangedTensor], forms: Sequence[FoundForm], form: str) -> None:
+    """Raises E649 where the form that was asked for does not hold the edit."""
     if form == "xor" and any(one.cast for one in changed):
         help_text = "leave --form out, or convert BASE to that dtype first and make the delta for the copy"
         raise fail("E649", "bits fit one dtype, and EDITED is stored in another than BASE", help=help_text)
@@ -151,6 +158,7 @@ def _assemble(
     tool: str,
     options: Mapping[str, Any],
 ) -> Difference:
+    """The delta of the forms that were found, and a row for each tensor."""
     mend = options["mend"]
     records: dict[int, SiteRecord] = {}
     rows: dict[int, ChangedRow] = {}
@@ -189,7 +197,7 @@ def _assemble(
 def _mend(
     found: FoundForm, members: Sequence[ChangedTensor], sites: Sequence[Site], mend: str
 ) -> tuple[Factors, list[ChangedRow]]:
-    """The factors with the bits that mend what they leave, and what is said of each tensor."""
+    """The factors of a form with the bits that mend their result, and a row for each of its tensors."""
     rows, bits = [], []
     for k, (one, site) in enumerate(zip(members, sites, strict=True)):
         raw, aim = one.raw()
@@ -203,14 +211,15 @@ def _mend(
 
 
 def _make_record(site: Site, one: ChangedTensor, factors: Factors, k: int) -> SiteRecord:
+    """The site's record of the hashes and the sketch, before and after the edit."""
     if factors.form == "xor":
         return bits_record(site, *one.raw())
     return site_record(site, one.base_values(), factors, k)
 
 
 def _is_larger(factors: Factors, members: Sequence[ChangedTensor]) -> bool:
-    """True when factors and the bits that mend them take more than the bits alone would; looked at only where the
-    first are over half of the tensors' bytes."""
+    """True when factors and the bits that mend them take at least as much as the bits alone would. The bits alone are
+    computed only where the first take over half of the tensors' bytes."""
     size = sum(part.nbytes for part in (*factors.left, *factors.right)) + sum(part.nbytes for part in factors.bits)
     if factors.form == "xor" or 2 * size < sum(one.nbytes for one in members):
         return False
@@ -218,7 +227,8 @@ def _is_larger(factors: Factors, members: Sequence[ChangedTensor]) -> bool:
 
 
 def _mend_entries(plain: bytes, aim: bytes, one: ChangedTensor, mend: str) -> bytes:
-    """`plain` with the entries of `aim` where it is more than one ulp off."""
+    """`plain`, the result of the factors, with the entries of `aim` where it is more than one ulp off. Unchanged for
+    the mend `none`."""
     if mend == "none":
         return plain
     parts = _chunks(one.dtype, plain, aim)
@@ -226,7 +236,7 @@ def _mend_entries(plain: bytes, aim: bytes, one: ChangedTensor, mend: str) -> by
 
 
 def _chunks(dtype: str, *raws: bytes) -> Iterator[tuple[Array, ...]]:
-    """The same entries of several tensors in float64, some million at a time."""
+    """The same entries of several tensors in float64, as flat arrays of at most `_CHUNK` entries."""
     item = dtypes.BITS[dtype] // 8
     for start in range(0, len(raws[0]), _CHUNK * item):
         parts = [raw[start : start + _CHUNK * item] for raw in raws]
@@ -234,13 +244,15 @@ def _chunks(dtype: str, *raws: bytes) -> Iterator[tuple[Array, ...]]:
 
 
 def _ulps_apart(first: Array, second: Array, dtype: str) -> Array:
-    """How many ulps of `second` each entry is off."""
+    """|first - second| in ulps of `second`, entry by entry; all arrays have one shape."""
     return np.asarray(np.abs(first - second) / ulp(second, dtype))
 
 
 def _measure_row(
     one: ChangedTensor, site: Site, found: FoundForm, k: int, plain: bytes, result: bytes, bits: int
 ) -> ChangedRow:
+    """The row of one tensor. `plain` is the result of the factors, `result` the same after mending, `bits` the size of
+    what mends it in bytes."""
     raw, aim = one.raw()
     left_over, ulps, sizes = 0, 0.0, np.zeros(2)
     for before, factored, mine, theirs in _chunks(one.dtype, raw, plain, result, aim):
@@ -256,6 +268,7 @@ def _measure_row(
 
 
 def _claims(row: ChangedRow) -> Iterator[Mapping[str, Any]]:
+    """The claims of a row; a number that is infinite is left out."""
     every = {"rank": row.rank, "entries_that_differ": row.differ, "ulps": row.ulps, "relative_change": row.moved}
     for name, value in every.items():
         if np.isfinite(value):
@@ -263,14 +276,15 @@ def _claims(row: ChangedRow) -> Iterator[Mapping[str, Any]]:
 
 
 def _round_digits(value: float) -> float:
-    """Six digits: the last ones depend on how many threads the sums were made with. Counts stay as they are."""
+    """A number rounded to six digits: later ones depend on how many threads computed the sums. Counts stay as they
+    are."""
     return value if isinstance(value, int) else float(f"{value:.6g}")
 
 
 def _describe_group(
     group: str, found: FoundForm, rows: Sequence[ChangedRow], options: Mapping[str, Any]
 ) -> Mapping[str, Any]:
-    """What inspect, status and a journal say of one group."""
+    """The edit of one group in the delta, which inspect, status and a journal show."""
     decided = {"decided": found.decided} if found.factors.form == "shared" else {}
     return {
         "kind": DIFF_KIND,
@@ -288,6 +302,7 @@ def _describe_group(
 
 
 def _group_name(factors: Factors, first: ChangedTensor, taken: Mapping[str, Factors]) -> str:
+    """A free name for a group: its form and its width, and a number where several have both."""
     width = f".{first.shape[1]}" if factors.form in ("shared", "low-rank") else ""
     name = f"{factors.form}{width}"
     more = (f"{name}.{n}" for n in range(2, len(taken) + 3))
@@ -295,6 +310,7 @@ def _group_name(factors: Factors, first: ChangedTensor, taken: Mapping[str, Fact
 
 
 def _make_site(one: ChangedTensor, family: Family | None) -> Site:
+    """The site of a changed tensor; its group is still to be named."""
     component = one.component or (family.component if family else "")
     return Site(component, one.name, one.shape, one.dtype, role_of(one.name, family), transposed=one.flipped)
 
@@ -305,7 +321,8 @@ def _orient(one: ChangedTensor, family: Family | None) -> ChangedTensor:
 
 
 def _fingerprint_base(base: Model) -> str:
-    """The text encoder beside the weights, by which a fine-tune is judged; '' where none can be read."""
+    """The fingerprint of the text encoder beside the weights, by which a fine-tune is judged; '' where none can be
+    read."""
     try:
         return fingerprint_encoder(base)
     except EditcError:

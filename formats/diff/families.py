@@ -1,4 +1,4 @@
-"""Which family a model on disk is of, by the names of its tensors and the kind that its config.json says."""
+"""Find the family of a model on disk: by the names of its tensors, and by the model type in its config.json."""
 
 from __future__ import annotations
 
@@ -11,8 +11,10 @@ from editc.registry.families import FAMILIES
 
 
 def family_of(base: Model, component: str) -> Family | None:
-    """The family of that component's tensors, as locate would find it; None for any other model. A language model is
-    known by its config.json, without which nothing says how its matrices are stored."""
+    """The family of a component's tensors, as locate would find it; None where no family fits.
+
+    A language model needs its config.json: without it nothing says how its matrices are stored.
+    """
     part = base.component(component)
     every = [family for _, family in FAMILIES.each("image")]
     fitting = [family for family in every if component in ("", family.component) and _fits(family, part)]
@@ -28,6 +30,7 @@ def role_of(name: str, family: Family | None) -> str:
 
 
 def _language_families(base: Model) -> list[Family]:
+    """The families of language models that the model's config.json names."""
     settings = settings_of(base.path if base.layout == "folder" else base.path.parent)
     inner = settings.get("text_config")
     kind = inner.get("model_type") if isinstance(inner, dict) else settings.get("model_type")
@@ -36,6 +39,8 @@ def _language_families(base: Model) -> list[Family]:
 
 
 def _fits(family: Family, part: Checkpoint) -> bool:
+    """True where the component has the parameters of the family's roles and its signs, and the marker with its
+    dimensions."""
     names = part.names()
     needed = (*family.patterns.values(), *family.required_parameters)
     if not all(any(fnmatchcase(name, pattern) for name in names) for pattern in needed):

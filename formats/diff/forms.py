@@ -1,7 +1,7 @@
-"""The form of an edit that is known by its result only: shared, low rank, dense, or bit by bit.
+"""Find the form of an edit of which only the result is known: shared, low rank, dense, or bit by bit.
 
-A form is taken when it explains every pair (`numerics.recover`) and its factors have under half the bytes of the
-tensors themselves. The shared form goes first: it is the smallest, and it fits fine-tunes.
+A form is taken when it explains every pair of weights (`numerics.recover`) and its factors have under half the bytes of
+the tensors. The shared form is tried first: it is the smallest, and it fits fine-tunes.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ from editc.numerics.recover import (
 )
 
 _Edit: TypeAlias = Callable[[int, Array, int], Array]
-"""What an edit of some rank adds to the k-th weight W: (k, W, rank) -> (d_out, d_in)."""
+"""What an edit of some rank adds to the k-th weight W (d_out, d_in): (k, W, rank) -> (d_out, d_in)."""
 _MAX_RECORDED, _MAX_TRIED = 1 << 18, 1 << 27
-"""Entries of a matrix up to which its rank is worth the time for the record, and up to which a form is looked for: the
-factorisation of a larger one takes gigabytes."""
+"""Entries of a matrix at most, for its rank to be measured only for the record, and for a form to be looked for. Chosen
+by hand: the first keeps the time small, and the factorisation of more than the second takes gigabytes."""
 _MAX_COLUMNS = 4096
-"""Columns up to which matrices are tried together: that takes some d_in^2 numbers of memory."""
+"""Columns at most for matrices to be tried together, which takes some d_in^2 numbers of memory. Chosen by hand."""
 
 
 @dataclass(frozen=True)
@@ -39,18 +39,18 @@ class FoundForm:
     """A form that holds the edit of some tensors."""
 
     factors: Factors
-    """The factors; their sites are places in the list of all tensors that changed."""
+    """The factors. Their site numbers are places in the list of all tensors that changed."""
     ranks: tuple[int, ...]
-    """The rank of each tensor's edit; for `xor` that of what it changed. 0: not measured."""
+    """The rank of each tensor's edit; for `xor`, the rank of what changed. 0: not measured."""
     left_over: float = 0.0
     """How many roundings the edit leaves at most, before its factors become float32."""
     decided: bool = False
-    """True where there are more rows of weights than columns, so that another edit would not have had the shared
-    form."""
+    """True where the weights have more rows than columns, so that not every edit would have the shared form. False also
+    for the other forms."""
 
 
 class _Pairs(Sequence[WeightPair]):
-    """Pairs read from the files whenever they are asked for, none kept."""
+    """The pairs (before, after) of some tensors. Each is read from the files when it is asked for, and none is kept."""
 
     def __init__(self, changed: Sequence[ChangedTensor]) -> None:
         self.changed = changed
@@ -70,10 +70,12 @@ class _Pairs(Sequence[WeightPair]):
 
 
 def find_forms(changed: Sequence[ChangedTensor], wanted: str, tolerance: float | None) -> Iterator[FoundForm]:
-    """The forms of all that changed, each tensor in exactly one of them. A tensor that `shared` or `low-rank` was asked
-    for and that has no such form is `xor`, as with `auto`; `dense` where BASE has another dtype, whose bits are others.
-    No tolerance: `TOLERANCE`, and where that finds nothing
-    `SINGLE_PRECISION_TOLERANCE` for weights wider than in half precision."""
+    """The forms that hold all changed tensors, each tensor in exactly one of them.
+
+    A tensor without the form that was asked for (`wanted`) becomes `xor`, as with `auto`. Where BASE has another dtype
+    it becomes `dense`, because bits fit one dtype. `tolerance`: roundings that an edit may leave. None: `TOLERANCE`;
+    where that finds nothing, `SINGLE` for weights stored in F32 or F64.
+    """
     left = set(range(len(changed)))
     tried = {"auto": (_find_shared, _find_low_rank), "shared": (_find_shared,), "low-rank": (_find_low_rank,)}.get(
         wanted, ()
@@ -96,13 +98,14 @@ def find_forms(changed: Sequence[ChangedTensor], wanted: str, tolerance: float |
 
 
 def _is_tried(one: ChangedTensor, limit: float, tolerance: float | None) -> bool:
-    """Whether a matrix is tried at a limit; one of over 134 million entries never is, for want of memory."""
+    """Whether a form of the matrix is looked for at this limit. One of over 134 million entries never is, for want of
+    memory."""
     small = min(one.shape) > 1 and one.shape[0] * one.shape[1] <= _MAX_TRIED
     return small and (limit == TOLERANCE or tolerance is not None or one.dtype in ("F32", "F64"))
 
 
 def _find_shared(changed: Sequence[ChangedTensor], group: Sequence[int], tolerance: float) -> Iterator[FoundForm]:
-    """One multiplier for all of the group; where there is none, one for those of each role."""
+    """One multiplier for the whole group, else one for the layers of each name."""
     found = _fit_multiplier(changed, group, tolerance) if len(group) > 1 else None
     if found:
         yield found
@@ -113,11 +116,13 @@ def _find_shared(changed: Sequence[ChangedTensor], group: Sequence[int], toleran
 
 
 def _layer_name(one: ChangedTensor) -> str:
-    """A layer's own name, which those that see the same have in common: `attn2.to_k` of `x.attn2.to_k.weight`."""
+    """A layer's own name, which layers that do the same have in common: `attn2.to_k` from `x.attn2.to_k.weight`."""
     return ".".join(one.name.split(".")[-3:-1])
 
 
 def _fit_multiplier(changed: Sequence[ChangedTensor], group: Sequence[int], tolerance: float) -> FoundForm | None:
+    """W' = W + (W left) right with one left (d_in, r) and one right (r, d_in) for the group; None where there is
+    none."""
     members = [changed[i] for i in group]
     pairs, height, width = _Pairs(members), _count_rows(members), members[0].shape[1]
     most = min(_count_affordable(members) // (2 * width), width, height)
@@ -134,7 +139,8 @@ def _fit_multiplier(changed: Sequence[ChangedTensor], group: Sequence[int], tole
 
 
 def _find_low_rank(changed: Sequence[ChangedTensor], group: Sequence[int], tolerance: float) -> Iterator[FoundForm]:
-    """One right factor for all or each its own, whichever is smaller; a tensor that has no low rank is left out."""
+    """Low-rank edits with one right factor for all, or with one for each, whichever is smaller. A tensor that has no
+    low rank is left out."""
     own = {
         i: found
         for i in group
@@ -155,7 +161,12 @@ def _find_low_rank(changed: Sequence[ChangedTensor], group: Sequence[int], toler
 def _fit_projection(
     members: Sequence[ChangedTensor], sites: tuple[int, ...], tolerance: float, room: int
 ) -> FoundForm | None:
-    """W' = W + left right, one right for all members: their moves projected on the rows that they are made of."""
+    """W' = W + left right, with one right (r, d_in) for all members and a left (d_out, r) for each; None where there is
+    none.
+
+    The differences W' - W are projected on the rows that they are made of. `room`: how many numbers the factors may
+    have.
+    """
     pairs, height, width = _Pairs(members), _count_rows(members), members[0].shape[1]
     most = min(room // (height + width), height, width)
     space = _find_row_space(pairs, most, tolerance)
@@ -172,7 +183,7 @@ def _fit_projection(
 
 
 def _find_row_space(pairs: _Pairs, most: int, tolerance: float) -> RowSpace | None:
-    """The rows that the moves are made of, where they are at least one and at most `most`."""
+    """The rows that the differences W' - W are made of; None where there are none, or more than `most`."""
     if most < 1 or (len(pairs) > 1 and pairs.changed[0].shape[1] > _MAX_COLUMNS):
         return None
     space = row_space(pairs, most, tolerance)
@@ -180,9 +191,10 @@ def _find_row_space(pairs: _Pairs, most: int, tolerance: float) -> RowSpace | No
 
 
 def _fit_rank(pairs: _Pairs, space: RowSpace, most: int, tolerance: float, edit: _Edit) -> tuple[int, float] | None:
-    """The least rank at which `edit` explains every pair, and the roundings that it leaves."""
+    """The least rank at which `edit` explains every pair, and the roundings that it leaves; None where no rank does."""
 
     def left_over(rank: int) -> float:
+        """The most roundings that the edit of this rank leaves in any pair; cut short once they are too many."""
         worst = 0.0
         for k, pair in enumerate(pairs):
             worst = max(worst, pair.error_in_roundings(edit(k, pair.before, rank)))
@@ -195,13 +207,15 @@ def _fit_rank(pairs: _Pairs, space: RowSpace, most: int, tolerance: float, edit:
 
 
 def _measure_rank(one: ChangedTensor, tolerance: float) -> int:
-    """The rank of a matrix that has no small edit, for the record; 0 for one that is too large to be worth it."""
+    """The rank of the change of a matrix that has no small edit, for the record; 0 for a vector, and for a matrix that
+    is too large."""
     if min(one.shape) < 2 or one.shape[0] * one.shape[1] > _MAX_RECORDED:
         return 0
     return row_space(_Pairs([one]), min(one.shape), tolerance).rank
 
 
 def _group_by(places: Iterable[int], key: Callable[[int], object]) -> list[tuple[int, ...]]:
+    """The places that have the same key, group by group, each sorted."""
     found: dict[object, tuple[int, ...]] = {}
     for place in sorted(places):
         found[key(place)] = (*found.get(key(place), ()), place)
@@ -209,17 +223,20 @@ def _group_by(places: Iterable[int], key: Callable[[int], object]) -> list[tuple
 
 
 def _count_rows(members: Sequence[ChangedTensor]) -> int:
+    """Rows of all matrices together."""
     return sum(one.shape[0] for one in members)
 
 
 def _count_affordable(members: Sequence[ChangedTensor]) -> int:
-    """Float32 numbers that fill under half of the tensors' bytes."""
+    """How many float32 numbers fill just under half of the tensors' bytes."""
     return (sum(one.nbytes for one in members) // 2 - 1) // 4
 
 
 def _count_numbers(found: FoundForm) -> int:
+    """How many numbers the factors have."""
     return sum(part.size for part in (*found.factors.left, *found.factors.right))
 
 
 def _to_float32(part: Array) -> NDArray[np.float32]:
+    """The array in float32, of the same shape."""
     return np.ascontiguousarray(part, np.float32)

@@ -1,7 +1,8 @@
-"""The tensors of one component in two models, side by side, and what of them is no change of a weight.
+"""Pair the tensors of one component in two models, and leave out what is not a change of a weight.
 
 Scripts load a model with one version of a library and save it with another: prefixes of names come and go, and so do
-buffers, copies of a tied embedding, and the dtype. None of that is an edit. What is left over on one side is.
+buffers, copies of a tied embedding, and the dtype. None of these is an edit. A tensor that is then still on one side
+only is a fault.
 """
 
 from __future__ import annotations
@@ -18,11 +19,14 @@ from editc.formats.models.prefixes import match_names
 from editc.numerics.bits import dtypes
 
 IN_ONE_ONLY = ("is in one of them only", "are in one of them only")
+"""What can be wrong with one tensor, and the same for several."""
 RESHAPED = ("has another shape", "have another shape")
 CONVERTED = ("is stored in another dtype", "are stored in another dtype")
 """What can be wrong with one tensor, and with several."""
 USUAL_HELP = "a delta changes the values of tensors that are there; it cannot add, remove or reshape one"
+"""The help for E645 where nothing more exact is known."""
 _ADAPTERS = (".lora_", ".base_layer.", "lora_down", "lora_up", ".hada_", ".lokr_", ".diff", ".alpha")
+"""Parts of names that only tensors of an adapter have."""
 
 
 @dataclass(frozen=True)
@@ -30,17 +34,18 @@ class TensorPairs:
     """The tensors of one component that BASE and EDITED both have."""
 
     tensors: tuple[ChangedTensor, ...]
-    """The tensors, under BASE's names."""
+    """The tensors, under BASE's names, sorted."""
     notes: tuple[str, ...]
-    """What was left out, or is under another name."""
+    """What was left out, or has another name, a sentence each."""
     faults: tuple[Diagnostic, ...]
-    """Why there can be no delta."""
+    """Why no delta can be made. Empty where one can."""
     missing: int
-    """How many tensors of BASE are not in EDITED, and are taken as unchanged."""
+    """How many tensors of BASE are missing in EDITED, and are taken as unchanged."""
 
 
 def pair_tensors(component: str, before: Checkpoint, after: Checkpoint, partial: bool, place: str) -> TensorPairs:
-    """BASE's component and EDITED's. `partial`: EDITED may hold some of the tensors only; else all have to be there."""
+    """Pair the tensors of BASE's component with those of EDITED's. `partial`: EDITED may hold only some of the tensors;
+    else a missing one is a fault."""
     names = match_names(after.names(), before.names())
     theirs = {mine: name for name, mine in names.items()}
     theirs |= _match_tied(before, after, theirs)
@@ -66,7 +71,8 @@ def pair_tensors(component: str, before: Checkpoint, after: Checkpoint, partial:
 
 
 def mismatch_error(place: str, rows: Sequence[str], what: tuple[str, str], help_text: str = "") -> Diagnostic:
-    """E645; each row begins with a tensor's name and a colon. `what` is said of one, and of several."""
+    """E645 for tensors or components that do not match. Each of `rows` begins with a name and a colon; `what` is said
+    of one, and of several."""
     kind = "component" if all(row.startswith("component ") for row in rows) else "tensor"
     text = f"{count(len(rows), kind)} of the two models {what[len(rows) > 1]}"
     message = f"{text}, the first is '{rows[0].split(':')[0].removeprefix('component ')}'"
@@ -75,7 +81,7 @@ def mismatch_error(place: str, rows: Sequence[str], what: tuple[str, str], help_
 
 
 def advise(fresh: Iterable[str]) -> str:
-    """What to do about tensors that are in EDITED only; '' where nothing is known beyond the usual."""
+    """What to do about tensors that are in EDITED only; '' where nothing more exact than `USUAL_HELP` is known."""
     names = list(fresh)
     if any(part in name for name in names for part in _ADAPTERS):
         return (
@@ -91,7 +97,7 @@ def advise(fresh: Iterable[str]) -> str:
 
 
 def _match_tied(before: Checkpoint, after: Checkpoint, theirs: Mapping[str, str]) -> Mapping[str, str]:
-    """Embeddings of BASE that EDITED has under the name of the other one that they are tied to."""
+    """Embeddings of BASE that EDITED lacks -> the name of the embedding in EDITED that they are tied to."""
     found = {}
     for name in (n for n in before.names() if n not in theirs and buffers.is_embedding(n)):
         tied = theirs.get(buffers.tied_copy(before, name), "")
@@ -103,6 +109,7 @@ def _match_tied(before: Checkpoint, after: Checkpoint, theirs: Mapping[str, str]
 
 
 def _find_faults(every: Iterable[ChangedTensor], place: str) -> Iterator[Diagnostic]:
+    """E645 for tensors of another shape, and for tensors in a dtype that is not just a cast."""
     both = list(every)
     odd = [one for one in both if one.before.shape != one.after.shape]
     if odd:
@@ -115,12 +122,14 @@ def _find_faults(every: Iterable[ChangedTensor], place: str) -> Iterator[Diagnos
 
 
 def _dtype_help(kinds: Iterable[ChangedTensor]) -> str:
+    """What to do about tensors that are stored in another dtype."""
     if all(one.after.dtype in dtypes.EDITABLE for one in kinds):
         return "convert BASE to the dtype of EDITED first (each weight rounded once), and make the delta for that"
     return "EDITED was quantised: compare it as it was before, and quantise what the delta makes"
 
 
 def _vocabulary_help(odd: Iterable[ChangedTensor]) -> str:
+    """What to do where only embeddings changed their number of rows; '' otherwise."""
     if not all(buffers.is_embedding(one.name) and one.before.shape[1:] == one.after.shape[1:] for one in odd):
         return ""
     return (
@@ -130,6 +139,7 @@ def _vocabulary_help(odd: Iterable[ChangedTensor]) -> str:
 
 
 def _renaming_notes(component: str, names: Mapping[str, str]) -> Iterator[str]:
+    """A note on tensors that have other prefixes in EDITED."""
     other = [(mine, name) for name, mine in sorted(names.items()) if mine != name]
     if other:
         mine, name = other[0]
@@ -138,12 +148,13 @@ def _renaming_notes(component: str, names: Mapping[str, str]) -> Iterator[str]:
 
 
 def _copy_notes(component: str, copies: Mapping[str, str]) -> Iterator[str]:
+    """Notes on copies of tied embeddings that are in EDITED only."""
     for name, other in copies.items():
         yield f"{_prefix(component)}'{name}' is in EDITED only, a copy of '{other}', to which it is tied: left out"
 
 
 def _buffer_notes(component: str, before: Checkpoint, after: Checkpoint) -> Iterator[str]:
-    """Buffers in one of them only, or of other values."""
+    """A note on buffers that are in one model only, or have other values."""
     names = match_names(after.names(), before.names())
     found = [n for n in after.names() if buffers.is_buffer(n, after.where(n))]
     same = {n for n in found if n in names and not _differs(component, before, after, names[n], n)}
@@ -155,9 +166,11 @@ def _buffer_notes(component: str, before: Checkpoint, after: Checkpoint) -> Iter
 
 
 def _differs(component: str, before: Checkpoint, after: Checkpoint, mine: str, name: str) -> bool:
+    """True where the tensor `mine` of BASE and `name` of EDITED differ in shape, dtype or bytes."""
     one = ChangedTensor(component, mine, before.where(mine), after.where(name))
     return one.before.shape != one.after.shape or one.cast or one.differs()
 
 
 def _prefix(component: str) -> str:
+    """The component's name before a note; nothing where it has none."""
     return f"{component}: " if component else ""

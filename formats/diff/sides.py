@@ -1,4 +1,4 @@
-"""The components of two models side by side: pipelines, single files, one component, a file of edited tensors."""
+"""Pair the components of two models: pipelines, single files, one component, or a file of edited tensors."""
 
 from __future__ import annotations
 
@@ -14,25 +14,30 @@ from editc.formats.models.model import Checkpoint, Model
 from editc.formats.models.prefixes import match_names
 
 Components = Mapping[str, Checkpoint]
+"""Component -> its tensors. The name is '' for the only component of a bare folder or file."""
 
 
 @dataclass(frozen=True)
 class ComponentPairs:
-    """The components of two models side by side."""
+    """The components that two models have in common."""
 
     pairs: Mapping[str, tuple[Checkpoint, Checkpoint]]
     """BASE's name of a component -> its tensors in BASE and in EDITED."""
     partial: bool
-    """True where EDITED may lack tensors, which are then unchanged: it is one file, and no whole model's."""
+    """True where EDITED may lack tensors, which are then unchanged: it is one file, and not the weights of a whole
+    model."""
     notes: tuple[str, ...]
-    """What is told of the components."""
+    """Notes on components, a sentence each: which were compared with which, and which were not."""
     unread: tuple[str, ...]
-    """Components that both hold as pickles."""
+    """Components that both models hold only as pickles."""
 
 
 def pair_components(base: Model, edited: Model) -> ComponentPairs:
-    """Raises E645 where they have no component in common, or EDITED has one that BASE lacks; E611 where one of them
-    holds a component as a pickle only that the other holds as safetensors."""
+    """Pair the components of two models.
+
+    Raises E645 where they have no component in common, or EDITED has one that BASE lacks; E611 where one of them holds
+    a component only as a pickle that the other holds as safetensors.
+    """
     _refuse_shards(base, edited)
     _refuse_pickles(base, edited)
     before, after = _open_components(base), _open_components(edited)
@@ -54,8 +59,11 @@ def pair_components(base: Model, edited: Model) -> ComponentPairs:
 
 
 def _open_components(model: Model) -> Components:
-    """The components by name; an LDM file has the parts that it holds and, under '', the tensors that are in none; the
-    one component of a bare folder or file is '' too, for its name says nothing."""
+    """The components by name, without those that are pickles.
+
+    An LDM file has the components that it holds, and under '' the tensors that are in none. The only component of a
+    bare folder or file is '' too, because its name says nothing.
+    """
     if model.layout == "pipeline":
         return {name: model.component(name) for name in sorted(model.components.keys() - set(_pickled(model)))}
     ldm, whole = model.ldm_components(), model.component()
@@ -66,8 +74,8 @@ def _open_components(model: Model) -> Components:
 
 
 def _match_lone(before: Components, after: Components, edited: Model) -> tuple[Components, Components]:
-    """One component beside a pipeline: that component of the pipeline which knows the most of its names, most of them
-    at least, and no other one as many."""
+    """Both models, where one of them is a single component without a name: it is compared with the component of the
+    other that has most of its names. Raises E645 where none has more than half of them, or two have equally many."""
     lone, many = (before, after) if len(before) == 1 and "" in before else (after, before)
     (part,) = lone.values()
     known = {name: len(match_names(part.names(), one.names())) for name, one in many.items()}
@@ -85,6 +93,7 @@ def _match_lone(before: Components, after: Components, edited: Model) -> tuple[C
 
 
 def _components_help(base: Model, edited: Model, fresh: Sequence[str]) -> str:
+    """What to do where components do not match."""
     shared = sorted(base.components.keys() & edited.components.keys())
     part = next((name for name in ("unet", "transformer", "prior") if name in shared), next(iter(shared), "unet"))
     return (
@@ -95,6 +104,7 @@ def _components_help(base: Model, edited: Model, fresh: Sequence[str]) -> str:
 
 
 def _uncompared_note(which: str, name: str, part: Checkpoint) -> str:
+    """A note on a component that is in one model only."""
     other = "EDITED" if which == "BASE" else "BASE"
     if name:
         return f"component {name} is in {which} only and was not compared: the delta leaves it as it is"
@@ -103,17 +113,19 @@ def _uncompared_note(which: str, name: str, part: Checkpoint) -> str:
 
 
 def _first_name(model: Model) -> str:
+    """A name for a model's component in a message."""
     return next(iter(sorted(model.components)), model.place)
 
 
 def _pickled(model: Model) -> tuple[str, ...]:
+    """Components that a pipeline holds only as pickles."""
     if model.layout != "pipeline":
         return ()
     return tuple(sorted(name for name, path in model.components.items() if not layout.has_safetensors(path)))
 
 
 def _refuse_pickles(base: Model, edited: Model) -> None:
-    """A component that only one of them holds as a pickle could hide the edit."""
+    """Raises E611 for a component that only one model holds as a pickle: it could hide the edit."""
     for model, other in ((base, edited), (edited, base)):
         for name in _pickled(model):
             if name in other.components and name not in _pickled(other):
@@ -121,11 +133,12 @@ def _refuse_pickles(base: Model, edited: Model) -> None:
 
 
 def _is_whole(path: Path) -> bool:
-    """True for the weight file of a model's folder: what it lacks, the model lacks."""
+    """True for the weight file of a model's folder: a tensor that it lacks, the model lacks too."""
     return path.stem.split(".")[0] in layout.STEMS and (path.parent / "config.json").is_file()
 
 
 def _refuse_shards(*models: Model) -> None:
+    """Raises E645 for one of several files of a model."""
     for model in models:
         if model.layout == "file" and layout.is_shard(model.path.name):
             help_text = f"name the folder, which holds all of them: {model.path.parent}"

@@ -1,4 +1,5 @@
-"""Whether deltas can be linked: one kind of model, one base, every edit once, and nothing whose order is not said."""
+"""Check that deltas can be linked: one kind of model, one base, every edit once, and no edits whose order would
+matter."""
 
 from __future__ import annotations
 
@@ -11,16 +12,20 @@ from editc.core.diagnostics import EditcError, fail
 from editc.formats.delta.parts import parts
 
 ADDED = frozenset({"shared", "low-rank", "dense"})
-"""Forms that are sums with the base; of two that are not, or of one and a sum, the later one counts."""
+"""Forms that are added to the base, and so can be summed. Where one edit of a site has another form, the result depends
+on the order."""
 
 EditRecord = tuple[int, str, SiteRecord]
-"""Which delta, in which form, and its record of the site."""
+"""One delta's edit of a site: the number of the delta, the form, and the delta's record of the site."""
 
 
 def check_linkable(
     deltas: Sequence[Delta], sites: Mapping[tuple[str, str], Sequence[EditRecord]], composed: bool
 ) -> None:
-    """Raises E650, E651, E654 or E655: the first that is wrong."""
+    """Raises E650, E651, E654 or E655, for the first thing that is wrong.
+
+    `sites`: (component, name) -> its edits, in the order of the deltas. `composed` as in `Arrangement`.
+    """
     _check_same_model(deltas)
     _check_once(deltas)
     for (_, name), edits in sites.items():
@@ -31,6 +36,7 @@ def check_linkable(
 
 
 def _check_same_model(deltas: Sequence[Delta]) -> None:
+    """Raises E651 unless all deltas have one family, the same components and one text encoder."""
     kinds = {
         "families": [delta.family for delta in deltas],
         "components": [", ".join(sorted({record.site.component for record in delta.sites})) for delta in deltas],
@@ -45,6 +51,7 @@ def _check_same_model(deltas: Sequence[Delta]) -> None:
 
 
 def _check_once(deltas: Sequence[Delta]) -> None:
+    """Raises E655 where a delta is given twice, alone or inside a linked one."""
     counts = Counter(part.delta_id for delta in deltas for part in parts(delta))
     twice = [delta_id for delta_id, count in counts.items() if count > 1]
     if twice:
@@ -55,7 +62,8 @@ def _check_once(deltas: Sequence[Delta]) -> None:
 def _check_base(
     name: str, deltas: Sequence[Delta], first: EditRecord, before: EditRecord, after: EditRecord, composed: bool
 ) -> None:
-    """The base of `after` is that of `first`; or, composed, the result of the edit `before` it."""
+    """Raises E650 unless the edit `after` was made for the same weights as the `first` edit of the site, or, composed,
+    for the result of the edit `before` it."""
     if _same_hashes(first[2].base, after[2].base) and _same_layout(first[2], after[2]):
         return
     if composed and _same_layout(first[2], after[2]) and _follows(before[2], after[2]):
@@ -72,12 +80,14 @@ def _check_base(
 
 
 def _describe_base(deltas: Sequence[Delta], edit: EditRecord) -> str:
+    """A delta and the base that it records for the site, for a message."""
     order, _, record = edit
     dtype, shape = record.site.dtype, list(record.site.shape)
     return f"{deltas[order].delta_id[:12]}: {dtype} {shape} {record.base.get(dtype, 'no hash')}"
 
 
 def _same_layout(one: SiteRecord, other: SiteRecord) -> bool:
+    """True where both records have the same shape, dtype, orientation and group."""
     return (one.site.shape, one.site.dtype, one.site.transposed, one.site.group) == (
         other.site.shape,
         other.site.dtype,
@@ -87,21 +97,24 @@ def _same_layout(one: SiteRecord, other: SiteRecord) -> bool:
 
 
 def _same_hashes(one: Mapping[str, str], other: Mapping[str, str]) -> bool:
-    """Equal in every dtype that both record, and in one at least."""
+    """True where hashes are equal in every dtype that both record, and both record at least one."""
     both = one.keys() & other.keys()
     return bool(both) and all(one[dtype] == other[dtype] for dtype in both)
 
 
 def _follows(before: SiteRecord, after: SiteRecord) -> bool:
+    """True where `after` was made for the result of `before`."""
     dtype = after.site.dtype
     return dtype in before.result and before.result[dtype] == after.base.get(dtype)
 
 
 def _order_error(name: str, edits: Sequence[EditRecord]) -> EditcError:
+    """E654: edits of these forms give another result in another order."""
     forms = " and ".join(sorted({form for _, form, _ in edits}))
     help_text = "apply them to a copy of the model in the order you mean, and make one delta of it with `editc diff`"
     return fail("E654", f"'{name}' is edited in the forms {forms}, which do not commute", place=name, help=help_text)
 
 
 def _describe_deltas(deltas: Sequence[Delta]) -> list[str]:
+    """A line for each delta, with its concepts."""
     return [f"{delta.delta_id[:12]}: {', '.join(str(e.get('concept', '?')) for e in delta.edits)}" for delta in deltas]

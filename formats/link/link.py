@@ -1,8 +1,8 @@
-"""Several deltas for one base as one delta.
+"""Link several deltas for one base into one delta.
 
-Every edit is a change of the same base, W + dW_1 + dW_2. Factors are put side by side, so that the sum is one float64
-sum before the one rounding; in the order of their `delta_id`, so that the order in which files are named changes no
-byte. `composed` keeps the order given instead, and applies each shared edit to what the ones before it left.
+Each edit is a change of the same base, W + dW_1 + dW_2. Factors are put side by side, so that the sum is one float64
+sum before the one rounding. They are sorted by `delta_id`, so that the order in which files are named changes no byte.
+`composed` keeps the given order instead, and applies each shared edit to what the edits before it left.
 """
 
 from __future__ import annotations
@@ -32,18 +32,18 @@ class SiteEdit:
     """One delta's edit of one site."""
 
     order: int
-    """The number of the delta."""
+    """The number of the delta, from 0."""
     group: str
     """The delta's group that edits the site."""
     factors: Factors
-    """The group's factors."""
+    """The factors of that group."""
     k: int
-    """The site's number in the group."""
+    """The site's number in the group, from 0."""
     record: SiteRecord
     """The delta's record of the site."""
 
     def term(self) -> Term:
-        """The edit in float64, exactly as it is stored."""
+        """The edit of the site's weight, in float64, exactly as it is stored."""
         left, right = self.factors.left, self.factors.right
         mine = left[0 if self.factors.form == "shared" else self.k]
         other = right[self.k if len(right) > 1 else 0].astype(np.float64) if right else None
@@ -52,22 +52,24 @@ class SiteEdit:
 
 @dataclass(frozen=True)
 class Arrangement:
-    """Deltas to be linked, and who edits what."""
+    """Deltas that can be linked, and which of them edit which site."""
 
     deltas: tuple[Delta, ...]
-    """The deltas in the order in which they count."""
+    """The deltas, in the order in which their edits count."""
     composed: bool
-    """Whether each is meant for the result of arrangement before it."""
+    """True where each delta was made for the result of those before it; else all were made for one base, and are
+    summed."""
     sites: Mapping[SitePlace, tuple[SiteEdit, ...]]
-    """(component, name) -> the edits of the site, in the order of the deltas."""
+    """(component, name) -> the edits of that site, in the order of the deltas. Sorted by component and name."""
 
     @property
     def overlap(self) -> Mapping[SitePlace, tuple[SiteEdit, ...]]:
-        """The sites that more than one delta edits."""
+        """The part of `sites` that more than one delta edits."""
         return {place: edits for place, edits in self.sites.items() if len(edits) > 1}
 
     def site_groups(self) -> tuple[tuple[SitePlace, ...], ...]:
-        """The sites that the same groups of the same deltas edit, together: each becomes a group."""
+        """The sites, sorted into groups of the linked delta: those that the same groups of the same deltas edit belong
+        together."""
         found: dict[tuple[object, ...], list[SitePlace]] = {}
         for place, edits in self.sites.items():
             key = (edits[0].record.site.group, *((edit.order, edit.group) for edit in edits))
@@ -76,7 +78,8 @@ class Arrangement:
 
 
 def arrange(deltas: Sequence[Delta], composed: bool = False) -> Arrangement:
-    """Raises E650 (another base), E651 (another kind of model), E654 (order needed), E655 (an edit given twice)."""
+    """Check the deltas and find who edits what. Raises E650 (another base), E651 (another kind of model), E654 (the
+    order would matter) and E655 (an edit given twice)."""
     ordered = tuple(deltas) if composed else tuple(sorted(deltas, key=lambda delta: delta.delta_id))
     found: dict[SitePlace, list[SiteEdit]] = {}
     for order, delta in enumerate(ordered):
@@ -91,10 +94,10 @@ def arrange(deltas: Sequence[Delta], composed: bool = False) -> Arrangement:
 
 
 def link(arrangement: Arrangement, model: Model | None, tool: str) -> Delta:
-    """One delta that does what `arrangement` do. Its claims are still arrangement that each part made of itself.
+    """One delta that does what all of them do. Its claims are those that each part made about itself.
 
-    Results of sites that only one delta edits are as recorded; for the others `model` must be the base. Raises E652
-    without it and E653 for another model.
+    For sites that only one delta edits, the results are as recorded. For the others `model` must be the base. Raises
+    E652 without a model and E653 for another model.
     """
     if arrangement.overlap and model is None:
         raise _model_needed_error(arrangement)
@@ -117,7 +120,8 @@ def link(arrangement: Arrangement, model: Model | None, tool: str) -> Delta:
 
 
 def check_base(arrangement: Arrangement, weights: Mapping[str, Checkpoint]) -> None:
-    """Raises E653 unless every site holds, in its own dtype, what its first edit was made for."""
+    """Raises E653 unless every site holds, in its own dtype, what its first edit was made for. Does nothing without
+    weights."""
     for (part, name), edits in arrangement.sites.items() if weights else ():
         record = edits[0].record
         wanted = record.base.get(record.site.dtype, "")
@@ -139,7 +143,8 @@ def site_weight(site: Site, weights: Mapping[str, Checkpoint]) -> Array:
 
 
 def _name_groups(arrangement: Arrangement) -> Iterator[tuple[str, tuple[SitePlace, ...]]]:
-    """Each members with a name: that of its sites' group, with a number where several have the same."""
+    """The groups of the linked delta, each with a name: that of its sites' group, with a number where several have the
+    same."""
     site_groups = arrangement.site_groups()
     of = [arrangement.sites[members[0]][0].record.site.group for members in site_groups]
     for number, (group, members) in enumerate(zip(of, site_groups, strict=True)):
@@ -147,7 +152,7 @@ def _name_groups(arrangement: Arrangement) -> Iterator[tuple[str, tuple[SitePlac
 
 
 def _join_factors(arrangement: Arrangement, members: Sequence[SitePlace], weights: Mapping[str, Checkpoint]) -> Factors:
-    """The factors of one members, its sites still to be numbered."""
+    """The factors of one group of the linked delta. Their site numbers are still to be filled in."""
     edits = [arrangement.sites[place] for place in members]
     forms = {edit.factors.form for edit in edits[0]}
     if forms == {"shared"}:
@@ -159,13 +164,18 @@ def _join_factors(arrangement: Arrangement, members: Sequence[SitePlace], weight
 
 
 def _sum_edits(arrangement: Arrangement, edits: Sequence[SiteEdit], W: Array | None) -> Term:
+    """All edits of one site as one term. W (d_out, d_in) may be None for a single edit, and where every edit is
+    `shared`."""
     every = [edit.term() for edit in edits]
     return terms.sum_terms(terms.compose(every, W) if arrangement.composed else every, W)
 
 
 def _store_terms(form: Form, found: Iterable[Term], single: bool) -> Factors:
-    """Rounded to the float32 of a delta, which changes nothing where factors were only put side by side. `single`: one
-    right for all."""
+    """The terms as factors, rounded to the float32 of a delta. Where factors were only put side by side, this changes
+    nothing.
+
+    `single`: store the first term's right factor for all.
+    """
     left: list[NDArray[np.float32]] = []
     right: list[NDArray[np.float32]] = []
     for one in found:
@@ -176,6 +186,7 @@ def _store_terms(form: Form, found: Iterable[Term], single: bool) -> Factors:
 
 
 def _model_needed_error(arrangement: Arrangement) -> Exception:
+    """E652: several deltas edit the same tensor, and the base is needed to compute the result."""
     rows = [f"{name}: edited by {len(edits)}" for (_, name), edits in arrangement.overlap.items()]
     return fail(
         "E652",

@@ -1,4 +1,5 @@
-"""How the edits of linked deltas lie to each other, site by site: from factors and weights, no prompt is read."""
+"""Measure how the edits of linked deltas interfere, site by site, from factors and weights alone; no prompt is
+encoded."""
 
 from __future__ import annotations
 
@@ -19,17 +20,17 @@ from editc.numerics.subspace import principal_cosines
 
 @dataclass(frozen=True)
 class DeltaPair:
-    """Two deltas on one site."""
+    """Two deltas that edit the same site."""
 
     first: int
-    """The number of one."""
+    """The number of the first delta."""
     second: int
-    """The number of the other."""
+    """The number of the second delta."""
     angles: tuple[float, ...]
-    """Cosines of the principal angles between the row spaces of their right factors, falling. Empty where one is
-    dense."""
+    """Cosines of the principal angles between the row spaces of their right factors, from the largest down. 1: the
+    edits share a direction of keys; 0: they read different ones. Empty where an edit is dense."""
     alignment: float
-    """That of the changes, <dW_1, dW_2> / |dW_1| |dW_2|."""
+    """The cosine between the two changes of the weight, <dW_1, dW_2> / (|dW_1| |dW_2|)."""
 
 
 @dataclass(frozen=True)
@@ -37,25 +38,26 @@ class Overlap:
     """One site that several deltas edit."""
 
     component: str
-    """Its component."""
+    """The component of the site."""
     name: str
-    """Its name."""
+    """The tensor's name."""
     deltas: tuple[int, ...]
     """The numbers of the deltas."""
     sizes: tuple[float, ...]
-    """|dW| / |W| of each."""
+    """|dW| / |W| of each delta, in the order of `deltas`."""
     pairs: tuple[DeltaPair, ...]
-    """Each pair of them."""
+    """Every pair of these deltas."""
     form: str
-    """The form of the result."""
+    """The form of the linked edit."""
     rank: int
-    """The rank of the result."""
+    """The rank of the linked edit; of a dense one, the smaller dimension of the matrix."""
     exact: bool
-    """True where their factors stand side by side as they were; else the result's were rounded to float32 once more."""
+    """True where the factors stand side by side unchanged; else those of the linked edit were rounded to float32 once
+    more."""
 
 
 def measure_overlaps(arrangement: Arrangement, linked: Delta, model: Model) -> Iterator[Overlap]:
-    """Each site that more than one delta edits, by component and name; one weight in memory at a time."""
+    """Each site that more than one delta edits, by component and name. One weight is in memory at a time."""
     known: dict[Any, tuple[float, ...]] = {}
     made = {index: (f, k) for f in linked.factors.values() for k, index in enumerate(f.sites)}
     weights = {part: model.component(part) for part in {part for part, _ in arrangement.overlap}}
@@ -78,6 +80,10 @@ def as_json(overlap: Overlap) -> Mapping[str, Any]:
 def _measure_pairs(
     edits: tuple[SiteEdit, ...], W: Any, known: dict[Any, tuple[float, ...]]
 ) -> tuple[tuple[float, ...], tuple[DeltaPair, ...]]:
+    """|dW| / |W| of each edit of a site with the weight W (d_out, d_in), and every pair of the edits.
+
+    `known` keeps the angles that were computed: see `_angles`.
+    """
     every = [edit.term() for edit in edits]
     norms = [sqrt(max(0.0, terms.inner_product(term, term, W))) for term in every]
     pairs = []
@@ -90,7 +96,8 @@ def _measure_pairs(
 
 
 def _angles(one: SiteEdit, other: SiteEdit, known: dict[Any, tuple[float, ...]]) -> tuple[float, ...]:
-    """Computed once for sites that have their right factors in common."""
+    """The cosines for `DeltaPair.angles`, computed once for sites that share their right factors; `known` keeps
+    them."""
     first, second = one.term().right, other.term().right
     if first is None or second is None:
         return ()
@@ -101,5 +108,6 @@ def _angles(one: SiteEdit, other: SiteEdit, known: dict[Any, tuple[float, ...]])
 
 
 def _is_exact(arrangement: Arrangement, edits: tuple[SiteEdit, ...]) -> bool:
+    """See `Overlap.exact`."""
     forms = [edit.factors.form for edit in edits]
     return len(set(forms)) == 1 and "dense" not in forms and not (arrangement.composed and "shared" in forms)

@@ -1,4 +1,5 @@
-"""Identity of what an edit depends on: a component's weights, and the text encoder whose embeddings are the keys."""
+"""Fingerprints of what an edit depends on: a component's weights, and the text encoder whose embeddings are the
+keys."""
 
 from __future__ import annotations
 
@@ -20,30 +21,31 @@ from editc.formats.models.model import Checkpoint, Model, open_component, open_m
 from editc.numerics.bits import dtypes
 
 _HASHED_SETTINGS = ("hidden_act", "num_attention_heads", "layer_norm_eps")
-"""Settings that change an encoder's output without changing any tensor; the rest of config.json is bookkeeping."""
+"""Settings that change an encoder's output without changing a tensor. The rest of config.json is bookkeeping."""
 
 TOKEN_EMBEDDINGS = ("token_embedding.weight", "shared.weight", "embed_tokens.weight")
-"""Ends of the names of token embeddings, a row a token: of CLIP and of T5."""
+"""Ends of the names of token embeddings (one row for each token), as CLIP and T5 name them."""
 _MAX_BYTES = 64_000_000
-"""Bytes of a tokenizer's file at most; the largest in use have some 35 MB."""
+"""Bytes of a tokenizer's file or a config at most. Chosen by hand; the largest in use have some 35 MB."""
 PROJECTION = "caption_projection."
-"""Parameters of an edited component (PixArt's) through which the encoder's rows go before any site sees them."""
+"""Prefix of the parameters of an edited component (PixArt's) that project the encoder's rows before any site reads
+them."""
 
 
 class TensorReader(Protocol):
-    """What can be read of a component: of a checkpoint, or of the weights that a build is given."""
+    """A component whose tensors can be read: a checkpoint, or the weights that a build is given."""
 
     def names(self) -> Sequence[str]:
-        """Parameter names."""
+        """The names of all parameters."""
 
     def read(self, name: str) -> NDArray[np.float64]:
-        """The tensor in float64."""
+        """The tensor in float64, in its own shape."""
 
 
 def fingerprint(checkpoint: Checkpoint, edited: Iterable[str] = ()) -> str:
-    """sha256 over every tensor's name, dtype and shape, and over the stored bytes of those in `edited`.
+    """sha256 over the name, dtype and shape of every tensor, and over the stored bytes of the tensors in `edited`.
 
-    So a plan says exactly which weights it was made for, and no more is read than will be edited.
+    A plan says with it exactly which weights it was made for, and only tensors that will be edited are read.
     """
     table = [[name, checkpoint.dtype(name), list(checkpoint.shape(name))] for name in checkpoint.names()]
     hashes = {name: dtypes.sha256(checkpoint.raw(name)) for name in sorted(set(edited))}
@@ -51,15 +53,15 @@ def fingerprint(checkpoint: Checkpoint, edited: Iterable[str] = ()) -> str:
 
 
 def encoder_fingerprint(model: Model | Path | str, rows: Mapping[str, int] | None = None) -> str:
-    """sha256 over the weights of every `text_encoder*` and the vocabulary of every `tokenizer*` of a pipeline folder,
-    or of the pipeline that a component's folder or file lies in.
+    """sha256 over the weights of every `text_encoder*` and the vocabulary of every `tokenizer*` of a pipeline's folder.
 
-    Weights are hashed as float16 values, whatever they are stored in: a half-precision copy of an encoder counts as
-    the same encoder (its embeddings differ by some 1e-3), any other difference counts. Buffers of integers and
-    settings that do not change the embeddings are left out, for library versions differ in them. '' when there is no
-    text encoder. `rows`: encoder -> how many of its embeddings count, where not all do.
+    A component's folder or file counts as the pipeline that it lies in. '' when there is no text encoder. Weights are
+    hashed as float16 values, whatever they are stored in: a half-precision copy counts as the same encoder (its
+    embeddings differ by some 1e-3), and any other difference counts. Integer buffers and settings that do not change
+    the embeddings are left out, because library versions differ in them. `rows`: text encoder -> how many rows of its
+    token embeddings count; all of them where it is missing there.
 
-    Raises E611 where an encoder is there in pickles alone.
+    Raises E611 where the weights of an encoder are there only as pickles.
     """
     return hash_encoders(
         describe_encoders(pipeline_of(model if isinstance(model, Model) else open_model(model)), rows or {})
@@ -67,7 +69,8 @@ def encoder_fingerprint(model: Model | Path | str, rows: Mapping[str, int] | Non
 
 
 def describe_encoders(folder: Path, rows: Mapping[str, int] = MappingProxyType({})) -> tuple[Any, Any]:
-    """All that `encoder_fingerprint` is made of: encoder -> tensors and settings, tokenizer -> vocabulary."""
+    """All that `encoder_fingerprint` hashes: a map from text encoder to its tensors and settings (as `describe_encoder`
+    returns them), and a map from tokenizer to its vocabulary. `rows` as in `encoder_fingerprint`."""
     parts = encoder_folders(folder)
     encoders = {
         name: describe_encoder(open_component(name, part), settings_of(part), rows.get(name))
@@ -78,18 +81,21 @@ def describe_encoders(folder: Path, rows: Mapping[str, int] = MappingProxyType({
 
 
 def hash_encoders(described: tuple[Any, Any]) -> str:
-    """The fingerprint of an account; '' without a text encoder."""
+    """The fingerprint of what `describe_encoders` returned; '' without a text encoder."""
     return hash_json(["editc-encoder-1", *described]) if described[0] else ""
 
 
 def encoder_folders(folder: Path) -> Mapping[str, Path]:
-    """The folders `text_encoder*` and `tokenizer*` of a pipeline."""
+    """Name -> folder of every `text_encoder*` and `tokenizer*` of a pipeline."""
     return {p.name: p for p in subfolders(folder) if p.name.startswith(("text_encoder", "tokenizer"))}
 
 
 def projected_fingerprint(mark: str, component: TensorReader) -> str:
-    """The fingerprint of the rows that sites see, where `mark` is their encoder's: `mark` itself, or where the
-    component projects the rows first the sha256 of it and of the projection, as float16 values like an encoder."""
+    """The fingerprint of the rows that sites read, from the fingerprint `mark` of their encoder.
+
+    It is `mark` itself, unless the component projects the rows first: then the sha256 of `mark` and of the projection
+    as float16 values.
+    """
     names = sorted(name for name in component.names() if name.startswith(PROJECTION))
     if not mark or not names:
         return mark
@@ -99,14 +105,14 @@ def projected_fingerprint(mark: str, component: TensorReader) -> str:
 
 
 def single_encoder_fingerprint(weights: Checkpoint, settings: Mapping[str, Any], tokenizer: Path) -> str:
-    """`encoder_fingerprint` of the pipeline folder whose one text encoder has these weights and settings, and whose
-    tokenizer is the folder `words`."""
+    """What `encoder_fingerprint` would say of a pipeline with this one text encoder and the tokenizer in the folder
+    `tokenizer`."""
     encoder = describe_encoder(weights, settings)
     return hash_json(["editc-encoder-1", {"text_encoder": encoder}, {"tokenizer": read_vocabulary(tokenizer)}])
 
 
 def has_same_weights(weights: Checkpoint, folder: Path) -> bool:
-    """True if the encoder in `folder` has every tensor of `weights`, equal as float16."""
+    """True if the encoder in `folder` has every tensor of `weights`, with equal values in float16."""
     other = open_component(folder.name, folder)
     names = {name.removeprefix("text_model."): name for name in other.names()}
     return all(
@@ -118,19 +124,23 @@ def has_same_weights(weights: Checkpoint, folder: Path) -> bool:
 
 
 def pipeline_of(model: Model) -> Path:
-    """The pipeline's folder: the model itself, or the one that a component's folder or file lies in."""
+    """The pipeline's folder: the model itself, or the folder in which a component's folder or file lies."""
     folder = model.path.parent if model.layout == "file" else model.path
     return folder.parent if (folder.parent / "model_index.json").is_file() else folder
 
 
 def settings_of(folder: Path) -> Mapping[str, Any]:
-    """A component folder's config.json; {} without one. Raises E617 for a damaged one."""
+    """The config.json of a component's folder; {} where there is none. Raises E617 for one that is damaged."""
     return _read_settings(folder / "config.json")
 
 
 def describe_encoder(checkpoint: Checkpoint, config: Mapping[str, Any], vocabulary_size: int | None = None) -> Any:
-    """An encoder's tensors by name, and its settings; of its token embeddings the first `words` rows. Versions of
-    transformers differ in whether names begin with `text_model.`, which therefore does not count."""
+    """An encoder as plain JSON: for each tensor [name, shape, sha256 as float16], sorted, and the settings that are
+    hashed.
+
+    `vocabulary_size`: how many rows of the token embeddings count; None: all. The prefix `text_model.` is left out of
+    names, because versions of transformers differ in it.
+    """
     rows = []
     for name in checkpoint.names():
         if checkpoint.dtype(name) in dtypes.EDITABLE:
@@ -145,7 +155,7 @@ def describe_encoder(checkpoint: Checkpoint, config: Mapping[str, Any], vocabula
 
 
 def _half_digest(checkpoint: Checkpoint, name: str, shape: Sequence[int] | None = None) -> str:
-    """sha256 of a tensor as float16; of its first rows, where `shape` is less than its own."""
+    """sha256 of a tensor as float16; of its first rows only, where `shape` has fewer rows than the tensor."""
     raw, dtype = checkpoint.raw(name), checkpoint.dtype(name)
     shape = checkpoint.shape(name) if shape is None else shape
     raw = raw[: dtypes.nbytes(dtype, tuple(shape))]
@@ -158,7 +168,7 @@ def _half_digest(checkpoint: Checkpoint, name: str, shape: Sequence[int] | None 
 
 
 def read_vocabulary(folder: Path) -> Any:
-    """What maps text to ids, however this version of the library wrote it down."""
+    """What maps text to token ids, the same whichever version of the library wrote the tokenizer."""
     if (folder / "vocab.json").is_file() and (folder / "merges.txt").is_file():
         lines = _read_text(folder / "merges.txt").splitlines()
         pairs = [line.split() for line in lines if line.strip() and not line.startswith("#version")]
@@ -173,6 +183,7 @@ def read_vocabulary(folder: Path) -> Any:
 
 
 def _read_settings(path: Path) -> dict[str, Any]:
+    """A JSON file that holds an object; {} where there is no file or another value. Raises E617."""
     if not path.is_file():
         return {}
     try:
@@ -183,6 +194,7 @@ def _read_settings(path: Path) -> dict[str, Any]:
 
 
 def _read_text(path: Path) -> str:
+    """A UTF-8 file. Raises E617."""
     try:
         return _read_bytes(path).decode("utf-8")
     except UnicodeDecodeError as error:
@@ -190,6 +202,7 @@ def _read_text(path: Path) -> str:
 
 
 def _read_bytes(path: Path) -> bytes:
+    """The bytes of a file of at most `_MAX_BYTES`. Raises E617 for a larger one."""
     try:
         return read_small(path, _MAX_BYTES)
     except ValueError as error:
@@ -197,6 +210,6 @@ def _read_bytes(path: Path) -> bytes:
 
 
 def hash_json(value: Any) -> str:
-    """The sha256 of a JSON value, written canonically."""
+    """The sha256 of a JSON value in canonical spelling."""
     text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
     return hashlib.sha256(text.encode("ascii")).hexdigest()

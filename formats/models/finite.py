@@ -1,4 +1,4 @@
-"""Whether the values of a checkpoint are finite, read a few megabytes at a time and never decoded."""
+"""Find NaN and infinity in a checkpoint, reading a few megabytes at a time and decoding nothing."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from editc.formats.containers.ranges import map_ahead, read_pieces
 from editc.formats.models.model import Checkpoint, Tensor
 
 STEP = 8 << 20
-"""Bytes that are looked at together."""
+"""Bytes that are looked at together. Chosen by hand."""
 LIMITS: Mapping[str, tuple[str, int]] = MappingProxyType(
     {
         "F64": ("8", 0x7FF0_0000_0000_0000),
@@ -22,19 +22,23 @@ LIMITS: Mapping[str, tuple[str, int]] = MappingProxyType(
         "F8_E4M3": ("1", 0x7F),
     }
 )
-"""dtype -> its bytes, and its smallest positive bit pattern that is infinity or NaN; all above it are NaN."""
+"""dtype -> (bytes of a number, its smallest positive bit pattern that is infinity or NaN; every larger one is NaN)."""
 
 
 def find_non_finite(checkpoint: Checkpoint) -> list[str]:
-    """The names of tensors that hold NaN or infinity, sorted; those of integers and packed numbers hold none."""
+    """The names of tensors that hold NaN or infinity, sorted. Tensors of integers and packed numbers cannot hold
+    any."""
     names = [name for name in checkpoint.names() if checkpoint.dtype(name) in LIMITS]
     found = map_ahead(_is_finite, [checkpoint.where(name) for name in names])
     return [name for name, finite in zip(names, found, strict=True) if not finite]
 
 
 def _is_finite(tensor: Tensor) -> bool:
-    """By comparing bit patterns as integers: of positive numbers they grow with the number, and a sign bit makes them
-    the largest unsigned ones."""
+    """True where all numbers are finite.
+
+    Bit patterns are compared as integers: those of positive numbers grow with the number, and the sign bit makes those
+    of negative numbers the largest unsigned integers.
+    """
     size, limit = LIMITS[tensor.dtype]
     sign = 1 << (8 * int(size) - 1)
     for raw in read_pieces(tensor.file, tensor.offset, tensor.nbytes, STEP):

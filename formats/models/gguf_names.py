@@ -1,7 +1,7 @@
-"""What llama.cpp calls the tensors of a language model, from the names of transformers.
+"""The names that llama.cpp gives to the tensors of a language model, from the names of transformers.
 
-The tables are those of the `gguf` package, which llama.cpp's own converters use; it is loaded only when a name is asked
-for that the file does not have.
+The tables come from the `gguf` package, which llama.cpp's own converters use. The package is loaded only when somebody
+asks for a name that the file does not have.
 """
 
 from __future__ import annotations
@@ -19,24 +19,26 @@ from editc.libraries import extras
 T = TypeVar("T")
 
 ROTARY = (".attn_q.", ".attn_k.")
+"""Parts of llama.cpp's names of query and key matrices, whose outputs its rotary embedding turns."""
 UNPERMUTED = ("qwen2", "qwen2moe", "qwen3", "qwen3moe", "gemma", "gemma2", "gemma3", "phi2", "phi3")
-"""Architectures whose queries and keys llama.cpp stores in the order of transformers; in others rows may be permuted,
-for its rotary embedding pairs neighbours where that of transformers pairs halves."""
+"""Architectures whose query and key matrices llama.cpp stores with rows in the order of transformers. In others the
+rows may be permuted, because llama.cpp's rotary embedding pairs neighbours where that of transformers pairs halves."""
 
 _MODEL_TYPES = {
     **{"mistral": "llama", "mixtral": "llama", "gemma3_text": "gemma3", "gpt_neox": "gptneox", "cohere": "command-r"},
     **{"qwen2_moe": "qwen2moe", "qwen3_moe": "qwen3moe", "phi": "phi2", "gpt_bigcode": "starcoder"},
 }
-"""config.json's `model_type` where llama.cpp has another word for the architecture."""
+"""config.json's `model_type` -> llama.cpp's word for the architecture, where the two differ."""
 
 _MAX_BLOCKS = 1 << 10
-"""A limit for hostile files: blocks of a model, of which the largest have some 130."""
+"""Limit for hostile files, chosen by hand: layers of a model, of which the largest have some 130."""
 
 
 class AliasedTensors(Mapping[str, T]):
-    """The tensors of a GGUF file, found by their own names and by those of transformers; it iterates over the own.
+    """The tensors of a GGUF file, found by their own names and by those of transformers. Iteration gives only their own
+    names.
 
-    `is_reordered` marks a tensor whose rows are in another order than in transformers.
+    `reordered` marks a tensor whose rows may be in another order than in transformers.
     """
 
     def __init__(self, own: Mapping[str, T], metadata: Mapping[str, str], reordered: Callable[[T], T]) -> None:
@@ -59,29 +61,32 @@ class AliasedTensors(Mapping[str, T]):
         return len(self._own)
 
     def _translate(self, name: str) -> str:
+        """The tensor's own name, from that of transformers; '' where there is none."""
         return translate(self._architecture, self._blocks, name) if self._blocks else ""
 
 
 def stored_architecture(metadata: Mapping[str, str]) -> tuple[str, int]:
-    """The architecture that a GGUF file names, and its number of blocks; 0 where that makes no sense."""
+    """The architecture that a GGUF file names, and its number of layers; 0 layers where the file says none that makes
+    sense."""
     name = metadata.get("general.architecture", "")
     blocks = metadata.get(f"{name}.block_count", "0")
     return name, int(blocks) if blocks.isdecimal() and len(blocks) < 5 and int(blocks) <= _MAX_BLOCKS else 0
 
 
 def is_reordered(architecture: str, name: str) -> bool:
-    """True for a matrix, by llama.cpp's name, whose rows may not be in the order of transformers."""
+    """True for a matrix, by llama.cpp's name, whose rows may be in another order than in transformers."""
     return any(part in name for part in ROTARY) and architecture not in UNPERMUTED
 
 
 def translate(architecture: str, blocks: int, name: str) -> str:
-    """llama.cpp's name of a parameter of transformers (`model.layers.1.mlp.down_proj.weight`), or ''."""
+    """llama.cpp's name of a parameter of transformers (`model.layers.1.mlp.down_proj.weight`); '' where it has none."""
     table = _name_map(architecture, blocks)
     return (table.get_name(plain_name(name), try_suffixes=(".weight", ".bias")) or "") if table else ""
 
 
 def config_architecture(config: Path) -> tuple[str, int]:
-    """llama.cpp's word for the architecture of a config.json, and the number of blocks. Raises E694."""
+    """llama.cpp's word for the architecture of a config.json, and the number of layers. Raises E694 where llama.cpp has
+    none."""
     try:
         value: Any = json.loads(config.read_text(encoding="utf-8"))
         value = value.get("text_config", value) if isinstance(value, dict) else {}
@@ -95,7 +100,7 @@ def config_architecture(config: Path) -> tuple[str, int]:
 
 
 def no_name_error(reason: str, place: str = "") -> EditcError:
-    """The error for a parameter that llama.cpp has no adapter's name for (E694)."""
+    """E694: llama.cpp has no name for a parameter."""
     return fail("E694", f"the names of llama.cpp are not known for this: {reason}", place=place, help=_HELP)
 
 
@@ -107,6 +112,8 @@ _HELP = (
 
 @cache
 def _name_map(architecture: str, blocks: int) -> Any:
+    """The name table of the `gguf` package for an architecture; None where it has none. Raises E694 without the
+    package."""
     if extras.missing_packages("gguf"):
         message = "the names of llama.cpp are in the package `gguf`, which is not installed"
         raise fail("E694", message, help=extras.install_command("gguf"))

@@ -1,4 +1,4 @@
-"""Which weight files make up a component folder: one file, or the shards of an index; the plain variant first."""
+"""Choose the weight files of a component's folder: one file, or the shards of an index; the plain variant first."""
 
 from __future__ import annotations
 
@@ -17,9 +17,12 @@ from editc.formats.containers.safetensors import read_small
 from editc.formats.containers.table import GGUF, ONNX, SAFETENSORS
 
 STEMS = ("diffusion_pytorch_model", "model")
+"""The names, without ending, that diffusers and transformers give to weight files."""
 MAX_INDEX = 9_000_000
-"""Bytes of an index at most, which is room for some 90,000 tensors (see `header.MAX_HEADER`)."""
+"""Bytes of an index at most, which is room for some 90,000 tensors. As `safetensors.MAX_HEADER`, a limit for hostile
+files."""
 PICKLES = (".bin", ".ckpt", ".pt", ".pth")
+"""Endings of weight files that can run code when they are opened. editc never opens them."""
 
 _ADAPTERS = re.compile(r"(adapter_model|pytorch_lora_weights)")
 _SHARD = re.compile(r"-\d{5}-of-\d{5}")
@@ -30,32 +33,33 @@ class WeightFiles:
     """The weight files of one component."""
 
     files: tuple[Path, ...]
-    """The files that are read."""
+    """The files to read."""
     shard_of: dict[str, Path] | None = None
-    """Tensor -> its file, where an index says so. None without an index."""
+    """Tensor -> its file, as the index says. None without an index."""
     index: Path | None = None
     """The index. None where one file holds everything."""
     notes: tuple[str, ...] = ()
-    """What else lies in the folder and is not read, a sentence each."""
+    """A sentence for other weight files of the folder, which are not read."""
 
 
 def has_weights(folder: Path) -> bool:
-    """True when the folder itself holds weights in any format, readable or not."""
+    """True when the folder itself, not a subfolder, holds weights in any format, whether editc can read it or not."""
     return any(path.suffix in (SAFETENSORS, ONNX, *PICKLES) or _is_index(path.name) for path in _files(folder))
 
 
 def has_safetensors(folder: Path) -> bool:
-    """True when the folder itself holds safetensors weights."""
+    """True when the folder itself, not a subfolder, holds safetensors weights."""
     return any(path.suffix == SAFETENSORS or _is_index(path.name) for path in _files(folder))
 
 
 def has_readable_weights(folder: Path) -> bool:
-    """True when the folder itself holds weights that editc opens: safetensors, or an ONNX model."""
+    """True when the folder itself, not a subfolder, holds weights that editc opens: safetensors, or an ONNX model."""
     return has_safetensors(folder) or any(path.suffix == ONNX for path in _files(folder))
 
 
 def find_onnx(folder: Path) -> Path | None:
-    """The ONNX model of a component's folder, `model.onnx` or the only one, where there are no safetensors weights.
+    """The ONNX model of a component's folder: `model.onnx`, or the only .onnx file. None where there is none, or where
+    there are safetensors weights, which come first.
 
     Raises E613 when there are several.
     """
@@ -69,12 +73,13 @@ def find_onnx(folder: Path) -> Path | None:
 
 
 def subfolders(folder: Path) -> list[Path]:
-    """The folders in a folder, sorted, hidden ones left out."""
+    """The folders in a folder, sorted, without hidden ones."""
     return [path for path in _children(folder) if path.is_dir()]
 
 
 def choose_files(folder: Path) -> WeightFiles:
-    """The files to read. Raises E611 (no safetensors) and E613 (ambiguous, or an index that does not hold)."""
+    """The safetensors files of a component to read. Raises E611 (there are none) and E613 (it is not clear which, or
+    the index and its shards do not fit)."""
     names = [path.name for path in _files(folder)]
     taken = _choose_name(names, folder)
     choice = _read_shards(folder / taken) if _is_index(taken) else WeightFiles((folder / taken,))
@@ -83,6 +88,7 @@ def choose_files(folder: Path) -> WeightFiles:
 
 
 def _choose_name(names: Sequence[str], folder: Path) -> str:
+    """The name of the weight file or index to read. Raises E611 and E613."""
     for stem in STEMS:
         plain, index = f"{stem}.safetensors", f"{stem}.safetensors.index.json"
         if plain in names and index in names:
@@ -100,19 +106,21 @@ def _choose_name(names: Sequence[str], folder: Path) -> str:
 
 
 def _variant(name: str) -> str | None:
-    """`fp16` for model.fp16.safetensors and model.safetensors.index.fp16.json, None for names of another kind."""
+    """`fp16` for model.fp16.safetensors and model.safetensors.index.fp16.json; None for a name without a variant."""
     stems = "|".join(STEMS)
     match = re.fullmatch(rf"(?:{stems})\.(?:(\w+)\.safetensors|safetensors\.index\.(\w+)\.json)", name)
     return (match[1] or match[2]) if match else None
 
 
 def _only_one(names: Sequence[str], folder: Path) -> str:
+    """The only one of these names. Raises E613 where there are several."""
     if len(names) > 1:
         raise _ambiguity_error(f"it holds {', '.join(names[:6])}, and none is the plain one", folder)
     return names[0]
 
 
 def _read_shards(index: Path) -> WeightFiles:
+    """The shards that an index lists. Raises E613 where one is missing."""
     table = _read_index(index)
     missing = sorted(set(table.values()) - {path.name for path in _files(index.parent)})
     if missing:
@@ -127,6 +135,7 @@ def _read_shards(index: Path) -> WeightFiles:
 
 
 def _read_index(index: Path) -> dict[str, str]:
+    """Tensor -> file name, from an index. Raises E613."""
     try:
         document: Any = strict_json(read_small(index, MAX_INDEX))
     except ValueError as error:
@@ -143,7 +152,7 @@ def _read_index(index: Path) -> dict[str, str]:
 
 
 def _folder_notes(folder: Path, taken: str, used: set[str], names: Sequence[str]) -> tuple[str, ...]:
-    """What else a loader might read from this folder, and which an edit therefore would not reach."""
+    """A note on weights that a loader might read from this folder instead, which an edit therefore would not reach."""
     weights = [n for n in names if n not in used and (n.endswith((SAFETENSORS, *PICKLES)) or _is_index(n))]
     left = [name for name in weights if name not in ("training_args.bin", "scheduler.bin", "optimizer.pt")]
     if not left:
@@ -152,8 +161,8 @@ def _folder_notes(folder: Path, taken: str, used: set[str], names: Sequence[str]
 
 
 def pipeline_notes(pipeline: Path) -> tuple[str, ...]:
-    """A note on weights that lie in the pipeline's own folder, for instance the same model as one LDM file: loaders of
-    single files take those, and an edit of the components does not reach them."""
+    """A note on weights that lie beside the components, in the pipeline's own folder: the same model as one LDM file,
+    say. Loaders of single files take those, and an edit of the components does not reach them."""
     files = [p.name for p in _files(pipeline) if p.suffix in (SAFETENSORS, *PICKLES) and not _ADAPTERS.search(p.name)]
     if not files:
         return ()
@@ -161,11 +170,12 @@ def pipeline_notes(pipeline: Path) -> tuple[str, ...]:
 
 
 def _files(folder: Path) -> list[Path]:
-    """The files of a folder; links to nothing too, which whoever reads them will say."""
+    """The files of a folder. Links to nothing are included: whoever reads one reports it."""
     return [path for path in _children(folder) if path.is_file() or stand_ins.is_dead_link(path)]
 
 
 def _children(folder: Path) -> list[Path]:
+    """The visible entries of a folder, sorted. Raises E610."""
     try:
         return sorted(path for path in folder.iterdir() if not path.name.startswith("."))
     except OSError as error:
@@ -173,10 +183,12 @@ def _children(folder: Path) -> list[Path]:
 
 
 def _is_index(name: str) -> bool:
+    """True for the name of an index of shards."""
     return re.search(r"\.safetensors\.index(\.\w+)?\.json$", name) is not None
 
 
 def _no_weights_error(names: Sequence[str], folder: Path) -> EditcError:
+    """E611 or E613 for a folder from which no safetensors file can be chosen, with the reason."""
     pickles = [name for name in names if name.endswith(PICKLES)]
     shards = [name for name in names if _SHARD.search(name) and name.endswith(SAFETENSORS)]
     if shards:
@@ -191,7 +203,7 @@ def _no_weights_error(names: Sequence[str], folder: Path) -> EditcError:
 
 
 def empty_error(folder: Path) -> EditcError:
-    """The error for a folder without any weights (E611)."""
+    """E611: the folder holds no weights at all."""
     help_text = "name the folder that has them: a pipeline has model_index.json and a folder for each of its components"
     if (folder / "adapter_config.json").is_file():
         help_text = "this is the folder of a PEFT adapter: name the model that it is for"
@@ -199,7 +211,7 @@ def empty_error(folder: Path) -> EditcError:
 
 
 def pickle_error(name: str, place: Path) -> EditcError:
-    """The error for weights that exist only as a pickle."""
+    """E611: the weights are there only as a pickle. The help has the command that converts it."""
     message = f"the weights are only there as '{name}', a format that can run code when it is opened"
     command = conversion_command(place if place.is_file() else place / name)
     help_text = f"convert to safetensors, with torch's loader that runs no code: {command}"
@@ -209,7 +221,8 @@ def pickle_error(name: str, place: Path) -> EditcError:
 
 
 def conversion_command(pickle: Path) -> str:
-    """A command that writes the tensors of a pickle as safetensors beside it, under the name that loaders look for."""
+    """The command that writes the tensors of a pickle as safetensors beside it, under the name that loaders look
+    for."""
     name = pickle.name.replace("pytorch_model", "model") if pickle.name.startswith("pytorch_model") else pickle.name
     out = pickle.with_name(name).with_suffix(SAFETENSORS)
     code = (
@@ -226,11 +239,13 @@ def is_shard(name: str) -> bool:
 
 
 def _ambiguity_error(reason: str, folder: Path) -> EditcError:
+    """E613: it is not clear which files are the weights."""
     help_text = "move the files that are not in use elsewhere, or give the one file as the model"
     return fail("E613", f"it is not clear which weights this folder means: {reason}", place=str(folder), help=help_text)
 
 
 def _index_error(reason: str, index: Path) -> EditcError:
+    """E613: the index is damaged, or does not fit its shards."""
     return fail(
         "E613", f"the index of the shards does not hold: {reason}", place=str(index), help="fetch the model again"
     )

@@ -1,4 +1,5 @@
-"""The text encoder inside an LDM single file: what its settings are, and the tokenizer that must be found beside it."""
+"""Put together the text encoder inside an LDM single file: its settings, and the tokenizer that lies beside the
+file."""
 
 from __future__ import annotations
 
@@ -28,26 +29,27 @@ class AssembledEncoder:
     """An encoder put together from the weights in a file and a tokenizer's folder."""
 
     weights: Checkpoint
-    """Its weights."""
+    """Its weights, under the names of transformers."""
     settings: Mapping[str, Any]
-    """Its configuration."""
+    """Its configuration, as in a config.json."""
     tokenizer: Path
     """The folder of the tokenizer."""
     pad_id: int | None
-    """The id that fills a prompt up. None where it is the tokenizer's own."""
+    """The id of the padding token. None where it is the tokenizer's own."""
 
     def fingerprint(self) -> str:
-        """That of the diffusers folder with this encoder and tokenizer."""
+        """What `encoder_fingerprint` would say of a diffusers folder with this encoder and tokenizer."""
         return single_encoder_fingerprint(self.weights, self.settings, self.tokenizer)
 
 
 def inner_encoders(model: Model) -> tuple[str, ...]:
-    """The text encoders that an LDM file holds, by their names in diffusers; () for every other model."""
+    """The text encoders that an LDM file holds, by their names in diffusers, sorted; () for every other model."""
     return tuple(sorted(part for part in model.ldm_components() if part.startswith("text_encoder")))
 
 
 def has_same_encoders(model: Model, folder: Path) -> bool:
-    """True if the pipeline `folder` has every encoder that the file has, with the same weights (as float16)."""
+    """True if the pipeline `folder` has every encoder that the file has, with the same weights (as float16). False for
+    a model without encoders inside."""
     inside = inner_encoders(model)
     return bool(inside) and all(
         (folder / part).is_dir()
@@ -58,8 +60,11 @@ def has_same_encoders(model: Model, folder: Path) -> bool:
 
 
 def assemble_encoder(model: Model, folder: Path) -> AssembledEncoder | None:
-    """SD 1's or SD 2's encoder from the file, with the tokenizer (and settings, if they fit) of `folder`; None where
-    the file has not exactly one encoder, or the folder no tokenizer. Raises E223 when the settings cannot be known."""
+    """The encoder of SD 1 or SD 2 from the file, with the tokenizer of `folder`, and its config.json where it fits.
+
+    None where the file does not hold exactly one encoder, or the folder holds no tokenizer. Raises E223 when the
+    settings cannot be known.
+    """
     tokenizer = find_tokenizer(folder)
     if inner_encoders(model) != ("text_encoder",) or tokenizer is None:
         return None
@@ -69,7 +74,8 @@ def assemble_encoder(model: Model, folder: Path) -> AssembledEncoder | None:
 
 
 def find_tokenizer(folder: Path) -> Path | None:
-    """The folder with the vocabulary: `tokenizer` in a pipeline's folder, or a folder that is one itself."""
+    """The folder with the vocabulary: `tokenizer` in a pipeline's folder, or the folder itself. None where neither has
+    one."""
     for place in (folder / "tokenizer", folder):
         if (place / "vocab.json").is_file() or (place / "tokenizer.json").is_file():
             return place
@@ -77,8 +83,11 @@ def find_tokenizer(folder: Path) -> Path | None:
 
 
 def fingerprint_encoder(model: Model) -> str:
-    """The fingerprint of the encoder that belongs to a model: of the one in the file where it has one and a tokenizer
-    lies beside it, else of the folder's; '' where it cannot be known."""
+    """The fingerprint of the text encoder that belongs to a model; '' where it cannot be known.
+
+    It is the encoder in the file where the file has one and a tokenizer lies beside it, else that of the pipeline's
+    folder.
+    """
     folder = pipeline_of(model)
     if not inner_encoders(model) or has_same_encoders(model, folder):
         return encoder_fingerprint(model)
@@ -87,7 +96,7 @@ def fingerprint_encoder(model: Model) -> str:
 
 
 def _choose_settings(weights: Checkpoint, open_clip: bool, folder: Path) -> Mapping[str, Any]:
-    """The sizes from the shapes; the rest from a config.json that agrees with them, else as published."""
+    """The encoder's configuration: from a config.json that agrees with the shapes of the weights, else as published."""
     sizes = _read_sizes(weights)
     for place in (folder / "text_encoder", folder):
         known = settings_of(place)
@@ -105,6 +114,7 @@ _FIRST_MLP = "text_model.encoder.layers.0.mlp.fc1.weight"
 
 
 def _read_sizes(weights: Checkpoint) -> dict[str, int]:
+    """The sizes that the shapes of the weights give. Raises E223 where tensors are missing."""
     layers = {name.split(".")[3] for name in weights.names() if name.startswith("text_model.encoder.layers.")}
     shapes = [weights.shape(name) if name in weights.tensors else () for name in (_TOKENS, _POSITIONS, _FIRST_MLP)]
     if any(len(shape) != 2 for shape in shapes):
@@ -120,6 +130,7 @@ def _read_sizes(weights: Checkpoint) -> dict[str, int]:
 
 
 def _unknown_encoder_error(reason: str, weights: Checkpoint) -> EditcError:
+    """E223: the encoder in the file cannot be put together."""
     message = f"the text encoder in the file cannot be put together: {reason}"
     help_text = "name a folder with its text_encoder/config.json: `encoder: FOLDER`, or a whole pipeline as the model"
     return fail("E223", message, place=next(iter(weights.tensors.values())).file.name, help=help_text)

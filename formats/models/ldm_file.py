@@ -1,4 +1,4 @@
-"""Which parts of a model an LDM single file holds, and where each of their tensors is in it. Names only.
+"""Find the components that an LDM single file holds, and where each of their tensors is in it. Works on names only.
 
     model.diffusion_model.*                  the UNet                          -> unet
     cond_stage_model.transformer.*           SD 1's CLIP, in its own names     -> text_encoder
@@ -6,7 +6,7 @@
     conditioner.embedders.0.transformer.*    SDXL's CLIP                       -> text_encoder
     conditioner.embedders.1.model.*          SDXL's OpenCLIP                   -> text_encoder_2
 
-The VAE, the noise schedule (`betas`, `alphas_cumprod`, ...) and the EMA copy of the UNet are in no part.
+The VAE, the noise schedule (`betas`, `alphas_cumprod`, ...) and the EMA copy of the UNet are left out.
 """
 
 from __future__ import annotations
@@ -18,20 +18,25 @@ from dataclasses import dataclass
 from editc.formats.models import ldm_names
 
 UNET = "model.diffusion_model."
+"""Prefix of the UNet's names in a whole file."""
 EMA = "model_ema."
+"""Prefix of the names of averaged weights (exponential moving average), a second copy of the UNet."""
 
 _CLIP = (("cond_stage_model.transformer.", "text_encoder"), ("conditioner.embedders.0.transformer.", "text_encoder"))
+"""Prefix of a CLIP in transformers' names -> component."""
 _OPEN_CLIP = (
     ("cond_stage_model.model.", "text_encoder"),
     ("conditioner.embedders.1.model.", "text_encoder_2"),
     ("conditioner.embedders.0.model.", "text_encoder_2"),
 )
+"""Prefix of a CLIP in OpenCLIP's names -> component."""
 _OPEN_CLIP_ENDS = {
     "token_embedding.weight": "embeddings.token_embedding.weight",
     "positional_embedding": "embeddings.position_embedding.weight",
     "ln_final.weight": "final_layer_norm.weight",
     "ln_final.bias": "final_layer_norm.bias",
 }
+"""OpenCLIP's names outside the layers -> those of transformers."""
 _OPEN_CLIP_INNER = {
     "ln_1": "layer_norm1",
     "ln_2": "layer_norm2",
@@ -39,6 +44,7 @@ _OPEN_CLIP_INNER = {
     "mlp.c_fc": "mlp.fc1",
     "mlp.c_proj": "mlp.fc2",
 }
+"""OpenCLIP's names inside a layer -> those of transformers."""
 _LAYER = re.compile(r"transformer\.resblocks\.(\d+)\.(.+)", re.ASCII)
 
 
@@ -47,15 +53,16 @@ class LdmPiece:
     """Where a tensor of diffusers is in a file with LDM's names."""
 
     name: str
-    """The tensor of the file."""
+    """The name of the tensor in the file."""
     index: int = 0
-    """Which of its `of` equal parts of rows it is."""
+    """Which of the `of` equal blocks of rows it is, from 0."""
     of: int = 1
-    """In how many parts the file's tensor holds several of diffusers'; 1: it is the whole tensor."""
+    """How many tensors of diffusers the file's tensor holds, one above the other; 1 where it is exactly one."""
 
 
 def find_components(names: Iterable[str]) -> dict[str, dict[str, LdmPiece]]:
-    """Component -> its tensors' names in diffusers and transformers -> where they are; {} for a file of another kind.
+    """Component -> the names of its tensors in diffusers and transformers -> where they are; {} for a file of another
+    kind.
 
     A UNet alone may come without its prefix. Raises ValueError when the UNet's names contradict one another.
     """
@@ -75,7 +82,7 @@ def find_components(names: Iterable[str]) -> dict[str, dict[str, LdmPiece]]:
 
 
 def ema_notes(names: Iterable[str]) -> tuple[str, ...]:
-    """What of the file an edit of its UNet does not reach though a loader may be told to read it."""
+    """A note on the EMA copy of the UNet, which a loader may be told to read and which an edit does not reach."""
     copies = sum(name.startswith(f"{EMA}diffusion_model") for name in names)
     if not copies:
         return ()
@@ -88,7 +95,7 @@ def is_open_clip(pieces: Mapping[str, LdmPiece]) -> bool:
 
 
 def _clip_tensors(names: list[str], head: str) -> Iterator[tuple[str, LdmPiece]]:
-    """The text model's own parameters; some exports leave `text_model.` out, others store buffers as well."""
+    """The text model's own parameters. Some exports leave `text_model.` out, and others store buffers as well."""
     for name in names:
         inner = name[len(head) :].removeprefix("text_model.")
         if inner.startswith(("embeddings.", "encoder.", "final_layer_norm.")) and inner.endswith(("weight", "bias")):
@@ -96,10 +103,11 @@ def _clip_tensors(names: list[str], head: str) -> Iterator[tuple[str, LdmPiece]]
 
 
 def _open_clip_tensors(names: list[str], head: str) -> Iterator[tuple[str, LdmPiece]]:
-    """SD 2 reads the last layer but one, and so its `text_encoder` in diffusers ends there; the last is left out.
+    """The tensors of an OpenCLIP, with transformers' names.
 
-    OpenCLIP keeps the projections of queries, keys and values in one tensor, row under row. Its `text_projection` is
-    the transpose of transformers' and so is no piece of the file.
+    SD 2 reads the layer before the last, so its `text_encoder` in diffusers ends there: the last layer is left out.
+    OpenCLIP keeps the projections of queries, keys and values in one tensor, one above the other. Its `text_projection`
+    is the transpose of transformers' and therefore left out.
     """
     matched = {name: _LAYER.fullmatch(name) for name in names}
     layers = [int(match[1]) for match in matched.values() if match]
@@ -113,6 +121,7 @@ def _open_clip_tensors(names: list[str], head: str) -> Iterator[tuple[str, LdmPi
 
 
 def _layer_tensors(rest: str, name: str) -> Iterator[tuple[str, LdmPiece]]:
+    """The tensors of one parameter of an OpenCLIP layer, with their names inside the layer."""
     if rest.startswith("attn.in_proj_"):
         leaf = rest.removeprefix("attn.in_proj_")
         yield from ((f"self_attn.{part}_proj.{leaf}", LdmPiece(name, i, 3)) for i, part in enumerate("qkv"))

@@ -1,9 +1,10 @@
-"""The two spellings of a Stable Diffusion UNet: LDM's, in single-file checkpoints, and that of diffusers. Names only.
+"""Translate the names of a Stable Diffusion UNet between LDM (single-file checkpoints) and diffusers. Names only.
 
 LDM numbers its blocks through all levels (`input_blocks.4.1`), diffusers level by level (`down_blocks.1.attentions.0`).
-Where a level ends is read off the names: going down, one more block halves the picture (`input_blocks.3.0.op`,
-`down_blocks.0.downsamplers`); going up, the level's last block also doubles it (`output_blocks.2.1.conv`, or `.2.conv`
-where an attention comes before). So one rule serves SD 1 and 2 (four levels) and SDXL (three, with deeper attentions).
+The names show where a level ends. Going down, one more block halves the image (`input_blocks.3.0.op`,
+`down_blocks.0.downsamplers`). Going up, the level's last block also doubles it (`output_blocks.2.1.conv`, or `.2.conv`
+where an attention comes before). One rule therefore serves SD 1 and 2 (four levels) and SDXL (three levels, deeper
+attentions).
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ _RESNET = {
     "out_layers.3": "conv2",
     "skip_connection": "conv_shortcut",
 }
+"""LDM's names inside a resnet -> those of diffusers."""
 _ENDS = {
     "input_blocks.0.0": "conv_in",
     "time_embed.0": "time_embedding.linear_1",
@@ -29,9 +31,11 @@ _ENDS = {
     "out.0": "conv_norm_out",
     "out.2": "conv_out",
 }
+"""LDM's names outside the blocks -> those of diffusers."""
 _LABELS = {"label_emb.0.0": "linear_1", "label_emb.0.2": "linear_2", "label_emb": ""}
+"""LDM's names of the label embedding -> what follows the module's name in diffusers."""
 _OLD_LEAVES = {"gamma": "weight", "alpha": "weight", "beta": "bias"}
-"""Scale and shift of a norm as some exports spell them."""
+"""Scale and shift of a norm as some exports name them -> their usual names."""
 
 _LDM_BLOCK = re.compile(r"(input|output)_blocks\.(\d+)\.(\d+)\.(.+)", re.ASCII)
 _LDM_MIDDLE = re.compile(r"middle_block\.(\d+)\.(.+)", re.ASCII)
@@ -40,13 +44,13 @@ _MIDDLE = re.compile(r"mid_block\.(resnets|attentions)\.(\d+)\.(.+)", re.ASCII)
 
 
 def is_ldm(names: Iterable[str]) -> bool:
-    """True if these are the names of a whole LDM UNet (a ControlNet has no way up)."""
+    """True if these are the names of a whole LDM UNet. False for a ControlNet, which has no way up."""
     known = set(names)
     return {"input_blocks.0.0.weight", "middle_block.0.in_layers.2.weight", "out.2.weight"} <= known
 
 
 def to_diffusers(names: Iterable[str]) -> dict[str, str]:
-    """LDM name -> diffusers name, for all names of one UNet; those that follow no rule are left out.
+    """LDM name -> diffusers name, for all names of one UNet. Names that follow no rule are left out.
 
     Raises ValueError when two names would become one.
     """
@@ -62,9 +66,10 @@ def to_diffusers(names: Iterable[str]) -> dict[str, str]:
 
 
 def to_ldm(names: Iterable[str]) -> dict[str, str]:
-    """diffusers name -> LDM name, for all names of one UNet; those that follow no rule are left out.
+    """diffusers name -> LDM name, for all names of one UNet. Names that follow no rule are left out.
 
-    Raises ValueError when a level has no resnet: then the names are not a whole UNet's, and blocks cannot be counted.
+    Raises ValueError when a level has no resnet: then the names are not those of a whole UNet, and its blocks cannot be
+    counted.
     """
     every = list(dict.fromkeys(names))
     down, up = _level_starts(every, "down"), _level_starts(every, "up")
@@ -74,15 +79,16 @@ def to_ldm(names: Iterable[str]) -> dict[str, str]:
 
 @dataclass(frozen=True)
 class _LevelEnds:
-    """The block that ends each level of a UNet but the last."""
+    """The LDM block that ends each level of a UNet except the last."""
 
     halve: tuple[int, ...]
-    """Those that halve on the way down."""
+    """Numbers of the input blocks that halve the image, rising."""
     double: tuple[int, ...]
-    """Those that double on the way up."""
+    """Numbers of the output blocks that double the image, rising."""
 
     def to_diffusers(self, name: str, labels: str) -> str:
-        """The diffusers name, or '' for a name that follows no rule."""
+        """The diffusers name; '' for a name that follows no rule. `labels` is diffusers' name of the label
+        embedding."""
         if (head := _find_prefix(name, _ENDS)) or (head := _find_prefix(name, _LABELS)):
             new = _ENDS.get(head) or ".".join(filter(None, (labels, _LABELS.get(head, ""))))
             return new + name[len(head) :]
@@ -93,6 +99,7 @@ class _LevelEnds:
         return self._block_name(match[1], int(match[2]), int(match[3]), match[4]) if match else ""
 
     def _block_name(self, way: str, block: int, part: int, rest: str) -> str:
+        """The diffusers name of a parameter of input or output block `block`; `part` is its number in the block."""
         if way == "input":
             level = bisect_left(self.halve, block)
             if block in self.halve:
@@ -107,7 +114,8 @@ class _LevelEnds:
 
 
 def _diffusers_block_name(part: int, number: int, rest: str) -> str:
-    """Part 0 of a block is a resnet, part 1 an attention, whose own names are the same in both spellings."""
+    """The rest of a diffusers name: part 0 of a block is a resnet, part 1 an attention, whose own names both programs
+    share."""
     if part:
         return f"attentions.{number}.{rest}"
     head = _find_prefix(rest, _RESNET)
@@ -115,6 +123,10 @@ def _diffusers_block_name(part: int, number: int, rest: str) -> str:
 
 
 def _ldm_name(name: str, down: tuple[int, ...], up: tuple[int, ...], attended: set[int]) -> str:
+    """The LDM name of one parameter; '' where it follows no rule.
+
+    `down`, `up`: the LDM number of each level's first block; `attended`: the up levels that have attentions.
+    """
     if middle := _MIDDLE.fullmatch(name):
         attention = middle[1] == "attentions"
         return (
@@ -134,7 +146,8 @@ def _ldm_name(name: str, down: tuple[int, ...], up: tuple[int, ...], attended: s
 
 
 def _level_starts(names: Iterable[str], way: str) -> tuple[int, ...]:
-    """The LDM number of each level's first block, and one past the last: going down, the block that halves counts."""
+    """The LDM number of each level's first block, and the number after the last block. Going down, the block that
+    halves the image counts."""
     found = [(int(m[2]), int(m[4])) for n in names if (m := _BLOCK.fullmatch(n)) and (m[1], m[3]) == (way, "resnets")]
     levels = sorted({level for level, _ in found})
     if not levels or levels[-1] != len(levels) - 1:
@@ -144,6 +157,7 @@ def _level_starts(names: Iterable[str], way: str) -> tuple[int, ...]:
 
 
 def _name_outside_blocks(name: str) -> str:
+    """The LDM name of a parameter outside the blocks, from that of diffusers; '' where it follows no rule."""
     for old, new in _ENDS.items():
         if name.startswith(f"{new}."):
             return old + name[len(new) :]
@@ -156,26 +170,29 @@ def _name_outside_blocks(name: str) -> str:
 
 
 def _label_module(names: list[str]) -> str:
-    """`label_emb` is SDXL's added embedding (its attentions are deeper than one block, or its levels are three), and
-    the class embedding of an upscaler or unCLIP of SD 2."""
+    """diffusers' name for `label_emb`: the added embedding in SDXL, whose attentions are deeper than one block or whose
+    levels are three, and the class embedding in an upscaler or unCLIP of SD 2."""
     deep = any(".transformer_blocks.1." in name for name in names)
     levels = 1 + len({m[2] for m in _match_blocks(names, "input") if m[4].startswith("op.")})
     return "add_embedding" if deep or levels == 3 else "class_embedding"
 
 
 def _match_blocks(names: Iterable[str], way: str) -> Iterator[re.Match[str]]:
+    """The LDM names inside input or output blocks, matched by `_LDM_BLOCK`."""
     return (match for name in names if (match := _LDM_BLOCK.fullmatch(name)) and match[1] == way)
 
 
 def _find_prefix(name: str, table: Mapping[str, str]) -> str:
-    """The entry of `table` that `name` begins with, whole components only, or ''."""
+    """The key of `table` that `name` begins with, whole parts of the name only; '' where there is none."""
     return next((head for head in table if name.startswith(f"{head}.")), "")
 
 
 def _ldm_resnet_name(rest: str) -> str:
+    """LDM's name inside a resnet, from that of diffusers."""
     return next((old + rest[len(new) :] for old, new in _RESNET.items() if rest.startswith(f"{new}.")), rest)
 
 
 def _modern_leaf(name: str) -> str:
+    """The name with the usual last part, where it has an old one."""
     head, _, leaf = name.rpartition(".")
     return f"{head}.{_OLD_LEAVES.get(leaf, leaf)}"

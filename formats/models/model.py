@@ -25,61 +25,62 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Tensor:
-    """Where a tensor is, row-major and little-endian."""
+    """Where a tensor is in its file, row-major and little-endian."""
 
     file: Path
-    """The file."""
+    """The file that holds its bytes."""
     offset: int
-    """Where in the file its bytes begin."""
+    """Position of its first byte in the file."""
     nbytes: int
     """How many bytes it has."""
     dtype: str
-    """Its dtype by the name that safetensors has for it, or the name of a quantised format."""
+    """Its dtype as safetensors names it, or the name of a quantised format."""
     shape: tuple[int, ...]
-    """Its sizes."""
+    """Its shape, row-major."""
     flipped: bool = False
-    """Whether the file holds the transpose of the matrix of this shape."""
+    """True where the file holds the transpose of the matrix that has this shape."""
     scale: Tensor | None = None
-    """Of 8-bit floats, where the scale is that multiplies them. None: there is none."""
+    """For 8-bit floats, where the scale is that multiplies them. None where there is no scale."""
     fault: str = ""
-    """Why it cannot be edited as what it is named. Empty: it can."""
+    """Why the tensor must not be edited under its name. Empty where it may be."""
 
     def from_file(self, raw: bytes) -> bytes:
-        """The bytes of the tensor in its shape, from those in the file."""
+        """The bytes of the tensor in its shape, from the bytes in the file: transposed where it is `flipped`."""
         return dtypes.transpose(raw, self.dtype, (self.shape[1], self.shape[0])) if self.flipped else raw
 
     def to_file(self, raw: bytes) -> bytes:
-        """The opposite of `from_file`."""
+        """The bytes as the file stores them, from the bytes of the tensor in its shape."""
         return dtypes.transpose(raw, self.dtype, (self.shape[0], self.shape[1])) if self.flipped else raw
 
 
 @dataclass
 class Checkpoint:
-    """One component's tensors; fulfils the port `Weights`.
+    """The tensors of one component; fulfils the port `Weights`.
 
-    Raises E619 for a name that is not here, E616 where a dtype has no exact float64, E612 for a file that shrank.
+    Raises E619 for a name that is not here, E616 for a dtype that has no exact float64, E612 for a file that has become
+    shorter.
     """
 
     name: str
-    """The component."""
+    """The name of the component."""
     tensors: Mapping[str, Tensor]
     """Name -> where the tensor is."""
     metadata: Mapping[str, str] = field(default_factory=dict)
     """The metadata of the file; empty where several files hold the component."""
     notes: tuple[str, ...] = ()
-    """What is not read, a sentence each."""
+    """A sentence for each thing in the model's folder that is not read."""
     bytes_read: int = 0
-    """Tensor bytes that were read so far; headers do not count."""
+    """Tensor bytes read so far, without headers."""
     graph: Graph | None = None
-    """The graph of an ONNX model, whose tensors have names of their own until `sites.find_sites` finds them. None for
-    all others."""
+    """The graph of an ONNX model, whose tensors keep their own names until `sites.find_sites` finds them. None for all
+    other models."""
 
     def names(self) -> Sequence[str]:
-        """Tensor names, sorted."""
+        """The names of all tensors, sorted."""
         return sorted(self.tensors)
 
     def where(self, name: str) -> Tensor:
-        """File, offset, dtype and shape of a tensor."""
+        """The file, byte range, dtype and shape of a tensor. Raises E619."""
         if name not in self.tensors:
             other = match_names([name], self.tensors).get(name) or next(
                 iter(get_close_matches(name, self.tensors, 1)), ""
@@ -90,21 +91,21 @@ class Checkpoint:
         return self.tensors[name]
 
     def shape(self, name: str) -> tuple[int, ...]:
-        """Shape as stored."""
+        """The tensor's shape, as stored."""
         return self.where(name).shape
 
     def dtype(self, name: str) -> str:
-        """Safetensors dtype."""
+        """The dtype in which the tensor is stored, as safetensors names it."""
         return self.where(name).dtype
 
     def raw(self, name: str) -> bytes:
-        """The stored bytes."""
+        """The bytes of the tensor as the file stores them."""
         tensor = self.where(name)
         self.bytes_read += tensor.nbytes
         return read_range(tensor.file, tensor.offset, tensor.nbytes)
 
     def read(self, name: str) -> Array:
-        """The tensor in float64, exact."""
+        """The tensor in float64, exact, in its own shape. Raises E616 for a dtype that editc does not edit."""
         tensor = self.where(name)
         if tensor.dtype not in dtypes.EDITABLE:
             known = ", ".join(dtypes.EDITABLE)
@@ -121,21 +122,21 @@ class Checkpoint:
 class Model:
     """A model on disk.
 
-    A pipeline has named components. A bare folder or file is one component, whatever name it is asked for by; but an
-    LDM single file has the parts that `ldm_file` finds in it, under the tensor names of diffusers.
+    A pipeline has named components. A bare folder or file is one component, whatever name it is asked for. An exception
+    is an LDM single file: it has the components that `ldm_file` finds in it, under the tensor names of diffusers.
     """
 
     place: str
     """What the user typed."""
     path: Path
-    """The folder or file."""
+    """The folder or file, as `paths.find_model` found it."""
     layout: Literal["pipeline", "folder", "file"]
-    """A pipeline's folder, a component's folder, or one file."""
+    """What `path` is: a pipeline's folder, a component's folder, or one file."""
     components: Mapping[str, Path]
-    """Component -> its folder, or the single file."""
+    """Component -> its folder. A single file or folder is its own only component."""
 
     def component(self, name: str = "") -> Checkpoint:
-        """The tensors of one component, headers read and checked. Raises E615 when the model has no such part."""
+        """Open one component: read and check its headers. Raises E615 when the model has no such component."""
         if self.layout != "pipeline":
             ((only, place),) = self.components.items()
             whole = open_component(only, place)
@@ -152,22 +153,24 @@ class Model:
         return part
 
     def ldm_components(self) -> Mapping[str, Mapping[str, LdmPiece]]:
-        """The parts of an LDM single file and where their tensors are; {} for every other model. Reads a header."""
+        """Component -> tensor -> where it is, for an LDM single file; {} for every other model. Reads the file's
+        header."""
         if self.layout == "pipeline":
             return {}
         ((only, place),) = self.components.items()
         return _find_ldm_components(open_component(only, place), place)
 
     def _no_component_error(self, name: str, parts: Iterable[str]) -> EditcError:
+        """E615: the model has no such component."""
         help_text = f"its components are: {', '.join(sorted(parts))}"
         return fail("E615", f"the model has no component '{name}'", place=self.place, help=help_text)
 
 
 def open_model(place: str | Path) -> Model:
-    """The model that `place` names; only folder listings are read.
+    """Open the model that `place` names; only lists of folders are read.
 
-    A diffusers or transformers folder, a component's folder, a .safetensors or .onnx file, a hub id with optional
-    @revision (local cache only), or `editc:demo`. Raises E610, E611, E614.
+    `place` is a folder of diffusers or transformers, a component's folder, a .safetensors, .onnx or .gguf file, a hub
+    id with an optional @revision (local cache only), or `editc:demo`. Raises E610, E611 and E614.
     """
     path = paths.find_model(str(place))
     if path.is_file():
@@ -189,7 +192,7 @@ def open_model(place: str | Path) -> Model:
 
 
 def open_component(name: str, place: Path) -> Checkpoint:
-    """The tensors under `place`, a component's folder or one file."""
+    """Open the tensors in a component's folder or in one file."""
     file = place if place.is_file() else layout.find_onnx(place)
     if file is None:
         return _open_headers(name, layout.choose_files(place))
@@ -198,7 +201,7 @@ def open_component(name: str, place: Path) -> Checkpoint:
 
 
 def _open_headers(name: str, choice: layout.WeightFiles) -> Checkpoint:
-    """The tensors of one safetensors file, or of all shards of an index. Raises E612, E613."""
+    """Open the tensors of one safetensors file, or of all shards of an index. Raises E612 and E613."""
     headers = {file: read_header(file) for file in choice.files}
     found: dict[str, Tensor] = {}
     for file, header in headers.items():
@@ -213,7 +216,7 @@ def _open_headers(name: str, choice: layout.WeightFiles) -> Checkpoint:
 
 
 def _open_gguf(name: str, place: Path) -> Checkpoint:
-    """The tensors of a GGUF file, by llama.cpp's names and by those of transformers. Raises E692."""
+    """Open the tensors of a GGUF file, under llama.cpp's names and those of transformers. Raises E692."""
     from editc.formats.containers.gguf import read_gguf
     from editc.formats.models.gguf_names import AliasedTensors
 
@@ -227,11 +230,12 @@ def _open_gguf(name: str, place: Path) -> Checkpoint:
 
 
 def _mark_row_order(tensor: Tensor) -> Tensor:
+    """The tensor, marked as one whose rows may be in another order."""
     return replace(tensor, fault="llama.cpp may store its rows in another order, for its rotary embedding")
 
 
 def _with_scales(found: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
-    """The tensors, those of 8-bit floats with the scale that is stored beside them."""
+    """The tensors; each of 8-bit floats has the scale that is stored beside it."""
     scaled = {}
     for name, tensor in found.items():
         if tensor.dtype in dtypes.EIGHT_BITS and (beside := [n for n in scale_names(name) if n in found]):
@@ -241,14 +245,14 @@ def _with_scales(found: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
 
 
 def scale_names(name: str) -> tuple[str, ...]:
-    """What the scale of a quantised tensor may be called: by transformers and compressed-tensors, by ComfyUI, and by
-    DeepSeek and those who follow it. All of them multiply, the last one too."""
+    """The names that the scale of a quantised tensor may have: in transformers and compressed-tensors, in ComfyUI, and
+    in DeepSeek and those who follow it. All of them multiply, although the last one is called inverse."""
     stem = name.removesuffix(".weight")
     return f"{stem}.weight_scale", f"{stem}.scale_weight", f"{stem}.weight_scale_inv"
 
 
 def _open_graph(name: str, path: Path) -> Checkpoint:
-    """The tensors of an ONNX file, by its own names. Raises E661, E662."""
+    """Open the tensors of an ONNX file, under its own names. Raises E661 and E662."""
     from editc.formats.containers import onnx, onnx_external
 
     graph = onnx.read_graph(path)
@@ -260,10 +264,12 @@ def _open_graph(name: str, path: Path) -> Checkpoint:
 
 
 _OPENERS: Mapping[str, Callable[[str, Path], Checkpoint]] = MappingProxyType({GGUF: _open_gguf, ONNX: _open_graph})
-"""By ending how a model of one file is opened; all others are safetensors."""
+"""Ending -> how a model of one such file is opened. All other files are safetensors."""
 
 
 def _find_ldm_components(whole: Checkpoint, place: Path) -> Mapping[str, Mapping[str, LdmPiece]]:
+    """The components in an LDM single file; {} for any other file. Raises E660 where the names contradict one
+    another."""
     from editc.formats.models import ldm_file
 
     if container_of(place).converter:
@@ -277,7 +283,7 @@ def _find_ldm_components(whole: Checkpoint, place: Path) -> Mapping[str, Mapping
 
 
 def _select_component(whole: Checkpoint, name: str, part: Mapping[str, LdmPiece]) -> Checkpoint:
-    """One part of a single file; the tensors are where they were and only their names are new."""
+    """One component of an LDM file: the same tensors in the file, under new names."""
     from editc.formats.models import ldm_file
 
     tensors = {new: _take_rows(whole, piece) for new, piece in part.items()}
@@ -285,6 +291,8 @@ def _select_component(whole: Checkpoint, name: str, part: Mapping[str, LdmPiece]
 
 
 def _take_rows(whole: Checkpoint, piece: LdmPiece) -> Tensor:
+    """The tensor of a piece: the whole tensor of the file, or one of its blocks of rows. Raises E660 where it has no
+    such blocks."""
     tensor = whole.tensors[piece.name]
     if piece.of == 1:
         return tensor
@@ -297,9 +305,11 @@ def _take_rows(whole: Checkpoint, piece: LdmPiece) -> Tensor:
 
 
 def _only_metadata(headers: Mapping[Path, Header]) -> Mapping[str, str]:
+    """The metadata of the only file; {} where there are several."""
     return next(iter(headers.values())).metadata if len(headers) == 1 else {}
 
 
 def _shards_error(reason: str, choice: layout.WeightFiles) -> Exception:
+    """E613: the shards do not fit their index or one another."""
     help_text = "fetch the model again: its index and its shards are not from the same version"
     return fail("E613", f"the shards do not fit together: {reason}", place=str(choice.index), help=help_text)

@@ -1,4 +1,4 @@
-"""A model's tensors under the names of the program that loads it, and under those of another version's file."""
+"""A model's tensors under the names of the program that loads it, or under the names of another version's file."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from editc.formats.models.program_names import PROGRAMS, ProgramNames, program_b
 def program_of(model: Model, names: Iterable[str]) -> ProgramNames | None:
     """How the program names the tensors of a language model; None where that is not known.
 
-    The model's config.json decides. Without one, the names of the file do where they leave no doubt.
+    The model's config.json decides. Without one, the names in the file decide if they leave no doubt.
     """
     kind = model_type(model)
     return PROGRAMS.get(kind) if kind else program_by_names(names)
@@ -29,7 +29,7 @@ def model_type(model: Model) -> str:
 
 
 def read_config(folder: Path) -> Mapping[str, object]:
-    """The folder's config.json; {} where there is none that can be read."""
+    """The folder's config.json; {} where there is none, or none that can be read."""
     try:
         value = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -38,8 +38,8 @@ def read_config(folder: Path) -> Mapping[str, object]:
 
 
 def spell_for_program(names: Sequence[str], model: Model | None) -> dict[str, str]:
-    """File name -> the program's name of some tensors, by the model where there is one, else by the names alone; the
-    name itself where neither says."""
+    """File name -> the program's name of some tensors. The model decides where there is one, else the names alone;
+    where neither says anything, a name stays as it is."""
     if model is not None and model.layout == "pipeline":
         return dict(zip(names, names, strict=True))
     stored = [] if model is None else model.component().names()
@@ -51,9 +51,9 @@ def spell_for_program(names: Sequence[str], model: Model | None) -> dict[str, st
 
 
 def respell(checkpoint: Checkpoint, wanted: Iterable[str]) -> Checkpoint:
-    """The checkpoint with tensors under the `wanted` names where it has them under another version's levels.
+    """The checkpoint with tensors under the `wanted` names, where it has them with other prefixes.
 
-    Only a name that one tensor alone can mean is changed; the others stay missing.
+    A name changes only where exactly one tensor can be meant; the others stay missing.
     """
     missing = [name for name in wanted if name not in checkpoint.tensors]
     found = {old: new for new, old in match_names(missing, checkpoint.tensors).items()} if missing else {}
@@ -63,6 +63,6 @@ def respell(checkpoint: Checkpoint, wanted: Iterable[str]) -> Checkpoint:
 
 
 def _gpt2_names(names: Sequence[str]) -> tuple[str, ...]:
-    """What a file that has these names of GPT-2's layers has beside them."""
+    """Names outside the layers that a file must also have if these are the names of GPT-2's layers, else ()."""
     bare = all(re.match(r"h\.\d+\.(attn|mlp)\.c_", name) for name in names)
     return ("wte", "ln_f") if bare else ()

@@ -1,6 +1,6 @@
-"""From what the user typed to a folder or file on this disk: paths, hub ids in the local cache, the bundled model.
+"""Find the folder or file on this disk that the user means: a path, a hub id in the local cache, or the bundled model.
 
-Nothing is downloaded. A hub cache is read by its layout, `models--org--name/{refs,snapshots,blobs}`.
+Nothing is downloaded. A hub cache is read by its folder layout, `models--org--name/{refs,snapshots,blobs}`.
 """
 
 from __future__ import annotations
@@ -15,14 +15,15 @@ from editc.formats.containers import stand_ins
 from editc.formats.containers.table import MODEL_FILES, MODEL_FILES_TEXT
 
 DEMO = "editc:demo"
+"""The name of the bundled model."""
 
 _HUB_ID = re.compile(r"(?P<repo>[\w.-]+/[\w.-]+)(@(?P<revision>[\w./-]+))?", re.ASCII)
 
 
 def find_model(place: str) -> Path:
-    """The absolute path that `place` names. A folder's own links are resolved, a file's last link is revisions.
+    """The absolute path that `place` names. A folder's own links are resolved; a file's last link is kept.
 
-    Raises E610 (there is no such thing) and E614 (a hub id, but not in the local cache).
+    Raises E610 (there is no such thing) and E614 (a hub id that is not in the local cache).
     """
     if place == DEMO:
         return _require_path(demo_model(), place)
@@ -43,7 +44,7 @@ def find_model(place: str) -> Path:
 
 
 def demo_model() -> Path:
-    """The bundled pipeline folder."""
+    """The folder of the bundled pipeline, which `editc:demo` names."""
     return MODEL.resolve()
 
 
@@ -58,7 +59,7 @@ def hub_cache() -> Path:
 
 
 def in_hub_cache(path: Path) -> bool:
-    """True for a real path in the hub cache, or in any folder laid out as one, wherever it is."""
+    """True for a real path in the hub cache, or in any other folder that has the layout of one."""
     laid_out = any(
         parent.name in ("blobs", "snapshots") and parent.parent.name.startswith("models--") for parent in path.parents
     )
@@ -66,6 +67,7 @@ def in_hub_cache(path: Path) -> bool:
 
 
 def _find_snapshot(repo: str, revision: str, place: str) -> Path:
+    """The folder of one revision of a repository in the hub cache. Raises E614."""
     folder = hub_cache() / f"models--{repo.replace('/', '--')}"
     snapshots = folder / "snapshots"
     if not snapshots.is_dir():
@@ -87,7 +89,8 @@ def _find_snapshot(repo: str, revision: str, place: str) -> Path:
 
 
 def _find_commit(folder: Path, revision: str, revisions: list[str]) -> str | None:
-    """The snapshot that a branch, tag or (abbreviated) commit means."""
+    """The snapshot that a branch, tag or (abbreviated) commit means, one of `revisions`; None where none or several
+    match."""
     reference = folder / "refs" / revision
     if ".." not in revision.split("/") and not revision.startswith("/") and reference.is_file():
         commit = reference.read_text(encoding="ascii", errors="replace").strip()
@@ -97,6 +100,7 @@ def _find_commit(folder: Path, revision: str, revisions: list[str]) -> str | Non
 
 
 def _require_path(path: Path, place: str) -> Path:
+    """The path. Raises E610 where nothing is there, and E618 for a Git LFS pointer."""
     if not path.exists():
         stand_ins.refuse(path)
         raise fail(

@@ -1,9 +1,9 @@
-"""What a program calls a tensor of a language model, from the name in the file, and one file's names under another's.
+"""Translate the tensor names of a language model's file to the names in the program that loads it.
 
-A file need not have the program's own names. GPT-2's folders on the hub hold the bare model (`h.0...`), which
-transformers loads into `transformer.h.0...`; a Gemma 3 that sees images is stored as `language_model.model.layers...`
-and loaded as `model.language_model.layers...`. Adapters are matched by the program's names, so exports and the doctor
-ask here. The tables say what transformers 5.24 does; a model type that they do not name is not guessed at.
+The two can differ. GPT-2's folders on the hub hold the bare model (`h.0...`), which transformers loads into
+`transformer.h.0...`; a Gemma 3 for images is stored as `language_model.model.layers...` and loaded as
+`model.language_model.layers...`. Adapters are matched by the program's names, so exports and the doctor ask here. The
+tables say what transformers 5.24 does; a model type that they do not name is not guessed.
 """
 
 from __future__ import annotations
@@ -15,21 +15,22 @@ from dataclasses import dataclass
 from editc.formats.models.prefixes import bare_name
 
 HEADS = ("lm_head", "embed_out", "score", "classifier")
-"""What may stand beside the body of a model, at the top of its names."""
+"""Modules that may stand beside the body of a model, at the top of its names."""
 Renaming = tuple[str, str]
 """A pattern of a name in a file, and what the program has in its place."""
 
 
 @dataclass(frozen=True)
 class ProgramNames:
-    """How one kind of model is named once it is loaded."""
+    """How a program names the tensors of one kind of model once it is loaded."""
 
     body: str
-    """What stands before every name but a head's; put there where a file of the bare model lacks it."""
+    """The module before every name except a head's. It is added where a file of the bare model lacks it."""
     renamings: tuple[Renaming, ...] = ()
-    """Renamings on the way from the file to the program, each tried in turn."""
+    """Renamings from the file to the program, applied one after the other."""
     stacked: str = ""
-    """A pattern of matrices that are no module in the program, which stacks them or holds them as a parameter."""
+    """A pattern of matrices that are no modules in the program, because it stacks them or holds them as parameters.
+    Empty: there are none."""
 
 
 _IMAGES: tuple[Renaming, ...] = (
@@ -37,11 +38,14 @@ _IMAGES: tuple[Renaming, ...] = (
     (r"^language_model\.model\.", "model.language_model."),
     (r"^(language_model|vision_tower|multi_modal_projector|image_newline)(?=\.|$)", r"model.\1"),
 )
+"""Renamings of models that read images, of LLaVA's kind."""
 _QWEN_IMAGES: tuple[Renaming, ...] = (
     (r"^visual\.", "model.visual."),
     (r"^model\.(?!language_model\.|visual\.)", "model.language_model."),
 )
+"""Renamings of Qwen's models that read images."""
 _EXPERTS = r"\.mlp\.(experts\.|gate\.|router\.|shared_expert_gate\.)"
+"""The experts of a mixture and their routers, which transformers stacks."""
 _GROUPS: tuple[tuple[ProgramNames, str], ...] = (
     (ProgramNames("transformer"), "bloom codegen falcon gpt2 gpt_bigcode gpt_neo gptj mpt"),
     (ProgramNames("backbone"), "falcon_mamba mamba mamba2"),
@@ -60,12 +64,14 @@ _GROUPS: tuple[tuple[ProgramNames, str], ...] = (
     ),
     (ProgramNames("model", _QWEN_IMAGES), "qwen2_vl qwen2_5_vl"),
 )
+"""Naming -> the model types that have it, separated by spaces."""
 PROGRAMS: Mapping[str, ProgramNames] = {kind: program for program, kinds in _GROUPS for kind in kinds.split()}
-"""By the `model_type` of config.json."""
+"""`model_type` of config.json -> naming."""
 
 
 def program_by_names(names: Iterable[str]) -> ProgramNames | None:
-    """The program of a file whose names alone say it: GPT-2's bare names, and a body with a head and nothing else."""
+    """The naming of a file whose names alone leave no doubt: GPT-2's bare names, a LLaVA, or a body with a head and
+    nothing else. None for all others."""
     tops = {name.partition(".")[0] for name in names} - {*HEADS}
     if {"h", "wte", "ln_f"} <= tops:
         return PROGRAMS["gpt2"]
@@ -82,19 +88,20 @@ def program_names(names: Sequence[str], program: ProgramNames) -> dict[str, str]
 
 
 def plain_name(name: str) -> str:
-    """A name of a language part as a model of text alone has it: `model.language_model.layers.0...` and
-    `language_model.model.layers.0...` are `model.layers.0...`."""
+    """A name of a language part as a text-only model has it: `model.language_model.layers.0...` and
+    `language_model.model.layers.0...` become `model.layers.0...`."""
     core = bare_name(name)
     head = name[: len(name) - len(core)]
     return f"model.{core}" if "language_model." in head and core.partition(".")[0] not in HEADS else name
 
 
 def apply_renamings(name: str, program: ProgramNames) -> str:
-    """A name after the renamings between file and program, whatever its body."""
+    """A name after the renamings between file and program; its body is not looked at."""
     for pattern, new in program.renamings:
         name = re.sub(pattern, new, name)
     return name
 
 
 def _add_body(name: str, program: ProgramNames) -> str:
+    """The name with the body before it, unless it is a head's."""
     return name if name.partition(".")[0] in HEADS else f"{program.body}.{name}"
