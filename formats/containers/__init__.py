@@ -1,1 +1,1 @@
-"""Files as they are on disk: safetensors, GGUF, ONNX, protobuf; read by their headers."""
+"""Read and write the files that hold tensors: safetensors, GGUF, ONNX and its adapters. Each is known by its header."""

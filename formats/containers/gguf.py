@@ -84,19 +84,19 @@ class _Cursor:
     early."""
 
     def __init__(self, data: mmap.mmap, end: int, place: str) -> None:
-        self._data, self._end, self.place, self.at = data, end, place, 0
+        self._data, self._end, self.place, self.position = data, end, place, 0
         self._texts = self._text_bytes = 0
 
     def read_bytes(self, size: int) -> bytes:
         """The next `size` bytes."""
         self.skip(size)
-        return self._data[self.at - size : self.at]
+        return self._data[self.position - size : self.position]
 
     def skip(self, size: int) -> None:
         """Move on by `size` bytes without reading them."""
-        if self.at + size > self._end:
+        if self.position + size > self._end:
             raise malformed_error(f"its header ends at byte {self._end}, in the middle of something", self.place)
-        self.at += size
+        self.position += size
 
     def read_number(self, code: str) -> int | float | bool:
         """The next scalar, by its `struct` code."""
@@ -137,12 +137,12 @@ class _Cursor:
         self._texts += count
         if self._texts > _MAX_TEXTS:
             raise malformed_error(f"it claims {self._texts} texts; {_MAX_TEXTS} is the limit", self.place)
-        at, last, data = self.at, self._end - _LENGTH.size, self._data
+        at, last, data = self.position, self._end - _LENGTH.size, self._data
         for _ in range(count):
             if at > last:
                 break
             at += _LENGTH.size + _LENGTH.unpack_from(data, at)[0]
-        self.at = min(at, self._end + 1)
+        self.position = min(at, self._end + 1)
         self.skip(0)
 
 
@@ -169,7 +169,7 @@ def _parse(cursor: _Cursor, size: int) -> Header:
     if len(rows) != tensors:
         raise malformed_error("two tensors have the same name", place)
     alignment = _alignment(metadata, place)
-    start = -(-cursor.at // alignment) * alignment
+    start = -(-cursor.position // alignment) * alignment
     entries = {n: TensorEntry(e.dtype, e.shape, start + e.start, start + e.end) for n, e in rows.items()}
     _check_layout(entries, start, alignment, size, place)
     return Header(entries, metadata, start)

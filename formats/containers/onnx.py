@@ -217,7 +217,7 @@ class _Reader:
                 name, tensor = self._read_tensor(self._message_span(part))
                 self._add_tensor(name, tensor, prefix, local)
             elif part.number == 15 and nodes == 1:
-                self._message_span(part)  # sparse: a matrix that was pruned so is none that a delta was made for
+                self._message_span(part)  # sparse: no delta is made for a matrix that was pruned like this
         for name, use in uses:
             if name in local:
                 self._graph.uses.setdefault(local[name], []).append(TensorUse(*use))

@@ -32,8 +32,8 @@ parameters for each site, two dimensions each."""
 
 def append_description(adapter: bytes, text: str) -> bytes:
     """The bytes of an adapter file with the description `text` behind them."""
-    said = text.encode()
-    return b"".join([adapter, said, _FOOTER.pack(len(said), END)])
+    description = text.encode()
+    return b"".join([adapter, description, _FOOTER.pack(len(description), END)])
 
 
 def read_onnx_adapter(path: Path) -> Header:
@@ -98,7 +98,7 @@ class _FlatBuffer:
         width = 4 if TYPES[kind] == "F32" else 2
         if min(shape, default=0) < 0 or prod(shape) * width != size or start + size > self._end:
             raise _malformed_error(f"a parameter of the sizes {shape} has {size} bytes", self._place)
-        self._read_number("c", at + length)  # the name, and the zero behind it, lie inside
+        self._read_number("c", at + length)  # checks that the name and the zero byte behind it lie inside
         try:
             return self._data[at : at + length].decode("utf-8"), TensorEntry(TYPES[kind], shape, start, start + size)
         except UnicodeDecodeError as error:
@@ -126,4 +126,5 @@ class _FlatBuffer:
 
 
 def _malformed_error(reason: str, place: str) -> EditcError:
+    """E601: the adapter file is not well formed."""
     return damage_error(f"this is not a well-formed adapter file: {reason}", place)

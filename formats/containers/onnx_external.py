@@ -60,7 +60,7 @@ def find_overlaps(found: Mapping[str, BytePlace], names: Iterable[str]) -> Itera
     """Each tensor of `names` that shares bytes with another tensor, and that other tensor."""
     spans = sorted((p.file, p.offset, p.offset + p.nbytes, name) for name, p in found.items() if p.nbytes)
     wanted = set(names)
-    far: tuple[Path, int, int, str] | None = None  # of those before, the one that reaches furthest
+    far: tuple[Path, int, int, str] | None = None  # the earlier span that reaches furthest
     for i, span in enumerate(spans):
         file, start, end, name = span
         after = spans[i + 1] if i + 1 < len(spans) else None

@@ -34,8 +34,8 @@ class GraphValue:
 def encode_node(op: str, inputs: Sequence[str], output: str, **attributes: int | str | Sequence[int]) -> bytes:
     """The bytes of a NodeProto. It has one output, and the name of the output is the name of the node."""
     ends = b"".join(encode_bytes(1, one) for one in inputs) + encode_bytes(2, output)
-    said = b"".join(encode_bytes(5, _encode_attribute(name, value)) for name, value in attributes.items())
-    return ends + encode_bytes(3, output) + encode_bytes(4, op) + said
+    encoded = b"".join(encode_bytes(5, _encode_attribute(name, value)) for name, value in attributes.items())
+    return ends + encode_bytes(3, output) + encode_bytes(4, op) + encoded
 
 
 def encode_model(

@@ -59,46 +59,46 @@ class WireReader:
 
     def __init__(self, file: BinaryIO, size: int) -> None:
         self._file, self.size = file, size
-        self._block, self._from = b"", 0
-        self._left = MAX_STEPS
+        self._block, self._block_start = b"", 0
+        self._steps_left = MAX_STEPS
 
     def fields(self, span: Range, wanted: Collection[int] = _ANY) -> Iterator[Field]:
         """The fields of the message at `span` whose numbers are `wanted`, in the order of the file."""
         self.spend(_MESSAGE_STEPS)
         position, end = span
-        block, base = self._block, self._from
+        block, base = self._block, self._block_start
         while position < end:
-            self._left -= 1
+            self._steps_left -= 1
             at = position - base
             if 0 <= at < len(block) - 1 and (tag := block[at]) < 0x80 and (value := block[at + 1]) < 0x80:
-                start, position = position + 1, position + 2  # one byte each, as most are
+                start, position = position + 1, position + 2  # tag and value take one byte each, as in most fields
             else:
-                self._left -= 1
+                self._steps_left -= 1
                 tag, start = self._varint(position, end)
                 value, position = self._varint(start, end) if tag & 7 in (VARINT, BYTES) else (0, start)
-                block, base = self._block, self._from
+                block, base = self._block, self._block_start
             kind = tag & 7
             if kind == BYTES:
                 start, position, value = position, position + value, 0
             elif kind == VARINT:
-                self._left -= 1  # the shortest fields, of which a file of a size has the most
+                self._steps_left -= 1  # the shortest fields: a file can hold the most of these
             else:
                 position, value = start + _fixed_size(kind, start), 0
-            if position > end or self._left < 0 or not 8 <= tag < 1 << 32:
+            if position > end or self._steps_left < 0 or not 8 <= tag < 1 << 32:
                 raise self._fault(tag >> 3, start, position, end)
             if tag >> 3 in wanted:
-                self._left -= _FIELD_STEPS
+                self._steps_left -= _FIELD_STEPS
                 yield tuple.__new__(Field, (tag >> 3, kind, start, position, value))  # in half the time of Field(...)
 
     def spend(self, steps: int) -> None:
         """Count steps. Raises WireError when the file has none left."""
-        self._left -= steps
-        if self._left < 0:
+        self._steps_left -= steps
+        if self._steps_left < 0:
             raise self._fault(1, 0, 0, 0)
 
     def _fault(self, number: int, start: int, position: int, end: int) -> WireError:
         """The error for a field: out of steps, longer than its message, or of an impossible number."""
-        if self._left < 0:
+        if self._steps_left < 0:
             return WireError(f"it has more parts than can be read in {MAX_STEPS} steps")
         if position > end:
             return WireError(f"a field at byte {start} reaches {position - end} bytes over the end of its message")
@@ -111,7 +111,7 @@ class WireReader:
             raise WireError(f"a text at byte {span[0]} has {size} bytes; {limit} is the limit")
         self.spend(_TEXT_STEPS + (size >> 6))
         self._load(span[0], size)
-        start = span[0] - self._from
+        start = span[0] - self._block_start
         return self._block[start : start + size]
 
     def read_text(self, span: Range, limit: int = 1 << 16) -> str:
@@ -134,15 +134,15 @@ class WireReader:
 
     def _varint(self, position: int, end: int) -> tuple[int, int]:
         """An unsigned number of up to 64 bits at `position`, and the position after it."""
-        at = position - self._from
+        at = position - self._block_start
         if 0 <= at < len(self._block) and position < end and self._block[at] < 0x80:
             return self._block[at], position + 1
         if 0 <= at < len(self._block) - 1 and position + 1 < end and self._block[at + 1] < 0x80:
-            self._left -= 1
+            self._steps_left -= 1
             return self._block[at] & 0x7F | self._block[at + 1] << 7, position + 2
         self.spend(_LONG_STEPS)
         self._load(position, min(10, max(0, end - position)))
-        block, at = self._block, position - self._from
+        block, at = self._block, position - self._block_start
         value = shift = 0
         for byte in block[at : at + min(10, end - position)]:
             position += 1
@@ -156,13 +156,13 @@ class WireReader:
 
     def _load(self, position: int, size: int) -> None:
         """Make sure that `size` bytes from `position` on are in the block in memory."""
-        if self._from <= position and position + size <= self._from + len(self._block):
+        if self._block_start <= position and position + size <= self._block_start + len(self._block):
             return
         if position + size > self.size:
             raise WireError(f"it ends at byte {self.size}, inside a field")
         self.spend(_BLOCK_STEPS)
         self._file.seek(position)
-        self._block, self._from = self._file.read(max(size, _BLOCK)), position
+        self._block, self._block_start = self._file.read(max(size, _BLOCK)), position
         if len(self._block) < size:
             raise WireError("it became shorter while it was read")
 

@@ -11,8 +11,8 @@ import numpy as np
 from editc.core.diagnostics import EditcError, fail
 from editc.core.text import SHOWN_ROWS, count
 from editc.formats.diff.changed import ChangedTensor
+from editc.formats.diff.components import pair_components
 from editc.formats.diff.pairing import TensorPairs, mismatch_error, pair_tensors
-from editc.formats.diff.sides import pair_components
 from editc.formats.models.model import Model
 from editc.numerics.bits import dtypes
 

@@ -19,10 +19,11 @@ from editc.formats.models.prefixes import match_names
 from editc.numerics.bits import dtypes
 
 IN_ONE_ONLY = ("is in one of them only", "are in one of them only")
-"""What can be wrong with one tensor, and the same for several."""
+"""A fault of one tensor, and of several, in the words of a message: it is in one of the models only."""
 RESHAPED = ("has another shape", "have another shape")
+"""The same for tensors of another shape."""
 CONVERTED = ("is stored in another dtype", "are stored in another dtype")
-"""What can be wrong with one tensor, and with several."""
+"""The same for tensors in another dtype."""
 USUAL_HELP = "a delta changes the values of tensors that are there; it cannot add, remove or reshape one"
 """The help for E645 where nothing more exact is known."""
 _ADAPTERS = (".lora_", ".base_layer.", "lora_down", "lora_up", ".hada_", ".lokr_", ".diff", ".alpha")

@@ -1,1 +1,1 @@
-"""Several deltas as one, and what they do to each other."""
+"""Link several deltas into one, and measure how their edits interfere."""

@@ -159,7 +159,7 @@ def _half_digest(checkpoint: Checkpoint, name: str, shape: Sequence[int] | None 
     raw, dtype = checkpoint.raw(name), checkpoint.dtype(name)
     shape = checkpoint.shape(name) if shape is None else shape
     raw = raw[: dtypes.nbytes(dtype, tuple(shape))]
-    if dtype == "F32":  # straight to half: the same rounding as by way of float64, in a third of the time
+    if dtype == "F32":  # converted directly: the same rounding as through float64, in a third of the time
         with np.errstate(over="ignore", under="ignore"):
             raw = np.frombuffer(raw, "<f4").astype("<f2").tobytes()
     elif dtype != "F16":

@@ -108,6 +108,7 @@ _HELP = (
     "give --model the folder of a language model that llama.cpp has, with its config.json; for any other matrix export "
     "as `peft` or `checkpoint`, and convert the result with llama.cpp's own scripts"
 )
+"""The help of E694."""
 
 
 @cache

@@ -25,7 +25,9 @@ PICKLES = (".bin", ".ckpt", ".pt", ".pth")
 """Endings of weight files that can run code when they are opened. editc never opens them."""
 
 _ADAPTERS = re.compile(r"(adapter_model|pytorch_lora_weights)")
+"""Names of adapter files, which are not a model's weights."""
 _SHARD = re.compile(r"-\d{5}-of-\d{5}")
+"""What the name of a shard has before its ending."""
 
 
 @dataclass(frozen=True)

@@ -30,7 +30,7 @@ _OPEN_CLIP = (
     ("conditioner.embedders.0.model.", "text_encoder_2"),
 )
 """Prefix of a CLIP in OpenCLIP's names -> component."""
-_OPEN_CLIP_ENDS = {
+_OPEN_CLIP_OUTSIDE = {
     "token_embedding.weight": "embeddings.token_embedding.weight",
     "positional_embedding": "embeddings.position_embedding.weight",
     "ln_final.weight": "final_layer_norm.weight",
@@ -113,8 +113,8 @@ def _open_clip_tensors(names: list[str], head: str) -> Iterator[tuple[str, LdmPi
     layers = [int(match[1]) for match in matched.values() if match]
     dropped = max(layers, default=-1) if head.startswith("cond_stage_model.") else -1
     for name, match in matched.items():
-        if match is None and name in _OPEN_CLIP_ENDS:
-            yield f"text_model.{_OPEN_CLIP_ENDS[name]}", LdmPiece(head + name)
+        if match is None and name in _OPEN_CLIP_OUTSIDE:
+            yield f"text_model.{_OPEN_CLIP_OUTSIDE[name]}", LdmPiece(head + name)
         elif match is not None and int(match[1]) != dropped:
             for leaf, piece in _layer_tensors(match[2], head + name):
                 yield f"text_model.encoder.layers.{match[1]}.{leaf}", piece

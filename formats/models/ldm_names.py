@@ -24,7 +24,7 @@ _RESNET = {
     "skip_connection": "conv_shortcut",
 }
 """LDM's names inside a resnet -> those of diffusers."""
-_ENDS = {
+_OUTSIDE = {
     "input_blocks.0.0": "conv_in",
     "time_embed.0": "time_embedding.linear_1",
     "time_embed.2": "time_embedding.linear_2",
@@ -73,8 +73,10 @@ def to_ldm(names: Iterable[str]) -> dict[str, str]:
     """
     every = list(dict.fromkeys(names))
     down, up = _level_starts(every, "down"), _level_starts(every, "up")
-    attended = {int(m[2]) for name in every if (m := _BLOCK.fullmatch(name)) and (m[1], m[3]) == ("up", "attentions")}
-    return {name: known for name in every if (known := _ldm_name(name, down, up, attended))}
+    with_attention = {
+        int(m[2]) for name in every if (m := _BLOCK.fullmatch(name)) and (m[1], m[3]) == ("up", "attentions")
+    }
+    return {name: known for name in every if (known := _ldm_name(name, down, up, with_attention))}
 
 
 @dataclass(frozen=True)
@@ -89,8 +91,8 @@ class _LevelEnds:
     def to_diffusers(self, name: str, labels: str) -> str:
         """The diffusers name; '' for a name that follows no rule. `labels` is diffusers' name of the label
         embedding."""
-        if (head := _find_prefix(name, _ENDS)) or (head := _find_prefix(name, _LABELS)):
-            new = _ENDS.get(head) or ".".join(filter(None, (labels, _LABELS.get(head, ""))))
+        if (head := _find_prefix(name, _OUTSIDE)) or (head := _find_prefix(name, _LABELS)):
+            new = _OUTSIDE.get(head) or ".".join(filter(None, (labels, _LABELS.get(head, ""))))
             return new + name[len(head) :]
         if match := _LDM_MIDDLE.fullmatch(name):
             place, rest = int(match[1]), match[2]
@@ -122,10 +124,10 @@ def _diffusers_block_name(part: int, number: int, rest: str) -> str:
     return f"resnets.{number}.{_RESNET[head]}{rest[len(head) :]}" if head else f"resnets.{number}.{rest}"
 
 
-def _ldm_name(name: str, down: tuple[int, ...], up: tuple[int, ...], attended: set[int]) -> str:
+def _ldm_name(name: str, down: tuple[int, ...], up: tuple[int, ...], with_attention: set[int]) -> str:
     """The LDM name of one parameter; '' where it follows no rule.
 
-    `down`, `up`: the LDM number of each level's first block; `attended`: the up levels that have attentions.
+    `down`, `up`: the LDM number of each level's first block; `with_attention`: the up levels that have attentions.
     """
     if middle := _MIDDLE.fullmatch(name):
         attention = middle[1] == "attentions"
@@ -139,7 +141,7 @@ def _ldm_name(name: str, down: tuple[int, ...], up: tuple[int, ...], attended: s
     if kind == "downsamplers":
         return f"input_blocks.{down[level + 1] - 1}.0.op.{rest.removeprefix('conv.')}"
     if kind == "upsamplers":
-        return f"output_blocks.{up[level + 1] - 1}.{1 + (level in attended)}.{rest}"
+        return f"output_blocks.{up[level + 1] - 1}.{1 + (level in with_attention)}.{rest}"
     side, start = ("input", down[level]) if match[1] == "down" else ("output", up[level])
     inner = f"1.{rest}" if kind == "attentions" else f"0.{_ldm_resnet_name(rest)}"
     return f"{side}_blocks.{start + number}.{inner}"
@@ -158,7 +160,7 @@ def _level_starts(names: Iterable[str], way: str) -> tuple[int, ...]:
 
 def _name_outside_blocks(name: str) -> str:
     """The LDM name of a parameter outside the blocks, from that of diffusers; '' where it follows no rule."""
-    for old, new in _ENDS.items():
+    for old, new in _OUTSIDE.items():
         if name.startswith(f"{new}."):
             return old + name[len(new) :]
     for home in ("add_embedding", "class_embedding"):

@@ -238,9 +238,9 @@ def _with_scales(found: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
     """The tensors; each of 8-bit floats has the scale that is stored beside it."""
     scaled = {}
     for name, tensor in found.items():
-        if tensor.dtype in dtypes.EIGHT_BITS and (beside := [n for n in scale_names(name) if n in found]):
-            fault = "" if len(beside) == 1 else f"it has {len(beside)} scales: {', '.join(beside)}"
-            scaled[name] = replace(tensor, scale=found[beside[0]], fault=fault)
+        if tensor.dtype in dtypes.EIGHT_BITS and (scales := [n for n in scale_names(name) if n in found]):
+            fault = "" if len(scales) == 1 else f"it has {len(scales)} scales: {', '.join(scales)}"
+            scaled[name] = replace(tensor, scale=found[scales[0]], fault=fault)
     return {**found, **scaled}
 
 

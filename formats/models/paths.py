@@ -18,6 +18,7 @@ DEMO = "editc:demo"
 """The name of the bundled model."""
 
 _HUB_ID = re.compile(r"(?P<repo>[\w.-]+/[\w.-]+)(@(?P<revision>[\w./-]+))?", re.ASCII)
+"""A hub id: `owner/name`, with an optional @revision."""
 
 
 def find_model(place: str) -> Path:

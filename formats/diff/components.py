@@ -55,7 +55,7 @@ def pair_components(base: Model, edited: Model) -> ComponentPairs:
     notes += [_uncompared_note("BASE", name, before[name]) for name in sorted(before.keys() - after.keys())]
     notes += [_uncompared_note("EDITED", name, after[name]) for name in sorted(after.keys() - before.keys())]
     partial = edited.layout == "file" and not _is_whole(edited.path)
-    return ComponentPairs(both, partial, tuple(notes), _pickled(base))
+    return ComponentPairs(both, partial, tuple(notes), _pickled_components(base))
 
 
 def _open_components(model: Model) -> Components:
@@ -65,7 +65,9 @@ def _open_components(model: Model) -> Components:
     bare folder or file is '' too, because its name says nothing.
     """
     if model.layout == "pipeline":
-        return {name: model.component(name) for name in sorted(model.components.keys() - set(_pickled(model)))}
+        return {
+            name: model.component(name) for name in sorted(model.components.keys() - set(_pickled_components(model)))
+        }
     ldm, whole = model.ldm_components(), model.component()
     taken = {piece.name for part in ldm.values() for piece in part.values()}
     rest = {name: tensor for name, tensor in whole.tensors.items() if name not in taken}
@@ -117,8 +119,8 @@ def _first_name(model: Model) -> str:
     return next(iter(sorted(model.components)), model.place)
 
 
-def _pickled(model: Model) -> tuple[str, ...]:
-    """Components that a pipeline holds only as pickles."""
+def _pickled_components(model: Model) -> tuple[str, ...]:
+    """The names of components that a pipeline holds only as pickles."""
     if model.layout != "pipeline":
         return ()
     return tuple(sorted(name for name, path in model.components.items() if not layout.has_safetensors(path)))
@@ -127,8 +129,8 @@ def _pickled(model: Model) -> tuple[str, ...]:
 def _refuse_pickles(base: Model, edited: Model) -> None:
     """Raises E611 for a component that only one model holds as a pickle: it could hide the edit."""
     for model, other in ((base, edited), (edited, base)):
-        for name in _pickled(model):
-            if name in other.components and name not in _pickled(other):
+        for name in _pickled_components(model):
+            if name in other.components and name not in _pickled_components(other):
                 layout.choose_files(model.components[name])
 
 
