@@ -1,1 +1,1 @@
-"""Read and write the files that hold tensors: safetensors, GGUF, ONNX and its adapters. Each is known by its header."""
+"""Read and write the files that hold tensors: safetensors, GGUF, ONNX and its adapters."""
