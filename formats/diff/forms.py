@@ -74,7 +74,7 @@ def find_forms(changed: Sequence[ChangedTensor], wanted: str, tolerance: float |
 
     A tensor without the form that was asked for (`wanted`) becomes `xor`, as with `auto`. Where BASE has another dtype
     it becomes `dense`, because bits fit one dtype. `tolerance`: roundings that an edit may leave. None: `TOLERANCE`;
-    where that finds nothing, `SINGLE` for weights stored in F32 or F64.
+    where that finds nothing, `SINGLE_PRECISION_TOLERANCE` for weights stored in F32 or F64.
     """
     left = set(range(len(changed)))
     tried = {"auto": (_find_shared, _find_low_rank), "shared": (_find_shared,), "low-rank": (_find_low_rank,)}.get(

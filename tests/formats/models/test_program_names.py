@@ -59,7 +59,7 @@ def test_the_table_is_what_transformers_does(kind: str) -> None:
     assert set(program_names(file, program).values()) == own
     bare = [name.removeprefix(f"{program.body}.") for name in own if name.startswith(f"{program.body}.")]
     assert model.base_model_prefix == program.body
-    if not program.moves:
+    if not program.renamings:
         assert set(program_names(bare, program).values()) <= own
 
 
