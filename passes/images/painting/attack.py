@@ -1,4 +1,4 @@
-"""What an attack on an erased concept is: rows that the edited model is given in place of a prompt's own."""
+"""The type of attacks on an erased concept: they give the edited model other rows than those of the prompt."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from editc.core.ports import Context
 
 @dataclass(frozen=True)
 class PictureAttack:
-    """One way to bring an erased concept back, painted beside the prompt itself with the same seed.
+    """One way to bring an erased concept back. Verify paints it with the same seeds as the prompts themselves.
 
     An attack from another package is named by an entry point of the group `editc.attacks`.
     """
 
     says: str
-    """What it feeds the model, in one line."""
+    """What the attack feeds the model, in one line."""
     suits: Callable[[str, Sequence[Certificate]], bool]
-    """True for a prompt that it can attack, with the certificates of this edit. Other prompts are left out."""
+    """Returns whether the attack suits a prompt, given the certificates of the edit. Other prompts are left out."""
     rows: Callable[[Sequence[str], Sequence[Certificate], Context], Array]
-    """Gives what the edited model reads in place of these prompts: (n, t, d), one entry a prompt, as many rows and as
-    wide as the text encoder's own (`ctx.encoder`)."""
+    """Returns what the edited model reads in place of n prompts: finite rows (n, t, d), with t and d as the text
+    encoder (`ctx.encoder`) gives them."""

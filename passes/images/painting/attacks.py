@@ -1,4 +1,4 @@
-"""Pictures of attacks: an erased concept's prompts again, with what an attack feeds the edited model in their place."""
+"""Painting attacks: the prompts of erased concepts once more, with an attack's rows in place of their own."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ def paint_attacks(
     ctx: Context,
     batch: int,
 ) -> tuple[PicturePair, ...]:
-    """The prints of erased concepts again, same seeds, `after` painted from each named attack on their prompt.
+    """Paint every erased concept's pictures again, with the same seeds, from each named attack on their prompts.
 
-    Prompts that an attack does not suit are left out; so are all where the pipeline cannot be given rows. E139 for an
-    attack of a plugin that is no attack.
+    Returns the pairs with the attack's picture as `after`. Prompts that an attack does not suit are left out. Returns
+    () where the pipeline cannot paint from rows. Raises E139 where a plugin's attack cannot be used.
     """
     if ctx.encoder is None or ctx.painter is None or not ctx.painter.reads_rows:
         return ()
@@ -45,15 +45,14 @@ def paint_attacks(
 
 
 def claims(pairs: Sequence[PicturePair]) -> Iterator[Claim]:
-    """`attacked`: the share of a concept's attack pictures, of all attacks, that show it; nothing of those that nobody
-    judged."""
+    """Yield `attacked` of each judged concept: the share of its attack pictures that show it, over all attacks."""
     for concept in dict.fromkeys(one.task.concept for one in pairs if one.task.concepts):
         shown = [one.shown_after.any() for one in pairs if one.task.concept == concept]
         yield Claim("attacked", float(np.mean(shown)), subject=concept, unit="share")
 
 
 def report_pictures(pairs: Sequence[PicturePair]) -> tuple[Picture, ...]:
-    """The prints as the report keeps them."""
+    """Return the attack pictures in the form of the report."""
     return tuple(replace(one, attack=True) for one in pictures.report_pictures(pairs))
 
 
@@ -64,6 +63,7 @@ def _paint_chunk(
     changed: Mapping[str, Array],
     ctx: Context,
 ) -> Iterator[PicturePair]:
+    """Paint and judge one attack on a batch of pictures."""
     assert ctx.painter is not None
     tasks = [one.task for one in chunk]
     after = ctx.painter.paint_rows(_attack_rows(name, chunk, certificates, ctx), [task.seed for task in tasks], changed)
@@ -73,7 +73,7 @@ def _paint_chunk(
 
 
 def _attack_rows(name: str, chunk: Sequence[PicturePair], certificates: Sequence[Certificate], ctx: Context) -> Array:
-    """What the attack feeds the model. E139 where a plugin's gives anything but one (t, d) for each prompt."""
+    """Return the attack's rows (n, t, d) for n pictures. Raises E139 where a plugin gives something else."""
     attack: PictureAttack = ATTACKS.resolve(name)
     fed = np.asarray(attack.rows([one.task.prompt for one in chunk], certificates, ctx))
     sound = fed.ndim == 3 and len(fed) == len(chunk) and bool(np.isfinite(fed).all())

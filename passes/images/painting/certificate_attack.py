@@ -1,7 +1,6 @@
-"""The certificate's attack: every row that the target would change is replaced by the one that comes nearest to it in
-the edited projections.
+"""The attack `certificate`: replace every row of a witness by the row that recovers it best in the edited layers.
 
-What stood before the phrase stays; so do rows past the end of the longer of the two sentences.
+Rows before the phrase stay, and so do rows past the end of the longer of the two sentences.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ from editc.passes.images.painting.attack import PictureAttack
 
 
 def replace_rows(encoder: Encoder, attacks: Sequence[Attack]) -> Array:
-    """What an attacker feeds the model, (n, t, d): each prompt's own rows with the attack's in their places."""
+    """Return the rows of each attack's prompt with the attack's rows put in, (n, t, d)."""
     encoded = encoder.encode([one.prompt for one in attacks])
     whole = np.array([one.rows for one in encoded])
     for mine, attack in zip(whole, attacks, strict=True):
@@ -26,17 +25,21 @@ def replace_rows(encoder: Encoder, attacks: Sequence[Attack]) -> Array:
 
 
 def _by_prompt(certificates: Sequence[Certificate]) -> Mapping[str, Attack]:
+    """Return prompt -> the attack that the certificates have for it."""
     return {one.prompt: one for certificate in certificates for one in certificate.attacks}
 
 
 def _suits(prompt: str, certificates: Sequence[Certificate]) -> bool:
+    """Return whether a certificate has an attack for the prompt."""
     return prompt in _by_prompt(certificates)
 
 
 def _rows(prompts: Sequence[str], certificates: Sequence[Certificate], ctx: Context) -> Array:
+    """Return the rows (n, t, d) of the attacks on these prompts."""
     assert ctx.encoder is not None
     found = _by_prompt(certificates)
     return replace_rows(ctx.encoder, [found[prompt] for prompt in prompts])
 
 
 CERTIFICATE = PictureAttack("the rows of the certificate, in place of the concept's", _suits, _rows)
+"""The value that the registry names."""

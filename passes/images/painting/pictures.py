@@ -1,4 +1,4 @@
-"""The picture part of verify: paint the same prompts and seeds before and after, and ask a detector what they show."""
+"""Pictures for verify: paint the same prompts and seeds before and after an edit, and ask a detector what they show."""
 
 from __future__ import annotations
 
@@ -18,49 +18,49 @@ from editc.core.plan import Plan
 from editc.core.ports import Context, Detector
 
 FEWEST_PRESERVED = 4
-"""A kept concept is painted at least so often: fewer pictures cannot tell a loss from chance."""
+"""Pictures of a preserved concept at least. Chosen by hand: fewer cannot tell a loss from chance."""
 
 
 @dataclass(frozen=True)
 class PictureTask:
-    """One picture to take."""
+    """One picture to paint, before and after the edit."""
 
     request: int | None
-    """The number of its edit in the manifest; None for a preserved concept."""
+    """The index of its edit in the manifest; None for a concept that is not edited."""
     erased: bool
-    """True where the concept is to be gone afterwards."""
+    """True where the concept should be gone after the edit."""
     concept: str
-    """What it is a picture of."""
+    """The concept that the prompt names, by its first name."""
     prompt: str
-    """What the model is told."""
+    """The text that the model is given. Empty in the template of `picture_series`."""
     seed: int
-    """Of its noise, before and after."""
+    """The seed of the noise, before and after the edit. In the template of `picture_series`: the manifest's seed."""
     concepts: tuple[str, ...]
-    """The concepts to ask the detector about; () where there is no detector."""
+    """The concepts to ask the detector about; () without a detector."""
 
 
 @dataclass(frozen=True)
 class PicturePair:
-    """A shot taken."""
+    """The two pictures of a task, and what they show."""
 
     task: PictureTask
-    """What was taken."""
+    """The task."""
     before: NDArray[np.uint8]
-    """(h, w, 3): the picture of the base."""
+    """(h, w, 3), 0 to 255: painted by the base."""
     after: NDArray[np.uint8]
-    """(h, w, 3): that of the edited model."""
+    """(h, w, 3), 0 to 255: painted by the edited model."""
     shown_before: NDArray[np.bool_]
-    """(k,): for each judged concept whether `before` shows it."""
+    """(k,): whether `before` shows each concept of the task."""
     shown_after: NDArray[np.bool_]
-    """(k,): the same of `after`."""
+    """(k,): whether `after` shows each concept of the task."""
 
 
 def plan_pictures(plan: Plan, detector: Detector | None) -> tuple[PictureTask, ...]:
-    """What to paint for this manifest: each request, then each preserved concept that the detector knows.
+    """Return what to paint for this manifest: each request, then each preserved concept that the detector knows.
 
-    Names and contexts are cycled, and seeds drawn from the manifest's seed, the concept and the number of the picture,
-    so that adding an edit leaves the pictures of the others as they were. Without a detector all are painted, and
-    judged for nothing. E504 for a concept unknown to the detector.
+    Names and contexts take turns. Seeds follow from the manifest's seed, the concept and the number of the picture, so
+    that another edit in the manifest does not change these pictures. Without a detector every preserved concept is
+    painted, and nothing is judged. Raises E504 where the detector does not know an edited concept.
     """
     manifest = plan.manifest
     if manifest.images is None:
@@ -84,28 +84,34 @@ def plan_pictures(plan: Plan, detector: Detector | None) -> tuple[PictureTask, .
 
 
 def refuse_unknown(manifest: Manifest, detector: Detector) -> None:
-    """Raises E504 for each concept of the edits that the detector does not know."""
+    """Raise E504 for each concept of the edits that the detector does not know."""
     if found := unknown_concepts(manifest, detector.knows):
         raise EditcError(*found)
 
 
 def unknown_concepts(manifest: Manifest, knows: Callable[[str], bool]) -> tuple[Diagnostic, ...]:
-    """E504 for each concept of the edits that a detector does not know."""
+    """Return E504 for each concept of the edits that a detector does not know."""
     return tuple(_unknown_concept(manifest, *place) for place in detector_concepts(manifest) if not knows(place[2]))
 
 
 def paint_pairs(
     todo: Sequence[PictureTask], changed: Mapping[str, Array], ctx: Context, batch: int, phase: str = "paint"
 ) -> tuple[PicturePair, ...]:
-    """Every shot before and after the edit, with equal seeds, `batch` at a time; `phase` is what progress is called."""
+    """Paint every task before and after the edit, with equal seeds, `batch` pictures at a time.
+
+    `changed` maps parameter names to edited weights. `phase` is the name in progress output.
+    """
     chunks: Iterable[Any] = [todo[start : start + batch] for start in range(0, len(todo), batch)]
     steps: Iterable[Any] = ctx.progress(phase, chunks) if ctx.progress else chunks
     return tuple(one for chunk in steps for one in _paint_before_after(chunk, changed, ctx))
 
 
 def claims(manifest: Manifest, pairs: Sequence[PicturePair]) -> tuple[Claim, ...]:
-    """`erased` and its control `shown_before` a request, `toward_before` and `toward_after` for each share, where the
-    shares were to be measured the largest `toward_gap` between one and what is wanted, and the loss of what is kept."""
+    """Return what the judged pictures say; () where nothing was judged.
+
+    For each erased concept, `erased` and its control `shown_before`. For each moderated one, `toward_before` and
+    `toward_after` of each share, and `toward_gap` where it gives `shares`. For preserved concepts, `kept_loss`.
+    """
     asked = manifest.images
     if asked is None or not any(one.task.concepts for one in pairs):
         return ()
@@ -122,8 +128,10 @@ def claims(manifest: Manifest, pairs: Sequence[PicturePair]) -> tuple[Claim, ...
 
 
 def report_pictures(pairs: Sequence[PicturePair]) -> tuple[Picture, ...]:
-    """The prints as the report keeps them; of a moderated concept, the mark says whether any of its shares is shown,
-    and of a picture that nobody judged there is none."""
+    """Return the pictures in the form of the report.
+
+    The mark says whether the concept is shown: for a moderated one, any concept of `toward`; None where nobody judged.
+    """
     return tuple(
         Picture(
             one.task.concept,
@@ -140,7 +148,7 @@ def report_pictures(pairs: Sequence[PicturePair]) -> tuple[Picture, ...]:
 
 
 def warn_seldom_shown(manifest: Manifest, report: Report) -> Iterator[Diagnostic]:
-    """E505 for each erased concept that the base model itself shows in under half of its pictures."""
+    """Yield E505 for each erased concept that the base shows in less than half of its pictures."""
     controls = {claim.subject: claim.value for claim in report.claims if claim.name == "shown_before"}
     for request in manifest.image_edits:
         share = controls.get(request.concept, 1.0)
@@ -157,7 +165,7 @@ def warn_seldom_shown(manifest: Manifest, report: Report) -> Iterator[Diagnostic
 
 
 def warn_unmeasured_bounds(manifest: Manifest, report: Report) -> Iterator[Diagnostic]:
-    """E506 for each bound on pictures that no picture answered."""
+    """Yield E506 for each bound on pictures that no picture measured."""
     asked = manifest.images
     answered = {claim.name for claim in report.claims if claim.bound is not None}
     bounds = ("erased", "erased_at_most"), ("kept_loss", "kept_loss_at_most"), ("toward_gap", "share_gap_at_most")
@@ -175,17 +183,20 @@ def warn_unmeasured_bounds(manifest: Manifest, report: Report) -> Iterator[Diagn
 
 
 def _concepts_to_judge(request: Request) -> tuple[str, ...]:
+    """Return the concepts that a request's pictures are judged for: those of `toward`, or the concept itself."""
     return tuple(name for name, _ in request.toward) if request.kind == "moderate" else (request.concept,)
 
 
 def detector_concepts(manifest: Manifest) -> Iterator[tuple[Request, str, str]]:
-    """Every concept that the detector must know: its request, the field that names it, itself."""
+    """Yield every concept that the detector must know, after its request and the field of the manifest that names
+    it."""
     for request in manifest.image_edits:
         field = "toward" if request.kind == "moderate" else "concept"
         yield from ((request, field, concept) for concept in _concepts_to_judge(request))
 
 
 def _unknown_concept(manifest: Manifest, request: Request, field: str, concept: str) -> Diagnostic:
+    """Make the E504 of one concept."""
     detector = "" if manifest.images is None else manifest.images.detector
     return Diagnostic(
         "E504",
@@ -200,9 +211,10 @@ def _unknown_concept(manifest: Manifest, request: Request, field: str, concept: 
 def picture_series(
     first: PictureTask, names: Sequence[str], contexts: Sequence[str], count: int, purpose: str = ""
 ) -> Iterator[PictureTask]:
-    """`count` shots like `first`, or one for each name if these are more: all names in one context, then the next.
+    """Yield `count` tasks like `first`, or one for each name if there are more names: a context with all names, then
+    the next context.
 
-    Another `purpose` draws other seeds: what was found on some pictures is to be verified on others.
+    `purpose` changes the seeds, so that what was found on some pictures can be verified on others.
     """
     for number in range(max(count, len(names))):
         context = contexts[number // len(names) % len(contexts)] if contexts else "{}"
@@ -211,13 +223,14 @@ def picture_series(
 
 
 def _seed(seed: int, concept: str, number: int) -> int:
-    """31 bits of a hash, so that no two concepts share noise and every machine draws the same."""
+    """Return 31 bits of a hash. Concepts do not share noise, and all machines draw the same."""
     return int.from_bytes(sha256(f"{seed}\n{concept}\n{number}".encode()).digest()[:4], "big") >> 1
 
 
 def _paint_before_after(
     chunk: Sequence[PictureTask], changed: Mapping[str, Array], ctx: Context
 ) -> Iterator[PicturePair]:
+    """Paint and judge one batch."""
     assert ctx.painter is not None
     prompts, seeds = [task.prompt for task in chunk], [task.seed for task in chunk]
     before, after = ctx.painter.paint(prompts, seeds), ctx.painter.paint(prompts, seeds, changed)
@@ -229,8 +242,10 @@ def _paint_before_after(
 def judge_pictures(
     chunk: Sequence[PictureTask], pictures: NDArray[np.uint8], detector: Detector | None
 ) -> list[NDArray[np.bool_]]:
-    """For each shot whether its picture shows each concept it is judged for; one question a concept, and none without a
-    detector."""
+    """Return, for each picture (n, h, w, 3), whether it shows each concept of its task, (k,).
+
+    The detector is asked once for each concept. Without a detector every result is empty.
+    """
     if detector is None:
         return [np.zeros(0, bool) for _ in chunk]
     names = dict.fromkeys(name for task in chunk for name in task.concepts)
@@ -239,18 +254,20 @@ def judge_pictures(
 
 
 def _shown_shares(pairs: Sequence[PicturePair]) -> tuple[Array, Array]:
-    """The share of pictures that show each judged concept, before and after, (k,) each."""
+    """Return the share of pictures that show each judged concept, (k,), before and after."""
     before = np.mean([one.shown_before for one in pairs], axis=0)
     return np.asarray(before), np.asarray(np.mean([one.shown_after for one in pairs], axis=0))
 
 
 def _share_claims(request: Request, before: Array, after: Array) -> Iterator[Claim]:
+    """Yield the shares of a moderated concept, before and after, for each concept of `toward`."""
     for (name, _), old, new in zip(request.toward, before, after, strict=True):
         yield Claim("toward_before", float(old), subject=f"{request.concept}: {name}", unit="share")
         yield Claim("toward_after", float(new), subject=f"{request.concept}: {name}", unit="share")
 
 
 def _gap_claims(request: Request, asked: ImageCheck, after: Array) -> Iterator[Claim]:
+    """Yield the largest distance from a wanted share, where the request gives `shares`."""
     if request.shares is not None:
         gap = max(abs(share - float(new)) for (_, share), new in zip(request.toward, after, strict=True))
         place = asked.at("share_gap_at_most")
@@ -258,7 +275,7 @@ def _gap_claims(request: Request, asked: ImageCheck, after: Array) -> Iterator[C
 
 
 def _loss_claims(manifest: Manifest, kept: Sequence[PicturePair]) -> Iterator[Claim]:
-    """The share lost over all kept pictures together, which has the bound, then that of each concept alone."""
+    """Yield the share lost over all preserved concepts together, which has the bound, then that of each concept."""
     asked = manifest.images
     if asked is None or not kept:
         return
@@ -270,5 +287,6 @@ def _loss_claims(manifest: Manifest, kept: Sequence[PicturePair]) -> Iterator[Cl
 
 
 def _loss(pairs: Sequence[PicturePair]) -> float:
+    """Return the share of pictures that show their concept before, minus the share after."""
     before, after = _shown_shares(pairs)
     return float(before[0] - after[0])

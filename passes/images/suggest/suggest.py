@@ -1,7 +1,7 @@
-"""Suggest: what a manifest could say, from the text encoder and the solver alone, with no picture painted.
+"""Suggest: propose names, targets and preserved concepts for a manifest, without painting pictures.
 
-For each edit: other names to list, what the concept is made of, targets tried by solving the edit with each, and the
-concepts that the edit moves most.
+For each edit: other names of the concept, what the concept is made of, targets tried by solving the edit with each of
+them, and the concepts that the edit moves most. Only the text encoder and the solver run.
 """
 
 from __future__ import annotations
@@ -27,21 +27,22 @@ from editc.passes.images.suggest.target_trials import NameMovement, TargetTrial,
 from editc.passes.stored import SiteWeights
 
 CONTEXTS = 4
-"""Contexts that names are compared in, of the edit's own, evenly picked: more change no score by more than 0.02."""
+"""Contexts of an edit in which names are compared, evenly picked. More contexts change no score by more than 0.02."""
 MOST_MINED = 40
-"""Nearest names looked at."""
+"""Nearest names that are looked at for each concept. Chosen by hand."""
 CORPUS_WORDS = 160
-"""Words of the corpus that make the mean and the dictionary of ingredients."""
+"""Names of the corpus over which the mean is taken and of which ingredients are made. Chosen by hand."""
 FEWEST_NAMES = 12
-"""Names without which a mean says nothing."""
+"""Fewer names than these have no useful mean (E340). Chosen by hand."""
 LEAST_SCORE, LEAST_GAP, CLEAR_GAP = 0.85, 0.05, 0.1
-"""Other names score at least FLOOR and stand apart from the rest by a gap of GAP; by WIDE it is clear."""
+"""Other names score at least LEAST_SCORE and are above the rest by at least LEAST_GAP; from CLEAR_GAP on the gap is
+clear. Chosen on the demo model (docs/measurements/suggest.md)."""
 TARGETS_TRIED = 6
-"""Targets that are solved."""
+"""Nearest concepts that are tried as targets, beside the manifest's own and the empty prompt. Chosen by hand."""
 LEAST_RELATED = 0.25
-"""Names that score less are no neighbours."""
+"""Names that score less than this are not neighbours of a concept. Chosen by hand."""
 MOST_PRESERVED = 8
-"""Concepts in a proposed preserve list."""
+"""Concepts in a proposed `preserve` list at most. Chosen by hand."""
 
 
 @dataclass(frozen=True)
@@ -49,88 +50,88 @@ class OtherNames:
     """Other names of a concept."""
 
     sure: tuple[Neighbour, ...]
-    """To list under `also`."""
+    """Names to list under `also`."""
     doubtful: tuple[Neighbour, ...]
-    """To think about."""
+    """Names that may or may not be other names."""
     gap: float
-    """How far below the last sure one the next scores."""
+    """How much less the next name scores than the last sure one, or than the widest gap where none is sure."""
 
     @property
     def clear(self) -> bool:
-        """True when the gap is wide."""
+        """True where the gap is clear."""
         return self.gap >= CLEAR_GAP
 
 
 @dataclass(frozen=True)
 class Ingredient:
-    """A name that is in the concept."""
+    """A name whose signal is a part of the concept's signal."""
 
     name: str
-    """It."""
+    """The name."""
     amount: float
-    """How often its signal is in the concept's."""
+    """The factor of its signal: 1 is as much as in the name itself."""
     share: float
-    """How much of the concept's signal that is."""
+    """The share of the concept's signal that it explains."""
     rivals: tuple[str, ...]
-    """Names that say the same, so that it might be them."""
+    """Names with nearly the same signal, which could stand in its place."""
 
 
 @dataclass(frozen=True)
 class Suggestion:
-    """What one edit could say."""
+    """What is proposed for one edit."""
 
     request: Request
-    """The edit as it is."""
+    """The edit as the manifest has it."""
     names: OtherNames
     """Other names of its concept."""
     ingredients: tuple[Ingredient, ...]
-    """Names that the concept is made of."""
+    """The names that the concept is made of."""
     decomposition: Decomposition
-    """The decomposition that they come from."""
+    """The decomposition that the ingredients come from."""
     trials: tuple[TargetTrial, ...]
-    """Targets that were tried, best first; for `moderate` the edit as it stands, alone."""
+    """The targets that were tried, best first. For `moderate` only the edit as the manifest has it."""
     preserve: tuple[NameMovement, ...]
-    """The concepts that the best trial moves most, at most one name of each thing."""
+    """The concepts that the best trial moves most, one name for each thing."""
     with_preserve: TargetTrial | None
-    """That trial again with these preserved by name beside what is preserved already; None where it helps nothing."""
+    """The best trial with `preserve` preserved by name as well. None where that does not lower the cost."""
 
     @property
     def best(self) -> TargetTrial:
-        """The trial that is proposed: what `replace` names stays."""
+        """The trial that is proposed. The target of a `replace` stays."""
         given = (one for one in self.trials if one.to == self.request.to)
         return next(given, self.trials[0]) if self.request.kind == "replace" else self.trials[0]
 
 
 @dataclass(frozen=True)
 class CachingEncoder:
-    """An encoder that encodes each prompt once: the trials of an edit share nearly all of theirs."""
+    """An encoder that encodes each prompt once, because the trials of an edit share nearly all prompts."""
 
     inner: Encoder
-    """The encoder itself."""
+    """The encoder that is asked."""
     encoded: dict[str, EncodedPrompt] = field(default_factory=dict)
-    """Prompt -> what it made of it."""
+    """Prompt -> its rows, filled as prompts come."""
 
     def encode(self, prompts: Sequence[str]) -> Sequence[EncodedPrompt]:
-        """Each prompt's rows, in order."""
+        """Return each prompt's rows, in the order of the prompts."""
         new = [prompt for prompt in dict.fromkeys(prompts) if prompt not in self.encoded]
         self.encoded.update(zip(new, self.inner.encode(new), strict=True))
         return [self.encoded[prompt] for prompt in prompts]
 
     def fingerprint(self) -> str:
-        """The inner encoder's."""
+        """Return the fingerprint of the inner encoder."""
         return self.inner.fingerprint()
 
     def bounds(self) -> tuple[Ball, ...]:
-        """None: no trial is certified."""
+        """Return no balls, because no trial is certified."""
         return ()
 
 
 def suggest(plan: Plan, ctx: Context, corpus: Sequence[str], dictionary: Sequence[str] = ()) -> tuple[Suggestion, ...]:
-    """A suggestion for each edit of the plan, each on its own.
+    """Return a suggestion for each edit of the plan, each made for the edit alone.
 
-    `corpus` is the list that is kept by default; the names compared come from it and from what the manifest names, or
-    are the `dictionary`. Raises E340 (too few names), E341 (not a shared edit), and what derive and
-    solve raise.
+    `corpus` is the default list of preserved prompts. The names to compare come from it and from what the manifest
+    preserves, or from `dictionary` if it is given. Raises E340 (too few names), E341 (the method does not make a shared
+    edit), and what derive and solve raise.
     """
     if ctx.encoder is None:
         raise ValueError("suggest needs ctx.encoder")
@@ -158,7 +159,7 @@ def suggest(plan: Plan, ctx: Context, corpus: Sequence[str], dictionary: Sequenc
 
 
 def refuse_fused(manifest: Manifest) -> None:
-    """Raises E341 for a manifest of adapters: what each does was settled when it was trained, its target too."""
+    """Raise E341 for a manifest of adapters: an adapter's target was fixed when it was trained."""
     for request in manifest.image_edits:
         if request.kind == "fuse":
             message = "an adapter that is fused was trained for its target: there is nothing to suggest for it"
@@ -169,7 +170,10 @@ def refuse_fused(manifest: Manifest) -> None:
 def _find_other_names(
     plan: Plan, encoder: Encoder, found: Sequence[str]
 ) -> list[tuple[tuple[Neighbour, ...], OtherNames]]:
-    """Each edit's neighbours, and its other names: none that the manifest uses otherwise, and none for two edits."""
+    """Return each edit's neighbours and its other names.
+
+    Other names exclude those that the manifest uses already, and those of an earlier edit.
+    """
     manifest, mined = plan.manifest, []
     taken = {name.casefold() for one in manifest.image_edits for name in (*one.names, one.to or "", *dict(one.toward))}
     taken |= {name.casefold() for name in manifest.preserve.concepts}
@@ -182,28 +186,30 @@ def _find_other_names(
 
 
 def _contexts(plan: Plan, request: Request) -> list[str]:
+    """Return the contexts in which names are compared with those of a request."""
     return sample_evenly(plan.contexts(request))
 
 
 def _gram(plan: Plan, ctx: Context) -> Array:
-    """sum_l W_l^T W_l over the sites, read once for all trials."""
+    """Return sum_l W_l^T W_l (d, d) over the sites, which all trials share."""
     return np.asarray(np.sum([W.T @ W for W in SiteWeights(ctx.weights, plan.sites)], axis=0))
 
 
 def _pick_compared(plan: Plan, near: Sequence[Neighbour], edited: set[str], pool: Sequence[str]) -> list[str]:
-    """The names whose movement counts: preserved by name, or neighbours; nearest first after the preserved."""
+    """Return the names whose movement counts: those preserved by name, then the neighbours, nearest first."""
     known = {*pool, *plan.manifest.preserve.concepts}
     names = [one.name for one in near if one.score >= LEAST_RELATED and one.name in known]
     return [n for n in dict.fromkeys([*plan.manifest.preserve.concepts, *names]) if n.casefold() not in edited]
 
 
 def _names_to_encode(plan: Plan, request: Request, kept: Sequence[str], pool: Sequence[str]) -> list[str]:
-    """All names that signals are needed of."""
+    """Return all names whose signals are needed, with evenly picked names of `pool` for the mean."""
     targets = [request.to] if request.to is not None else []
     return [request.concept, *targets, plan.family.neutral, *kept, *sample_evenly(pool, CORPUS_WORDS)]
 
 
 def _suggest_for_edit(bench: TargetTrials, request: Request, names: OtherNames, edited: set[str]) -> Suggestion:
+    """Make the suggestion for one edit. `edited` has all edited names of the manifest, in lower case."""
     near = sorted(bench.compared, key=lambda name: (-bench.signals.cosine(request.concept, name), name))
     trials = _trials(bench, request, near[:TARGETS_TRIED])
     ingredients, made = _ingredients(bench.signals, request.concept, edited)
@@ -213,9 +219,10 @@ def _suggest_for_edit(bench: TargetTrials, request: Request, names: OtherNames, 
 
 
 def other_names(near: Sequence[Neighbour]) -> OtherNames:
-    """The neighbours above the widest gap in the sorted scores, if they score FLOOR or more and the gap is GAP or more.
+    """Split neighbours, sorted by score, into sure other names and doubtful ones.
 
-    Else nothing is sure, and what scores FLOOR or more is doubtful.
+    Sure are those above the widest gap, if they score LEAST_SCORE or more and the gap is LEAST_GAP or more. All others
+    that score LEAST_SCORE or more are doubtful.
     """
     scores = np.array([*(one.score for one in near), -1.0 if len(near) < 2 else near[-1].score])
     high = int(np.count_nonzero(scores[: len(near)] >= LEAST_SCORE))
@@ -229,21 +236,24 @@ def other_names(near: Sequence[Neighbour]) -> OtherNames:
 
 
 def _with_other_names(request: Request, names: OtherNames) -> Request:
-    """The request with the sure names listed; `moderate` takes none, and its pulls are its shares, for nothing is
-    painted here that could be counted."""
+    """Add the sure names to a request's `also`.
+
+    A `moderate` takes none. Its `shares` are dropped, so that its pulls are the numbers of `toward`: nothing is painted
+    here that could be counted.
+    """
     if request.kind == "moderate":
         return replace(request, shares=None)
     return replace(request, also=(*request.also, *(one.name for one in names.sure)))
 
 
 def sample_evenly(items: Sequence[str], most: int = CONTEXTS) -> list[str]:
-    """At most `most` of them, evenly picked, the first among them."""
+    """Return at most `most` of the items, evenly picked, starting with the first."""
     step = -(-len(items) // most)
     return list(items[::step])
 
 
 def _one_name_each(signals: Signals, names: Iterable[str]) -> tuple[str, ...]:
-    """The names, those left out that are another name of one before."""
+    """Return the names without those that name the same thing as an earlier one."""
     cosines, index = signals.cosines(), {name: i for i, name in enumerate(signals.names)}
     chosen: list[str] = []
     for name in dict.fromkeys(names):
@@ -253,7 +263,7 @@ def _one_name_each(signals: Signals, names: Iterable[str]) -> tuple[str, ...]:
 
 
 def _trials(bench: TargetTrials, request: Request, near: Sequence[str]) -> tuple[TargetTrial, ...]:
-    """Every target tried, best first, as `Trial.rank` has it."""
+    """Try every target; return the trials, best first (`TargetTrial.rank`)."""
     if request.kind == "moderate":
         return (bench.try_as_is(),)
     given = [] if request.to is None else [request.to]
@@ -263,7 +273,7 @@ def _trials(bench: TargetTrials, request: Request, near: Sequence[str]) -> tuple
 
 
 def _try_preserving(bench: TargetTrials, best: TargetTrial, preserve: Sequence[NameMovement]) -> TargetTrial | None:
-    """The best trial with the concepts that it moves preserved by name as well, if the worst then moves less."""
+    """Repeat the best trial with the concepts that it moves preserved by name. None if that does not lower the cost."""
     if not preserve or best.to is None:
         return None
     again = bench.with_preserved([one.name for one in preserve]).try_target(best.to)
@@ -271,7 +281,7 @@ def _try_preserving(bench: TargetTrials, best: TargetTrial, preserve: Sequence[N
 
 
 def _ingredients(signals: Signals, concept: str, own: set[str]) -> tuple[tuple[Ingredient, ...], Decomposition]:
-    """The concept's signal over those of all other names, one of each thing."""
+    """Decompose the concept's signal into signals of other names, one for each thing. `own` has the concept's names."""
     names = _one_name_each(
         signals, (n for n in signals.names if n and n.casefold() not in own and not mentions(n, concept))
     )
@@ -286,10 +296,12 @@ def _ingredients(signals: Signals, concept: str, own: set[str]) -> tuple[tuple[I
 
 
 def _rivals(names: Sequence[str], cosines: Array, own: str) -> tuple[str, ...]:
+    """Return the other names whose signals have a cosine of SAME_THING or more with that of `own`."""
     return tuple(n for n, cosine in zip(names, cosines, strict=True) if cosine >= SAME_THING and n != own)
 
 
 def _too_few(plan: Plan, count: int, given: bool) -> Diagnostic:
+    """Make the E340 of `count` names. `given` is True where they come from a dictionary."""
     where = "the dictionary" if given else "what is kept"
     return Diagnostic(
         "E340",

@@ -1,13 +1,13 @@
-"""Bystanders: concepts that the manifest does not name, painted before and after. What nobody looks at may be lost.
+"""Bystanders: concepts that the manifest does not name, painted before and after the edit to see whether they are lost.
 
-Candidates are what the detector can judge, or everyday things where it can judge any word. Half of the near ones are
-those that the text encoder reads most like what is edited, half those that the edit moves most; the far ones are drawn
-from the rest. Their pictures have seeds that are drawn for this purpose alone. A concept that lost a picture is painted
-again, twice as often, and all its pictures count: a single picture may turn over by chance. What the model itself shows
-in less than half of its pictures cannot be said to be lost, and is left out.
+Candidates are what the detector can judge, or everyday things where it can judge any word. Near bystanders are, in
+turn, the candidate that the text encoder reads most like what is edited, and the one that the edit moves most. Far
+bystanders are drawn from the rest. Their pictures have seeds of their own. A concept that lost a picture is painted
+again, twice as often, and all its pictures count, because a single picture can change by chance. A concept that the
+base shows in less than half of its pictures is left out: it cannot be said to be lost.
 
-Concepts that are preserved by name stand under the same bound: naming one must not make its loss easier. Their pictures
-are those that verify paints of them anyway.
+Concepts that are preserved by name have the same bound, so that naming one does not make its loss easier. Their
+pictures are those that verify paints of them anyway.
 """
 
 from __future__ import annotations
@@ -34,18 +34,21 @@ from editc.passes.images.painting.pictures import PicturePair, PictureTask
 from editc.passes.images.verify.everyday import THINGS
 
 LARGEST_LOSS = 1 / 6
-"""The default bound: of the pictures of any bystander at most one in six may be lost."""
+"""The default bound: any bystander may lose at most one picture in six. Chosen by hand; docs/explanation/bystanders.md
+says what it can detect."""
 AGAIN = 2
-"""A bystander that lost a picture is painted again so many times as often."""
+"""A bystander that lost a picture is painted again, so many times as often. Six pictures alone fail 7 of 100 builds
+that lose nothing (docs/explanation/bystanders.md)."""
 LEAST_SHOWN = 0.5
-"""A concept that the model shows in a smaller share of its pictures cannot be said to be lost."""
+"""A concept that the base shows in a smaller share of its pictures cannot be said to be lost. Chosen by hand."""
 SAME_THING = 0.85
-"""A candidate whose signal has this cosine with an edited name's is another name of it and not a bystander: the other
-names of the demo world's objects score 0.94 and more, and no other object above 0.82."""
+"""A candidate with this cosine or more to an edited name is another name of it and not a bystander. On the demo model,
+other names of an object score 0.94 or more, and other objects at most 0.82."""
 CONTEXTS = 4
-"""Contexts in which names are compared."""
+"""Contexts in which names are compared. Chosen by hand."""
 MOST_CANDIDATES = 300
-"""Candidates that are looked at, evenly picked from what a detector lists: each is encoded in every one of these."""
+"""Candidates at most, evenly picked from what a detector lists, because each is encoded in every context. Chosen by
+hand."""
 
 
 @dataclass(frozen=True)
@@ -53,21 +56,21 @@ class ChosenBystander:
     """A concept to paint as a bystander."""
 
     name: str
-    """It."""
+    """The name."""
     kind: str
     """`near` what is edited, `far` from it, or `kept`: preserved by name."""
 
 
 @dataclass(frozen=True)
 class BystanderChooser:
-    """How bystanders are chosen for one solution."""
+    """Chooses the bystanders of one solution."""
 
     solution: Solution
-    """What was solved."""
+    """The solution."""
     ctx: Context
-    """Its ports."""
+    """The ports."""
     others: Sequence[str] = ()
-    """Names that others edit, beside the manifest: what they lose is not this edit's doing."""
+    """Names that the other deltas of a link edit. This edit is not to blame for their loss."""
 
     @property
     def plan(self) -> Plan:
@@ -75,7 +78,7 @@ class BystanderChooser:
         return self.solution.problem.plan
 
     def choose(self) -> tuple[ChosenBystander, ...]:
-        """The bystanders, near ones first; none without pictures and a detector."""
+        """Return the bystanders, near ones first; () where no pictures are painted and judged."""
         asked, encoder = self.plan.manifest.images, self.ctx.encoder
         if asked is None or self.ctx.detector is None or self.ctx.painter is None:
             return ()
@@ -93,7 +96,7 @@ class BystanderChooser:
         return (*(ChosenBystander(name, "near") for name in near), *(ChosenBystander(name, "far") for name in far))
 
     def _candidates(self) -> list[str]:
-        """The candidates that have no word in common with what the manifest names."""
+        """Return the candidates: concepts of the detector that mention nothing of the manifest, and the reverse."""
         detector = self.ctx.detector
         assert detector is not None
         listed = detector.concepts() or [name for name in THINGS if detector.knows(name)]
@@ -102,18 +105,24 @@ class BystanderChooser:
         return [one for one in dict.fromkeys(known) if not any(mentions(one, n) or mentions(n, one) for n in named)]
 
     def _signals(self, encoder: Encoder, candidates: Sequence[str]) -> Signals:
+        """Encode the candidates, the edited names and the targets."""
         names = [*candidates, *self._edited_names(), *self._target_names()]
         return Signals.of(encoder, names, pick_evenly(self.plan.family.contexts, CONTEXTS))
 
     def _edited_names(self) -> list[str]:
+        """Return the names of all edits, without file names of adapters, and `others`."""
         edits = self.plan.manifest.image_edits
         return [*(name for edit in edits for name in edit.names if name != edit.adapter), *self.others]
 
     def _target_names(self) -> list[str]:
+        """Return the targets that the manifest names."""
         return [name for edit in self.plan.manifest.image_edits for name in (edit.to or "", *dict(edit.toward)) if name]
 
     def _by_likeness(self, signals: Signals, candidates: Sequence[str]) -> list[str]:
-        """The candidates by how like an edited name or a target they are, without other names of what is edited."""
+        """Sort the candidates by likeness to an edited name or a target, most alike first.
+
+        Other names of what is edited are left out.
+        """
         cosines, at = signals.cosines(), {name: index for index, name in enumerate(signals.names)}
         edited, every = (
             [at[n] for n in self._edited_names()],
@@ -124,8 +133,10 @@ class BystanderChooser:
         return sorted(left, key=lambda name: (-float(cosines[at[name], every].max(initial=-1.0)), name))
 
     def _by_movement(self, signals: Signals, candidates: Sequence[str]) -> list[str]:
-        """The candidates by how far the edit moves them, |D x| / |W (x - mean)| over the sites that read the text; none
-        where their input is another one."""
+        """Sort the same candidates by how far the edit moves them, |D x| / |W (x - mean)|, furthest first.
+
+        Norms run over the sites that read the text, with D = W' - W. Returns [] where no such site changes.
+        """
         change, gram = self._grams(signals.rows.shape[-1])
         if not change.any():
             return []
@@ -136,7 +147,7 @@ class BystanderChooser:
         return sorted((name for name in candidates if name in alike), key=lambda name: (-by_name[name], name))
 
     def _grams(self, width: int) -> tuple[Array, Array]:
-        """sum D^T D and sum W^T W (width, width) over the sites, with D = W' - W as it will be stored."""
+        """Return sum D^T D and sum W^T W, (width, width) each, over the sites; D = W' - W with W' as stored."""
         change, gram = np.zeros((width, width)), np.zeros((width, width))
         for group, edit in self.solution.edits.items():
             sites = self.plan.sites_of(group)
@@ -150,12 +161,12 @@ class BystanderChooser:
         return change, gram
 
     def _random_key(self, name: str) -> bytes:
-        """An order that no name decides."""
+        """Return a sort key that makes the order random, but the same on all machines."""
         return sha256(f"{self.plan.manifest.seed}\n{name}".encode()).digest()
 
 
 def manifest_names(manifest: Manifest) -> Iterator[str]:
-    """Every concept that a manifest names: what it edits, what takes its place, what it preserves by name."""
+    """Yield every concept in a manifest: edited names, targets, and concepts preserved by name."""
     for edit in manifest.image_edits:
         yield from (name for name in (*edit.names, edit.to or "", *dict(edit.toward)) if name)
     yield from manifest.preserve.concepts
@@ -164,8 +175,10 @@ def manifest_names(manifest: Manifest) -> Iterator[str]:
 def measure_bystanders(
     chooser: BystanderChooser, changed: Mapping[str, Array], batch: int, pairs: Sequence[PicturePair] = ()
 ) -> tuple[Bystander, ...]:
-    """Every bystander painted before and after, and what is kept by name as it stands in `prints`; those that lost most
-    first."""
+    """Paint every bystander before and after the edit; return what each lost, the largest loss first.
+
+    Concepts preserved by name are taken from `pairs`, which verify has painted already.
+    """
     chosen, asked = chooser.choose(), chooser.plan.manifest.images
     kept = [one for one in pairs if one.task.request is None and one.task.concepts]
     if asked is None or not (chosen or kept):
@@ -180,7 +193,7 @@ def measure_bystanders(
 
 
 def claims(manifest: Manifest, found: Sequence[Bystander]) -> Iterator[Claim]:
-    """`bystander_loss`: the share that the worst one lost; no claim where none was measured."""
+    """Yield `bystander_loss`, the share that the worst bystander lost; nothing where none was measured."""
     for worst in found[:1]:
         asked, given = manifest.constraints.bystander_loss, manifest.constraints.spans.get("bystander_loss")
         place = given or manifest.image_edits[0].at("to")
@@ -188,7 +201,7 @@ def claims(manifest: Manifest, found: Sequence[Bystander]) -> Iterator[Claim]:
 
 
 def warn_unmeasured(manifest: Manifest, report: Report) -> Iterator[Diagnostic]:
-    """E506 for a bound on bystanders of the manifest's own that no picture answered."""
+    """Yield E506 where the manifest bounds the loss of bystanders and none was measured."""
     bounds = manifest.constraints
     if bounds.bystander_loss is not None and not report.bystanders:
         yield Diagnostic(
@@ -202,12 +215,12 @@ def warn_unmeasured(manifest: Manifest, report: Report) -> Iterator[Diagnostic]:
 
 
 def loss(one: Bystander) -> float:
-    """The share lost as a ratio of two counts: 3 of 18 is one in six, whatever the rounding of the shares."""
+    """Return the share of pictures lost as a quotient of counts, so that 3 of 18 is exactly one in six."""
     return round(one.of * one.before - one.of * one.after) / one.of
 
 
 def pick_evenly(contexts: Sequence[str], most: int, start: int = 0) -> list[str]:
-    """At most `most` of the contexts, evenly picked, from the one with number `start` on."""
+    """Return at most `most` of the items, evenly picked, from index `start` on, going round at the end."""
     step = max(1, len(contexts) // most)
     return [contexts[(start + step * number) % len(contexts)] for number in range(min(most, len(contexts)))]
 
@@ -219,7 +232,7 @@ def _paint(
     batch: int,
     part: tuple[int, int],
 ) -> tuple[PicturePair, ...]:
-    """`part[1]` pictures of each, which are numbers `part[0]` on of its series."""
+    """Paint pictures of each bystander: `part` has the number of its first picture and how many to paint."""
     plan, (start, count) = chooser.plan, part
     tasks: list[PictureTask] = []
     for one in chosen:
@@ -230,8 +243,10 @@ def _paint(
 
 
 def _contexts(plan: Plan, one: ChosenBystander) -> Sequence[str]:
-    """What is kept by name stands in the manifest's sentences; the others in those of the model that name nothing of
-    the manifest."""
+    """Return the contexts of a bystander.
+
+    A concept preserved by name has those of the manifest; others those of the model that mention nothing of it.
+    """
     if one.kind == "kept":
         return plan.contexts()
     named = [*manifest_names(plan.manifest)]
@@ -239,11 +254,13 @@ def _contexts(plan: Plan, one: ChosenBystander) -> Sequence[str]:
 
 
 def _count_lost(pairs: Sequence[PicturePair], one: ChosenBystander) -> int:
+    """Return how many fewer pictures show a bystander after the edit than before."""
     mine = [p for p in pairs if p.task.concept == one.name]
     return sum(int(p.shown_before.any()) - int(p.shown_after.any()) for p in mine)
 
 
 def _measure_one(one: ChosenBystander, pairs: Sequence[PicturePair]) -> Bystander:
+    """Return the shares of a bystander's pictures that show it, before and after."""
     mine = [p for p in pairs if p.task.concept == one.name]
     before = float(np.mean([p.shown_before.any() for p in mine]))
     after = float(np.mean([p.shown_after.any() for p in mine]))

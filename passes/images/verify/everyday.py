@@ -1,4 +1,4 @@
-"""Things that any text-to-image model paints: whom to look at where a detector can judge any word."""
+"""Everyday things that text-to-image models paint: candidates for bystanders where a detector can judge any word."""
 
 from __future__ import annotations
 
@@ -13,3 +13,4 @@ television computer keyboard guitar piano violin drum ball kite umbrella hat sho
 box candle balloon toy rope hammer sword gun
 """
 THINGS: tuple[str, ...] = tuple(_WORDS.split())
+"""The candidates, in a fixed order. Chosen by hand."""

@@ -1,4 +1,5 @@
-"""Measure an edit on the weights exactly as they will be stored, and hold every measurement against its bound."""
+"""Verify: measure an edit on the weights exactly as they will be stored, and compare each measurement with its
+bound."""
 
 from __future__ import annotations
 
@@ -26,21 +27,25 @@ from editc.passes.stored import StoredWeights
 
 @dataclass(frozen=True)
 class Verify:
-    """Measure one site at a time, then, where the manifest asks, paint before and after and let a detector judge.
+    """The pass Solution -> Verified: measure every site, then paint and judge pictures where the manifest wants some.
 
-    W' = round(W + (W left) right): the factors in float32, the sum in float64, the result in the stored dtype. All
-    figures are of outputs `W c`, root mean square, so that none depends on how a weight is scaled.
-
-    batch: pictures painted at a time.
-    others: names that others edit, in a link of several deltas: they are no bystanders.
+    W' = round(W + (W left) right): the factors in float32, the sum in float64, the result in the stored dtype. Figures
+    compare root mean squares of outputs `W c`, so they do not depend on the scale of a weight.
     """
 
     batch: int = 16
+    """Pictures that are painted at a time."""
     others: tuple[str, ...] = ()
+    """Names that the other deltas of a link edit. They are not bystanders."""
     name: ClassVar[str] = "verify"
+    """The name of the pass in progress output."""
 
     def __call__(self, solution: Solution, ctx: Context) -> Verified:
-        """The solution with its report; raises E502, E503 or E504. A broken bound does not raise: see `failures`."""
+        """Return the solution with its report.
+
+        Raises E502 (nothing changes), E503 (a value does not fit a dtype) and E504 (the detector does not know a
+        concept). A broken bound raises nothing: see `failures`.
+        """
         manifest = solution.problem.plan.manifest
         tasks = pictures.plan_pictures(solution.problem.plan, ctx.detector) if ctx.painter else ()
         sums = certificate.LayerSums(solution)
@@ -68,13 +73,16 @@ class Verify:
 
 
 def failures(verified: Verified) -> tuple[Diagnostic, ...]:
-    """One E501 for every broken bound; empty when all hold."""
+    """Return one E501 for every broken bound; empty when all hold."""
     return broken_bounds(verified, advise)
 
 
 def warnings(verified: Verified) -> tuple[Diagnostic, ...]:
-    """What makes the report prove less than it seems: E505 (the concept was hardly there), E506 (nothing painted),
-    E510 (no proof for this encoder), E511 (nothing certified)."""
+    """Return warnings of what the report does not prove.
+
+    E505 (the base hardly showed the concept), E506 (no picture measured a bound), E510 (the certificate is no proof for
+    this encoder), E511 (nothing was certified).
+    """
     manifest, report = verified.solution.problem.plan.manifest, verified.report
     return (
         *pictures.warn_seldom_shown(manifest, report),
@@ -85,11 +93,12 @@ def warnings(verified: Verified) -> tuple[Diagnostic, ...]:
 
 
 def _attack_names(manifest: Manifest) -> tuple[str, ...]:
+    """Return the names of the attacks to paint."""
     return () if manifest.images is None else manifest.images.attacks
 
 
 def _report_row(one: SiteMeasurement) -> Mapping[str, Any]:
-    """A site as the report shows it; `residual` is over all requests together."""
+    """Return a site as the report shows it. `residual` is over all requests together."""
     left, whole = np.sqrt(one.errors.sum(axis=0))
     return {
         "component": one.site.component,
@@ -106,6 +115,7 @@ def _report_row(one: SiteMeasurement) -> Mapping[str, Any]:
 
 
 def _claims(solution: Solution, measured: Sequence[SiteMeasurement]) -> tuple[Claim, ...]:
+    """Return all claims that are measured on weights."""
     return (
         *_residuals(solution, measured),
         *_drifts(solution, measured),
@@ -115,8 +125,11 @@ def _claims(solution: Solution, measured: Sequence[SiteMeasurement]) -> tuple[Cl
 
 
 def _drifts(solution: Solution, measured: Sequence[SiteMeasurement]) -> Iterator[Claim]:
-    """Of the worst site, among those that read the text: an adapter may change others too. `preserve_drift` is the
-    larger one of the default list and of what is named; where there are both, each stands beside it."""
+    """Yield the largest drifts at any site that reads the text.
+
+    `preserve_drift` is the larger of `default_drift` and `named_drift`; these two are claimed only where both lists
+    are measured.
+    """
     asked, systems = solution.problem.plan.manifest.constraints, solution.problem.systems
     reading = [one for one in measured if systems[one.site.group].preserved.empty.size]
     figures = {"preserve_drift": "drift", "unconditional_drift": "unconditional"}
@@ -128,7 +141,7 @@ def _drifts(solution: Solution, measured: Sequence[SiteMeasurement]) -> Iterator
 
 
 def _residuals(solution: Solution, measured: Sequence[SiteMeasurement]) -> Iterator[Claim]:
-    """One claim a request, over every site; systems list the requests in one and the same order."""
+    """Yield `erase_residual` of each request, over all sites. All systems list the requests in the same order."""
     asked = solution.problem.plan.manifest.constraints
     blocks = next(iter(solution.problem.systems.values())).blocks
     totals = np.sqrt(np.sum([one.errors for one in measured], axis=0))
@@ -157,10 +170,14 @@ _HELP: Mapping[str, str] = {
     "`strength`; `constraints: {bystander_loss: ...}` allows more",
     "kept_loss": "preserve the concepts that suffered by name, choose a nearer `to`, or lower `strength`",
 }
+"""Name of a claim -> what to do where its bound is broken."""
 
 
 def advise(claim: Claim, verified: Verified) -> Advice:
-    """What to do about a bound of an image model's manifest that is broken."""
+    """Return what to do about a broken bound.
+
+    `kept_already` in `_HELP` is for a bystander that is preserved by name.
+    """
     manifest = verified.solution.problem.plan.manifest
     if claim.name == "bystander_loss" and claim.subject in manifest.preserve.concepts:
         return Advice(_HELP["kept_already"])
