@@ -340,7 +340,7 @@ def test_quick_products_are_those_of_the_model(kind: str, monkeypatch: pytest.Mo
     found, same = (one.learn_value(WISH, 1, "output", how) for one in (network, plain))
     assert np.allclose(found.delta, same.delta, rtol=1e-3, atol=1e-4)
     assert np.allclose(found.losses, same.losses, rtol=1e-5)
-    monkeypatch.setattr(products, "_onednn", lambda: None)
+    monkeypatch.setattr(products, "_onednn_linear", lambda: None)
     assert not any("forward" in vars(layer) for layer in use_onednn(pico.model(kind)).modules())
 
 
