@@ -81,9 +81,9 @@ def find_forms(changed: Sequence[ChangedTensor], wanted: str, tolerance: float |
         wanted, ()
     )
     for limit in (TOLERANCE, SINGLE_PRECISION_TOLERANCE) if tolerance is None else (tolerance,):
-        wide = {i for i in left if _is_tried(changed[i], limit, tolerance)}
+        candidates = {i for i in left if _is_tried(changed[i], limit, tolerance)}
         for find in tried:
-            for group in _group_by(left & wide, lambda i: (changed[i].component, changed[i].shape[1])):
+            for group in _group_by(left & candidates, lambda i: (changed[i].component, changed[i].shape[1])):
                 for found in find(changed, group, limit):
                     left -= set(found.factors.sites)
                     yield found
@@ -110,8 +110,8 @@ def _find_shared(changed: Sequence[ChangedTensor], group: Sequence[int], toleran
     if found:
         yield found
         return
-    roles = _group_by(group, lambda i: _layer_name(changed[i]))
-    for part in roles if len(roles) > 1 else ():
+    layers = _group_by(group, lambda i: _layer_name(changed[i]))
+    for part in layers if len(layers) > 1 else ():
         yield from _find_shared(changed, part, tolerance)
 
 

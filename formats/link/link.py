@@ -57,7 +57,7 @@ class Arrangement:
     deltas: tuple[Delta, ...]
     """The deltas, in the order in which their edits count."""
     composed: bool
-    """True where each delta was made for the result of those before it; else all were made for one base, and are
+    """True where each edit is applied to the result of those before it; else all are applied to the base, and
     summed."""
     sites: Mapping[SitePlace, tuple[SiteEdit, ...]]
     """(component, name) -> the edits of that site, in the order of the deltas. Sorted by component and name."""
@@ -94,7 +94,7 @@ def arrange(deltas: Sequence[Delta], composed: bool = False) -> Arrangement:
 
 
 def link(arrangement: Arrangement, model: Model | None, tool: str) -> Delta:
-    """One delta that does what all of them do. Its claims are those that each part made about itself.
+    """Link the deltas into one that does what all of them do. Its claims are those that each part made about itself.
 
     For sites that only one delta edits, the results are as recorded. For the others `model` must be the base. Raises
     E652 without a model and E653 for another model.

@@ -19,8 +19,8 @@ from editc.formats.containers.table import GGUF, ONNX, SAFETENSORS
 STEMS = ("diffusion_pytorch_model", "model")
 """The names, without ending, that diffusers and transformers give to weight files."""
 MAX_INDEX = 9_000_000
-"""Bytes of an index at most, which is room for some 90,000 tensors. As `safetensors.MAX_HEADER`, a limit for hostile
-files."""
+"""Bytes of an index at most, which is room for some 90,000 tensors. A limit for hostile files, like
+`safetensors.MAX_HEADER` (docs/explanation/hostile.md)."""
 PICKLES = (".bin", ".ckpt", ".pt", ".pth")
 """Endings of weight files that can run code when they are opened. editc never opens them."""
 
