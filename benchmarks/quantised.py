@@ -21,7 +21,7 @@ from editc.core.site_bytes import site_record
 from editc.core.solution import Solution
 from editc.formats.apply import quantised
 from editc.formats.apply.apply import apply, plan_apply
-from editc.formats.apply.quantised import Loss, decode, requantise
+from editc.formats.apply.quantised import RequantisationLoss, decode, requantise
 from editc.formats.delta.container import with_delta_id
 from editc.formats.models.model import Checkpoint, Tensor, open_model
 from editc.numerics.bits import blocks, dtypes
@@ -31,7 +31,7 @@ SIZES = (0.003, 0.01, 0.03, 0.1, 0.3, 1.0)
 """|dW| / |W|, Frobenius."""
 
 
-def lost(W: Array, factors: Factors, kind: str) -> Loss:
+def lost(W: Array, factors: Factors, kind: str) -> RequantisationLoss:
     """The loss of a low-rank edit on W (d_out, d_in) quantised freshly; an 8-bit float has one scale a tensor, taken
     into W and the edit, for nothing depends on it."""
     scale = dtypes.largest(kind) / np.abs(W).max() if kind in dtypes.EIGHT_BITS else 1.0
@@ -52,9 +52,9 @@ def rank_one(rng: np.random.Generator, W: Array, size: float) -> Factors:
     return Factors("low-rank", (0,), (left.astype(np.float32),), (right.astype(np.float32),))
 
 
-def cell(loss: Loss) -> str:
+def cell(loss: RequantisationLoss) -> str:
     """Share and error."""
-    return f"{loss.survived:.0%} ({loss.error:.2g})"
+    return f"{loss.survival:.0%} ({loss.error:.2g})"
 
 
 def table(head: Sequence[str], rows: Iterator[Sequence[str]]) -> None:
@@ -82,7 +82,7 @@ def demo_edits(objects: Sequence[str]) -> Iterator[Sequence[str]]:
     for concept in objects:
         pairs = list(_pairs(lab.solve(HEAD.format(model=lab.model, concept=concept)), unet))
         sizes = [np.linalg.norm(f.left[0] @ f.right[0]) / np.linalg.norm(W) for W, f in pairs]
-        losses = [quantised.total(lost(W, edit, kind) for W, edit in pairs) for kind in KINDS]
+        losses = [quantised.add_losses(lost(W, edit, kind) for W, edit in pairs) for kind in KINDS]
         yield [concept, f"{np.median(sizes):.2g}", *map(cell, losses)]
 
 
@@ -107,7 +107,7 @@ def whole_file(path: Path) -> Iterator[Sequence[str]]:
             done = apply(plan, Path(folder) / path.name)
         took = time.perf_counter() - started
         kinds = "/".join(sorted({target.tensor.dtype for target in plan.targets}))
-        loss = quantised.total(target.loss for target in plan.targets if target.loss)
+        loss = quantised.add_losses(target.loss for target in plan.targets if target.loss)
         yield [kinds, f"{size:g}", cell(loss), f"{done.bytes_written / 1e6:.1f} MB", f"{took:.1f} s"]
 
 

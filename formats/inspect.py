@@ -8,14 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from editc.core.delta import Delta, Factors
-from editc.formats.apply.apply import Applied, Reverted
-from editc.formats.apply.quantised import Loss
+from editc.formats.apply.apply import ApplyResult, RevertResult
+from editc.formats.apply.quantised import RequantisationLoss
 from editc.formats.apply.status import Status
 from editc.formats.apply.target import ApplyPlan
 from editc.formats.containers.table import CONTAINERS, container_of
 from editc.formats.delta.description import COMPATIBILITY
 from editc.formats.delta.parts import is_linked, parts
-from editc.formats.exports.read import carrier, is_delta, kind_of, read_delta
+from editc.formats.exports.read import format_of, is_delta, read_delta, tensor_file
 from editc.formats.models import layout
 from editc.formats.models.model import Checkpoint, Model, open_model
 
@@ -23,12 +23,12 @@ from editc.formats.models.model import Checkpoint, Model, open_model
 def inspect(place: str) -> dict[str, Any]:
     """What the delta or model at `place` is; `kind` is `delta` or `model`. Raises what reading it raises."""
     path = Path(place)
-    file = carrier(path)
+    file = tensor_file(path)
     container = CONTAINERS.get(file.suffix)
     if file.is_file() and container and not container.converter:  # a converted file is a model, refused by its own path
         container.header(file)  # a damaged file is refused here, once, and not read again as a model
     if is_delta(path):
-        spelling = kind_of(path)
+        spelling = format_of(path)
         said = {"kind": "delta", "format": spelling, "path": place, "bytes": _size(path)}
         return {**said, **describe_delta(read_delta(path))}
     return {"kind": "model", **describe_model(open_model(place))}
@@ -165,12 +165,12 @@ def _figure(distance: float) -> float:
     return float(f"{distance:.3g}")
 
 
-def _describe_loss(loss: Loss | None) -> dict[str, float]:
+def _describe_loss(loss: RequantisationLoss | None) -> dict[str, float]:
     """What requantising did to the edit of a tensor."""
-    return {} if loss is None else {"survived": loss.survived, "error": loss.error, "cut": loss.cut}
+    return {} if loss is None else {"survived": loss.survival, "error": loss.error, "cut": loss.clipped}
 
 
-def describe_applied(plan: ApplyPlan, applied: Applied) -> dict[str, Any]:
+def describe_applied(plan: ApplyPlan, applied: ApplyResult) -> dict[str, Any]:
     """What an apply did: the plan, with the hashes of what was written."""
     described = describe_plan(plan)
     for row in described["tensors"]:
@@ -181,7 +181,7 @@ def describe_applied(plan: ApplyPlan, applied: Applied) -> dict[str, Any]:
     return described | done | {"linked": linked}
 
 
-def describe_reverted(reverted: Reverted) -> dict[str, Any]:
+def describe_reverted(reverted: RevertResult) -> dict[str, Any]:
     """What a revert undid."""
     return {
         "status": "done",

@@ -278,11 +278,11 @@ def inspect(path: str, json_: bool) -> int:
 def doctor(file: Path, model: str | None, for_: tuple[str, ...], json_: bool) -> int:
     """Say what each loader will do with an adapter file."""
     from editc.cli import show
-    from editc.formats.doctor.examine import failing
+    from editc.formats.doctor.examine import find_failures
     from editc.verbs import public as api
 
     found = terminal.run_verb(api.doctor, file, model, for_)
-    return terminal.print_answer(show.doctor_result(found), failing(found), json_)
+    return terminal.print_answer(show.doctor_result(found), find_failures(found), json_)
 
 
 @cli.command()

@@ -14,11 +14,11 @@ if TYPE_CHECKING:
 
     from editc.core.manifest import Manifest
     from editc.core.solution import Verified
-    from editc.formats.apply.apply import Applied, ApplyPlan, Reverted
+    from editc.formats.apply.apply import ApplyPlan, ApplyResult, RevertResult
     from editc.formats.apply.status import Status
     from editc.formats.diff.diff import Difference
     from editc.formats.doctor.examine import Examination
-    from editc.formats.exports.onnx.surgery import Ready
+    from editc.formats.exports.onnx.surgery import LoraReadyModel
     from editc.formats.exports.write import Export
     from editc.verbs.proposal import Proposal
     from editc.verbs.results import Again, Built, Checked
@@ -165,7 +165,7 @@ def apply_plan_result(plan: ApplyPlan) -> Output:
     return Output("\n".join([text, *(f"note: {note}" for note in plan.notes)]), data, plan.status)
 
 
-def apply_result(plan: ApplyPlan, done: Applied) -> Output:
+def apply_result(plan: ApplyPlan, done: ApplyResult) -> Output:
     """What `editc apply` did."""
     from editc.formats.inspect import describe_applied
 
@@ -182,7 +182,7 @@ def apply_result(plan: ApplyPlan, done: Applied) -> Output:
     return Output("\n".join([text, *(f"note: {note}" for note in notes)]), describe_applied(plan, done))
 
 
-def revert_result(done: Reverted) -> Output:
+def revert_result(done: RevertResult) -> Output:
     """What `editc revert` restored."""
     from editc.formats.inspect import describe_reverted
 
@@ -232,7 +232,7 @@ def diff_result(found: Difference, out: Path) -> Output:
     return Output("\n".join(lines), data | {"unread": list(found.unread), "notes": list(found.notes)})
 
 
-def lora_ready_result(made: Ready) -> Output:
+def lora_ready_result(made: LoraReadyModel) -> Output:
     """The files that were written, and the number of inputs for an adapter."""
     lines = [f"wrote {path} ({_size_on_disk(path):,} bytes)" for path in made.files]
     found = {"status": "done", "files": [str(path) for path in made.files], "inputs": list(made.inputs)}

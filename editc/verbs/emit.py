@@ -18,7 +18,7 @@ from editc.formats.apply import destination
 from editc.formats.containers.table import SAFETENSORS
 from editc.formats.exports import write
 from editc.formats.exports.format import Job
-from editc.formats.exports.lowering import without_adapter
+from editc.formats.exports.lowering import advise_without_adapter
 from editc.formats.models.model import Model
 from editc.registry.formats import FORMATS
 
@@ -31,7 +31,7 @@ def format_faults(manifest: Manifest, plan: Plan) -> tuple[Diagnostic, ...]:
     return tuple(
         replace(fault, span=manifest.at(f"emit.{index}"), source=manifest.source)
         for index, name in enumerate(manifest.emit)
-        for fault in write.refusals([name], plan.family.name) or _plan_faults(name, manifest, plan)
+        for fault in write.find_refusals([name], plan.family.name) or _plan_faults(name, manifest, plan)
     )
 
 
@@ -40,14 +40,14 @@ def family_faults(manifest: Manifest, family: str) -> tuple[Diagnostic, ...]:
     return tuple(
         replace(fault, span=manifest.at(f"emit.{index}"), source=manifest.source)
         for index, name in enumerate(manifest.emit)
-        for fault in write.refusals([name], family)
+        for fault in write.find_refusals([name], family)
     )
 
 
 def _plan_faults(name: str, manifest: Manifest, plan: Plan) -> Iterator[Diagnostic]:
     """E677 if the format cannot hold the edits or the sites of the plan."""
     form, ablations = write.find_format(name), manifest.ablations
-    help_ = without_adapter(plan.family.name)
+    help_ = advise_without_adapter(plan.family.name)
     if form.low_rank and any(edit.options.get("norms") for edit in ablations):
         message = f"`norms: true` makes the edit dense, and `{name}` is an adapter of low rank, which cannot hold it"
         yield Diagnostic("E677", message, help=f"{help_}; or leave `norms` out")
@@ -64,7 +64,7 @@ def emit_exports(
     """
     made: list[write.Export] = []
     faults: list[Diagnostic] = []
-    for name, file in write.outputs(manifest.emit).items():
+    for name, file in write.output_names(manifest.emit).items():
         if name == "safetensors":
             continue
         try:
@@ -85,7 +85,7 @@ def remove_last_exports(report: Path, model: Model) -> None:
     folder = report.parent
     for name in sorted(_files_in_report(report)):
         if not model.path.resolve().is_relative_to((folder / name).resolve()):
-            for path in (folder / name, destination.state_of(folder / name)):
+            for path in (folder / name, destination.journal_folder(folder / name)):
                 clear(path)
 
 
@@ -97,7 +97,7 @@ def set_aside(out: Path, name: str, files: Iterable[str], model: Model) -> None:
         for one in sorted(_files_in_report(out / "report.json"))
         if not model.path.resolve().is_relative_to(out / one)
     ]
-    made = [path for one in own for path in (out / one, destination.state_of(out / one))]
+    made = [path for one in own for path in (out / one, destination.journal_folder(out / one))]
     aside = out / name
     clear(aside)
     aside.mkdir()

@@ -12,12 +12,12 @@ from editc.verbs.paths import PathLike, Paths, delta_at, deltas_at
 
 if TYPE_CHECKING:  # each function imports what it needs, so that it starts fast
     from editc.core.ports import Progress
-    from editc.formats.apply.apply import Applied, Reverted
+    from editc.formats.apply.apply import ApplyResult, RevertResult
     from editc.formats.apply.status import Status
     from editc.formats.apply.target import ApplyPlan
     from editc.formats.diff.diff import Difference
     from editc.formats.doctor.examine import Examination
-    from editc.formats.exports.onnx.surgery import Ready
+    from editc.formats.exports.onnx.surgery import LoraReadyModel
     from editc.formats.exports.write import Export
     from editc.verbs import link as linking
     from editc.verbs.proposal import Proposal
@@ -97,14 +97,14 @@ def export(
     return exporter.export(Job(read_delta(delta_at(path)), opened, out, DTYPES[dtype], allow_finetune), name, tried)
 
 
-def make_lora_ready(model: PathLike, out: PathLike, sites: PathLike) -> Ready:
+def make_lora_ready(model: PathLike, out: PathLike, sites: PathLike) -> LoraReadyModel:
     """Write an ONNX model with an empty adapter path at each site of the delta `sites`. Raises EditcError (E668)."""
-    from editc.formats.exports.lowering import plan_unedited
+    from editc.formats.exports.lowering import plan_on_base
     from editc.formats.exports.onnx import surgery
     from editc.formats.exports.read import read_delta
     from editc.formats.models.model import open_model
 
-    plan = plan_unedited(read_delta(delta_at(sites)), open_model(str(model)), True)
+    plan = plan_on_base(read_delta(delta_at(sites)), open_model(str(model)), True)
     return surgery.make_lora_ready(plan, Path(out).absolute())
 
 
@@ -126,7 +126,7 @@ def apply(
     allow_finetune: bool = False,
     link: bool = False,
     requantize: bool = False,
-) -> tuple[ApplyPlan, Applied]:
+) -> tuple[ApplyPlan, ApplyResult]:
     """Write the edited model to `out`, or over itself with an undo journal. No file is ever left half-written.
 
     `link`: large unchanged files of the copy are hard links to the model's.
@@ -137,7 +137,7 @@ def apply(
     return plan, apply(plan, None if out is None else Path(out), in_place, link)
 
 
-def revert(model: PathLike) -> Reverted:
+def revert(model: PathLike) -> RevertResult:
     """Undo the last in-place apply, bit for bit."""
     from editc.formats.apply.apply import revert
     from editc.formats.models.model import open_model

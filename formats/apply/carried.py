@@ -14,11 +14,13 @@ SHORT = 12
 """Digits of a delta's id."""
 
 
-def carried_deltas(found: Iterable[tuple[str, str, str]], history: journal.History) -> tuple[Mapping[str, Any], ...]:
+def carried_deltas(
+    found: Iterable[tuple[str, str, str]], journal_place: journal.JournalPlace
+) -> tuple[Mapping[str, Any], ...]:
     """The recorded deltas whose results stand in tensors, given as (component, name, sha256 of what it holds)."""
     held = set(found)
     known: dict[str, Mapping[str, Any]] = {}
-    for entry in journal.entries(history):
+    for entry in journal.entries(journal_place):
         written = {part.delta for part in entry.ranges if (part.component, part.name, part.result) in held}
         known |= {one["delta_id"]: one for one in entry.deltas if one["delta_id"] in written}
     return tuple(known.values())

@@ -13,14 +13,14 @@ from editc.formats.apply import journal
 
 LARGE = 1 << 20
 """From this size on a file is linked, where links are asked for: what people open in an editor is smaller."""
-_JOB = 256 << 20
+_STEP = 256 << 20
 """Bytes of one step of copying; between two steps it can be stopped."""
 
 Holes = Mapping[Path, Sequence[tuple[int, int]]]
 
 
 @contextmanager
-def copying(
+def copy_in_background(
     source: Path, target: Path, holes: Holes, link: bool = False, more: Sequence[tuple[Path, Path]] = ()
 ) -> Iterator[list[Path]]:
     """Copies a file or a folder, and `more` files each to its own place, while the block runs; at the end the copy is
@@ -32,13 +32,13 @@ def copying(
     the copy. Raises E610 and E638.
     """
     folders: list[Path] = []
-    pairs = [*_files(source, target, folders, (source.resolve(),)), *more]
+    pairs = [*_pair_files(source, target, folders, (source.resolve(),)), *more]
     linked = [new for old, new in pairs if link and old not in holes and old.stat().st_size >= LARGE]
     for old, new in pairs:
         if new in linked:
             _link(old, new)
     copied = [(old, new) for old, new in pairs if new not in linked]
-    jobs = [(old, new, *gap) for old, new in copied for gap in _begun(old, new, holes.get(old, ()))]
+    jobs = [(old, new, *gap) for old, new in copied for gap in _create_file(old, new, holes.get(old, ()))]
     with ThreadPoolExecutor(1, "copy") as copier:
         running = [copier.submit(disk.copy_range, *job) for job in jobs]
         try:
@@ -53,7 +53,9 @@ def copying(
         disk.sync_folder(folder)
 
 
-def _files(source: Path, target: Path, folders: list[Path], above: tuple[Path, ...]) -> Iterator[tuple[Path, Path]]:
+def _pair_files(
+    source: Path, target: Path, folders: list[Path], above: tuple[Path, ...]
+) -> Iterator[tuple[Path, Path]]:
     """Every file with its place in the copy, whose folders are made on the way."""
     if source.is_file():
         yield source, target
@@ -65,19 +67,19 @@ def _files(source: Path, target: Path, folders: list[Path], above: tuple[Path, .
             real = child.resolve()
             if real in above:
                 raise fail("E610", "the folder holds a link to itself", place=str(child), help="remove that link")
-            yield from _files(child, target / child.name, folders, (*above, real))
+            yield from _pair_files(child, target / child.name, folders, (*above, real))
         elif child.is_file():
             yield child, target / child.name
 
 
-def _begun(old: Path, new: Path, holes: Sequence[tuple[int, int]]) -> Iterator[tuple[int, int]]:
+def _create_file(old: Path, new: Path, holes: Sequence[tuple[int, int]]) -> Iterator[tuple[int, int]]:
     """Makes the new file; what of it is still to be copied: nothing of a reflink."""
     if disk.create_like(old, new):
         return
     start = 0
     for offset, size in (*sorted(holes), (old.stat().st_size, 0)):
         while start < offset:
-            step = min(_JOB, offset - start)
+            step = min(_STEP, offset - start)
             yield start, step
             start += step
         start = max(start, offset + size)

@@ -25,16 +25,18 @@ def check_free(plan: ApplyPlan, out: Path) -> None:
         message = "an in-place apply of this model was interrupted; a copy would hold half of it"
         raise fail("E633", message, place=plan.model.place, help=help_text)
     if out.is_symlink() or (out.exists() and (out.is_file() or any(out.iterdir()))):
-        raise _not_free(out, "something is there already", "remove it, or choose another path")
-    if plan.model.layout == "file" and (out.is_dir() or state_of(out).exists()):
-        raise _not_free(out, "a folder is in its way", "give the path of a new file, ending as the model does")
+        raise _not_free_error(out, "something is there already", "remove it, or choose another path")
+    if plan.model.layout == "file" and (out.is_dir() or journal_folder(out).exists()):
+        raise _not_free_error(out, "a folder is in its way", "give the path of a new file, ending as the model does")
     ending = plan.model.path.suffix
     if plan.model.layout == "file" and out.suffix != ending:
-        raise _not_free(out, f"the model is one file, and its copy must end in {ending}", "add the ending")
+        raise _not_free_error(out, f"the model is one file, and its copy must end in {ending}", "add the ending")
     if in_hub_cache(out.resolve()):
-        raise _not_free(out, "it lies in a hub cache, which only its own tools may write", "choose a path outside")
+        raise _not_free_error(
+            out, "it lies in a hub cache, which only its own tools may write", "choose a path outside"
+        )
     if plan.model.layout != "file" and out.resolve().is_relative_to(plan.model.path):
-        raise _not_free(out, "it lies inside the model itself", "choose a path beside the model")
+        raise _not_free_error(out, "it lies inside the model itself", "choose a path beside the model")
 
 
 def make_place(plan: ApplyPlan, out: Path) -> None:
@@ -80,22 +82,22 @@ def external_files(model: Model, out: Path) -> tuple[ExternalFile, ...]:
 def check_private(plan: ApplyPlan) -> None:
     """Raises E631 where writing over a file would change something else too, and E632 where it is forbidden."""
     if plan.model.path.is_relative_to(demo_model()):
-        raise _shared(plan.model.path, "it is part of the installed package")
+        raise _shared_error(plan.model.path, "it is part of the installed package")
     for file in sorted({target.tensor.file for target in plan.targets if target.pending}):
         real = file.resolve()
         if in_hub_cache(real) or in_hub_cache(file) or (file.is_symlink() and "blobs" in real.parts):
-            raise _shared(file, "it belongs to a hub cache, whose files are shared and checked by their names")
+            raise _shared_error(file, "it belongs to a hub cache, whose files are shared and checked by their names")
         if real != file:
-            raise _shared(file, f"it is reached through a link, and really is '{real}'")
+            raise _shared_error(file, f"it is reached through a link, and really is '{real}'")
         if file.stat().st_nlink > 1:
-            raise _shared(file, f"the same file has {file.stat().st_nlink} names (hard links)")
+            raise _shared_error(file, f"the same file has {file.stat().st_nlink} names (hard links)")
         if not os.access(file, os.W_OK):
             raise fail(
                 "E632", "the file may not be written", place=str(file), help="change its permissions, or use --out"
             )
 
 
-def state_of(file: Path) -> Path:
+def journal_folder(file: Path) -> Path:
     """The folder of a single file's journal."""
     return file.with_name(file.name + journal.FOLDER)
 
@@ -120,10 +122,10 @@ def remove(path: Path) -> None:
             path.unlink(missing_ok=True)
 
 
-def _not_free(out: Path, reason: str, help_text: str) -> EditcError:
+def _not_free_error(out: Path, reason: str, help_text: str) -> EditcError:
     return fail("E630", f"the result cannot be written there: {reason}", place=str(out), help=help_text)
 
 
-def _shared(file: Path, reason: str) -> EditcError:
+def _shared_error(file: Path, reason: str) -> EditcError:
     help_text = "use --out PATH: it makes an independent copy"
     return fail("E631", f"this is not edited in place: {reason}", place=str(file), help=help_text)

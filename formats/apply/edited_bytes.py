@@ -11,15 +11,15 @@ from typing import TypeAlias
 from editc.core.diagnostics import fail
 from editc.core.site_bytes import edit_bytes
 from editc.formats.apply import quantised
-from editc.formats.apply.target import Target
+from editc.formats.apply.target import TargetTensor
 from editc.formats.containers.ranges import PIECE, map_ahead, read_pieces
 from editc.numerics.bits import dtypes
 
-HELD = 96 << 20
+CACHE_BYTES = 96 << 20
 """Bytes of results that are kept in memory until the journal is on the disk; what is beyond is computed again."""
 
 
-_Seen: TypeAlias = tuple[str, str, bool]
+_TensorFacts: TypeAlias = tuple[str, str, bool]
 """The sha256 of a tensor's bytes before and after, and whether all of the result is finite."""
 
 
@@ -40,13 +40,13 @@ class EditedRows:
     others."""
 
 
-def rewrite(targets: Sequence[Target]) -> Iterator[EditedRows]:
+def rewrite(targets: Sequence[TargetTensor]) -> Iterator[EditedRows]:
     """The rows of all targets in order, a few pieces being computed ahead on other threads (no bit depends on that).
 
     Raises E626, E627 or E628 in place of a target's last piece. A transposed tensor comes as one piece.
     """
     before, after, finite = hashlib.sha256(), hashlib.sha256(), True
-    for piece, seen in map_ahead(lambda part: _checked(targets, *part), _read(targets)):
+    for piece, seen in map_ahead(lambda part: _compute_and_check(targets, *part), _read_pieces(targets)):
         target = targets[piece.index]
         if seen is None:
             before.update(piece.old)
@@ -57,33 +57,33 @@ def rewrite(targets: Sequence[Target]) -> Iterator[EditedRows]:
             continue
         seen = seen or (before.hexdigest(), after.hexdigest(), finite)
         result = dtypes.sha256(target.tensor.from_file(piece.new)) if target.tensor.flipped else seen[1]
-        _check(target, seen[0], result, seen[2])
+        _check_result(target, seen[0], result, seen[2])
         yield replace(piece, result=seen[1])
         before, after, finite = hashlib.sha256(), hashlib.sha256(), True
 
 
-class KeptRows:
+class ResultCache:
     """The results of the pass that checks them all, for the pass that writes them, as far as they fit into memory."""
 
-    def __init__(self, targets: Sequence[Target]) -> None:
+    def __init__(self, targets: Sequence[TargetTensor]) -> None:
         sizes = accumulate(target.tensor.nbytes for target in targets)
-        self.count = sum(size <= HELD for size in sizes)
-        self._kept: list[EditedRows] = []
+        self.fitting = sum(size <= CACHE_BYTES for size in sizes)
+        self._pieces: list[EditedRows] = []
 
-    def keep(self, piece: EditedRows) -> None:
+    def add(self, piece: EditedRows) -> None:
         """Keeps the new bytes of one of the first `count` targets, and nothing of the others."""
-        if piece.index < self.count:
-            self._kept.append(replace(piece, old=b""))
+        if piece.index < self.fitting:
+            self._pieces.append(replace(piece, old=b""))
 
-    def again(self, targets: Sequence[Target]) -> Iterator[EditedRows]:
+    def replay(self, targets: Sequence[TargetTensor]) -> Iterator[EditedRows]:
         """The pieces of all targets once more: those that were kept, then the others, computed and checked again."""
-        yield from self._kept
-        self._kept.clear()
-        rest = rewrite(targets[self.count :])
-        yield from (replace(piece, index=piece.index + self.count) for piece in rest)
+        yield from self._pieces
+        self._pieces.clear()
+        rest = rewrite(targets[self.fitting :])
+        yield from (replace(piece, index=piece.index + self.fitting) for piece in rest)
 
 
-def _read(targets: Sequence[Target]) -> Iterator[tuple[int, int, bytes]]:
+def _read_pieces(targets: Sequence[TargetTensor]) -> Iterator[tuple[int, int, bytes]]:
     for index, target in enumerate(targets):
         tensor, start = target.tensor, 0
         row = tensor.nbytes // target.record.site.shape[0]
@@ -94,23 +94,25 @@ def _read(targets: Sequence[Target]) -> Iterator[tuple[int, int, bytes]]:
             start += len(old)
 
 
-def _checked(targets: Sequence[Target], index: int, start: int, old: bytes) -> tuple[EditedRows, _Seen | None]:
+def _compute_and_check(
+    targets: Sequence[TargetTensor], index: int, start: int, old: bytes
+) -> tuple[EditedRows, _TensorFacts | None]:
     """A piece, and what there is to know of its tensor where it is the whole of it: then that is found out on this
     thread, too."""
-    piece, tensor = _computed(targets, index, start, old), targets[index].tensor
+    piece, tensor = _compute_rows(targets, index, start, old), targets[index].tensor
     if len(old) < tensor.nbytes:
         return piece, None
     return piece, (dtypes.sha256(old), dtypes.sha256(piece.new), quantised.is_finite(piece.new, tensor.dtype))
 
 
-def _computed(targets: Sequence[Target], index: int, start: int, old: bytes) -> EditedRows:
+def _compute_rows(targets: Sequence[TargetTensor], index: int, start: int, old: bytes) -> EditedRows:
     target = targets[index]
     site, row = target.record.site, target.tensor.nbytes // target.record.site.shape[0]
     exact = target.state == "exact"
     try:
         if target.loss is not None:
             return EditedRows(
-                index, start, old, quantised.edit_bytes(old, target.tensor, site, target.factors, target.k)
+                index, start, old, quantised.edit_stored_bytes(old, target.tensor, site, target.factors, target.k)
             )
         upright = target.tensor.from_file(old)
         new = edit_bytes(upright, target.tensor.dtype, site, target.factors, target.k, start // row, exact)
@@ -120,7 +122,7 @@ def _computed(targets: Sequence[Target], index: int, start: int, old: bytes) -> 
     return EditedRows(index, start, old, target.tensor.to_file(new))
 
 
-def _check(target: Target, base: str, result: str, finite: bool) -> None:
+def _check_result(target: TargetTensor, base: str, result: str, finite: bool) -> None:
     name, dtype, place = target.record.site.name, target.tensor.dtype, str(target.tensor.file)
     if base != target.base:
         help_text = "something else writes to it; run the command again when that is done"

@@ -26,7 +26,7 @@ from editc.registry.families import FAMILIES
 
 PARTS = "encoder_parts"
 """The key of a delta's `extra` under which it has `weight_marks` of its base."""
-WORDS_LEFT = (
+VOCABULARY_NOT_COMPARED = (
     "no tokenizer is beside the file: of its text encoder the weights were compared with those of the delta's base, "
     "and the vocabulary was not"
 )
@@ -42,16 +42,16 @@ def compare_encoder(delta: Delta, model: Model, opened: Iterable[Checkpoint], kn
         yield "the delta does not say which text encoder its keys come from, so the model's was not compared with it"
         return
     components = list(opened)
-    mark, why = _mark(model, known)
-    if _same(delta, mark, components):
+    mark, why = _find_fingerprint(model, known)
+    if _matches(delta, mark, components):
         return
-    if mark and _same(delta, without_added_tokens(model), components):
+    if mark and _matches(delta, without_added_tokens(model), components):
         yield "the text encoder has added tokens; those of the delta's base are as they were"
         return
-    inside = None if mark else _inside(delta, model)
+    inside = None if mark else _matches_inside_file(delta, model)
     if mark or inside is False:
-        raise _other(delta, mark, model)
-    yield WORDS_LEFT if inside else why
+        raise _other_encoder_error(delta, mark, model)
+    yield VOCABULARY_NOT_COMPARED if inside else why
 
 
 def weight_marks(account: tuple[Any, Any]) -> Mapping[str, str]:
@@ -73,12 +73,16 @@ def without_added_tokens(model: Model) -> str:
     """The fingerprint over the embeddings of the vocabulary alone, without those of tokens that were added to it: that
     of the encoder before a textual inversion. '' where there are none of these."""
     parts = encoder_folders(pipeline_of(model))
-    counts = {name.replace("tokenizer", "text_encoder"): _words(p) for name, p in parts.items() if "tokenizer" in name}
-    added = [n for n, p in parts.items() if has_weights(p) and 0 < counts.get(n, 0) < _embeddings(open_component(n, p))]
+    counts = {
+        name.replace("tokenizer", "text_encoder"): _count_words(p) for name, p in parts.items() if "tokenizer" in name
+    }
+    added = [
+        n for n, p in parts.items() if has_weights(p) and 0 < counts.get(n, 0) < _count_embeddings(open_component(n, p))
+    ]
     return encoder_fingerprint(model, {name: counts[name] for name in added}) if added else ""
 
 
-def _mark(model: Model, known: KnownMark) -> tuple[str, str]:
+def _find_fingerprint(model: Model, known: KnownMark) -> tuple[str, str]:
     """The model's fingerprint, or '' and a note on why it cannot be known."""
     if known is not None:
         mark = known if isinstance(known, str) else known()
@@ -96,13 +100,13 @@ def _mark(model: Model, known: KnownMark) -> tuple[str, str]:
     return "", "no text encoder is beside these weights, so it was not compared with the delta's"
 
 
-def _same(delta: Delta, mark: str, components: Iterable[Checkpoint]) -> bool:
+def _matches(delta: Delta, mark: str, components: Iterable[Checkpoint]) -> bool:
     for one in components:
         mark = projected_fingerprint(mark, one)
     return bool(mark) and mark == delta.encoder
 
 
-def _inside(delta: Delta, model: Model) -> bool | None:
+def _matches_inside_file(delta: Delta, model: Model) -> bool | None:
     """True if every encoder in an LDM file has the weights of the delta's base; None where that cannot be said."""
     marks, parts = delta.extra.get(PARTS), inner_encoders(model)
     if not isinstance(marks, dict) or not parts or not marks.keys() >= set(parts):
@@ -110,7 +114,7 @@ def _inside(delta: Delta, model: Model) -> bool | None:
     return all(weight_mark(model.component(part)) == marks[part] for part in parts)
 
 
-def _other(delta: Delta, mark: str, model: Model) -> EditcError:
+def _other_encoder_error(delta: Delta, mark: str, model: Model) -> EditcError:
     return fail(
         "E623",
         "the model's text encoder, or the projection of its rows, is not the one that the delta's keys come from",
@@ -120,11 +124,11 @@ def _other(delta: Delta, mark: str, model: Model) -> EditcError:
     )
 
 
-def _words(folder: Path) -> int:
+def _count_words(folder: Path) -> int:
     """How many words a tokenizer has before any were added; 0 where its vocabulary does not lie open."""
     known = read_vocabulary(folder)
     return len(known[0] or ()) if isinstance(known, list) else 0
 
 
-def _embeddings(checkpoint: Checkpoint) -> int:
+def _count_embeddings(checkpoint: Checkpoint) -> int:
     return max((checkpoint.shape(name)[0] for name in checkpoint.names() if name.endswith(TOKEN_EMBEDDINGS)), default=0)

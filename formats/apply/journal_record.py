@@ -28,7 +28,7 @@ class EditedRange:
     delta: str
     """The `delta_id` of the delta that edited it."""
     file: str
-    """The file that it is in, relative to the history's root."""
+    """The file that it is in, relative to the journal's root."""
     offset: int
     """Where in the file its bytes begin."""
     nbytes: int
@@ -64,14 +64,14 @@ class JournalEntry:
     deltas: tuple[Mapping[str, Any], ...]
     """What is told of each delta: its `delta_id` and its edits."""
     files: Mapping[str, FileMark]
-    """File, relative to the history's root -> what it was after the apply."""
+    """File, relative to the journal's root -> what it was after the apply."""
     ranges: tuple[EditedRange, ...]
     """The tensors that were edited."""
     done: bool
     """False while the apply runs, or after it was killed."""
 
 
-def to_text(entry: JournalEntry) -> bytes:
+def encode_entry(entry: JournalEntry) -> bytes:
     """The bytes of record.json for an entry."""
     value = {
         "version": 1,
@@ -94,9 +94,9 @@ def read_entry(folder: Path, root: Path) -> JournalEntry:
         deltas = tuple({"delta_id": str(delta["delta_id"]), **delta} for delta in value["deltas"])
         entry = JournalEntry(folder, value["mode"], deltas, marks, ranges, (folder / DONE).is_file())
         _check_types(entry)
-        _check_confined(entry, root)
+        _check_paths(entry, root)
     except (EditcError, OSError, ValueError, TypeError, KeyError, AttributeError) as error:
-        raise broken(f"its record is not sound ({type(error).__name__}: {str(error)[:200]})", folder) from error
+        raise journal_error(f"its record is not sound ({type(error).__name__}: {str(error)[:200]})", folder) from error
     return entry
 
 
@@ -110,7 +110,7 @@ def _check_types(entry: JournalEntry) -> None:
         raise ValueError("a text is not one")
 
 
-def _check_confined(entry: JournalEntry, root: Path) -> None:
+def _check_paths(entry: JournalEntry, root: Path) -> None:
     """A downloaded model may bring a forged journal: it must not reach outside the model, nor through a link."""
     if entry.mode == "in-place" and not {part.file for part in entry.ranges} <= entry.files.keys():
         raise ValueError("a range is in a file without a mark")
@@ -122,7 +122,7 @@ def _check_confined(entry: JournalEntry, root: Path) -> None:
             (root / name).resolve(strict=True).relative_to(root.resolve())
 
 
-def broken(reason: str, place: Path) -> EditcError:
+def journal_error(reason: str, place: Path) -> EditcError:
     """The error for a journal that cannot be trusted."""
     help_text = f"fetch the base model again; then remove {place}"
     return fail("E635", f"the undo journal cannot be used: {reason}", place=str(place), help=help_text)

@@ -21,7 +21,7 @@ def match(record: SiteRecord, tensor: Tensor, raw: bytes, recorded: frozenset[st
     raw = tensor.from_file(raw)
     now = dtypes.sha256(raw) if tensor.flipped else stored
     known = match_hash(record, dtype, now, frozenset({now}) if stored in recorded else frozenset())
-    if known is None and quantised.requantisable(dtype):
+    if known is None and quantised.is_requantisable(dtype):
         return "requantised", ""
     return known or (match_cast(record, dtype, [raw]), "")
 

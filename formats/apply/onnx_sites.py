@@ -27,7 +27,7 @@ TensorCandidate: TypeAlias = tuple[str, bool]
 
 
 @dataclass(frozen=True)
-class _Fault:
+class _SiteFault:
     """Why a site is not found in a graph."""
 
     code: str
@@ -46,17 +46,17 @@ def find_in_graph(
 
     Raises E663 (its numbers are not stored as bytes), E664 (not one tensor), E665 (which way round is not known).
     """
-    search = _Search(checkpoint, graph, records, raw)
+    search = _GraphSearch(checkpoint, graph, records, raw)
     found = {record.site.name: search.find(record) for record in records}
-    placed = {name: _turn(checkpoint, one) for name, one in found.items() if isinstance(one, tuple)}
-    faults = [one for one in found.values() if isinstance(one, _Fault)]
-    faults += _shared(checkpoint, {name: one[0] for name, one in found.items() if isinstance(one, tuple)})
+    placed = {name: _site_tensor(checkpoint, one) for name, one in found.items() if isinstance(one, tuple)}
+    faults = [one for one in found.values() if isinstance(one, _SiteFault)]
+    faults += _find_shared_bytes(checkpoint, {name: one[0] for name, one in found.items() if isinstance(one, tuple)})
     if faults:
         raise EditcError(*_diagnostics(faults, len(records), str(graph.path)))
     return replace(checkpoint, tensors=placed)
 
 
-class _Search:
+class _GraphSearch:
     """The tensors that have the shape of a site, by content and by origin."""
 
     def __init__(
@@ -65,38 +65,38 @@ class _Search:
         self._checkpoint, self._graph, self._raw = checkpoint, graph, raw
         self._shapes = {stored_shape(record.site) for record in records}
         shapes = self._shapes | {shape[::-1] for shape in self._shapes}
-        self._fitting = [n for n, held in graph.tensors.items() if matrix_shape(held.shape) in shapes]
-        self._contents = self._hashed(records)
+        self._candidates = [n for n, held in graph.tensors.items() if matrix_shape(held.shape) in shapes]
+        self._contents = self._hash_candidates(records)
         self._origins: dict[str, frozenset[str]] = {}
         self._nodes: dict[Range, Sequence[str]] = {}
 
-    def find(self, record: SiteRecord) -> TensorCandidate | _Fault | None:
+    def find(self, record: SiteRecord) -> TensorCandidate | _SiteFault | None:
         """The one tensor, or why there is none; None when nothing looks like the site."""
         site, shape = record.site, stored_shape(record.site)
         hits = self._by_content(record)
         names = sorted({name for name, _ in hits})
         if len(names) != 1:
-            rest = names or [n for n in self._fitting if matrix_shape(self._shape(n)) in (shape, shape[::-1])]
-            named = [n for n in rest if _is_of(site.name, self._origin(n))]
+            rest = names or [n for n in self._candidates if matrix_shape(self._shape(n)) in (shape, shape[::-1])]
+            named = [n for n in rest if _comes_from(site.name, self._tensor_origins(n))]
             named = named or [n for n in rest if n == site.name] or [n for n in rest if n.endswith(f".{site.name}")]
             if len(named) != 1:
                 many = named or names
-                return _Fault("E664", site.name, f"could be {', '.join(many[:6])}") if many else None
+                return _SiteFault("E664", site.name, f"could be {', '.join(many[:6])}") if many else None
             names = named
         (name,) = names
         if reason := self._graph.tensors[name].reason:
-            return _Fault("E663", site.name, f"'{name}': {reason}")
-        ways = [flipped for hit, flipped in hits if hit == name] or self._fits(name, shape)
+            return _SiteFault("E663", site.name, f"'{name}': {reason}")
+        ways = [flipped for hit, flipped in hits if hit == name] or self._orientations(name, shape)
         way = ways[0] if len(ways) == 1 else self._orientation(name, site.transposed)
-        return _Fault("E665", site.name, f"'{name}' is square") if way is None else (name, way)
+        return _SiteFault("E665", site.name, f"'{name}' is square") if way is None else (name, way)
 
     def _by_content(self, record: SiteRecord) -> list[TensorCandidate]:
         digests = {*record.base.values(), *record.result.values()}
         shape = stored_shape(record.site)
         hits = {hit for digest in digests for hit in self._contents.get(digest, ())}
-        return sorted(hit for hit in hits if hit[1] in self._fits(hit[0], shape))
+        return sorted(hit for hit in hits if hit[1] in self._orientations(hit[0], shape))
 
-    def _hashed(self, records: Sequence[SiteRecord]) -> Mapping[str, set[TensorCandidate]]:
+    def _hash_candidates(self, records: Sequence[SiteRecord]) -> Mapping[str, set[TensorCandidate]]:
         """Digests of every fitting tensor both ways round; cast to the dtypes that the delta records, too, once some
         site is not found as it stands."""
         found: dict[str, set[TensorCandidate]] = {}
@@ -104,7 +104,7 @@ class _Search:
         for casts in (False, True):
             known: dict[Tensor, list[tuple[str, bool]]] = {}
             if not casts or not all(digests & found.keys() for digests in wanted):
-                for name in self._fitting:
+                for name in self._candidates:
                     tensor = self._checkpoint.tensors.get(name)
                     if tensor is not None and tensor not in known:
                         known[tensor] = list(self._digests(name, casts, records))
@@ -129,7 +129,7 @@ class _Search:
             if (columns, rows) in self._shapes and len(tensor.shape) == 2:
                 yield dtypes.sha256(dtypes.transpose(form, dtype, (rows, columns))), True
 
-    def _fits(self, name: str, shape: tuple[int, int]) -> list[bool]:
+    def _orientations(self, name: str, shape: tuple[int, int]) -> list[bool]:
         """The ways round in which a tensor has the shape."""
         own = self._shape(name)
         flat = [False] if matrix_shape(own) == shape else []
@@ -140,20 +140,20 @@ class _Search:
 
     def _orientation(self, name: str, transposed: bool) -> bool | None:
         """Whether a square matrix is the transpose of the stored one, by how it is used; None where that is unclear."""
-        ways = {_applied_flipped(use) for use in self._graph.uses.get(name, ())}
+        ways = {_takes_transpose(use) for use in self._graph.uses.get(name, ())}
         if len(ways) != 1:
             return None
         (way,) = ways
         return None if way is None else way != transposed
 
-    def _origin(self, name: str) -> frozenset[str]:
+    def _tensor_origins(self, name: str) -> frozenset[str]:
         """Dotted modules and parameters that the nodes which use a tensor name."""
         if name not in self._origins:
             uses = self._graph.uses.get(name, ())
-            self._origins[name] = frozenset(o for use in uses for o in self._said(use))
+            self._origins[name] = frozenset(o for use in uses for o in self._node_origins(use))
         return self._origins[name]
 
-    def _said(self, use: TensorUse) -> Sequence[str]:
+    def _node_origins(self, use: TensorUse) -> Sequence[str]:
         """What a node says of its origin; it is read once, however many tensors it takes."""
         if use.node not in self._nodes:
             self._nodes[use.node] = tuple(origins(self._graph, use))
@@ -175,39 +175,39 @@ def origins(graph: Graph, use: TensorUse) -> Iterator[str]:
         yield name[1:].rpartition("/")[0].replace("/", ".")
 
 
-def _is_of(site: str, origin: frozenset[str]) -> bool:
+def _comes_from(site: str, origin: frozenset[str]) -> bool:
     module = site.removesuffix(".weight")
     parameter = "p:" + site.replace(".", "_")
     return any(one in (module, parameter) or one.endswith(f".{module}") for one in origin)
 
 
-def _applied_flipped(use: TensorUse) -> bool | None:
+def _takes_transpose(use: TensorUse) -> bool | None:
     """True where a node takes (d_in, d_out), False where it takes (d_out, d_in), None where it says neither."""
     if use.index != 1 or use.op not in ("MatMul", "Gemm"):
         return False if use.op == "Transpose" else None
     return use.op == "MatMul" or not use.transposed
 
 
-def _turn(checkpoint: Checkpoint, found: TensorCandidate) -> Tensor:
+def _site_tensor(checkpoint: Checkpoint, found: TensorCandidate) -> Tensor:
     name, flipped = found
     tensor = checkpoint.tensors[name]
     return replace(tensor, shape=tensor.shape[::-1], flipped=True) if flipped else tensor
 
 
-def _shared(checkpoint: Checkpoint, found: Mapping[str, str]) -> Iterator[_Fault]:
+def _find_shared_bytes(checkpoint: Checkpoint, found: Mapping[str, str]) -> Iterator[_SiteFault]:
     """Sites whose bytes are another's too: two sites of one tensor, or tensors that overlap in a file."""
     sites: dict[str, list[str]] = {}
     for site, name in found.items():
         sites.setdefault(name, []).append(site)
     for name, group in sites.items():
         if len(group) > 1:
-            yield _Fault("E664", group[0], f"and {', '.join(group[1:6])} are one tensor of the graph, '{name}'")
+            yield _SiteFault("E664", group[0], f"and {', '.join(group[1:6])} are one tensor of the graph, '{name}'")
     places = {n: onnx_external.BytePlace(t.file, t.offset, t.nbytes) for n, t in checkpoint.tensors.items()}
     for name, other in onnx_external.find_overlaps(places, list(sites)):
-        yield _Fault("E664", sites[name][0], f"'{name}' has bytes in common with '{other}'")
+        yield _SiteFault("E664", sites[name][0], f"'{name}' has bytes in common with '{other}'")
 
 
-def _diagnostics(faults: Sequence[_Fault], total: int, place: str) -> Iterator[Diagnostic]:
+def _diagnostics(faults: Sequence[_SiteFault], total: int, place: str) -> Iterator[Diagnostic]:
     says = {
         "E663": ("targets are in the model, but not as bytes that can be edited", "save the model with raw data"),
         "E664": ("targets are not one tensor each of the model", "apply the delta before the export, then export"),

@@ -16,9 +16,9 @@ from editc.core.diagnostics import EditcError
 from editc.formats.apply import finetune, journal, quantised
 from editc.formats.apply.journal_record import JournalEntry
 from editc.formats.apply.match import match, match_cast, match_hash
-from editc.formats.apply.refusals import check_disjoint, check_targets, misfits, relative_notes
+from editc.formats.apply.refusals import check_disjoint, check_targets, find_misfits, relative_notes
 from editc.formats.apply.sites import find_sites
-from editc.formats.apply.target import ApplyPlan, Target, distance_of
+from editc.formats.apply.target import ApplyPlan, TargetTensor, targets_distance
 from editc.formats.containers.ranges import hash_ranges, read_pieces, read_range
 from editc.formats.models.model import Checkpoint, Model, Tensor
 from editc.numerics.bits import dtypes
@@ -38,15 +38,17 @@ def plan_apply(
     targets at once.
     """
     check_disjoint(deltas)
-    history = journal.history_of(model)
+    journal_place = journal.locate_journal(model)
     records = [record for delta in deltas for record in delta.sites]
     parts = sorted({record.site.component for record in records})
-    opened = {part: _open(model, part, records, history) for part in parts}
-    faults = [replace(fault, place=model.place) for delta in deltas for fault in misfits(delta, opened, requantize)]
+    opened = {part: _open_component(model, part, records, journal_place) for part in parts}
+    faults = [
+        replace(fault, place=model.place) for delta in deltas for fault in find_misfits(delta, opened, requantize)
+    ]
     if faults:
         raise EditcError(*faults)
-    targets = [t for delta in deltas for t in _targets(delta, opened, history, allow_finetune)]
-    check_targets(targets, model, allow_finetune, history, finetune.remedy(deltas))
+    targets = [t for delta in deltas for t in _find_targets(delta, opened, journal_place, allow_finetune)]
+    check_targets(targets, model, allow_finetune, journal_place, finetune.remedy(deltas))
     losses = {target.record.site.name: target.loss for target in targets if target.loss is not None}
     quantised.check_survival(losses, model.place)
     notes = [note for checkpoint in opened.values() for note in checkpoint.notes]
@@ -57,31 +59,37 @@ def plan_apply(
 
             compared = list(encoder_marks.compare_encoder(delta, model, opened.values(), encoder))
             own = [target for target in targets if target.delta_id == delta.delta_id]
-            notes += relative_notes(delta, compared, distance_of(own))
-    notes += quantised.notes(losses)
-    return ApplyPlan(model, tuple(deltas), tuple(targets), tuple(notes), journal.interrupted(history) is not None)
+            notes += relative_notes(delta, compared, targets_distance(own))
+    notes += quantised.loss_notes(losses)
+    return ApplyPlan(
+        model, tuple(deltas), tuple(targets), tuple(notes), journal.interrupted_entry(journal_place) is not None
+    )
 
 
-def _open(model: Model, part: str, records: Sequence[SiteRecord], history: journal.History) -> Checkpoint:
+def _open_component(
+    model: Model, part: str, records: Sequence[SiteRecord], journal_place: journal.JournalPlace
+) -> Checkpoint:
     """A component, its tensors under the names of the sites."""
-    checkpoint, stored = model.component(part), journal.interrupted(history)
+    checkpoint, stored = model.component(part), journal.interrupted_entry(journal_place)
     mine = [record for record in records if record.site.component == part]
-    return find_sites(checkpoint, mine, lambda name: read_range(*_present(checkpoint.where(name), stored, history)))
+    return find_sites(
+        checkpoint, mine, lambda name: read_range(*_locate_bytes(checkpoint.where(name), stored, journal_place))
+    )
 
 
-def _targets(
-    delta: Delta, opened: Mapping[str, Checkpoint], history: journal.History, allow_finetune: bool
-) -> Iterator[Target]:
-    stored = journal.interrupted(history)
-    known = _known_results(history, delta)
+def _find_targets(
+    delta: Delta, opened: Mapping[str, Checkpoint], journal_place: journal.JournalPlace, allow_finetune: bool
+) -> Iterator[TargetTensor]:
+    stored = journal.interrupted_entry(journal_place)
+    known = _known_results(journal_place, delta)
     listed = [
         (factors, k, delta.sites[index]) for factors in delta.factors.values() for k, index in enumerate(factors.sites)
     ]
     tensors = [opened[record.site.component].where(record.site.name) for _, _, record in listed]
-    places = [_present(tensor, stored, history) for tensor in tensors]
+    places = [_locate_bytes(tensor, stored, journal_place) for tensor in tensors]
     for (factors, k, record), tensor, place, now in zip(listed, tensors, places, hash_ranges(places), strict=True):
         recorded = known.get((record.site.component, record.site.name), frozenset())
-        if tensor.flipped or quantised.requantisable(tensor.dtype):
+        if tensor.flipped or quantised.is_requantisable(tensor.dtype):
             state, result = match(record, tensor, read_range(*place), recorded)
         else:
             found = match_hash(record, tensor.dtype, now, recorded)
@@ -97,27 +105,29 @@ def _targets(
             state, loss = "refused", None
         if state == "refused" and allow_finetune and factors.form != "xor" and far <= finetune.FARTHEST:
             state = "relative"
-        yield Target(record, factors, k, delta.delta_id, tensor, state, now, result, far, loss)
+        yield TargetTensor(record, factors, k, delta.delta_id, tensor, state, now, result, far, loss)
 
 
 def _distance(record: SiteRecord, tensor: Tensor, place: tuple[Path, int, int]) -> float:
     raw = read_range(*place)
-    if quantised.requantisable(tensor.dtype):
+    if quantised.is_requantisable(tensor.dtype):
         return finetune.array_distance(record, quantised.decode(raw, tensor))
     return finetune.distance(record, tensor.from_file(raw), tensor.dtype)
 
 
-def _present(tensor: Tensor, stored: JournalEntry | None, history: journal.History) -> tuple[Path, int, int]:
+def _locate_bytes(
+    tensor: Tensor, stored: JournalEntry | None, journal_place: journal.JournalPlace
+) -> tuple[Path, int, int]:
     """Where the tensor's bytes are; after an interrupted in-place run those before it, which it is rolled back to."""
     for part in stored.ranges if stored else ():
-        if (history.root / part.file, part.offset) == (tensor.file, tensor.offset) and stored:
-            return (*journal.check_old(stored, part), tensor.nbytes)
+        if (journal_place.root / part.file, part.offset) == (tensor.file, tensor.offset) and stored:
+            return (*journal.check_undo_bytes(stored, part), tensor.nbytes)
     return tensor.file, tensor.offset, tensor.nbytes
 
 
-def _known_results(history: journal.History, delta: Delta) -> Mapping[tuple[str, str], frozenset[str]]:
+def _known_results(journal_place: journal.JournalPlace, delta: Delta) -> Mapping[tuple[str, str], frozenset[str]]:
     found: dict[tuple[str, str], frozenset[str]] = {}
-    for entry in journal.entries(history):
+    for entry in journal.entries(journal_place):
         for part in entry.ranges if entry.done else ():
             if part.delta == delta.delta_id:
                 key = (part.component, part.name)

@@ -39,7 +39,7 @@ PACKED = {
 }
 """By the name of a neighbour, what has packed `X.weight`."""
 
-SAYS = {
+MESSAGES = {
     "E690": "target tensors are quantised",
     "E691": "target tensors are stored in a way that cannot be edited afterwards",
 }
@@ -51,71 +51,73 @@ HELPS = {
 
 
 @dataclass(frozen=True)
-class Loss:
+class RequantisationLoss:
     """What requantising did to an edit: sums over its entries, so that losses of several tensors add up. W_q are the
     weights before, W' = W_q + dW those wanted, Q(W') those written."""
 
-    edit: float = 0.0
+    edit_square: float = 0.0
     """|dW|^2."""
-    off: float = 0.0
+    error_square: float = 0.0
     """|Q(W') - W'|^2."""
-    along: float = 0.0
+    along_edit: float = 0.0
     """<Q(W') - W_q, dW>."""
-    cut: int = 0
+    clipped: int = 0
     """How many weights lie past the range of an 8-bit tensor, which keeps its scale: they become its largest value."""
 
     @property
     def error(self) -> float:
         """|Q(W') - W'| / |dW|; 0 where there is no edit."""
-        return sqrt(self.off / self.edit) if self.edit else 0.0
+        return sqrt(self.error_square / self.edit_square) if self.edit_square else 0.0
 
     @property
-    def survived(self) -> float:
+    def survival(self) -> float:
         """<Q(W') - W_q, dW> / |dW|^2, 1 for an edit that is there in full; 1 where there is none."""
-        return self.along / self.edit if self.edit else 1.0
+        return self.along_edit / self.edit_square if self.edit_square else 1.0
 
 
-def total(losses: Iterable[Loss]) -> Loss:
+def add_losses(losses: Iterable[RequantisationLoss]) -> RequantisationLoss:
     """Adds up the losses of several tensors."""
     every = list(losses)
-    return Loss(*(sum(getattr(one, field.name) for one in every) for field in fields(Loss)))
+    return RequantisationLoss(*(sum(getattr(one, field.name) for one in every) for field in fields(RequantisationLoss)))
 
 
-def requantisable(dtype: str) -> bool:
+def is_requantisable(dtype: str) -> bool:
     """True for the formats that can be decoded exactly and written again."""
     return dtype in blocks.BLOCK_FORMATS or dtype in dtypes.EIGHT_BITS
 
 
-def find_refused(delta: Delta, opened: Mapping[str, Checkpoint], requantize: bool) -> Mapping[str, Mapping[str, str]]:
+def find_quantised_faults(
+    delta: Delta, opened: Mapping[str, Checkpoint], requantize: bool
+) -> Mapping[str, Mapping[str, str]]:
     """By code (E690, E691) and tensor the quantised targets that are not edited, each with what was found."""
     found: dict[str, dict[str, str]] = defaultdict(dict)
     bits = {index for factors in delta.factors.values() if factors.form == "xor" for index in factors.sites}
     for index, record in enumerate(delta.sites):
         checkpoint, name = opened[record.site.component], record.site.name
-        why = _fault(checkpoint, record.site)
-        if not why and index in bits and name in checkpoint.tensors and requantisable(checkpoint.dtype(name)):
+        why = _find_fault(checkpoint, record.site)
+        if not why and index in bits and name in checkpoint.tensors and is_requantisable(checkpoint.dtype(name)):
             why = f"{checkpoint.dtype(name)}, and the delta changes bits that these weights do not have"
         if why:
             found["E691"][name] = f"{name}: {why}"
-        elif not requantize and name in checkpoint.tensors and requantisable(checkpoint.dtype(name)):
+        elif not requantize and name in checkpoint.tensors and is_requantisable(checkpoint.dtype(name)):
             found["E690"][name] = f"{name}: {checkpoint.dtype(name)}{_scale_words(checkpoint.tensors[name])}"
     return found
 
 
-def edit_bytes(raw: bytes, tensor: Tensor, site: Site, factors: Factors, k: int) -> bytes:
+def edit_stored_bytes(raw: bytes, tensor: Tensor, site: Site, factors: Factors, k: int) -> bytes:
     """The edited tensor's bytes, in the dtype or format that it has. Raises E626 and E691."""
     if tensor.dtype in dtypes.EDITABLE:
         return edited_exactly(raw, tensor.dtype, site, factors, k)
     return _encode(_change(raw, tensor, site, factors, k)[1], tensor, raw)
 
 
-def requantise(raw: bytes, tensor: Tensor, site: Site, factors: Factors, k: int) -> tuple[bytes, Loss]:
-    """`edit_bytes` for a quantised tensor, and what it cost. Raises E626 and E691."""
+def requantise(raw: bytes, tensor: Tensor, site: Site, factors: Factors, k: int) -> tuple[bytes, RequantisationLoss]:
+    """`edit_stored_bytes` for a quantised tensor, and what it cost. Raises E626 and E691."""
     before, wanted = _change(raw, tensor, site, factors, k)
     result = _encode(wanted, tensor, raw)
     now, change = decode(result, tensor).reshape(wanted.shape), wanted - before
-    along, cut = float(np.sum((now - before) * change)), _count_cut(wanted, tensor)
-    return result, Loss(_square(change), _square(now - wanted), along, cut)
+    along, cut = float(np.sum((now - before) * change)), _count_clipped(wanted, tensor)
+    return result, RequantisationLoss(_square(change), _square(now - wanted), along, cut)
 
 
 def decode(raw: bytes, tensor: Tensor) -> Array:
@@ -124,7 +126,7 @@ def decode(raw: bytes, tensor: Tensor) -> Array:
         return blocks.decode(raw, tensor.dtype, tensor.shape)
     rows = tensor.shape[0] if tensor.shape else 1
     matrix = (rows, prod(tensor.shape) // max(1, rows))
-    return (dtypes.decode(raw, tensor.dtype, matrix) * _scale(tensor)).reshape(tensor.shape)
+    return (dtypes.decode(raw, tensor.dtype, matrix) * _read_scale(tensor)).reshape(tensor.shape)
 
 
 def is_finite(raw: bytes, dtype: str) -> bool:
@@ -132,30 +134,34 @@ def is_finite(raw: bytes, dtype: str) -> bool:
     return blocks.is_finite(raw, dtype) if dtype in blocks.BLOCK_FORMATS else dtypes.is_finite(raw, dtype)
 
 
-def check_survival(losses: Mapping[str, Loss], place: str) -> None:
+def check_survival(losses: Mapping[str, RequantisationLoss], place: str) -> None:
     """Raises E693 when less than LEAST_SURVIVAL of the edit is left in all of the tensors together."""
-    whole = total(losses.values())
-    if losses and whole.survived < LEAST_SURVIVAL:
-        worst = sorted(losses, key=lambda name: losses[name].survived)[:12]
-        message = f"requantising would leave {max(0.0, whole.survived):.0%} of the edit: it is smaller than the steps"
+    whole = add_losses(losses.values())
+    if losses and whole.survival < LEAST_SURVIVAL:
+        worst = sorted(losses, key=lambda name: losses[name].survival)[:12]
+        message = f"requantising would leave {max(0.0, whole.survival):.0%} of the edit: it is smaller than the steps"
         help_ = "edit the weights before they are quantised, or take a finer format (Q8_0) of the model"
-        notes = [f"{name}: {losses[name].survived:.0%} left" for name in worst]
+        notes = [f"{name}: {losses[name].survival:.0%} left" for name in worst]
         raise fail("E693", f"{message} of the format", place=place, help=help_, notes=notes)
 
 
-def notes(losses: Mapping[str, Loss]) -> Sequence[str]:
+def loss_notes(losses: Mapping[str, RequantisationLoss]) -> Sequence[str]:
     """Sentences for the user about the tensors that were requantised."""
     if not losses:
         return ()
-    whole = total(losses.values())
-    weak = sorted(name for name, loss in losses.items() if loss.survived < WEAK)
+    whole = add_losses(losses.values())
+    weak = sorted(name for name, loss in losses.items() if loss.survival < WEAK)
     said = [
-        f"requantised: {whole.survived:.1%} of the edit is left, with an error of {whole.error:.2g} of its size",
+        f"requantised: {whole.survival:.1%} of the edit is left, with an error of {whole.error:.2g} of its size",
         "quantised weights cannot be compared with the delta's base by hash; that the edit is in them is known only "
         "from the journal beside the model",
     ]
     more = f" and {len(weak) - 1} more" if len(weak) > 1 else ""
-    said += [f"{whole.cut} weights lie past the range of their tensor's scale and were cut off"] if whole.cut else []
+    said += (
+        [f"{whole.clipped} weights lie past the range of their tensor's scale and were cut off"]
+        if whole.clipped
+        else []
+    )
     return [*said, *([f"less than {WEAK:.0%} of the edit is left in {weak[0]}{more}"] if weak else [])]
 
 
@@ -173,16 +179,16 @@ def _encode(values: Array, tensor: Tensor, old: bytes) -> bytes:
     if tensor.dtype in blocks.BLOCK_FORMATS:
         return blocks.encode(values, tensor.dtype, old)
     most = dtypes.largest(tensor.dtype)
-    return dtypes.encode(np.clip(values / _scale(tensor), -most, most), tensor.dtype)
+    return dtypes.encode(np.clip(values / _read_scale(tensor), -most, most), tensor.dtype)
 
 
-def _count_cut(values: Array, tensor: Tensor) -> int:
+def _count_clipped(values: Array, tensor: Tensor) -> int:
     if tensor.dtype in blocks.BLOCK_FORMATS:
         return 0
-    return int(np.count_nonzero(np.abs(values / _scale(tensor)) > dtypes.largest(tensor.dtype)))
+    return int(np.count_nonzero(np.abs(values / _read_scale(tensor)) > dtypes.largest(tensor.dtype)))
 
 
-def _scale(tensor: Tensor) -> Array:
+def _read_scale(tensor: Tensor) -> Array:
     """The scale of an 8-bit tensor: one, or one a row (d_out, 1). Raises E691."""
     at = tensor.scale
     if at is None:
@@ -193,9 +199,9 @@ def _scale(tensor: Tensor) -> Array:
     return scale
 
 
-def _fault(checkpoint: Checkpoint, site: Site) -> str:
+def _find_fault(checkpoint: Checkpoint, site: Site) -> str:
     """Why a target cannot be edited even if it is requantised, or ''."""
-    packer = _packer(checkpoint, site.name)
+    packer = _find_packer(checkpoint, site.name)
     tensor = checkpoint.tensors.get(site.name)
     if tensor is None:
         return f"packed by {packer}" if packer else ""
@@ -205,15 +211,15 @@ def _fault(checkpoint: Checkpoint, site: Site) -> str:
     if site.transposed and converter:
         return f"{converter} stores the transpose of it"
     if tensor.dtype in dtypes.EIGHT_BITS:
-        return _scale_fault(tensor)
-    if tensor.dtype in dtypes.EDITABLE or requantisable(tensor.dtype):
+        return _find_scale_fault(tensor)
+    if tensor.dtype in dtypes.EDITABLE or is_requantisable(tensor.dtype):
         return ""
     if packer:
         return f"{tensor.dtype}, by {packer}"
     return tensor.dtype if converter else ""
 
 
-def _scale_fault(tensor: Tensor) -> str:
+def _find_scale_fault(tensor: Tensor) -> str:
     at = tensor.scale
     rows = tensor.shape[:1]
     if at is None or (at.dtype in dtypes.EDITABLE and (prod(at.shape) == 1 or at.shape in (rows, (*rows, 1)))):
@@ -225,16 +231,16 @@ def _scale_words(tensor: Tensor) -> str:
     return "" if tensor.scale is None else f" with {'one scale' if prod(tensor.scale.shape) == 1 else 'a scale a row'}"
 
 
-def _packer(checkpoint: Checkpoint, name: str) -> str:
+def _find_packer(checkpoint: Checkpoint, name: str) -> str:
     """What packed a tensor: by its neighbours' names, or by what config.json says when it is not there at all."""
     stem = name.removesuffix(".weight")
     for ending, what in PACKED.items():
         if f"{stem}{ending}" in checkpoint.tensors:
             return what
-    return _method(checkpoint) if name not in checkpoint.tensors else ""
+    return _quantisation_method(checkpoint) if name not in checkpoint.tensors else ""
 
 
-def _method(checkpoint: Checkpoint) -> str:
+def _quantisation_method(checkpoint: Checkpoint) -> str:
     """`quant_method` of the config.json beside the weights, or ''."""
     files = {tensor.file.parent / "config.json" for tensor in checkpoint.tensors.values()}
     try:

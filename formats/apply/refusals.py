@@ -13,7 +13,7 @@ from editc.core.text import SHOWN_ROWS, count
 from editc.families.single_files import find_single_file
 from editc.formats.apply import finetune, journal, quantised
 from editc.formats.apply.carried import carried_deltas, explain_refusal
-from editc.formats.apply.target import Target, distance_of
+from editc.formats.apply.target import TargetTensor, targets_distance
 from editc.formats.models.model import Checkpoint, Model
 from editc.numerics.bits import dtypes
 
@@ -32,10 +32,10 @@ def check_disjoint(deltas: Sequence[Delta]) -> None:
         )
 
 
-def misfits(delta: Delta, opened: Mapping[str, Checkpoint], requantize: bool) -> Iterator[Diagnostic]:
+def find_misfits(delta: Delta, opened: Mapping[str, Checkpoint], requantize: bool) -> Iterator[Diagnostic]:
     """The targets that cannot be edited whatever they hold: E616, E620, E621, E690 and E691, one diagnostic for all of
     a kind."""
-    packed = quantised.find_refused(delta, opened, requantize)
+    packed = quantised.find_quantised_faults(delta, opened, requantize)
     told = {name for rows in packed.values() for name in rows}
     missing, shapes, kinds = [], [], []
     for record in delta.sites:
@@ -46,13 +46,13 @@ def misfits(delta: Delta, opened: Mapping[str, Checkpoint], requantize: bool) ->
             missing.append(site.name)
         elif matrix_shape(checkpoint.shape(site.name)) != stored_shape(site):
             shapes.append(f"{site.name}: {stored_shape(site)} in the delta, {checkpoint.shape(site.name)} in the model")
-        elif checkpoint.dtype(site.name) not in dtypes.EDITABLE and not quantised.requantisable(
+        elif checkpoint.dtype(site.name) not in dtypes.EDITABLE and not quantised.is_requantisable(
             checkpoint.dtype(site.name)
         ):
             kinds.append(f"{site.name}: {checkpoint.dtype(site.name)}")
     n = len(delta.sites)
     for code, rows in packed.items():
-        yield finetune.tensors_error(code, quantised.SAYS[code], list(rows.values()), n, quantised.HELPS[code])
+        yield finetune.tensors_error(code, quantised.MESSAGES[code], list(rows.values()), n, quantised.HELPS[code])
     if missing:
         help_text = "is this the right component, and are its names those of diffusers, transformers or LDM?"
         if single := find_single_file(checkpoint.names()):
@@ -67,7 +67,11 @@ def misfits(delta: Delta, opened: Mapping[str, Checkpoint], requantize: bool) ->
 
 
 def check_targets(
-    targets: Sequence[Target], model: Model, allow_finetune: bool, history: journal.History, remedy: str
+    targets: Sequence[TargetTensor],
+    model: Model,
+    allow_finetune: bool,
+    journal_place: journal.JournalPlace,
+    remedy: str,
 ) -> None:
     """Raises E606, E622 or E695 where targets hold other weights, and E625 where the deltas change nothing.
 
@@ -83,8 +87,10 @@ def check_targets(
     refused = [(target.record.site.name, target.distance) for target in targets if target.state == "refused"]
     if refused:
         held = ((t.record.site.component, t.record.site.name, t.base) for t in targets if t.state == "refused")
-        fault = finetune.refusal_error(refused, distance_of(targets), len(targets), allow_finetune, model.place, remedy)
-        raise EditcError(explain_refusal(fault, carried_deltas(held, history)))
+        fault = finetune.refusal_error(
+            refused, targets_distance(targets), len(targets), allow_finetune, model.place, remedy
+        )
+        raise EditcError(explain_refusal(fault, carried_deltas(held, journal_place)))
     if targets and all(target.state == "unchanged" for target in targets):
         help_text = "look at the manifest's edits and strength"
         raise fail("E625", "the delta changes nothing in this model", place=model.place, help=help_text)

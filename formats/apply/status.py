@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from editc.formats.containers.onnx import Graph
 
 Presence = Literal["applied", "partly", "not applied", "unknown"]
-Found = Literal["result", "base", "neither", "either", "missing"]
+TensorState = Literal["result", "base", "neither", "either", "missing"]
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class DeltaState:
     """The delta."""
     presence: Presence
     """Whether its tensors hold its results, as far as their bytes tell."""
-    tensors: Mapping[str, Found]
+    tensors: Mapping[str, TensorState]
     """`component/name` -> what the tensor's bytes are."""
     edits: tuple[Mapping[str, Any], ...]
     """What the delta says of its edits."""
@@ -63,36 +63,42 @@ def status(model: Model, deltas: Sequence[Delta] = ()) -> Status:
 
     A later recorded delta over the same tensors is peeled off first: what lies below it is judged by its base.
     """
-    history = journal.history_of(model)
-    stack = journal.entries(history)
+    journal_place = journal.locate_journal(model)
+    stack = journal.entries(journal_place)
     recorded = [(part.component, part.name) for entry in stack for part in entry.ranges]
-    now = _Hashes(model, [record for delta in deltas for record in delta.sites], recorded)
+    now = _TensorHashes(model, [record for delta in deltas for record in delta.sites], recorded)
     peeled: dict[tuple[str, str], str] = {}
     states: list[DeltaState] = []
     for entry in reversed(stack):
-        found = {(p.component, p.name): _recorded(p, peeled.get((p.component, p.name)) or now(p)) for p in entry.ranges}
-        states += [_state(d["delta_id"], _edits(d), _only(found, entry, d["delta_id"]), True) for d in entry.deltas]
+        found = {
+            (p.component, p.name): _compare_with_range(p, peeled.get((p.component, p.name)) or now(p))
+            for p in entry.ranges
+        }
+        states += [
+            _delta_state(d["delta_id"], _read_edits(d), _select_delta(found, entry, d["delta_id"]), True)
+            for d in entry.deltas
+        ]
         peeled |= {(p.component, p.name): p.base for p in entry.ranges if found[p.component, p.name] == "result"}
     known = {state.delta_id for state in states if state.presence == "applied"}
     for delta in deltas:
         if delta.delta_id not in known:
             parts = {f"{r.site.component}/{r.site.name}": now.judge(r) for r in delta.sites}
             states = [state for state in states if state.delta_id != delta.delta_id]
-            states.insert(0, _state(delta.delta_id, delta.edits, parts, False))
-    return Status(model, tuple(reversed(states)), journal.interrupted(history) is not None)
+            states.insert(0, _delta_state(delta.delta_id, delta.edits, parts, False))
+    return Status(model, tuple(reversed(states)), journal.interrupted_entry(journal_place) is not None)
 
 
-class _Hashes:
+class _TensorHashes:
     """The tensors' sha256, each read once."""
 
     def __init__(self, model: Model, records: Sequence[SiteRecord], recorded: Sequence[tuple[str, str]]) -> None:
         self._model = model
         self._records, self._recorded = records, recorded
-        self._root = journal.history_of(model).root
+        self._root = journal.locate_journal(model).root
         self._opened: dict[str, Checkpoint | None] = {}
         self._known: dict[tuple[str, str], str] = {}
 
-    def _component(self, name: str) -> Checkpoint | None:
+    def _open(self, name: str) -> Checkpoint | None:
         if name not in self._opened:
             try:
                 records = [record for record in self._records if record.site.component == name]
@@ -106,16 +112,16 @@ class _Hashes:
         return self._opened[name]
 
     def __call__(self, part: EditedRange) -> str:
-        key, checkpoint = (part.component, part.name), self._component(part.component)
+        key, checkpoint = (part.component, part.name), self._open(part.component)
         if checkpoint is not None and checkpoint.graph is not None:
-            return self._in_graph(part, checkpoint.graph)
+            return self._hash_in_graph(part, checkpoint.graph)
         if checkpoint is None or part.name not in checkpoint.tensors:
             return ""
         if key not in self._known:
             self._known[key] = dtypes.sha256(checkpoint.raw(part.name))
         return self._known[key]
 
-    def _in_graph(self, part: EditedRange, graph: Graph) -> str:
+    def _hash_in_graph(self, part: EditedRange, graph: Graph) -> str:
         """A recorded tensor of an ONNX model, which may have no name but its place."""
         from editc.formats.containers.onnx_external import locate_tensors
 
@@ -124,20 +130,20 @@ class _Hashes:
                 return dtypes.sha256(read_range(place.file, place.offset, place.nbytes))
         return ""
 
-    def judge(self, record: SiteRecord) -> Found:
+    def judge(self, record: SiteRecord) -> TensorState:
         """What a tensor is to a delta that no journal names."""
-        site, checkpoint = record.site, self._component(record.site.component)
+        site, checkpoint = record.site, self._open(record.site.component)
         if checkpoint is None or site.name not in checkpoint.tensors:
             return "missing"
         tensor = checkpoint.where(site.name)
         if matrix_shape(tensor.shape) != stored_shape(site) or tensor.dtype not in dtypes.EDITABLE:
             return "neither"
         state, _ = match(record, tensor, checkpoint.raw(site.name))
-        words: Mapping[str, Found] = {"already": "result", "unchanged": "either", "exact": "base", "cast": "base"}
+        words: Mapping[str, TensorState] = {"already": "result", "unchanged": "either", "exact": "base", "cast": "base"}
         return words.get(state, "neither")
 
 
-def _recorded(part: EditedRange, digest: str) -> Found:
+def _compare_with_range(part: EditedRange, digest: str) -> TensorState:
     if not digest:
         return "missing"
     if part.base == part.result == digest:
@@ -145,18 +151,20 @@ def _recorded(part: EditedRange, digest: str) -> Found:
     return "result" if digest == part.result else "base" if digest == part.base else "neither"
 
 
-def _only(found: Mapping[tuple[str, str], Found], entry: JournalEntry, delta_id: str) -> Mapping[str, Found]:
+def _select_delta(
+    found: Mapping[tuple[str, str], TensorState], entry: JournalEntry, delta_id: str
+) -> Mapping[str, TensorState]:
     parts = [part for part in entry.ranges if part.delta == delta_id]
     return {f"{p.component}/{p.name}": found[p.component, p.name] for p in parts}
 
 
-def _edits(summary: Mapping[str, Any]) -> tuple[Mapping[str, Any], ...]:
+def _read_edits(summary: Mapping[str, Any]) -> tuple[Mapping[str, Any], ...]:
     edits = summary.get("edits")
     return tuple(edit for edit in edits if isinstance(edit, dict)) if isinstance(edits, list) else ()
 
 
-def _state(
-    delta_id: str, edits: tuple[Mapping[str, Any], ...], parts: Mapping[str, Found], recorded: bool
+def _delta_state(
+    delta_id: str, edits: tuple[Mapping[str, Any], ...], parts: Mapping[str, TensorState], recorded: bool
 ) -> DeltaState:
     kinds = set(parts.values()) - {"either"}
     presence: Presence = "unknown"

@@ -8,7 +8,7 @@ from typing import Literal
 
 from editc.core.delta import Delta, Factors, SiteRecord
 from editc.formats.apply import finetune
-from editc.formats.apply.quantised import Loss
+from editc.formats.apply.quantised import RequantisationLoss
 from editc.formats.models.model import Model, Tensor
 
 State = Literal["already", "unchanged", "exact", "cast", "relative", "requantised", "refused"]
@@ -16,11 +16,11 @@ State = Literal["already", "unchanged", "exact", "cast", "relative", "requantise
 a fine-tune's weights; quantised weights; none of these."""
 Tier = Literal["exact", "cast", "relative", "requantised"]
 """The states of tensors that are to be written."""
-WORST_LAST: tuple[Tier, ...] = ("exact", "cast", "relative", "requantised")
+TIERS: tuple[Tier, ...] = ("exact", "cast", "relative", "requantised")
 
 
 @dataclass(frozen=True)
-class Target:
+class TargetTensor:
     """One tensor to edit."""
 
     record: SiteRecord
@@ -42,13 +42,13 @@ class Target:
     the delta nor requantising tells it before it is written."""
     distance: float = 0.0
     """About |W - W0| / |W0| (Frobenius) from the base W0; 0 where the hashes know the tensor."""
-    loss: Loss | None = None
+    loss: RequantisationLoss | None = None
     """What requantising cost. None for a tensor that is not quantised."""
 
     @property
     def pending(self) -> bool:
         """True when this tensor is still to be written."""
-        return self.state in WORST_LAST
+        return self.state in TIERS
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ class ApplyPlan:
     """The model to edit."""
     deltas: tuple[Delta, ...]
     """The deltas, in the order in which they were given."""
-    targets: tuple[Target, ...]
+    targets: tuple[TargetTensor, ...]
     """Delta by delta, group by group."""
     notes: tuple[str, ...]
     """What the user should know beside the targets, a sentence each."""
@@ -80,13 +80,13 @@ class ApplyPlan:
     def tier(self) -> Tier:
         """The loosest match among the tensors that are to be written."""
         found = {target.state for target in self.targets}
-        return max((tier for tier in WORST_LAST if tier in found), key=WORST_LAST.index, default="exact")
+        return max((tier for tier in TIERS if tier in found), key=TIERS.index, default="exact")
 
     @property
     def distance(self) -> float:
         """About |W - W0| / |W0| (Frobenius) from the bases, over all tensors that are not edited yet; 0 where the
         hashes say that they are the bases."""
-        return distance_of(self.targets)
+        return targets_distance(self.targets)
 
     @property
     def bytes_to_write(self) -> int:
@@ -94,7 +94,7 @@ class ApplyPlan:
         return sum(target.tensor.nbytes for target in self.targets if target.pending)
 
 
-def distance_of(targets: Iterable[Target]) -> float:
+def targets_distance(targets: Iterable[TargetTensor]) -> float:
     """The distance of several targets from their bases, over those that are not edited yet."""
     return finetune.joint_distance(
         [(target.record, target.distance) for target in targets if target.state != "already"]

@@ -8,18 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from editc.formats.doctor.advice import MERGE, convert
+from editc.formats.doctor.advice import MERGE, advise_conversion
 from editc.formats.doctor.models import LEAVES, KnownModules
-from editc.formats.doctor.spelling import AdapterFile, Module
+from editc.formats.doctor.spelling import AdapterFile, FileModule
 from editc.formats.doctor.verdict import (
     LoaderRule,
     LoaderVerdict,
     ModuleRow,
     conclude,
     fits,
-    idle,
     lost_row,
     meant_scale,
+    no_verdict,
     refuse,
     scaled_row,
 )
@@ -61,7 +61,7 @@ SHAPE = LoaderRule(
 RULES = (APPLIES, DOTTED, UNKNOWN, ENDING, DORA, TYPES, SHAPE)
 
 ADVICE = {
-    DOTTED.name: convert("sd"),
+    DOTTED.name: advise_conversion("sd"),
     UNKNOWN.name: "the adapter is for another kind of model, or in names that A1111 does not know",
     SHAPE.name: "the adapter is for a model of another size",
 }
@@ -70,9 +70,9 @@ ADVICE = {
 def judge(adapter: AdapterFile, known: KnownModules) -> LoaderVerdict:
     """What A1111 does with the adapter when it is named in a prompt."""
     if not known.is_unet and not (known.kind == "unknown" and adapter.container == "delta"):
-        return idle(LOADER, "for SD 1, SD 2 and SDXL" if known.kind != "unknown" else known.why)
+        return no_verdict(LOADER, "for SD 1, SD 2 and SDXL" if known.kind != "unknown" else known.why)
     if adapter.container == "folder":
-        return idle(LOADER, "reads files, not folders")
+        return no_verdict(LOADER, "reads files, not folders")
     table = names(known)
     rows = [_row(module, adapter, known, table) for module in adapter]
     stuck = [row for row in rows if row.rule is ENDING]
@@ -97,7 +97,7 @@ def names(known: KnownModules) -> Mapping[str, str]:
     return table | {f"lora_unet_{flatten(old)}": parts[0] for old, parts in known.originals.items()}
 
 
-def _row(module: Module, adapter: AdapterFile, known: KnownModules, table: Mapping[str, str]) -> ModuleRow:
+def _row(module: FileModule, adapter: AdapterFile, known: KnownModules, table: Mapping[str, str]) -> ModuleRow:
     if "." in module.name or module.style == "processor":
         return lost_row(module, DOTTED)
     found = table.get(module.name)

@@ -20,20 +20,20 @@ from editc.core.ports import Weights
 from editc.core.site_bytes import matrix_shape
 from editc.core.text import first_rows
 from editc.formats.containers.safetensors import TensorEntry
-from editc.formats.doctor.adapter_names import TEXTS, meanings, plain_module
+from editc.formats.doctor.adapter_names import TEXT_ENCODERS, meanings, plain_module
 from editc.formats.doctor.advice import MERGE
 from editc.formats.doctor.spelling import (
     PAIRS,
-    Module,
-    numbers,
-    read_stated,
-    split,
+    FileModule,
+    decode_numbers,
+    read_diffusers_metadata,
+    split_name,
 )
 from editc.formats.doctor.verdict import config_scale
 from editc.formats.exports.kohya_names import ALPHA
 from editc.formats.models.model import Checkpoint, open_component
 
-READ = {ALPHA, *(end for pair in PAIRS.values() for end in pair)}
+FUSABLE = {ALPHA, *(end for pair in PAIRS.values() for end in pair)}
 """Endings of what can be fused, in every spelling."""
 
 
@@ -47,64 +47,66 @@ def read_adapter(path: Path, weights: Weights) -> Adapter:
     if not path.is_file():
         raise fail("E610", "the adapter is not a file", place=str(path))
     file = open_component("adapter", path)
-    modules, texts = _modules(file, path)
-    named = _resolve(modules, weights, path)
-    found = dict(one for name in modules for one in _adapt(file, modules[name], named[name], weights, path))
+    modules, texts = _group_modules(file, path)
+    named = _find_parameters(modules, weights, path)
+    found = dict(one for name in modules for one in _split_module(file, modules[name], named[name], weights, path))
     return Adapter(found, sha256(path.read_bytes()).hexdigest(), texts)
 
 
-def _modules(file: Checkpoint, path: Path) -> tuple[dict[str, Module], tuple[str, ...]]:
+def _group_modules(file: Checkpoint, path: Path) -> tuple[dict[str, FileModule], tuple[str, ...]]:
     """The modules that the file changes, sorted by name, and those of a text encoder, which are left out."""
     found: dict[str, dict[str, TensorEntry]] = {}
     for name in file.names():
-        module, end = split(name)
+        module, end = split_name(name)
         found.setdefault(module, {})[end] = TensorEntry(file.dtype(name), file.shape(name), 0, 0)
-    texts = tuple(name for name in found if name.startswith(TEXTS))
-    mine = {name: Module(name, ends) for name, ends in sorted(found.items()) if name not in texts}
-    strangers = [name + end for name, module in mine.items() for end in module.tensors if not _read(module, end)]
+    texts = tuple(name for name in found if name.startswith(TEXT_ENCODERS))
+    mine = {name: FileModule(name, ends) for name, ends in sorted(found.items()) if name not in texts}
+    strangers = [name + end for name, module in mine.items() for end in module.tensors if not _is_fusable(module, end)]
     if strangers:
         help_ = f"a down and an up matrix for each module is what `fuse` adds; of what has more {MERGE}"
-        raise _listing("E670", "the adapter has tensors of another kind than this reads", strangers, path, help_)
+        raise _names_error("E670", "the adapter has tensors of another kind than this reads", strangers, path, help_)
     if not mine:
         help_ = "`fuse` edits the UNet or the transformer; " + (
             "this file is for a text encoder alone: load it beside the model" if texts else "this file is empty"
         )
-        raise _listing("E670", "the adapter has no tensors for this model", texts, path, help_)
+        raise _names_error("E670", "the adapter has no tensors for this model", texts, path, help_)
     halves = [name for name, module in mine.items() if not module.style]
     if halves:
-        raise _listing("E672", "modules lack their up or their down matrix", halves, path, "fetch the file again")
+        raise _names_error("E672", "modules lack their up or their down matrix", halves, path, "fetch the file again")
     return mine, texts
 
 
-def _read(module: Module, end: str) -> bool:
-    return end in READ or bool(module.style and end in module.ends)
+def _is_fusable(module: FileModule, end: str) -> bool:
+    return end in FUSABLE or bool(module.style and end in module.ends)
 
 
-def _resolve(modules: Iterable[str], weights: Weights, path: Path) -> Mapping[str, tuple[str, ...]]:
+def _find_parameters(modules: Iterable[str], weights: Weights, path: Path) -> Mapping[str, tuple[str, ...]]:
     """Module -> the one parameter of that name, or those that are one in the original code."""
     known = meanings(weights)
     spelled = {name: name if name in known else plain_module(name) for name in modules}
     lost = [name for name, found in spelled.items() if found not in known]
     if lost:
         help_ = "is the adapter for this kind of model? `editc doctor FILE` says which kind its names are of"
-        raise _listing("E671", f"{len(lost)} of {len(spelled)} modules are not in the model", lost, path, help_)
+        raise _names_error("E671", f"{len(lost)} of {len(spelled)} modules are not in the model", lost, path, help_)
     double = [
         f"{name}: {' or '.join(' + '.join(one) for one in known[found])}"
         for name, found in spelled.items()
         if len(known[found]) > 1
     ]
     if double:
-        raise _listing("E671", "modules have more than one meaning in the model", double, path, "rename its modules")
+        raise _names_error(
+            "E671", "modules have more than one meaning in the model", double, path, "rename its modules"
+        )
     named = {name: known[found][0] for name, found in spelled.items()}
     counts = Counter(parameter for parts in named.values() for parameter in parts)
     twice = [parameter for parameter, count in counts.items() if count > 1]
     if twice:
-        raise _listing("E671", "two modules of the file are the same matrix", twice, path, "leave one of them out")
+        raise _names_error("E671", "two modules of the file are the same matrix", twice, path, "leave one of them out")
     return named
 
 
-def _adapt(
-    file: Checkpoint, module: Module, meant: Sequence[str], weights: Weights, path: Path
+def _split_module(
+    file: Checkpoint, module: FileModule, meant: Sequence[str], weights: Weights, path: Path
 ) -> Iterator[tuple[str, AdapterModule]]:
     """What a module makes of each parameter that it stands for: of several each takes its own rows of the up matrix."""
     shapes = [weights.shape(name) for name in meant]
@@ -113,17 +115,17 @@ def _adapt(
     down, up = (file.read(module.name + end) for end in module.ends)
     left, right = up.reshape(matrix_shape(module.up)), down.reshape(matrix_shape(module.down))
     _check_finite(module.name, (left, right), path)
-    scale, start = _scale(file, module, meant[0], path), 0
+    scale, start = _module_scale(file, module, meant[0], path), 0
     for name, shape in zip(meant, shapes, strict=True):
         yield name, AdapterModule(left[start : start + shape[0]], right, scale)
         start += shape[0]
 
 
-def _scale(file: Checkpoint, module: Module, parameter: str, path: Path) -> float:
+def _module_scale(file: Checkpoint, module: FileModule, parameter: str, path: Path) -> float:
     """Alpha over rank: by the module's own alpha, else by what diffusers stated in the metadata, else 1."""
     if ALPHA in module.tensors:
-        return _alpha(file, module.name, path) / module.rank
-    stated = read_stated(file.metadata) or {}
+        return _read_alpha(file, module.name, path) / module.rank
+    stated = read_diffusers_metadata(file.metadata) or {}
     for part in ("unet.", "transformer."):
         own = {name.removeprefix(part): value for name, value in stated.items() if name.startswith(part)}
         if own:
@@ -142,9 +144,9 @@ def _check_shapes(module: str, up: tuple[int, ...], down: tuple[int, ...], of: t
         raise fail("E673", message, place=str(path), help="the adapter is for a model of another size")
 
 
-def _alpha(file: Checkpoint, module: str, path: Path) -> float:
+def _read_alpha(file: Checkpoint, module: str, path: Path) -> float:
     entry = file.where(module + ALPHA)
-    value = numbers(file.raw(module + ALPHA), entry.dtype, entry.shape)
+    value = decode_numbers(file.raw(module + ALPHA), entry.dtype, entry.shape)
     if value.size != 1 or not np.isfinite(value).all():
         message = f"{module}{ALPHA} is not one finite number"
         raise fail("E674", message, place=str(path), help="fetch the file again")
@@ -156,5 +158,5 @@ def _check_finite(module: str, parts: Sequence[Array], path: Path) -> None:
         raise fail("E674", f"{module} holds NaN or infinity", place=str(path), help="train the adapter again")
 
 
-def _listing(code: str, what: str, names: Sequence[str], path: Path, help_: str) -> EditcError:
+def _names_error(code: str, what: str, names: Sequence[str], path: Path, help_: str) -> EditcError:
     return fail(code, what, place=str(path), help=help_, notes=first_rows(names, 8))

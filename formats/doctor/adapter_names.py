@@ -10,10 +10,18 @@ from collections.abc import Mapping
 from typing import TypeAlias
 
 from editc.core.ports import Weights
-from editc.formats.doctor.models import of_component
-from editc.formats.exports.kohya_names import PREFIX, flatten, module
+from editc.formats.doctor.models import read_component
+from editc.formats.exports.kohya_names import PREFIX, flatten, module_name
 
-TEXTS = ("lora_te_", "lora_te1_", "lora_te2_", "lora_te3_", "text_encoder.", "text_encoder_2.", "text_encoder_3.")
+TEXT_ENCODERS = (
+    "lora_te_",
+    "lora_te1_",
+    "lora_te2_",
+    "lora_te3_",
+    "text_encoder.",
+    "text_encoder_2.",
+    "text_encoder_3.",
+)
 """What the names of a text encoder's modules begin with."""
 
 Meanings: TypeAlias = Mapping[str, list[tuple[str, ...]]]
@@ -29,7 +37,7 @@ def meanings(weights: Weights) -> Meanings:
     for plain in matrices:
         for spelled in _spellings(plain):
             found.setdefault(spelled, []).append((f"{plain}.weight",))
-    known = of_component(matrices)
+    known = read_component(matrices)
     for original, parts in known.originals.items() if known else ():
         meant = tuple(f"{part.partition('.')[2]}.weight" for part in parts)
         for spelled in {PREFIX + flatten(original), f"diffusion_model.{original}"} - found.keys():
@@ -46,4 +54,4 @@ def plain_module(name: str) -> str:
 def _spellings(plain: str) -> set[str]:
     dotted = {plain, *(f"{head}{plain}" for head in ("unet.", "transformer.", "base_model.model."))}
     flattened = {f"{head}{flatten(plain)}" for head in (PREFIX, "lora_transformer_", "lycoris_")}
-    return dotted | flattened | {module(f"{plain}.weight")}
+    return dotted | flattened | {module_name(f"{plain}.weight")}

@@ -16,7 +16,7 @@ MERGE = (
 AGAIN = "save it again with PEFT's own `save_pretrained`"
 
 
-def convert(kind: ModelKind) -> str:
+def advise_conversion(kind: ModelKind) -> str:
     """How an adapter of a UNet or transformer gets into the spelling that the most programs read of its kind of model,
     which is one of `KINDS`."""
     form = best_format(next(family for family, one in KINDS.items() if one == kind))
@@ -26,6 +26,6 @@ def convert(kind: ModelKind) -> str:
     )
 
 
-def export_as(family: str) -> str:
+def advise_export(family: str) -> str:
     """How a delta of a family is written for the programs that its adapters are for."""
     return f"export it: `editc export DELTA --as {best_format(family)} --model MODEL -o FILE`"

@@ -7,18 +7,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from editc.formats.doctor.advice import convert
+from editc.formats.doctor.advice import advise_conversion
 from editc.formats.doctor.models import LEAVES, PROJECTION, KnownModules
-from editc.formats.doctor.spelling import MAGNITUDES, AdapterFile, Module
+from editc.formats.doctor.spelling import MAGNITUDES, AdapterFile, FileModule
 from editc.formats.doctor.verdict import (
     LoaderRule,
     LoaderVerdict,
     ModuleRow,
     conclude,
     fits,
-    idle,
     lost_row,
     meant_scale,
+    no_verdict,
     refuse,
     scaled_row,
 )
@@ -71,7 +71,7 @@ GGUF = LoaderRule(
 RULES = (APPLIES, UNET_NAMES, UNKNOWN, SCALE, MAGNITUDE, DORA, DENSE, ALGEBRA, SHAPE, GGUF)
 
 ADVICE = {
-    UNET_NAMES.name: convert("sd"),
+    UNET_NAMES.name: advise_conversion("sd"),
     UNKNOWN.name: "compare the names with the model's; a UNet wants kohya's, FLUX and SD3 `transformer.*.lora_A/B`",
     SCALE.name: "write the scale into the up matrices, or `.alpha` tensors in kohya's spelling",
     MAGNITUDE.name: "rename the vectors to `.dora_scale`, or merge the adapter and export the difference as LoRA",
@@ -84,9 +84,9 @@ def judge(adapter: AdapterFile, known: KnownModules) -> LoaderVerdict:
     if adapter.container == "gguf":
         return refuse(LOADER, GGUF, "not a safetensors file", "merge it with llama.cpp's tools")
     if known.kind == "language":
-        return idle(LOADER, "for image models; this is for a language model")
+        return no_verdict(LOADER, "for image models; this is for a language model")
     if known.kind == "unknown" and adapter.container != "delta":
-        return idle(LOADER, known.why)
+        return no_verdict(LOADER, known.why)
     table = names(known)
     return conclude(LOADER, [_row(module, adapter, known, table) for module in adapter], ADVICE)
 
@@ -98,12 +98,12 @@ def names(known: KnownModules) -> Mapping[str, tuple[str, ...]]:
         table |= {f"lora_unet_{flatten(original)}": parts, f"diffusion_model.{original}": parts}
     for module in known.modules:
         component, _, name = module.partition(".")
-        for spelled in _spelled(known, component, name):
+        for spelled in _spellings(known, component, name):
             table[spelled] = (module,)
     return table
 
 
-def _spelled(known: KnownModules, component: str, name: str) -> tuple[str, ...]:
+def _spellings(known: KnownModules, component: str, name: str) -> tuple[str, ...]:
     if component == "unet":
         old = name.replace(".to_", ".processor.to_")
         old = old.removesuffix(".0") if old.endswith(".to_out.0") else old
@@ -120,7 +120,9 @@ def _spelled(known: KnownModules, component: str, name: str) -> tuple[str, ...]:
     return ()
 
 
-def _row(module: Module, adapter: AdapterFile, known: KnownModules, table: Mapping[str, tuple[str, ...]]) -> ModuleRow:
+def _row(
+    module: FileModule, adapter: AdapterFile, known: KnownModules, table: Mapping[str, tuple[str, ...]]
+) -> ModuleRow:
     parts = table.get(module.name)
     if parts is None:
         attention = known.is_unet and module.name.startswith("unet.") and ".to_" in module.name

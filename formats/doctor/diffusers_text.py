@@ -16,9 +16,9 @@ from editc.formats.doctor.rules_diffusers import (
     TEXT_MIXED,
     TEXT_TYPE,
     UNKNOWN,
-    Stop,
+    LoaderStop,
 )
-from editc.formats.doctor.spelling import AdapterFile, Module
+from editc.formats.doctor.spelling import AdapterFile, FileModule
 from editc.formats.doctor.verdict import (
     ModuleRow,
     fits,
@@ -29,11 +29,11 @@ from editc.formats.doctor.verdict import (
 from editc.formats.exports.kohya_names import flatten
 
 Scales: TypeAlias = Callable[[Mapping[str, int], Mapping[str, float], Callable[[str], bool]], dict[str, float]]
-_UNTOLD = "ValueError: Could not automatically infer state dict type"
+_TYPE_ERROR = "ValueError: Could not automatically infer state dict type"
 
 
 def text_rows(
-    adapter: AdapterFile, known: KnownModules, modules: Sequence[Module], scales: Scales
+    adapter: AdapterFile, known: KnownModules, modules: Sequence[FileModule], scales: Scales
 ) -> Iterator[ModuleRow]:
     """The rows of both encoders, one after the other as the pipeline loads them."""
     for component in ("text_encoder", "text_encoder_2"):
@@ -44,28 +44,28 @@ def text_rows(
 
 
 def _encoder(
-    adapter: AdapterFile, known: KnownModules, component: str, mine: Sequence[Module], scales: Scales
+    adapter: AdapterFile, known: KnownModules, component: str, mine: Sequence[FileModule], scales: Scales
 ) -> Iterator[ModuleRow]:
-    table = _targets(known, component)
+    table = _spell_targets(known, component)
     leaves = {module.name: _leaf(module.name) for module in mine}
     old = any(m.style == "kohya" and leaves[m.name] == "out_proj" for m in mine)
     peft = any(m.style == "peft" for m in mine)
-    layered = any(_layered(m, leaves[m.name]) for m in mine)
+    layered = any(_is_layer_style(m, leaves[m.name]) for m in mine)
     attended = any(m.style == "peft" and leaves[m.name].endswith("_proj") for m in mine)
     if not (old or layered or attended):
-        raise Stop(TEXT_TYPE, _UNTOLD)
+        raise LoaderStop(TEXT_TYPE, _TYPE_ERROR)
     placed = {m.name: table.get(m.name) for m in mine}
-    attention = {m.name for m in mine if leaves[m.name].endswith("_proj") or _projects(m)}
+    attention = {m.name for m in mine if leaves[m.name].endswith("_proj") or _is_projection(m)}
     skipped = {m.name for m in mine if m.style == "kohya" and m.name in attention and not old}
     leveled = component == "text_encoder_2" or known.kind == "sd3"
     if leveled and peft and not any(".text_model." in m.name for m in mine):
-        raise Stop(TEXT_LEVEL, "IndexError: list index out of range")
+        raise LoaderStop(TEXT_LEVEL, "IndexError: list index out of range")
     if not any(placed[m.name] and m.name not in skipped for m in mine):
-        raise Stop(UNKNOWN, "IndexError: list index out of range")
+        raise LoaderStop(UNKNOWN, "IndexError: list index out of range")
     ranks = {m.name: m.rank for m in mine}
-    common = Counter(m.rank for m in mine if not _projects(m)).most_common(1)
-    if common and any(_projects(m) and placed[m.name] and m.rank != common[0][0] for m in mine):
-        raise Stop(SHAPE, "RuntimeError: size mismatch for text_projection")
+    common = Counter(m.rank for m in mine if not _is_projection(m)).most_common(1)
+    if common and any(_is_projection(m) and placed[m.name] and m.rank != common[0][0] for m in mine):
+        raise LoaderStop(SHAPE, "RuntimeError: size mismatch for text_projection")
     alphas = {m.name: m.alpha for m in mine if m.alpha is not None}
     found = scales(ranks, alphas, lambda name: not leaves[name].endswith("_proj"))
     for module in mine:
@@ -73,20 +73,20 @@ def _encoder(
 
 
 def _row(
-    adapter: AdapterFile, known: KnownModules, module: Module, target: str | None, skipped: bool, scale: float
+    adapter: AdapterFile, known: KnownModules, module: FileModule, target: str | None, skipped: bool, scale: float
 ) -> ModuleRow:
     if skipped:
         return lost_row(module, TEXT_MIXED)
     if target is None:
         return lost_row(module, UNKNOWN)
     if not fits(module, known.modules[target], strict=True):
-        raise Stop(SHAPE, f"RuntimeError: size mismatch for {target}")
+        raise LoaderStop(SHAPE, f"RuntimeError: size mismatch for {target}")
     if ".dora_scale" in module.tensors:
         return ModuleRow(module.name, "wrong", DROPPED, target, scale)
     return scaled_row(module, target, scale, meant_scale(adapter, module, target.partition(".")[0]), APPLIES, ALPHA)
 
 
-def _targets(known: KnownModules, component: str) -> Mapping[str, str]:
+def _spell_targets(known: KnownModules, component: str) -> Mapping[str, str]:
     """Every spelling of a layer's matrix; without `text_model.` only where the encoder has no such level."""
     table: dict[str, str] = {}
     for module in known.modules:
@@ -108,7 +108,7 @@ def _targets(known: KnownModules, component: str) -> Mapping[str, str]:
     return table
 
 
-def _projects(module: Module) -> bool:
+def _is_projection(module: FileModule) -> bool:
     return module.name.endswith(PROJECTION)
 
 
@@ -117,5 +117,5 @@ def _leaf(name: str) -> str:
     return next((leaf.split(".")[1] for leaf in LEAVES if flatten(name).endswith(flatten(leaf))), "")
 
 
-def _layered(module: Module, leaf: str) -> bool:
+def _is_layer_style(module: FileModule, leaf: str) -> bool:
     return module.style == "layer" or (module.style == "kohya" and leaf in ("fc1", "fc2"))

@@ -10,7 +10,7 @@ from typing import Any
 from editc.core.diagnostics import Diagnostic
 from editc.formats.delta.container import read_delta
 from editc.formats.doctor import a1111, comfyui, diffusers, peft, vllm
-from editc.formats.doctor.advice import AGAIN, convert, export_as
+from editc.formats.doctor.advice import AGAIN, advise_conversion, advise_export
 from editc.formats.doctor.models import (
     KINDS,
     TITLES,
@@ -19,7 +19,7 @@ from editc.formats.doctor.models import (
     read_modules,
 )
 from editc.formats.doctor.spelling import AdapterFile, read_adapter_file
-from editc.formats.doctor.verdict import Fate, LoaderVerdict, with_nearest
+from editc.formats.doctor.verdict import Fate, LoaderVerdict, add_nearest
 from editc.formats.models.model import Model
 
 LOADERS = {judged.LOADER: judged.judge for judged in (diffusers, comfyui, a1111, peft, vllm)}
@@ -58,9 +58,9 @@ def examine(path: Path, model: Model | None = None, loaders: Sequence[str] = ())
     """
     adapter = read_adapter_file(path)
     known = infer_model(adapter) if model is None else read_modules(model)
-    verdicts = with_nearest([judge(adapter, known) for judge in LOADERS.values()], known)
+    verdicts = add_nearest([judge(adapter, known) for judge in LOADERS.values()], known)
     if adapter.container == "delta":
-        verdicts = tuple(replace(verdict, advice=_export(adapter)) for verdict in verdicts)
+        verdicts = tuple(replace(verdict, advice=_advise_export(adapter)) for verdict in verdicts)
     return Examination(adapter, known, verdicts, tuple(loaders) or intended_loaders(adapter, known))
 
 
@@ -75,7 +75,7 @@ def intended_loaders(adapter: AdapterFile, known: KnownModules) -> tuple[str, ..
     return ("diffusers", "ComfyUI", "A1111") if known.is_unet else ("diffusers", "ComfyUI")
 
 
-def failing(found: Examination) -> tuple[Diagnostic, ...]:
+def find_failures(found: Examination) -> tuple[Diagnostic, ...]:
     """E688 where a loader that counts does not take all of the file, E639 where of none of them is known what it does;
     nothing where all that are judged take it."""
     if found.sound:
@@ -83,17 +83,17 @@ def failing(found: Examination) -> tuple[Diagnostic, ...]:
     counted = [verdict for verdict in found.verdicts if verdict.loader in found.meant_for]
     bad = [verdict for verdict in counted if verdict.outcome not in ("applies", "not judged")]
     if counted and not bad:
-        return (_open(found, [verdict for verdict in counted if verdict.outcome == "not judged"]),)
+        return (_not_judged_error(found, [verdict for verdict in counted if verdict.outcome == "not judged"]),)
     message = f"not every loader takes all of the adapter: {', '.join(v.loader for v in bad)}"
-    help_text = next((verdict.advice for verdict in bad if verdict.advice), _spelled(found.known))
+    help_text = next((verdict.advice for verdict in bad if verdict.advice), _advise_conversion(found.known))
     if found.adapter.container == "delta":
-        message, help_text = "this is an editc delta, which no other program loads", _export(found.adapter)
+        message, help_text = "this is an editc delta, which no other program loads", _advise_export(found.adapter)
     elif found.adapter.container == "gguf":
         message, help_text = "this is a GGUF file, which none of these loads", "llama.cpp does; it is not judged here"
     return (Diagnostic("E688", message, place=str(found.adapter.path), help=help_text),)
 
 
-def _open(found: Examination, untold: Sequence[LoaderVerdict]) -> Diagnostic:
+def _not_judged_error(found: Examination, untold: Sequence[LoaderVerdict]) -> Diagnostic:
     message = f"it is not known what becomes of the adapter in {', '.join(verdict.loader for verdict in untold)}"
     help_text = untold[0].advice or "name the model with --model, or try the file in the program itself"
     return Diagnostic("E639", message, place=str(found.adapter.path), help=help_text, notes=(untold[0].reason,))
@@ -105,7 +105,7 @@ def headline(verdict: LoaderVerdict) -> str:
     if verdict.outcome == "applies":
         return f"applies {good} of {total} at {scale_text(verdict)}"
     if verdict.outcome == "partly":
-        fates: tuple[tuple[Fate, str], ...] = (("wrong", _wrong(verdict)), ("lost", "left out"))
+        fates: tuple[tuple[Fate, str], ...] = (("wrong", _wrong_scale_text(verdict)), ("lost", "left out"))
         bad = (f", {count} {said}" for fate, said in fates if (count := verdict.count(fate)))
         return f"partly: {good} of {total} right{''.join(bad)}"
     if verdict.outcome == "nothing":
@@ -166,7 +166,7 @@ def _tensors(tensors: Mapping[str, Any]) -> dict[str, Any]:
     return {end: {"dtype": entry.dtype, "shape": list(entry.shape)} for end, entry in tensors.items()}
 
 
-def _wrong(verdict: LoaderVerdict) -> str:
+def _wrong_scale_text(verdict: LoaderVerdict) -> str:
     ratios = [row.scale / row.meant for row in verdict.rows if row.fate == "wrong" and row.scale and row.meant]
     if not ratios:
         return "changed"
@@ -174,11 +174,11 @@ def _wrong(verdict: LoaderVerdict) -> str:
     return f"at {least:g} of the scale" if least == most else f"at {least:g} to {most:g} of the scale"
 
 
-def _spelled(known: KnownModules) -> str:
+def _advise_conversion(known: KnownModules) -> str:
     """The way into the spelling that all loaders of its kind read."""
-    return convert(known.kind) if known.kind in KINDS.values() else AGAIN
+    return advise_conversion(known.kind) if known.kind in KINDS.values() else AGAIN
 
 
-def _export(adapter: AdapterFile) -> str:
+def _advise_export(adapter: AdapterFile) -> str:
     """The export of a delta for the family that it names."""
-    return export_as(read_delta(adapter.path).family)
+    return advise_export(read_delta(adapter.path).family)

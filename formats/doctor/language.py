@@ -30,7 +30,7 @@ LAYOUT = re.compile(rf"{_BLOCK}{_LEAF}|{_OUTER}")
 
 
 @dataclass(frozen=True)
-class Language:
+class LanguageModules:
     """What is known of a language model."""
 
     modules: Mapping[str, Shape] = field(default_factory=dict)
@@ -41,17 +41,17 @@ class Language:
     """How the program names the model's modules. None where that is not known."""
     why: str = ""
     """Where this is known from."""
-    unnamed: str = ""
+    why_unnamed: str = ""
     """Why the program's names are not known, or ''."""
 
 
-def language_of(model: Model) -> Language:
+def read_language_modules(model: Model) -> LanguageModules:
     """The modules of a language model's folder or file, headers only."""
     held = {name: tensor.shape for name, tensor in model.component().tensors.items()}
     program, why = program_of(model, held), f"the modules of {model.place}"
     if program is None:
         unnamed = f"how programs name the modules of {model.place} is not known here"
-        return Language(_matrices(held), held, None, why, unnamed)
+        return LanguageModules(_matrices(held), held, None, why, unnamed)
     stacked = re.compile(program.stacked) if program.stacked else None
     names = program_names(list(held), program)
     parameters: dict[str, Shape] = {
@@ -61,20 +61,20 @@ def language_of(model: Model) -> Language:
     tables = [name for name in modules if EMBEDDING.search(name) and not name.endswith(("wpe", "embed_positions"))]
     head = modules[tables[0]] if len(tables) == 1 else None
     modules.setdefault("lm_head", head)
-    return Language(modules, parameters | {"lm_head.weight": modules["lm_head"]}, program, why)
+    return LanguageModules(modules, parameters | {"lm_head.weight": modules["lm_head"]}, program, why)
 
 
-def language_in(adapter: AdapterFile) -> Language:
+def infer_language_modules(adapter: AdapterFile) -> LanguageModules:
     """What an adapter's own names say: the model has what it names, if that is a layout that is known."""
     names = {module.name.removeprefix(PREFIX) for module in adapter}
     strange = sorted(name for name in names if not LAYOUT.fullmatch(name))
     why = "assumed to have every module that the adapter names"
     if not strange:
-        return Language(dict.fromkeys(names), {}, None, why)
+        return LanguageModules(dict.fromkeys(names), {}, None, why)
     base = adapter.config.get("base_model_name_or_path")
     named = f", which the config calls {base}" if isinstance(base, str) and base else ""
     unnamed = f"'{strange[0]}' is of no layout that the doctor knows; name the model with --model{named}"
-    return Language(dict.fromkeys(names), {}, None, why, unnamed)
+    return LanguageModules(dict.fromkeys(names), {}, None, why, unnamed)
 
 
 def _matrices(parameters: Mapping[str, Shape]) -> dict[str, Shape]:

@@ -14,7 +14,7 @@ from functools import cache
 from typing import Any, Literal
 
 from editc.core.diagnostics import fail
-from editc.formats.doctor.language import Language, Shape, language_in, language_of
+from editc.formats.doctor.language import LanguageModules, Shape, infer_language_modules, read_language_modules
 from editc.formats.doctor.spelling import AdapterFile
 from editc.formats.exports.kohya_names import flatten
 from editc.formats.models import layout, ldm_names
@@ -110,7 +110,7 @@ class KnownModules:
     """Module's name in the code that the model came from -> the modules of diffusers that it is."""
     why: str
     """Where this is known from, for a person."""
-    language: Language = field(default_factory=Language)
+    language: LanguageModules = field(default_factory=LanguageModules)
     """What is known of a language model beside its matrices."""
 
     @property
@@ -129,22 +129,22 @@ class KnownModules:
 
 def infer_model(adapter: AdapterFile) -> KnownModules:
     """The model that most of an adapter's names are of; `why` says so, and what else they would fit."""
-    if adapter.described is not None:
-        return _from_export(adapter, adapter.described)
-    names = [_loosen(module.name) for module in adapter]
-    scores = {kind: sum(name in _spellings(kind) for name in names) for kind in _IMAGE}
+    if adapter.export_description is not None:
+        return _model_of_export(adapter, adapter.export_description)
+    names = [_plain_name(module.name) for module in adapter]
+    scores = {kind: sum(name in _spellings(kind) for name in names) for kind in _IMAGE_KINDS}
     best = max(scores, key=lambda kind: scores[kind])
-    if scores[best] and not _strange(adapter, best):
+    if scores[best] and not _has_foreign_names(adapter, best):
         others = [TITLES[kind] for kind in scores if kind != best and scores[kind] == scores[best]]
         fit = f"; they fit {' and '.join(others)} too" if others else ""
-        known = standard(best)
+        known = published_modules(best)
         return KnownModules(best, known.modules, known.originals, f"assumed from the names of the modules{fit}")
     if adapter.config.get("task_type") == "CAUSAL_LM" or any(_LAYERED.search(module.name) for module in adapter):
-        return _language_model(language_in(adapter))
+        return _language_model(infer_language_modules(adapter))
     return KnownModules("unknown", {}, {}, "no name is of a model that the doctor knows; name the model with --model")
 
 
-def _from_export(adapter: AdapterFile, about: Mapping[str, Any]) -> KnownModules:
+def _model_of_export(adapter: AdapterFile, about: Mapping[str, Any]) -> KnownModules:
     """The model that an export of editc is for: the published kind of its family, with the sites that it edits."""
     family, why = about["family"], f"an export of editc for {about['family']}"
     kind = KINDS.get(family)
@@ -155,22 +155,22 @@ def _from_export(adapter: AdapterFile, about: Mapping[str, Any]) -> KnownModules
             if adapter.container == "folder"
             else KnownModules("unknown", {}, {}, why)
         )
-    known = standard(kind)
+    known = published_modules(kind)
     sites = {f"{s['component']}.{s['name'].removesuffix('.weight')}": None for s in about["sites"]}
     return KnownModules(kind, {**known.modules, **sites}, known.originals, why)
 
 
-def _strange(adapter: AdapterFile, kind: ModelKind) -> bool:
+def _has_foreign_names(adapter: AdapterFile, kind: ModelKind) -> bool:
     """Whether a transformer's adapter names a module that this kind lacks: many kinds have some names in common."""
     names = [module.name for module in adapter if module.name.startswith("transformer.")]
-    return kind in ("flux", "sd3") and any(_loosen(name) not in _spellings(kind) for name in names)
+    return kind in ("flux", "sd3") and any(_plain_name(name) not in _spellings(kind) for name in names)
 
 
 @cache
-def standard(kind: ModelKind) -> KnownModules:
+def published_modules(kind: ModelKind) -> KnownModules:
     """The published architecture of a kind: names without shapes."""
     if kind in ("sd", "sdxl"):
-        names = [f"unet.{name}" for name in _unet(kind == "sdxl")]
+        names = [f"unet.{name}" for name in _unet_names(kind == "sdxl")]
     else:
         table, repeats = (_FLUX, {"double": 19, "single": 38}) if kind == "flux" else (_SD3, {"joint": 24})
         names = [f"transformer.{part}" for _, parts in _expand(table, repeats) for part in parts]
@@ -192,12 +192,12 @@ def read_modules(model: Model) -> KnownModules:
                 found[f"{component}.{name.removesuffix('.weight')}"] = tensor.shape
     if model.layout != "pipeline" and not ldm:
         bare = {name.partition(".")[2]: shape for name, shape in found.items()}
-        home = _home(bare)
+        home = _component_of(bare)
         if not home and any(_LAYERED.search(name) for name in bare):
-            return _language_model(language_of(model))
+            return _language_model(read_language_modules(model))
         found = {f"{home}.{name}" if home else name: shape for name, shape in bare.items()}
-    found = {_full(name): shape for name, shape in found.items()}
-    kind = _kind(found)
+    found = {_add_text_model_level(name): shape for name, shape in found.items()}
+    kind = _kind_of(found)
     if kind == "unknown":
         help_text = "name a Stable Diffusion, SDXL, FLUX.1, SD3 or language model, or leave --model out"
         raise fail(
@@ -206,25 +206,25 @@ def read_modules(model: Model) -> KnownModules:
     return KnownModules(kind, found, _originals(kind, found), f"the modules of {model.place}")
 
 
-def of_component(shapes: Mapping[str, Shape]) -> KnownModules | None:
+def read_component(shapes: Mapping[str, Shape]) -> KnownModules | None:
     """The modules of one UNet or transformer under its own names (`down_blocks...`); None for any other component."""
-    home = _home(shapes)
+    home = _component_of(shapes)
     found = {f"{home}.{name}": shape for name, shape in shapes.items()}
-    kind = _kind(found)
+    kind = _kind_of(found)
     try:
         return None if kind == "unknown" else KnownModules(kind, found, _originals(kind, found), "")
     except ValueError:  # the names are not a whole UNet's, so that its blocks have no LDM numbers
         return None
 
 
-def _language_model(language: Language) -> KnownModules:
+def _language_model(language: LanguageModules) -> KnownModules:
     return KnownModules("language", language.modules, {}, language.why, language)
 
 
-_IMAGE: tuple[ModelKind, ...] = ("sd", "sdxl", "flux", "sd3")
+_IMAGE_KINDS: tuple[ModelKind, ...] = ("sd", "sdxl", "flux", "sd3")
 
 
-def _kind(modules: Iterable[str]) -> ModelKind:
+def _kind_of(modules: Iterable[str]) -> ModelKind:
     names = set(modules)
     if "unet.conv_in" in names:
         return "sdxl" if "unet.add_embedding.linear_1" in names else "sd"
@@ -235,7 +235,7 @@ def _kind(modules: Iterable[str]) -> ModelKind:
     return "unknown"
 
 
-def _home(names: Iterable[str]) -> str:
+def _component_of(names: Iterable[str]) -> str:
     """The component that a folder or file without a pipeline is: '' for a language model."""
     known = set(names)
     if "conv_in" in known:
@@ -243,38 +243,38 @@ def _home(names: Iterable[str]) -> str:
     return "transformer" if {"context_embedder", "proj_out"} <= known else ""
 
 
-def _full(name: str) -> str:
+def _add_text_model_level(name: str) -> str:
     """transformers 5 saves CLIP without the level that older versions, and every adapter, have."""
     head, _, rest = name.partition(".")
     cut = head in ("text_encoder", "text_encoder_2") and rest.startswith("encoder.")
     return f"{head}.text_model.{rest}" if cut else name
 
 
-def _unet(xl: bool) -> Iterator[str]:
+def _unet_names(xl: bool) -> Iterator[str]:
     """The matrices of a UNet of Stable Diffusion: (attention blocks of each level) going down; 0 has no attention."""
     depths = (0, 2, 10) if xl else (1, 1, 1, 0)
     last = len(depths) - 1
     yield from ("conv_in", "conv_out", "time_embedding.linear_1", "time_embedding.linear_2")
     yield from ("add_embedding.linear_1", "add_embedding.linear_2") if xl else ()
     for level, depth in enumerate(depths):
-        yield from _block(f"down_blocks.{level}", 2, depth, (0,) if level in (1, 2) else ())
-        yield from _block(f"up_blocks.{last - level}", 3, depth, (0, 1, 2))
+        yield from _block_names(f"down_blocks.{level}", 2, depth, (0,) if level in (1, 2) else ())
+        yield from _block_names(f"up_blocks.{last - level}", 3, depth, (0, 1, 2))
         if level < last:
             yield from (f"down_blocks.{level}.downsamplers.0.conv", f"up_blocks.{level}.upsamplers.0.conv")
-    yield from _block("mid_block", 2, 0, ())
-    yield from _attention("mid_block.attentions.0", 10 if xl else 1)
+    yield from _block_names("mid_block", 2, 0, ())
+    yield from _attention_names("mid_block.attentions.0", 10 if xl else 1)
 
 
-def _block(block: str, count: int, depth: int, shortcuts: Sequence[int]) -> Iterator[str]:
+def _block_names(block: str, count: int, depth: int, shortcuts: Sequence[int]) -> Iterator[str]:
     for number in range(count):
         yield from (f"{block}.resnets.{number}.{leaf}" for leaf in ("conv1", "conv2", "time_emb_proj"))
         if number in shortcuts:
             yield f"{block}.resnets.{number}.conv_shortcut"
         if depth:
-            yield from _attention(f"{block}.attentions.{number}", depth)
+            yield from _attention_names(f"{block}.attentions.{number}", depth)
 
 
-def _attention(place: str, depth: int) -> Iterator[str]:
+def _attention_names(place: str, depth: int) -> Iterator[str]:
     yield from (f"{place}.proj_in", f"{place}.proj_out")
     for block in range(depth):
         yield from (f"{place}.transformer_blocks.{block}.{leaf}" for leaf in (*_ATTENTION, *_FEED))
@@ -308,12 +308,12 @@ def _originals(kind: ModelKind, modules: Iterable[str]) -> dict[str, tuple[str, 
 
 @cache
 def _spellings(kind: ModelKind) -> frozenset[str]:
-    known = standard(kind)
-    plain = {_loosen(name) for name in known.modules} | {flatten(name) for name in known.originals}
+    known = published_modules(kind)
+    plain = {_plain_name(name) for name in known.modules} | {flatten(name) for name in known.originals}
     return frozenset(plain | {name.removesuffix("_0") for name in plain if name.endswith("to_out_0")})
 
 
-def _loosen(name: str) -> str:
+def _plain_name(name: str) -> str:
     """A module's name whatever its spelling: no prefix of a tool, no dots; a text encoder keeps which one it is."""
     if match := _ENCODERS.match(name):
         second = "2" in (match[1], (match[2] or "").removeprefix("_"))

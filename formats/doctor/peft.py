@@ -25,7 +25,7 @@ from editc.formats.doctor.spelling import (
     MAGNITUDES,
     WEIGHTS,
     AdapterFile,
-    Module,
+    FileModule,
 )
 from editc.formats.doctor.verdict import (
     LoaderRule,
@@ -35,10 +35,10 @@ from editc.formats.doctor.verdict import (
     config_rank,
     config_scale,
     fits,
-    idle,
     lost_row,
+    no_verdict,
     refuse,
-    untold,
+    unknown_row,
 )
 from editc.formats.models.program_names import apply_renamings
 
@@ -115,13 +115,13 @@ def judge(adapter: AdapterFile, known: KnownModules) -> LoaderVerdict:
     if "peft_type" not in config:
         return refuse(LOADER, TYPE, "KeyError: 'peft_type'", ADVICE[TYPE.name])
     if config["peft_type"] != "LORA":
-        return idle(LOADER, OTHER.says)
+        return no_verdict(LOADER, OTHER.says)
     if any(rank == 0 for rank in (config.get("r"), *(config.get("rank_pattern") or {}).values())):
         error = "ValueError: `r` should be a positive integer value but the value passed is 0"
         return refuse(LOADER, ZERO, error, ADVICE[ZERO.name])
-    why = unknown_settings(config) or known.language.unnamed or _strange(adapter, known)
+    why = unknown_settings(config) or known.language.why_unnamed or _explain_not_judged(adapter, known)
     if known.kind == "unknown" or why:
-        return idle(LOADER, why or known.why)
+        return no_verdict(LOADER, why or known.why)
     rows = _judge_modules(adapter, known)
     stop = _find_stop(adapter, known, rows)
     if stop is not None:
@@ -135,18 +135,18 @@ def _judge_modules(adapter: AdapterFile, known: KnownModules) -> list[ModuleRow]
     return rows if seen else [replace(r, fate="unknown", rule=UNSEEN) if r.rule is UNTARGETED else r for r in rows]
 
 
-def _strange(adapter: AdapterFile, known: KnownModules) -> str:
+def _explain_not_judged(adapter: AdapterFile, known: KnownModules) -> str:
     """Why this model's part in it is not known: stacked experts, or a target that is more than one matrix."""
     program, config = known.language.program, adapter.config
-    if program is not None and program.stacked and (_experts(config, known) or any(map(_expert, adapter))):
+    if program is not None and program.stacked and (_targets_experts(config, known) or any(map(_is_expert, adapter))):
         return "it names experts or what chooses them, which transformers stacks and PEFT converts"
-    inner = {parent for name in known.language.parameters for parent in _upward(name)} - known.modules.keys()
+    inner = {parent for name in known.language.parameters for parent in _parents(name)} - known.modules.keys()
     if str(config.get("target_modules")).lower() != ALL and any(is_targeted(config, name) for name in inner):
         return "target_modules names more than matrices and embeddings"
     return ""
 
 
-def _experts(config: Mapping[str, Any], known: KnownModules) -> bool:
+def _targets_experts(config: Mapping[str, Any], known: KnownModules) -> bool:
     """Whether a target may be an expert: a pattern, a name that experts have, or one that no other module has."""
     wanted = config.get("target_modules")
     if isinstance(wanted, str) or any(name.rpartition(".")[2] in EXPERTS for name in wanted or ()):
@@ -154,23 +154,23 @@ def _experts(config: Mapping[str, Any], known: KnownModules) -> bool:
     return not any(is_targeted(config, name) for name in known.modules)
 
 
-def _expert(module: Module) -> bool:
+def _is_expert(module: FileModule) -> bool:
     return re.search(r"\.(experts|gate|router)(\.|$)", module.name) is not None
 
 
-def _upward(name: str) -> Iterator[str]:
+def _parents(name: str) -> Iterator[str]:
     """The modules that a parameter lies in, from the inmost on."""
     while name := name.rpartition(".")[0]:
         yield name
 
 
-def _row(adapter: AdapterFile, module: Module, known: KnownModules) -> ModuleRow:
+def _row(adapter: AdapterFile, module: FileModule, known: KnownModules) -> ModuleRow:
     if not module.name.startswith(PREFIX):
-        return untold(module, CONVERTED) if _is_converted(known) else lost_row(module, UNPREFIXED)
+        return unknown_row(module, CONVERTED) if _is_converted(known) else lost_row(module, UNPREFIXED)
     spelled = module.name.removeprefix(PREFIX)
-    home = _home(spelled, known)
+    home = _program_name(spelled, known)
     if known.kind == "language" and home != spelled and not spelled.startswith("language_model."):
-        return untold(module, CONVERTED)
+        return unknown_row(module, CONVERTED)
     name = home if known.kind == "language" else home.partition(".")[2]
     if module.tensors.keys() <= {".weight", ".bias"}:
         return _judge_weight(adapter, module, known, home)
@@ -187,7 +187,7 @@ def _row(adapter: AdapterFile, module: Module, known: KnownModules) -> ModuleRow
     if not any(fits(module, shape, strict=True) for shape in _shapes(adapter, known.modules[home])):
         return ModuleRow(module.name, "wrong", SHAPE, home)
     scale = config_scale(adapter.config, name)
-    extra = _extra(adapter, module, known, home)
+    extra = _extra_tensor_rule(adapter, module, known, home)
     if extra is not None:
         return ModuleRow(module.name, "unknown" if extra is LACKS else "wrong", extra, home, scale, scale)
     return ModuleRow(module.name, "applied", APPLIES, home, scale, scale)
@@ -198,7 +198,7 @@ def _is_converted(known: KnownModules) -> bool:
     return program is not None and bool(program.renamings or program.stacked)
 
 
-def _home(name: str, known: KnownModules) -> str:
+def _program_name(name: str, known: KnownModules) -> str:
     """The program's name of a module: its own, or what PEFT makes of one that the model's files still have."""
     if known.kind != "language":
         return f"unet.{name}" if known.is_unet else f"transformer.{name}"
@@ -208,7 +208,7 @@ def _home(name: str, known: KnownModules) -> str:
     return apply_renamings(f"{name}.weight", program).removesuffix(".weight")
 
 
-def _extra(adapter: AdapterFile, module: Module, known: KnownModules, home: str) -> LoaderRule | None:
+def _extra_tensor_rule(adapter: AdapterFile, module: FileModule, known: KnownModules, home: str) -> LoaderRule | None:
     """The rule of a tensor that the module has beside its two matrices; None where all of them are loaded."""
     ends = module.tensors.keys() - {*module.ends, ".base_layer.weight"}
     dora = bool(adapter.config.get("use_dora"))
@@ -222,10 +222,10 @@ def _extra(adapter: AdapterFile, module: Module, known: KnownModules, home: str)
     return EXTRA if ends else None
 
 
-def _judge_weight(adapter: AdapterFile, module: Module, known: KnownModules, home: str) -> ModuleRow:
+def _judge_weight(adapter: AdapterFile, module: FileModule, known: KnownModules, home: str) -> ModuleRow:
     """A weight of the model's own, which PEFT loads in place of the base's, or as a trained copy."""
     if not known.language.parameters and home not in known.modules:
-        return untold(module, UNSEEN)
+        return unknown_row(module, UNSEEN)
     held = {end: known.language.parameters.get(home + end) for end in module.tensors}
     if known.language.parameters and not all(home + end in known.language.parameters for end in module.tensors):
         return lost_row(module, UNKNOWN)
@@ -244,7 +244,7 @@ def _shapes(adapter: AdapterFile, shape: Shape) -> tuple[Shape, ...]:
 
 def _find_stop(adapter: AdapterFile, known: KnownModules, rows: list[ModuleRow]) -> tuple[LoaderRule, str] | None:
     rules = {row.rule for row in rows}
-    missing = [name for name in modules_to_save(adapter.config) if not _holds(adapter, name)]
+    missing = [name for name in modules_to_save(adapter.config) if not _has_module(adapter, name)]
     if missing:
         return MISSING, f"KeyError: '{PREFIX}{missing[0]}.weight'"
     for rule in (RANK, SHAPE):
@@ -259,5 +259,5 @@ def _find_stop(adapter: AdapterFile, known: KnownModules, rows: list[ModuleRow])
     return None
 
 
-def _holds(adapter: AdapterFile, name: str) -> bool:
+def _has_module(adapter: AdapterFile, name: str) -> bool:
     return any(f".{name}." in f".{tensor}" for tensor in adapter.names)

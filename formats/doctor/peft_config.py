@@ -9,7 +9,7 @@ from typing import Any
 from editc.formats.doctor.language import EMBEDDING
 
 ALL = "all-linear"
-_OTHERS: Mapping[str, str] = {
+_NOT_JUDGED: Mapping[str, str] = {
     "target_parameters": "it trains parameters that are no modules (`target_parameters`)",
     "trainable_token_indices": "it trains single rows of an embedding (`trainable_token_indices`)",
     "layer_replication": "it repeats layers (`layer_replication`)",
@@ -27,7 +27,7 @@ _MUTATING = ("pissa", "olora", "corda", "loftq", "lora_ga")
 
 def unknown_settings(config: Mapping[str, Any]) -> str:
     """Why the doctor does not say what PEFT does under this config, or ''."""
-    for name, why in _OTHERS.items():
+    for name, why in _NOT_JUDGED.items():
         if config.get(name):
             return why
     start = str(config.get("init_lora_weights")).lower()
@@ -48,7 +48,7 @@ def unknown_settings(config: Mapping[str, Any]) -> str:
 def is_targeted(config: Mapping[str, Any], module: str) -> bool:
     """Whether the config names a module: a regular expression over the whole name, or names and ends of names."""
     wanted, excluded = config.get("target_modules"), config.get("exclude_modules")
-    if (excluded and _names(excluded, module)) or is_saved(config, module, inside=True):
+    if (excluded and _names_module(excluded, module)) or is_saved(config, module, inside=True):
         return False
     if isinstance(wanted, str) and wanted.lower() == ALL:
         return not EMBEDDING.search(module) and module.rpartition(".")[2] not in ("lm_head", "embed_out")
@@ -58,7 +58,7 @@ def is_targeted(config: Mapping[str, Any], module: str) -> bool:
         chosen = layers if isinstance(layers, list) else [layers]
         if number is None or int(number[1]) not in chosen:
             return False
-    return bool(wanted) and _names(wanted, module)
+    return bool(wanted) and _names_module(wanted, module)
 
 
 def is_saved(config: Mapping[str, Any], module: str, inside: bool = False) -> bool:
@@ -75,7 +75,7 @@ def modules_to_save(config: Mapping[str, Any]) -> Sequence[str]:
     return [saved] if isinstance(saved, str) else saved
 
 
-def _names(wanted: Any, module: str) -> bool:
+def _names_module(wanted: Any, module: str) -> bool:
     if isinstance(wanted, str):
         try:
             return re.fullmatch(wanted, module) is not None

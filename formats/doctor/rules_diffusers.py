@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from editc.formats.doctor.advice import MERGE, convert
+from editc.formats.doctor.advice import MERGE, advise_conversion
 from editc.formats.doctor.spelling import AdapterFile
 from editc.formats.doctor.verdict import LoaderRule
 
@@ -14,7 +14,7 @@ _PEFT = "diffusers 0.42.1 loaders/peft.py: load_lora_adapter"
 _PEFT_KWARGS = "diffusers 0.42.1 utils/peft_utils.py: get_peft_kwargs"
 
 
-class Stop(Exception):  # noqa: N818  (it stands for the error that the loader raises)
+class LoaderStop(Exception):  # noqa: N818  (it stands for the error that the loader raises)
     """The loader raises `error` by `rule`, and loads nothing."""
 
     def __init__(self, rule: LoaderRule, error: str) -> None:
@@ -84,7 +84,7 @@ LDM_MIXED = _run(
     "the file has LDM and diffusers names: diffusers throws the LDM ones away",
     f"{_CONVERT}: _maybe_map_sgm_blocks_to_diffusers",
 )
-ALIEN = _run("alpha-and-metadata", "`.alpha` tensors and lora_adapter_metadata exclude each other", _PEFT)
+ALPHA_AND_METADATA = _run("alpha-and-metadata", "`.alpha` tensors and lora_adapter_metadata exclude each other", _PEFT)
 RANK_STATED = _run("stated-rank", "the rank in lora_adapter_metadata is not the matrices'", _PEFT)
 STATED_TARGETS = _run(
     "stated-targets", "lora_adapter_metadata has no target_modules for this part of the pipeline", _PEFT
@@ -135,7 +135,7 @@ RULES = tuple(value for value in list(globals().values()) if isinstance(value, L
 ADVICE = {
     ALPHA.name: "give every module the same alpha: pad ranks to powers of two, alpha 1, rank into the up matrices",
     DROPPED.name: MERGE,
-    LORA_IN_NAME.name: f"write the alpha into the up matrices and leave `.alpha` out, or {convert('sd')}",
+    LORA_IN_NAME.name: f"write the alpha into the up matrices and leave `.alpha` out, or {advise_conversion('sd')}",
     LYCORIS.name: MERGE,
     NAMED.name: "take the adapter's name and `_orig_mod.` out of the names",
     ENDINGS.name: "write `.lora_A.weight` and `.lora_B.weight` for them",
@@ -146,15 +146,15 @@ ADVICE = {
     BARE.name: "put `unet.` or `transformer.` before the names",
     UNKNOWN.name: "compare the names with the model's",
     LDM_MIXED.name: "write one file in diffusers names",
-    ALIEN.name: "remove one of them",
+    ALPHA_AND_METADATA.name: "remove one of them",
     RANK_STATED.name: "remove lora_adapter_metadata",
     STATED_TARGETS.name: "remove lora_adapter_metadata, or state r, lora_alpha and target_modules of every part",
     TEXT_TYPE.name: "write the text encoder's part as `lora_linear_layer` names, which always load",
     TEXT_MIXED.name: "write the text encoder's part as `lora_linear_layer` names, which always load",
     TEXT_LEVEL.name: "keep `text_model.` in the names",
-    FLUX_KOHYA.name: convert("flux"),
-    FLUX_SINGLE.name: convert("flux"),
-    FLUX_MIXTURE.name: convert("flux"),
+    FLUX_KOHYA.name: advise_conversion("flux"),
+    FLUX_SINGLE.name: advise_conversion("flux"),
+    FLUX_MIXTURE.name: advise_conversion("flux"),
     LOST_ALPHA.name: "write the scale into the up matrices, or the names as lora_A and lora_B",
     FLUX_BASE.name: "put `transformer.` in place of `base_model.model.`",
     GGUF.name: "merge it with llama.cpp's tools",
@@ -163,9 +163,13 @@ ADVICE = {
 
 def stated_settings(adapter: AdapterFile, component: str) -> Mapping[str, Any] | None:
     """What lora_adapter_metadata says of a part of the pipeline; None without such metadata. Raises Stop."""
-    if adapter.stated is None:
+    if adapter.diffusers_metadata is None:
         return None
-    own = {k.removeprefix(f"{component}."): v for k, v in adapter.stated.items() if k.startswith(f"{component}.")}
+    own = {
+        k.removeprefix(f"{component}."): v
+        for k, v in adapter.diffusers_metadata.items()
+        if k.startswith(f"{component}.")
+    }
     if not own.get("target_modules"):
-        raise Stop(STATED_TARGETS, "KeyError: 'model_type'")
+        raise LoaderStop(STATED_TARGETS, "KeyError: 'model_type'")
     return own

@@ -19,7 +19,7 @@ from editc.core.diagnostics import EditcError, fail
 from editc.formats.containers.canonical import DELTA_KEY, strict_json
 from editc.formats.containers.ranges import read_range
 from editc.formats.containers.safetensors import Header, TensorEntry, read_header
-from editc.formats.exports.read import is_delta, kind_of, parse_note
+from editc.formats.exports.read import format_of, is_delta, parse_note
 from editc.formats.models.layout import conversion_command
 from editc.numerics.bits import dtypes
 
@@ -60,7 +60,7 @@ ENDINGS = tuple(
     )
 )
 
-WHOLE = {"I64": "<i8", "I32": "<i4", "I16": "<i2", "I8": "<i1", "U8": "<u1"}
+INTEGERS = {"I64": "<i8", "I32": "<i4", "I16": "<i2", "I8": "<i1", "U8": "<u1"}
 """Integers that an alpha may be stored in: diffusers' own converter to kohya's names writes int64."""
 
 _REPEATS, _NESTED = re.compile(r"(?<!\\)[*+{]"), re.compile(r"\)[*+{]")
@@ -70,7 +70,7 @@ FileKind = Literal["file", "folder", "delta", "gguf"]
 
 
 @dataclass(frozen=True)
-class Module:
+class FileModule:
     """One module of an adapter."""
 
     name: str
@@ -137,18 +137,18 @@ class AdapterFile:
     """The file or folder."""
     container: FileKind
     """What kind of file it is."""
-    modules: tuple[Module, ...] = ()
+    modules: tuple[FileModule, ...] = ()
     """Its modules, in the order of their first tensor."""
     names: tuple[str, ...] = ()
     """Its tensors in the order of their bytes, as the loaders meet them."""
     config: Mapping[str, Any] = field(default_factory=dict)
     """adapter_config.json, of a folder only; empty for a file."""
-    stated: Mapping[str, Any] | None = None
+    diffusers_metadata: Mapping[str, Any] | None = None
     """The `lora_adapter_metadata` that diffusers wrote. None where it did not."""
-    described: Mapping[str, Any] | None = None
+    export_description: Mapping[str, Any] | None = None
     """What an export of editc says of the delta that it holds: `family`, `sites` and more; None for other files."""
 
-    def __iter__(self) -> Iterator[Module]:
+    def __iter__(self) -> Iterator[FileModule]:
         return iter(self.modules)
 
 
@@ -158,11 +158,13 @@ def read_adapter_file(path: Path) -> AdapterFile:
     Raises E610, E612 (unreadable), E685 (not an adapter), E686 (a folder that is not whole), E687 (an alpha).
     """
     if path.is_dir():
-        return _folder(path)
-    if _begins(path, b"GGUF"):
+        return _read_folder(path)
+    if _begins_with(path, b"GGUF"):
         return AdapterFile(path, "gguf")
     header = read_header(path)
-    adapter = _adapter(path, "delta" if is_delta(path) and kind_of(path) == "safetensors" else "file", header, {})
+    adapter = _group_tensors(
+        path, "delta" if is_delta(path) and format_of(path) == "safetensors" else "file", header, {}
+    )
     if adapter.container == "file" and all(module.kind == "other" for module in adapter):
         message = f"none of the {len(header.entries)} tensors is of an adapter"
         help_text = (
@@ -173,14 +175,14 @@ def read_adapter_file(path: Path) -> AdapterFile:
     return adapter
 
 
-def split(name: str) -> tuple[str, str]:
+def split_name(name: str) -> tuple[str, str]:
     """Module and ending of a tensor's name; the ending is '' where none is known."""
     named = _NAMED.search(name)
     end = named[0] if named else next((end for end in ENDINGS if name.endswith(end)), "")
     return (name.removesuffix(end), end)
 
 
-def _folder(path: Path) -> AdapterFile:
+def _read_folder(path: Path) -> AdapterFile:
     for name in (CONFIG, WEIGHTS):
         if not (path / name).is_file():
             help_text = f"a PEFT adapter is a folder with {CONFIG} and {WEIGHTS}"
@@ -195,67 +197,67 @@ def _folder(path: Path) -> AdapterFile:
         raise fail("E686", f"{CONFIG} cannot be read: {str(error)[:200]}", place=str(path / CONFIG)) from error
     if not isinstance(config, dict):
         raise fail("E686", f"{CONFIG} is not a JSON object", place=str(path / CONFIG))
-    fault = _fault(config)
+    fault = _find_config_fault(config)
     if fault:
         raise fail("E686", f"{CONFIG}: {fault}", place=str(path / CONFIG), help="write the config anew with PEFT")
-    return _adapter(path, "folder", read_header(path / WEIGHTS), config)
+    return _group_tensors(path, "folder", read_header(path / WEIGHTS), config)
 
 
-def _fault(config: Mapping[str, Any]) -> str:
+def _find_config_fault(config: Mapping[str, Any]) -> str:
     """What is wrong with the fields that decide where an adapter goes, or ''."""
     for name in ("target_modules", "exclude_modules", "modules_to_save"):
         value = config.get(name)
-        if not (value is None or isinstance(value, str) or (isinstance(value, list) and _texts(value))):
+        if not (value is None or isinstance(value, str) or (isinstance(value, list) and _are_texts(value))):
             return f"{name} is neither a text nor a list of texts"
         if isinstance(value, str) and (len(value) > 1000 or len(_REPEATS.findall(value)) > 3 or _NESTED.search(value)):
             return f"{name} is too involved a pattern to be judged"
     for name in ("rank_pattern", "alpha_pattern"):
         value = config.get(name) or {}
-        if not isinstance(value, dict) or not all(_number(number) for number in value.values()):
+        if not isinstance(value, dict) or not all(_is_number(number) for number in value.values()):
             return f"{name} is not a map of names to numbers"
-    bad = [name for name in ("r", "lora_alpha") if name in config and not _number(config[name])]
+    bad = [name for name in ("r", "lora_alpha") if name in config and not _is_number(config[name])]
     layers = config.get("layers_to_transform")
     if layers is not None and not all(type(n) is int for n in (layers if isinstance(layers, list) else [layers])):
         bad.append("layers_to_transform")
     return f"{bad[0]} is not a number" if bad else ""
 
 
-def _texts(value: list[Any]) -> bool:
+def _are_texts(value: list[Any]) -> bool:
     return all(isinstance(text, str) for text in value)
 
 
-def _number(value: Any) -> bool:
+def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e9
 
 
-def _adapter(path: Path, container: FileKind, header: Header, config: Mapping[str, Any]) -> AdapterFile:
+def _group_tensors(path: Path, container: FileKind, header: Header, config: Mapping[str, Any]) -> AdapterFile:
     names = tuple(sorted(header.entries, key=lambda name: header.entries[name].start))
     found: dict[str, dict[str, TensorEntry]] = {}
     for name in names:
-        module, end = split(name)
+        module, end = split_name(name)
         found.setdefault(module, {})[end] = header.entries[name]
     file = path / WEIGHTS if path.is_dir() else path
-    modules = tuple(Module(name, ends, _alpha(file, name, ends)) for name, ends in found.items())
-    stated, about = read_stated(header.metadata), read_description(header.metadata, str(path))
+    modules = tuple(FileModule(name, ends, _read_alpha(file, name, ends)) for name, ends in found.items())
+    stated, about = read_diffusers_metadata(header.metadata), read_description(header.metadata, str(path))
     return AdapterFile(path, container, modules, names, config, stated, about)
 
 
-def _alpha(file: Path, module: str, ends: Mapping[str, TensorEntry]) -> float | None:
+def _read_alpha(file: Path, module: str, ends: Mapping[str, TensorEntry]) -> float | None:
     entry = ends.get(".alpha")
     if entry is None:
         return None
-    value = numbers(read_range(file, entry.start, entry.end - entry.start), entry.dtype, entry.shape)
+    value = decode_numbers(read_range(file, entry.start, entry.end - entry.start), entry.dtype, entry.shape)
     if value.size != 1 or not np.isfinite(value).all():
         message = f"{module}.alpha ({entry.dtype} {list(entry.shape)}) is not one finite number"
         raise fail("E687", message, place=str(file), help="fetch the file again, or write it anew")
     return float(value.reshape(()))
 
 
-def numbers(raw: bytes, dtype: str, shape: tuple[int, ...]) -> NDArray[np.float64]:
+def decode_numbers(raw: bytes, dtype: str, shape: tuple[int, ...]) -> NDArray[np.float64]:
     """A tensor in float64, of floats or of whole numbers; empty for any other dtype."""
     if dtype in dtypes.EDITABLE:
         return dtypes.decode(raw, dtype, shape)
-    return np.frombuffer(raw, WHOLE[dtype]).astype(np.float64) if dtype in WHOLE else np.zeros(0)
+    return np.frombuffer(raw, INTEGERS[dtype]).astype(np.float64) if dtype in INTEGERS else np.zeros(0)
 
 
 def read_description(metadata: Mapping[str, str], place: str) -> Mapping[str, Any] | None:
@@ -266,7 +268,7 @@ def read_description(metadata: Mapping[str, str], place: str) -> Mapping[str, An
         return None
 
 
-def read_stated(metadata: Mapping[str, str]) -> Mapping[str, Any] | None:
+def read_diffusers_metadata(metadata: Mapping[str, str]) -> Mapping[str, Any] | None:
     """What diffusers wrote about an adapter into its file; None where it did not."""
     try:
         stated = strict_json(metadata[METADATA])
@@ -275,7 +277,7 @@ def read_stated(metadata: Mapping[str, str]) -> Mapping[str, Any] | None:
     return stated if isinstance(stated, dict) else None
 
 
-def _begins(path: Path, magic: bytes) -> bool:
+def _begins_with(path: Path, magic: bytes) -> bool:
     try:
         with path.open("rb") as file:
             return file.read(len(magic)) == magic

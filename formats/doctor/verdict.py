@@ -11,10 +11,10 @@ from typing import Any, Literal
 
 from editc.formats.doctor.language import Shape
 from editc.formats.doctor.models import KnownModules
-from editc.formats.doctor.spelling import AdapterFile, Module
+from editc.formats.doctor.spelling import AdapterFile, FileModule
 from editc.formats.exports.kohya_names import flatten
 
-NAMED = 5
+NEAREST_AT_MOST = 5
 """Modules left out for which the nearest name is looked for: a comparison with every name of a model is slow."""
 
 Outcome = Literal["applies", "partly", "nothing", "refused", "not judged"]
@@ -90,7 +90,7 @@ def refuse(loader: str, rule: LoaderRule, error: str, advice: str, rows: Sequenc
     return LoaderVerdict(loader, "refused", rule.says, advice, error, tuple(rows), (rule,))
 
 
-def idle(loader: str, reason: str) -> LoaderVerdict:
+def no_verdict(loader: str, reason: str) -> LoaderVerdict:
     """The loader is not for this kind of model, or the doctor cannot say."""
     return LoaderVerdict(loader, "not judged", reason)
 
@@ -116,34 +116,34 @@ def conclude(loader: str, rows: Sequence[ModuleRow], advice: Mapping[str, str], 
 
 
 def scaled_row(
-    module: Module, target: str, scale: float, meant: float, right: LoaderRule, wrong: LoaderRule
+    module: FileModule, target: str, scale: float, meant: float, right: LoaderRule, wrong: LoaderRule
 ) -> ModuleRow:
     """The row of a module that was matched, `applied` if its scale is the one meant."""
     good = isclose(scale, meant, rel_tol=1e-6)
     return ModuleRow(module.name, "applied" if good else "wrong", right if good else wrong, target, scale, meant)
 
 
-def untold(module: Module, rule: LoaderRule) -> ModuleRow:
+def unknown_row(module: FileModule, rule: LoaderRule) -> ModuleRow:
     """A module of which the doctor cannot say what the loader does."""
     return ModuleRow(module.name, "unknown", rule)
 
 
-def lost_row(module: Module, rule: LoaderRule) -> ModuleRow:
+def lost_row(module: FileModule, rule: LoaderRule) -> ModuleRow:
     """The row of a module that the loader finds no place for."""
     return ModuleRow(module.name, "lost", rule)
 
 
-def with_nearest(verdicts: Sequence[LoaderVerdict], known: KnownModules) -> tuple[LoaderVerdict, ...]:
+def add_nearest(verdicts: Sequence[LoaderVerdict], known: KnownModules) -> tuple[LoaderVerdict, ...]:
     """The verdicts with the nearest module of the model beside the first NAMED that a loader leaves out of many."""
     near: dict[str, str] = {}
 
-    def named(verdict: LoaderVerdict) -> LoaderVerdict:
-        left = [row.module for row in verdict.rows if row.fate == "lost" and not row.target][:NAMED]
+    def add_to(verdict: LoaderVerdict) -> LoaderVerdict:
+        left = [row.module for row in verdict.rows if row.fate == "lost" and not row.target][:NEAREST_AT_MOST]
         near.update({name: nearest(name, known) for name in left if name not in near})
         rows = (replace(row, near=near[row.module]) if row.module in left else row for row in verdict.rows)
         return replace(verdict, rows=tuple(rows))
 
-    return tuple(named(verdict) if verdict.outcome == "partly" else verdict for verdict in verdicts)
+    return tuple(add_to(verdict) if verdict.outcome == "partly" else verdict for verdict in verdicts)
 
 
 def nearest(name: str, known: KnownModules) -> str:
@@ -153,28 +153,37 @@ def nearest(name: str, known: KnownModules) -> str:
     return flattened[found[0]] if found else ""
 
 
-def meant_scale(adapter: AdapterFile, module: Module, component: str = "") -> float:
+def meant_scale(adapter: AdapterFile, module: FileModule, component: str = "") -> float:
     """The scale at which the file means a module's up times down: from its config or metadata, its alpha, or 1."""
     if adapter.container == "folder":
         return config_scale(adapter.config, module.name.removeprefix("base_model.model."))
-    if adapter.stated is not None and any(key.startswith(f"{component}.") for key in adapter.stated):
-        own = {k.removeprefix(f"{component}."): v for k, v in adapter.stated.items() if k.startswith(f"{component}.")}
+    if adapter.diffusers_metadata is not None and any(
+        key.startswith(f"{component}.") for key in adapter.diffusers_metadata
+    ):
+        own = {
+            k.removeprefix(f"{component}."): v
+            for k, v in adapter.diffusers_metadata.items()
+            if k.startswith(f"{component}.")
+        }
         return config_scale(own, module.name.removeprefix(f"{component}."))
     return 1.0 if module.alpha is None or not module.rank else module.alpha / module.rank
 
 
 def config_scale(config: Mapping[str, Any], module: str) -> float:
     """PEFT's scale: alpha over rank, or over its root with rsLoRA, each by its pattern. 8 and 8 where none is given."""
-    rank, alpha = config_rank(config, module), _patterned(config, "alpha_pattern", module, config.get("lora_alpha", 8))
+    rank, alpha = (
+        config_rank(config, module),
+        _read_pattern(config, "alpha_pattern", module, config.get("lora_alpha", 8)),
+    )
     return 0.0 if rank <= 0 else float(alpha / rank**0.5 if config.get("use_rslora") else alpha / rank)
 
 
 def config_rank(config: Mapping[str, Any], module: str) -> float:
     """PEFT's rank of a module: by `rank_pattern`, else `r`."""
-    return _patterned(config, "rank_pattern", module, config.get("r", 8))
+    return _read_pattern(config, "rank_pattern", module, config.get("r", 8))
 
 
-def fits(module: Module, shape: Shape, strict: bool) -> bool:
+def fits(module: FileModule, shape: Shape, strict: bool) -> bool:
     """Whether up times down has the shape of the weight; `strict` as PEFT's layers want them, dimension by dimension.
 
     A weight whose shape is not known fits.
@@ -196,7 +205,7 @@ def fits(module: Module, shape: Shape, strict: bool) -> bool:
     return module.up[:2] == (shape[0], rank) and inner == total
 
 
-def _patterned(config: Mapping[str, Any], name: str, module: str, default: Any) -> float:
+def _read_pattern(config: Mapping[str, Any], name: str, module: str, default: Any) -> float:
     """The first pattern that is the module's name, or an end of it after a dot (peft utils/other.py)."""
     patterns = config.get(name) or {}
     for pattern, value in patterns.items() if isinstance(patterns, dict) else ():

@@ -11,7 +11,7 @@ from editc.formats.doctor.spelling import (
     MAGNITUDES,
     WEIGHTS,
     AdapterFile,
-    Module,
+    FileModule,
 )
 from editc.formats.doctor.verdict import (
     LoaderRule,
@@ -20,8 +20,8 @@ from editc.formats.doctor.verdict import (
     conclude,
     config_scale,
     fits,
-    idle,
     lost_row,
+    no_verdict,
     refuse,
     scaled_row,
 )
@@ -78,23 +78,25 @@ ADVICE = {
 def judge(adapter: AdapterFile, known: KnownModules) -> LoaderVerdict:
     """What a vLLM server with LoRA enabled does with the adapter."""
     if known.kind != "language" and adapter.container not in ("delta", "gguf"):
-        return idle(LOADER, "for language models; this is for an image model" if known.kind != "unknown" else known.why)
+        return no_verdict(
+            LOADER, "for language models; this is for an image model" if known.kind != "unknown" else known.why
+        )
     program = known.language.program
-    if known.language.unnamed:
-        return idle(LOADER, known.language.unnamed)
+    if known.language.why_unnamed:
+        return no_verdict(LOADER, known.language.why_unnamed)
     own = program is not None and bool(program.renamings or program.stacked)
-    if own or adapter.config.get("fan_in_fan_out") or any(map(_more, adapter)):
-        return idle(LOADER, OTHER.says)
+    if own or adapter.config.get("fan_in_fan_out") or any(map(_has_extra_tensors, adapter)):
+        return no_verdict(LOADER, OTHER.says)
     if adapter.container != "folder":
         return refuse(LOADER, FOLDER, f"FileNotFoundError: {CONFIG}", ADVICE[FOLDER.name])
-    stops = list(_stops(adapter, known))
+    stops = list(_find_stops(adapter, known))
     if stops:
         rule = stops[0][0]
-        return refuse(LOADER, rule, " ".join(text for _, text in stops), ADVICE.get(rule.name, _flag(adapter)))
+        return refuse(LOADER, rule, " ".join(text for _, text in stops), ADVICE.get(rule.name, _advise_rank(adapter)))
     return conclude(LOADER, [_row(adapter, module, known) for module in adapter], ADVICE)
 
 
-def _stops(adapter: AdapterFile, known: KnownModules) -> Iterator[tuple[LoaderRule, str]]:
+def _find_stops(adapter: AdapterFile, known: KnownModules) -> Iterator[tuple[LoaderRule, str]]:
     config = adapter.config
     missing = {"r", "lora_alpha", "target_modules"} - config.keys()
     if missing:
@@ -120,7 +122,7 @@ def _stops(adapter: AdapterFile, known: KnownModules) -> Iterator[tuple[LoaderRu
         yield SHAPE, f"RuntimeError: {bad.name}"
 
 
-def _row(adapter: AdapterFile, module: Module, known: KnownModules) -> ModuleRow:
+def _row(adapter: AdapterFile, module: FileModule, known: KnownModules) -> ModuleRow:
     name = _name(module)
     if name not in known.modules:
         return lost_row(module, UNKNOWN)
@@ -129,13 +131,13 @@ def _row(adapter: AdapterFile, module: Module, known: KnownModules) -> ModuleRow
     return scaled_row(module, name, scale, config_scale(adapter.config, name), APPLIES, PATTERN)
 
 
-def _more(module: Module) -> bool:
+def _has_extra_tensors(module: FileModule) -> bool:
     """Whether a module has more than a matrix's pair: a bias, a base layer, an embedding."""
     extra = module.tensors.keys() - {*module.ends, *MAGNITUDES}
     return module.style == "embedding" or (bool(module.style) and bool(extra))
 
 
-def _name(module: Module) -> str:
+def _name(module: FileModule) -> str:
     return module.name.removeprefix("base_model.model.")
 
 
@@ -145,6 +147,6 @@ def _rank(adapter: AdapterFile) -> int:
     return max([module.rank for module in adapter] + ([stated] if isinstance(stated, int) else []), default=0)
 
 
-def _flag(adapter: AdapterFile) -> str:
+def _advise_rank(adapter: AdapterFile) -> str:
     rank = next((rank for rank in RANKS if rank >= _rank(adapter)), None)
     return f"start the server with --max-lora-rank {rank}" if rank else "write a lower rank: 512 is the most"

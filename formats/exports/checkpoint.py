@@ -7,21 +7,21 @@ from pathlib import Path
 from editc.formats.apply.apply import apply
 from editc.formats.containers.table import SAFETENSORS
 from editc.formats.exports.format import Format, Job, Written
-from editc.formats.exports.lowering import plan_unedited
+from editc.formats.exports.lowering import plan_on_base
 from editc.formats.exports.suits import SUITS
-from editc.formats.exports.trials import load_pretrained
+from editc.formats.exports.trials import try_from_pretrained
 from editc.formats.models.model import open_model
 
 
 def write(job: Job) -> Written:
     """A folder for a folder, a file for a file. Raises E675, E676 and what `apply` raises."""
-    plan = plan_unedited(job.delta, job.model, job.allow_finetune)
-    done = apply(plan, place_of(job))
+    plan = plan_on_base(job.delta, job.model, job.allow_finetune)
+    done = apply(plan, output_path(job))
     notes = ("the factors' dtype is of no account here",) if job.dtype != "F32" else ()
     return Written((done.path,), job.delta, 0.0, (*plan.notes, *notes))
 
 
-def place_of(job: Job) -> Path:
+def output_path(job: Job) -> Path:
     """`job.out`, with the ending that a model of one file must have."""
     single = job.model is not None and job.model.layout == "file"
     return job.out.with_suffix(SAFETENSORS) if single and not job.out.suffix else job.out
@@ -33,5 +33,5 @@ FORMAT = Format(
     says="the edited model",
     suits=SUITS["checkpoint"],
     write=write,
-    trials=lambda job, written: (load_pretrained(open_model(written.files[0]), written),),
+    trials=lambda job, written: (try_from_pretrained(open_model(written.files[0]), written),),
 )

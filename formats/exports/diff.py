@@ -15,13 +15,13 @@ from editc.core.delta import Delta
 from editc.core.disk import guard_writes, replace_file
 from editc.core.site_bytes import patch_site, stored_shape
 from editc.formats.apply.plan import plan_apply
-from editc.formats.apply.target import Target
+from editc.formats.apply.target import TargetTensor
 from editc.formats.containers.canonical import DELTA_KEY
 from editc.formats.containers.safetensors_write import encode_tensor, file_bytes
 from editc.formats.delta.container import tensor_name
 from editc.formats.exports import diffusers, embed, lowering
-from editc.formats.exports.format import Format, Job, Trial, Written
-from editc.formats.exports.kohya_names import module as kohyas
+from editc.formats.exports.format import ConsumerTrial, Format, Job, Written
+from editc.formats.exports.kohya_names import module_name as kohyas
 from editc.formats.exports.suits import SUITS
 from editc.numerics.bits import dtypes
 
@@ -29,22 +29,24 @@ END = ".diff"
 COMPONENTS = ("unet", "transformer")
 
 
-def module(component: str, name: str) -> str:
+def module_name(component: str, name: str) -> str:
     """ComfyUI's name of the module of a parameter."""
-    return kohyas(name) if component == "unet" else diffusers.module(name)
+    return kohyas(name) if component == "unet" else diffusers.module_name(name)
 
 
 def write(job: Job) -> Written:
     """One .safetensors file, as large as the edited tensors in float32. Raises E675, E676, E683, E632."""
     lowering.check_components(job.delta, COMPONENTS, "diff")
-    lowered = lowering.dense(job)
+    lowered = lowering.to_dense(job)
     delta = lowered.delta
-    windows = lowering.windows(delta, job.model)
+    windows = lowering.convolution_shapes(delta, job.model)
     tensors = {}
     for record, change in _changes(delta):
         shape = (record.site.shape[0], *windows[record.site.name]) if record.site.name in windows else change.shape
-        tensors[module(record.site.component, record.site.name) + END] = encode_tensor(change.reshape(shape), "F32")
-    metadata = {"ss_network_module": "lycoris.kohya", DELTA_KEY: embed.note("diff", delta, {})}
+        tensors[module_name(record.site.component, record.site.name) + END] = encode_tensor(
+            change.reshape(shape), "F32"
+        )
+    metadata = {"ss_network_module": "lycoris.kohya", DELTA_KEY: embed.make_note("diff", delta, {})}
     with guard_writes(job.out):
         replace_file(job.out, file_bytes(tensors, metadata))
     notes = ["diffusers refuses this file (ValueError); give it the low-rank form or the checkpoint"]
@@ -60,23 +62,23 @@ def parts(description: Mapping[str, Any], tensors: Mapping[str, Any], options: M
     for group, entry in description["groups"].items():
         for k, index in enumerate(entry["sites"]):
             site = description["sites"][index]
-            change = tensors[module(site["component"], site["name"]) + END]
+            change = tensors[module_name(site["component"], site["name"]) + END]
             found[tensor_name(group, "left", k)] = change.reshape(len(change), -1)
     return found
 
 
-def trials(job: Job, written: Written) -> tuple[Trial, ...]:
+def trials(job: Job, written: Written) -> tuple[ConsumerTrial, ...]:
     """ComfyUI's rule, base + diff in float32 and one rounding, computed here; the program itself is not run."""
     consumer = "ComfyUI's rule"
     if job.model is None:
-        return (Trial(consumer, skipped="needs the base: name it with --model"),)
+        return (ConsumerTrial(consumer, skipped="needs the base: name it with --model"),)
     plan = plan_apply([written.delta], job.model, job.allow_finetune)
     changes = {record.site.name: change for record, change in _changes(written.delta)}
     errors = [_error(job, target, changes[target.record.site.name]) for target in plan.targets]
-    return (Trial(consumer, len(errors), len(written.delta.sites), max(errors)),)
+    return (ConsumerTrial(consumer, len(errors), len(written.delta.sites), max(errors)),)
 
 
-def _error(job: Job, target: Target, change: Any) -> float:
+def _error(job: Job, target: TargetTensor, change: Any) -> float:
     site = target.record.site
     assert job.model is not None
     stored = job.model.component(site.component).read(site.name).reshape(stored_shape(site))

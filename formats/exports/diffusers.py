@@ -16,12 +16,12 @@ from editc.formats.containers.safetensors_write import encode_tensor, file_bytes
 from editc.formats.exports import embed, lowering
 from editc.formats.exports.format import Format, Job, Written
 from editc.formats.exports.suits import SUITS
-from editc.formats.exports.trials import diffusers_transformer
+from editc.formats.exports.trials import try_diffusers_transformer
 
 DOWN, UP = ".lora_A.weight", ".lora_B.weight"
 
 
-def module(name: str) -> str:
+def module_name(name: str) -> str:
     """The adapter's name of a transformer's parameter."""
     return f"transformer.{name.removesuffix('.weight')}"
 
@@ -29,18 +29,18 @@ def module(name: str) -> str:
 def write(job: Job) -> Written:
     """One .safetensors file. Raises E675 to E678, E683, E632."""
     lowering.check_components(job.delta, ("transformer",), "diffusers")
-    lowered = lowering.low_rank(job)
+    lowered = lowering.to_low_rank(job)
     most = max(len(right) for _, _, right in lowering.pairs(lowered.delta))
-    delta = lowering.pad(lowered.delta, lambda rank: most)
-    found, tensors = lowering.windows(delta, job.model), {}
+    delta = lowering.pad_ranks(lowered.delta, lambda rank: most)
+    found, tensors = lowering.convolution_shapes(delta, job.model), {}
     for record, left, right in lowering.pairs(delta):
         name, rank = record.site.name, len(right)
         up, down = left, right
         if name in found:
             up, down = left.reshape(*left.shape, 1, 1), right.reshape(rank, *found[name])
-        tensors[module(name) + UP] = encode_tensor(up, job.dtype)
-        tensors[module(name) + DOWN] = encode_tensor(down, job.dtype)
-    data = file_bytes(tensors, {"format": "pt", DELTA_KEY: embed.note("diffusers", delta, {})})
+        tensors[module_name(name) + UP] = encode_tensor(up, job.dtype)
+        tensors[module_name(name) + DOWN] = encode_tensor(down, job.dtype)
+    data = file_bytes(tensors, {"format": "pt", DELTA_KEY: embed.make_note("diffusers", delta, {})})
     with guard_writes(job.out):
         replace_file(job.out, data)
     return Written((job.out,), delta, lowered.rounding)
@@ -51,7 +51,7 @@ def parts(description: Mapping[str, Any], tensors: Mapping[str, Any], options: M
     embed.check_count(tensors, 2 * len(description["sites"]))
 
     def pair(name: str) -> tuple[Any, Any]:
-        up, down = tensors[module(name) + UP], tensors[module(name) + DOWN]
+        up, down = tensors[module_name(name) + UP], tensors[module_name(name) + DOWN]
         return up.reshape(len(up), -1), down.reshape(len(down), -1)
 
     return embed.low_rank_parts(description, pair)
@@ -64,6 +64,6 @@ FORMAT = Format(
     suits=SUITS["diffusers"],
     write=write,
     low_rank=True,
-    trials=lambda job, written: (diffusers_transformer(job, written),),
+    trials=lambda job, written: (try_diffusers_transformer(job, written),),
     parts=parts,
 )

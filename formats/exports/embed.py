@@ -34,7 +34,7 @@ _KEYS = {"format", "version", "as", "options", "delta"}
 
 
 @dataclass(frozen=True)
-class Note:
+class ExportNote:
     """What an export says of itself."""
 
     kind: str
@@ -45,14 +45,14 @@ class Note:
     """The delta's description, as `delta.description.describe` gives it."""
 
 
-def note(kind: str, delta: Delta, options: Mapping[str, Any]) -> str:
+def make_note(kind: str, delta: Delta, options: Mapping[str, Any]) -> str:
     """The text of the `editc` key, for `delta` in the format `kind`; its `delta_id` is computed."""
     whole = with_delta_id(delta)
     about = delta_json.describe(whole, whole.delta_id)
     return canonical_json({"format": FORMAT, "version": VERSION, "as": kind, "options": dict(options), "delta": about})
 
 
-def parse_note(text: str, place: str, formats: Collection[str]) -> Note:
+def parse_note(text: str, place: str, formats: Collection[str]) -> ExportNote:
     """The opposite of `note`. `formats` are the names of all formats. Raises E601 and E602."""
     try:
         value: Any = strict_json(text)
@@ -67,7 +67,7 @@ def parse_note(text: str, place: str, formats: Collection[str]) -> Note:
     if not isinstance(value["options"], dict) or not isinstance(value["delta"], dict):
         raise damage_error("its description has another type", place)
     _check_description(value["delta"], place)
-    return Note(value["as"], value["options"], value["delta"])
+    return ExportNote(value["as"], value["options"], value["delta"])
 
 
 def _check_description(value: Mapping[str, Any], place: str) -> None:

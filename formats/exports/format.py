@@ -53,7 +53,7 @@ class Written:
 
 
 @dataclass(frozen=True)
-class Trial:
+class ConsumerTrial:
     """How another program read an export."""
 
     consumer: str
@@ -99,7 +99,7 @@ class Format:
     `suits.SUITS`."""
     write: Callable[[Job], Written]
     """Writes it."""
-    trials: Callable[[Job, Written], tuple[Trial, ...]] = field(default=lambda job, written: ())
+    trials: Callable[[Job, Written], tuple[ConsumerTrial, ...]] = field(default=lambda job, written: ())
     """Has the programs that it is for read what was written."""
     parts: PartsReader | None = None
     """The inverse of `write`: the factors by the names that a delta file gives them. None: the file is not read back by

@@ -20,9 +20,9 @@ from editc.formats.apply.destination import remove_on_failure
 from editc.formats.containers.canonical import DELTA_KEY, strict_json
 from editc.formats.containers.table import GGUF
 from editc.formats.exports import embed, lowering
-from editc.formats.exports.format import Format, Job, Trial, Written
+from editc.formats.exports.format import ConsumerTrial, Format, Job, Written
 from editc.formats.exports.suits import SUITS
-from editc.formats.exports.trials import compare
+from editc.formats.exports.trials import compare_changes
 from editc.formats.models import gguf_names
 from editc.formats.models.model import Model
 from editc.numerics.bits import dtypes
@@ -37,20 +37,20 @@ def write(job: Job) -> Written:
     if job.model is None:
         help_ = "name it with --model; nothing of it is changed"
         raise fail("E676", "this export needs the configuration of the model that the delta was built for", help=help_)
-    architecture, blocks = _architecture(job.model)
-    lowered = lowering.low_rank(job)
+    architecture, blocks = _read_architecture(job.model)
+    lowered = lowering.to_low_rank(job)
     rank = max(len(right) for _, _, right in lowering.pairs(lowered.delta))
-    delta = lowering.pad(lowered.delta, lambda _: rank)
-    names = {r.site.name: their_name(architecture, blocks, r.site.name) for r in delta.sites}
-    note = embed.note("gguf-lora", delta, {"names": names})
+    delta = lowering.pad_ranks(lowered.delta, lambda _: rank)
+    names = {r.site.name: llama_cpp_name(architecture, blocks, r.site.name) for r in delta.sites}
+    note = embed.make_note("gguf-lora", delta, {"names": names})
     temporary = temporary_path(job.out)
     with guard_writes(job.out), remove_on_failure(temporary):
-        _write(temporary, architecture, rank, note, _tensors(delta, names, job.dtype))
+        _write_file(temporary, architecture, rank, note, _encode_tensors(delta, names, job.dtype))
         rename(temporary, job.out)
     return Written((job.out,), delta, lowered.rounding)
 
 
-def their_name(architecture: str, blocks: int, name: str) -> str:
+def llama_cpp_name(architecture: str, blocks: int, name: str) -> str:
     """llama.cpp's name of a matrix that an adapter can change. Raises E694."""
     found = gguf_names.translate(architecture, blocks, name)
     if not found:
@@ -76,35 +76,35 @@ def parts(description: Mapping[str, Any], tensors: Mapping[str, Any], options: M
     return embed.low_rank_parts(description, pair)
 
 
-def gguf_reader(job: Job, written: Written) -> Trial:
+def try_gguf_reader(job: Job, written: Written) -> ConsumerTrial:
     """The change of each matrix as the reader of the `gguf` package gives it, scaled as llama.cpp scales it."""
     import gguf
 
     reader = gguf.GGUFReader(written.files[0])
-    alpha = float(_field(reader, ALPHA))
+    alpha = float(_read_field(reader, ALPHA))
     found = {t.name: gguf.quants.dequantize(t.data, t.tensor_type).astype(np.float64) for t in reader.tensors}
-    names = strict_json(_field(reader, DELTA_KEY))["options"]["names"]
+    names = strict_json(_read_field(reader, DELTA_KEY))["options"]["names"]
     ours = {theirs: name for name, theirs in names.items()}
     held = {
         ours.get(name.removesuffix(UP), name): alpha / up.shape[1] * (up @ found[name.removesuffix(UP) + DOWN])
         for name, up in found.items()
         if name.endswith(UP)
     }
-    return compare("gguf reader", written.delta, held)
+    return compare_changes("gguf reader", written.delta, held)
 
 
-def _field(reader: Any, name: str) -> Any:
+def _read_field(reader: Any, name: str) -> Any:
     return reader.get_field(name).contents()
 
 
-def _architecture(model: Model) -> tuple[str, int]:
+def _read_architecture(model: Model) -> tuple[str, int]:
     if model.layout == "file" and model.path.suffix == GGUF:
         metadata = model.component().metadata
         return gguf_names.stored_architecture(metadata)
     return gguf_names.config_architecture((model.path.parent if model.path.is_file() else model.path) / "config.json")
 
 
-def _tensors(delta: Delta, names: Mapping[str, str], dtype: str) -> Mapping[str, tuple[str, Any]]:
+def _encode_tensors(delta: Delta, names: Mapping[str, str], dtype: str) -> Mapping[str, tuple[str, Any]]:
     """By name the dtype and the bytes as rows."""
     found = {}
     for record, left, right in lowering.pairs(delta):
@@ -114,7 +114,7 @@ def _tensors(delta: Delta, names: Mapping[str, str], dtype: str) -> Mapping[str,
     return found
 
 
-def _write(path: Path, architecture: str, rank: int, note: str, tensors: Mapping[str, tuple[str, Any]]) -> None:
+def _write_file(path: Path, architecture: str, rank: int, note: str, tensors: Mapping[str, tuple[str, Any]]) -> None:
     import gguf
 
     writer = gguf.GGUFWriter(path, architecture)
@@ -138,7 +138,7 @@ FORMAT = Format(
     suits=SUITS["gguf-lora"],
     write=write,
     low_rank=True,
-    trials=lambda job, written: (gguf_reader(job, written),),
+    trials=lambda job, written: (try_gguf_reader(job, written),),
     parts=parts,
     needs=("gguf",),
     extra="gguf",

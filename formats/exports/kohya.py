@@ -20,9 +20,9 @@ from editc.formats.containers.canonical import DELTA_KEY
 from editc.formats.containers.safetensors_write import StoredTensor, encode_tensor, file_bytes
 from editc.formats.exports import embed, lowering
 from editc.formats.exports.format import Format, Job, Written
-from editc.formats.exports.kohya_names import ALPHA, DOWN, UP, module
+from editc.formats.exports.kohya_names import ALPHA, DOWN, UP, module_name
 from editc.formats.exports.suits import SUITS
-from editc.formats.exports.trials import diffusers_unet
+from editc.formats.exports.trials import try_diffusers_unet
 from editc.numerics.bits import dtypes
 
 COMPONENTS = ("unet",)
@@ -32,10 +32,10 @@ BASES = {"sd1": "sd_v1", "sd2": "sd_v2", "sdxl": "sdxl_base_v1-0"}
 def write(job: Job) -> Written:
     """One .safetensors file. Raises E675 to E678, E683, E632."""
     lowering.check_components(job.delta, COMPONENTS, "kohya")
-    lowered = lowering.low_rank(job)
-    delta = lowering.pad(lowered.delta, lowering.power_of_two)
-    found = lowering.windows(delta, job.model)
-    data = file_bytes(_tensors(delta, found, job.dtype), _metadata(delta, found))
+    lowered = lowering.to_low_rank(job)
+    delta = lowering.pad_ranks(lowered.delta, lowering.power_of_two)
+    found = lowering.convolution_shapes(delta, job.model)
+    data = file_bytes(_encode_tensors(delta, found, job.dtype), _metadata(delta, found))
     with guard_writes(job.out):
         replace_file(job.out, data)
     return Written((job.out,), delta, lowered.rounding)
@@ -45,17 +45,17 @@ def parts(description: Mapping[str, Any], tensors: Mapping[str, Any], options: M
     """The factors of the delta in such a file: the inverse of `write`."""
 
     def pair(name: str) -> tuple[Any, Any]:
-        up, down = tensors[module(name) + UP], tensors[module(name) + DOWN]
+        up, down = tensors[module_name(name) + UP], tensors[module_name(name) + DOWN]
         rank = len(down)
         return up.reshape(-1, rank) / np.float32(rank), down.reshape(rank, -1)
 
     embed.check_count(tensors, 3 * len(description["sites"]))
-    if any(float(tensors[module(site["name"]) + ALPHA]) != 1.0 for site in description["sites"]):
+    if any(float(tensors[module_name(site["name"]) + ALPHA]) != 1.0 for site in description["sites"]):
         raise ValueError("an alpha is not 1")
     return embed.low_rank_parts(description, pair)
 
 
-def _tensors(delta: Delta, windows: Mapping[str, list[int]], dtype: str) -> dict[str, StoredTensor]:
+def _encode_tensors(delta: Delta, windows: Mapping[str, list[int]], dtype: str) -> dict[str, StoredTensor]:
     found = {}
     for record, left, right in lowering.pairs(delta):
         name, window = record.site.name, windows.get(record.site.name)
@@ -64,9 +64,9 @@ def _tensors(delta: Delta, windows: Mapping[str, list[int]], dtype: str) -> dict
         if window:
             up, down = up.reshape(*up.shape, 1, 1), down.reshape(rank, *window)
         _check_range(up, left, rank, name, dtype)
-        found[module(name) + UP] = encode_tensor(up, dtype)
-        found[module(name) + DOWN] = encode_tensor(down, dtype)
-        found[module(name) + ALPHA] = encode_tensor(np.ones(()), dtype)
+        found[module_name(name) + UP] = encode_tensor(up, dtype)
+        found[module_name(name) + DOWN] = encode_tensor(down, dtype)
+        found[module_name(name) + ALPHA] = encode_tensor(np.ones(()), dtype)
     return found
 
 
@@ -89,7 +89,7 @@ def _metadata(delta: Delta, windows: Mapping[str, list[int]]) -> dict[str, str]:
         "modelspec.sai_model_spec": "1.0.0",
         "modelspec.title": ", ".join(str(edit.get("concept", "")) for edit in delta.edits)[:200] + " (editc)",
     }
-    return about | {DELTA_KEY: embed.note("kohya", delta, {"windows": windows} if windows else {})}
+    return about | {DELTA_KEY: embed.make_note("kohya", delta, {"windows": windows} if windows else {})}
 
 
 FORMAT = Format(
@@ -99,6 +99,6 @@ FORMAT = Format(
     suits=SUITS["kohya"],
     write=write,
     low_rank=True,
-    trials=lambda job, written: (diffusers_unet(job, written),),
+    trials=lambda job, written: (try_diffusers_unet(job, written),),
     parts=parts,
 )

@@ -12,7 +12,7 @@ TRAINED: Mapping[str, str] = {"add_embedding.linear_1": "label_emb.0.0", "add_em
 """Modules of SDXL that kohya's trainer names otherwise; diffusers (0.42) loses them under its own names."""
 
 
-def module(name: str) -> str:
+def module_name(name: str) -> str:
     """kohya's name of the module of a UNet's parameter."""
     plain = name.removesuffix(".weight")
     return PREFIX + flatten(TRAINED.get(plain, plain))

@@ -19,7 +19,7 @@ from editc.core.diagnostics import fail
 from editc.core.site_bytes import edit_bytes, site_record, stored_shape
 from editc.core.text import count
 from editc.formats.apply.plan import plan_apply
-from editc.formats.apply.target import ApplyPlan, Target
+from editc.formats.apply.target import ApplyPlan, TargetTensor
 from editc.formats.containers.ranges import read_range
 from editc.formats.exports.format import Job
 from editc.formats.exports.suits import SUITS
@@ -29,7 +29,7 @@ from editc.numerics.bits import dtypes
 from editc.numerics.bits.arithmetic import product
 from editc.registry.families import FAMILIES
 
-SOLVED = ("condition", "solve_residual", "discarded", "rank")
+SOLVER_CLAIMS = ("condition", "solve_residual", "discarded", "rank")
 """Claims about the solve, which no rounding and no other base makes untrue."""
 
 Factor: TypeAlias = NDArray[np.float32]
@@ -37,7 +37,7 @@ FactorPair: TypeAlias = tuple[Factor, Factor]
 
 
 @dataclass(frozen=True)
-class Lowered:
+class LoweredDelta:
     """A delta in a form that a spelling can say."""
 
     delta: Delta
@@ -46,7 +46,7 @@ class Lowered:
     """The largest relative error of a site's change that rounding its factors brought."""
 
 
-def low_rank(job: Job) -> Lowered:
+def to_low_rank(job: Job) -> LoweredDelta:
     """The delta with one left (d_out, r) and one right (r, d_in) a site, both representable in the job's dtype.
 
     A shared edit needs the base, for its left is W U. Raises E675 (the model holds the edit already), E676 (the base
@@ -57,40 +57,42 @@ def low_rank(job: Job) -> Lowered:
     if dense:
         form = delta.factors[dense[0]].form
         message = f"group '{dense[0]}' of this delta is {form}, which no low-rank adapter can hold"
-        raise fail("E677", message, help=without_adapter(delta.family))
+        raise fail("E677", message, help=advise_without_adapter(delta.family))
     ready = (
         dtype == "F32"
         and not job.allow_finetune
         and all(f.form == "low-rank" and not f.bits for f in delta.factors.values())
     )
     if ready:
-        return Lowered(_name_origin(delta, delta.sites, {name: _spread_rights(f) for name, f in delta.factors.items()}))
-    bases = _bases(job)
-    pairs = {index: _pair(base, target) for index, (base, target) in bases.items()}
+        return LoweredDelta(
+            _name_origin(delta, delta.sites, {name: _spread_rights(f) for name, f in delta.factors.items()})
+        )
+    bases = _read_bases(job)
+    pairs = {index: _wide_pair(base, target) for index, (base, target) in bases.items()}
     narrow = {index: _round(pair, dtype) for index, pair in pairs.items()}
     factors = {name: _group(f.sites, narrow) for name, f in delta.factors.items()}
     error = max(_relative_loss(pairs[index], narrow[index]) for index in pairs)
     lowered = _name_origin(delta, _records(delta, bases, factors), factors)
-    return Lowered(lowered if dtype == "F32" and not _has_other_weights(bases) else _drop_claims(lowered), error)
+    return LoweredDelta(lowered if dtype == "F32" and not _has_other_weights(bases) else _drop_claims(lowered), error)
 
 
-def dense(job: Job) -> Lowered:
+def to_dense(job: Job) -> LoweredDelta:
     """The delta with one matrix (d_out, d_in) a site: base + matrix, rounded once, is what the delta makes of the base,
     in the base's own dtype. Raises E675, E676 and what `plan_apply` raises."""
     delta = job.delta
     if not job.allow_finetune and all(f.form == "dense" and not f.bits for f in delta.factors.values()):
-        return Lowered(_name_origin(delta, delta.sites, delta.factors))
-    bases = _bases(job)
-    changes = {index: _change(base, target) for index, (base, target) in bases.items()}
+        return LoweredDelta(_name_origin(delta, delta.sites, delta.factors))
+    bases = _read_bases(job)
+    changes = {index: _dense_change(base, target) for index, (base, target) in bases.items()}
     factors = {
         name: Factors("dense", f.sites, tuple(changes[index] for index in f.sites), ())
         for name, f in delta.factors.items()
     }
     lowered = _name_origin(delta, _records(delta, bases, factors), factors)
-    return Lowered(_drop_claims(lowered) if _has_other_weights(bases) else lowered)
+    return LoweredDelta(_drop_claims(lowered) if _has_other_weights(bases) else lowered)
 
 
-def without_adapter(family: str) -> str:
+def advise_without_adapter(family: str) -> str:
     """What to do with an edit of this family that no adapter can hold."""
     if SUITS["diff"](family):
         return "export it as a `checkpoint`, or use the delta itself: `editc apply`"
@@ -104,16 +106,16 @@ def pairs(delta: Delta) -> Iterator[tuple[SiteRecord, Factor, Factor]]:
             yield delta.sites[index], factors.left[k], factors.right[k if len(factors.right) > 1 else 0]
 
 
-def pad(delta: Delta, size: Callable[[int], int]) -> Delta:
+def pad_ranks(delta: Delta, size: Callable[[int], int]) -> Delta:
     """A low-rank delta with zeros added to its pairs: rank r becomes `size(r)`. No result changes by a bit."""
 
-    def grown(part: Factor, axis: int) -> Factor:
+    def add_zeros(part: Factor, axis: int) -> Factor:
         more = [(0, 0), (0, 0)]
         more[axis] = (0, size(part.shape[axis]) - part.shape[axis])
         return np.pad(part, more)
 
     factors = {
-        name: replace(f, left=tuple(grown(p, 1) for p in f.left), right=tuple(grown(p, 0) for p in f.right))
+        name: replace(f, left=tuple(add_zeros(p, 1) for p in f.left), right=tuple(add_zeros(p, 0) for p in f.right))
         for name, f in delta.factors.items()
     }
     return replace(delta, factors=factors, delta_id="")
@@ -129,7 +131,7 @@ def check_components(delta: Delta, components: Sequence[str], form: str) -> None
         raise fail("E683", message, help="export it as a `checkpoint`, or build a delta for each component")
 
 
-def windows(delta: Delta, model: Model | None) -> dict[str, list[int]]:
+def convolution_shapes(delta: Delta, model: Model | None) -> dict[str, list[int]]:
     """(channels, h, w) of the sites that are convolutions, which adapters keep and a delta does not.
 
     Raises E676 where there is no model to tell and a site may be one: it is not of those that the family names.
@@ -153,24 +155,24 @@ def power_of_two(rank: int) -> int:
     return 1 << max(0, rank - 1).bit_length()
 
 
-def plan_unedited(delta: Delta, model: Model | None, allow_finetune: bool) -> ApplyPlan:
+def plan_on_base(delta: Delta, model: Model | None, allow_finetune: bool) -> ApplyPlan:
     """Where the delta's base is in `model`. Raises E675, E676 and what `plan_apply` raises."""
     if model is None:
         help_ = "name it with --model; nothing of it is changed"
         raise fail("E676", "this export needs the weights that the delta was built for", help=help_)
     plan = plan_apply([delta], model, allow_finetune)
-    _check_unedited(plan)
+    _check_holds_base(plan)
     return plan
 
 
-def _bases(job: Job) -> Mapping[int, tuple[Array, Target]]:
+def _read_bases(job: Job) -> Mapping[int, tuple[Array, TargetTensor]]:
     """By site number the base (d_out, d_in) in float64, and where it was found."""
-    plan = plan_unedited(job.delta, job.model, job.allow_finetune)
+    plan = plan_on_base(job.delta, job.model, job.allow_finetune)
     index = {(r.site.component, r.site.name): i for i, r in enumerate(job.delta.sites)}
     return {index[t.record.site.component, t.record.site.name]: (_read_base(t), t) for t in plan.targets}
 
 
-def _read_base(target: Target) -> Array:
+def _read_base(target: TargetTensor) -> Array:
     site = target.record.site
     tensor = target.tensor
     raw = tensor.from_file(read_range(tensor.file, tensor.offset, tensor.nbytes))
@@ -178,14 +180,14 @@ def _read_base(target: Target) -> Array:
     return np.asarray(stored.T if site.transposed else stored)
 
 
-def _check_unedited(plan: ApplyPlan) -> None:
+def _check_holds_base(plan: ApplyPlan) -> None:
     held = [target.record.site.name for target in plan.targets if target.state == "already"]
     if held:
         message = f"the model holds the edit already in {count(len(held), 'tensor')}, the first is '{held[0]}'"
         raise fail("E675", message, place=plan.model.place, help="name the model as it was before the edit")
 
 
-def _pair(base: Array, target: Target) -> tuple[Array, Array]:
+def _wide_pair(base: Array, target: TargetTensor) -> tuple[Array, Array]:
     factors, k = target.factors, target.k
     right = factors.right[k if len(factors.right) > 1 else 0].astype(np.float64)
     if factors.form == "shared":
@@ -207,7 +209,7 @@ def _relative_loss(pair: tuple[Array, Array], narrow: FactorPair) -> float:
     return float(np.linalg.norm(whole - narrow[0].astype(np.float64) @ narrow[1])) / size if size else 0.0
 
 
-def _change(base: Array, target: Target) -> Factor:
+def _dense_change(base: Array, target: TargetTensor) -> Factor:
     """float32 D with round(W + D) = W', where the dtype's grid allows it: D is nudged until it does."""
     dtype, site = target.tensor.dtype, target.record.site
     raw = dtypes.encode(base.T if site.transposed else base, dtype)
@@ -233,7 +235,7 @@ def _spread_rights(factors: Factors) -> Factors:
 
 
 def _records(
-    delta: Delta, bases: Mapping[int, tuple[Array, Target]], factors: Mapping[str, Factors]
+    delta: Delta, bases: Mapping[int, tuple[Array, TargetTensor]], factors: Mapping[str, Factors]
 ) -> Iterator[SiteRecord]:
     places = {index: (part, k) for part in factors.values() for k, index in enumerate(part.sites)}
     for index, record in enumerate(delta.sites):
@@ -242,14 +244,14 @@ def _records(
         yield site_record(site, base.T if site.transposed else base, *places[index])
 
 
-def _has_other_weights(bases: Mapping[int, tuple[Array, Target]]) -> bool:
+def _has_other_weights(bases: Mapping[int, tuple[Array, TargetTensor]]) -> bool:
     """Whether the weights are other ones than those that the delta was measured on."""
     return any(target.state == "relative" for _, target in bases.values())
 
 
 def _drop_claims(delta: Delta) -> Delta:
     """Without what was measured on other weights or factors: only what the solve said of itself."""
-    return replace(delta, claims=tuple(claim for claim in delta.claims if claim["name"] in SOLVED))
+    return replace(delta, claims=tuple(claim for claim in delta.claims if claim["name"] in SOLVER_CLAIMS))
 
 
 def _name_origin(delta: Delta, sites: Any, factors: Mapping[str, Factors]) -> Delta:

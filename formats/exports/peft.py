@@ -20,7 +20,7 @@ from editc.formats.containers.safetensors_write import encode_tensor, file_bytes
 from editc.formats.exports import embed, lowering
 from editc.formats.exports.format import Format, Job, Written
 from editc.formats.exports.suits import SUITS
-from editc.formats.exports.trials import EXPERT, peft_model
+from editc.formats.exports.trials import EXPERT, try_peft
 from editc.formats.models.model_names import spell_for_program
 
 PREFIX = "base_model.model."
@@ -35,19 +35,19 @@ VLLM_RANK = 16
 def write(job: Job) -> Written:
     """A folder of two files, there whole or not at all. Raises E675 to E678, E683, E632."""
     lowering.check_components(job.delta, (), "peft")
-    if why := explain_lost([record.site.name for record in job.delta.sites]):
-        raise fail("E677", why, help=lowering.without_adapter(job.delta.family))
-    lowered = lowering.low_rank(job)
+    if why := explain_experts([record.site.name for record in job.delta.sites]):
+        raise fail("E677", why, help=lowering.advise_without_adapter(job.delta.family))
+    lowered = lowering.to_low_rank(job)
     most = max(len(right) for _, _, right in lowering.pairs(lowered.delta))
     rank = max(LEAST_RANK, lowering.power_of_two(most))
-    delta = lowering.pad(lowered.delta, lambda _: rank)
+    delta = lowering.pad_ranks(lowered.delta, lambda _: rank)
     names = spell_for_program([record.site.name for record in delta.sites], job.model)
     tensors = {}
     for record, left, right in lowering.pairs(delta):
-        tensors[module(names[record.site.name]) + UP] = encode_tensor(left, job.dtype)
-        tensors[module(names[record.site.name]) + DOWN] = encode_tensor(right, job.dtype)
+        tensors[module_name(names[record.site.name]) + UP] = encode_tensor(left, job.dtype)
+        tensors[module_name(names[record.site.name]) + DOWN] = encode_tensor(right, job.dtype)
     renamed = {name: new for name, new in names.items() if new != name}
-    note = embed.note("peft", delta, {"names": renamed} if renamed else {})
+    note = embed.make_note("peft", delta, {"names": renamed} if renamed else {})
     data = file_bytes(tensors, {"format": "pt", DELTA_KEY: note})
     temporary = temporary_path(job.out)
     with guard_writes(job.out), remove_on_failure(temporary):
@@ -60,7 +60,7 @@ def write(job: Job) -> Written:
     return Written((job.out / embed.FOLDER_FILE, job.out / CONFIG), delta, lowered.rounding, notes)
 
 
-def explain_lost(names: Sequence[str]) -> str:
+def explain_experts(names: Sequence[str]) -> str:
     """Why matrices of these names cannot be exported so, or '': the program would pass over one expert's."""
     experts = [name for name in names if EXPERT.match(name)]
     if not experts:
@@ -68,7 +68,7 @@ def explain_lost(names: Sequence[str]) -> str:
     return f"PEFT has no layer for one expert, and {len(experts)} of {len(names)} sites are experts'"
 
 
-def module(name: str) -> str:
+def module_name(name: str) -> str:
     """PEFT's name of the module of a parameter, which is named as the program names it."""
     return PREFIX + name.removesuffix(".weight")
 
@@ -96,7 +96,7 @@ def parts(description: Mapping[str, Any], tensors: Mapping[str, Any], options: M
     names = options.get("names", {})
 
     def pair(name: str) -> tuple[Any, Any]:
-        there = module(names.get(name, name))
+        there = module_name(names.get(name, name))
         return tensors[there + UP], tensors[there + DOWN]
 
     return embed.low_rank_parts(description, pair)
@@ -109,7 +109,7 @@ FORMAT = Format(
     suits=SUITS["peft"],
     write=write,
     low_rank=True,
-    lost=explain_lost,
-    trials=lambda job, written: (peft_model(job, written),),
+    lost=explain_experts,
+    trials=lambda job, written: (try_peft(job, written),),
     parts=parts,
 )

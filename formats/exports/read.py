@@ -26,16 +26,16 @@ Tensors: TypeAlias = Mapping[str, NDArray[Any]]
 
 def is_delta(path: Path) -> bool:
     """True for a delta file, and for a file or folder in another spelling that says which delta it is, sound or not."""
-    file = carrier(path)
+    file = tensor_file(path)
     try:
         return file.is_file() and DELTA_KEY in container_of(file).header(file).metadata
     except EditcError:
         return False
 
 
-def kind_of(path: Path) -> str:
+def format_of(path: Path) -> str:
     """The format of a delta file: `safetensors` for editc's own."""
-    file = carrier(path)
+    file = tensor_file(path)
     container = container_of(file)
     text = container.header(file).metadata.get(DELTA_KEY, "")
     return (
@@ -47,7 +47,7 @@ def kind_of(path: Path) -> str:
 
 def read_delta(place: Path | str) -> Delta:
     """The delta in a file: editc's own, or an export. Raises what `container.read_delta` raises, and E602."""
-    path = carrier(Path(place))
+    path = tensor_file(Path(place))
     container = container_of(path)
     try:
         header = container.header(path)
@@ -61,23 +61,23 @@ def read_delta(place: Path | str) -> Delta:
     if not text:
         message, help_ = container.no_delta_texts
         raise fail("E603", message, place=str(place), help=help_)
-    return _rebuilt(parse_note(text, str(place)), path, container, header)
+    return _rebuild_delta(parse_note(text, str(place)), path, container, header)
 
 
-def parse_note(text: str, place: str) -> embed.Note:
+def parse_note(text: str, place: str) -> embed.ExportNote:
     """What an export says of itself. Raises E601, and E602 for a format that nobody installed."""
     return embed.parse_note(text, place, FORMATS.names())
 
 
-def carrier(path: Path) -> Path:
+def tensor_file(path: Path) -> Path:
     """The file that holds the tensors: `path` itself, or the one inside the folder `path`."""
     return next((path / name for name in (embed.FOLDER_FILE, embed.COMPANION) if (path / name).is_file()), path)
 
 
-def _rebuilt(about: embed.Note, path: Path, container: Container, header: Header) -> Delta:
+def _rebuild_delta(about: embed.ExportNote, path: Path, container: Container, header: Header) -> Delta:
     """The delta of a note and the tensors beside it. In a container that is `rewritten` every byte of the file follows
     from the delta, and must be as it was written."""
-    place, tensors = str(path), _tensors(path, container, header)
+    place, tensors = str(path), _read_tensors(path, container, header)
     form: Format = FORMATS.resolve(about.kind)
     if form.parts is None or (form.whole is not None) != container.reproducible:
         raise damage_error(f"a {about.kind} file is not read this way", place)
@@ -91,7 +91,7 @@ def _rebuilt(about: embed.Note, path: Path, container: Container, header: Header
     return delta
 
 
-def _tensors(path: Path, container: Container, header: Header) -> Tensors:
+def _read_tensors(path: Path, container: Container, header: Header) -> Tensors:
     """Every tensor in float32; they are small, and a file is read once."""
     found = {}
     for name, entry in header.entries.items():

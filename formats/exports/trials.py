@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from editc.core.delta import Array, Delta
-from editc.formats.exports.format import Job, Trial, Written
+from editc.formats.exports.format import ConsumerTrial, Job, Written
 from editc.formats.exports.lowering import pairs
 from editc.formats.models.model import Model
 from editc.formats.models.model_names import spell_for_program
@@ -34,25 +34,25 @@ EXPERT = re.compile(r"(?P<layer>.*layers\.\d+)\.\w+\.experts\.(?P<number>\d+)\.(
 """One expert's matrix in a file. transformers stacks those of a layer in one tensor, of which PEFT makes no layer."""
 
 
-def diffusers_unet(job: Job, written: Written) -> Trial:
+def try_diffusers_unet(job: Job, written: Written) -> ConsumerTrial:
     """diffusers' own loader of LoRA files, on a UNet of the model's configuration."""
     config, why = _read_config(job.model, "unet", "diffusers", "peft")
     if config is None:
-        return Trial("diffusers", skipped=why)
+        return ConsumerTrial("diffusers", skipped=why)
     import diffusers
 
     kind = getattr(diffusers, PIPELINES[written.delta.family])
     unet = _empty_model(diffusers.UNet2DConditionModel, config)
     state, alphas, *_ = kind.lora_state_dict(str(written.files[0]), unet_config=unet.config)
     kind.load_lora_into_unet(state, network_alphas=alphas, unet=unet)
-    return compare(f"diffusers {diffusers.__version__}", written.delta, adapters(unet))
+    return compare_changes(f"diffusers {diffusers.__version__}", written.delta, adapter_changes(unet))
 
 
-def diffusers_transformer(job: Job, written: Written) -> Trial:
+def try_diffusers_transformer(job: Job, written: Written) -> ConsumerTrial:
     """diffusers' own loader of LoRA files, on a transformer of the model's configuration."""
     config, why = _read_config(job.model, "transformer", "diffusers", "peft")
     if config is None:
-        return Trial("diffusers", skipped=why)
+        return ConsumerTrial("diffusers", skipped=why)
     import diffusers
 
     kind = getattr(diffusers, PIPELINES[written.delta.family])
@@ -61,14 +61,14 @@ def diffusers_transformer(job: Job, written: Written) -> Trial:
     state, alphas = found if isinstance(found, tuple) else (found, None)
     options = {} if kind is diffusers.StableDiffusion3Pipeline else {"network_alphas": alphas}
     kind.load_lora_into_transformer(state, transformer=model, **options)
-    return compare(f"diffusers {diffusers.__version__}", written.delta, adapters(model))
+    return compare_changes(f"diffusers {diffusers.__version__}", written.delta, adapter_changes(model))
 
 
-def peft_model(job: Job, written: Written) -> Trial:
+def try_peft(job: Job, written: Written) -> ConsumerTrial:
     """PEFT, on a language model of the model's configuration."""
     config, why = _read_config(job.model, "", "transformers", "peft")
     if config is None:
-        return Trial("PEFT", skipped=why)
+        return ConsumerTrial("PEFT", skipped=why)
     import peft
     import torch
     import transformers
@@ -81,12 +81,12 @@ def peft_model(job: Job, written: Written) -> Trial:
     model = peft.PeftModel.from_pretrained(hollow, str(written.files[0].parent))
     named = spell_for_program([record.site.name for record in written.delta.sites], job.model)
     ours = {theirs: name for name, theirs in named.items()}
-    changes = {name.removeprefix("base_model.model."): change for name, change in adapters(model).items()}
+    changes = {name.removeprefix("base_model.model."): change for name, change in adapter_changes(model).items()}
     held = {ours.get(name, name): change for name, change in changes.items()}
-    return compare(f"PEFT {peft.__version__}", written.delta, held)
+    return compare_changes(f"PEFT {peft.__version__}", written.delta, held)
 
 
-def load_pretrained(model: Model, written: Written) -> Trial:
+def try_from_pretrained(model: Model, written: Written) -> ConsumerTrial:
     """The real class of each edited component of a folder, and whether it holds the written tensors bit for bit."""
     components = sorted({record.site.component for record in written.delta.sites})
     found = [_try_component(model, component, written) for component in components]
@@ -95,10 +95,10 @@ def load_pretrained(model: Model, written: Written) -> Trial:
         return skipped[0]
     worst = max(one.error for one in found)
     names = " and ".join(sorted({one.consumer for one in found}))
-    return Trial(names, sum(one.matched for one in found), sum(one.total for one in found), worst)
+    return ConsumerTrial(names, sum(one.matched for one in found), sum(one.total for one in found), worst)
 
 
-def adapters(model: Any) -> dict[str, Array]:
+def adapter_changes(model: Any) -> dict[str, Array]:
     """By parameter the change (d_out, d_in) that a model's PEFT layers add, in float64."""
     found = {}
     for name, layer in model.named_modules():
@@ -109,7 +109,7 @@ def adapters(model: Any) -> dict[str, Array]:
     return found
 
 
-def compare(consumer: str, delta: Delta, held: Mapping[str, Array]) -> Trial:
+def compare_changes(consumer: str, delta: Delta, held: Mapping[str, Array]) -> ConsumerTrial:
     """`held`, what a consumer adds by parameter, against a low-rank delta."""
     worst, matched = 0.0, 0
     for record, left, right in pairs(delta):
@@ -119,22 +119,22 @@ def compare(consumer: str, delta: Delta, held: Mapping[str, Array]) -> Trial:
             ours = left.astype(np.float64) @ right.astype(np.float64)
             worst = max(worst, float(np.abs(change - ours).max()))
     strangers = held.keys() - {record.site.name for record in delta.sites}
-    return Trial(consumer, matched, len(delta.sites) + len(strangers), worst)
+    return ConsumerTrial(consumer, matched, len(delta.sites) + len(strangers), worst)
 
 
-def _try_component(model: Model, component: str, written: Written) -> Trial:
+def _try_component(model: Model, component: str, written: Written) -> ConsumerTrial:
     config, why = _read_config(model, component, "diffusers", "transformers")
     if config is None:
-        return Trial("from_pretrained", skipped=why)
+        return ConsumerTrial("from_pretrained", skipped=why)
     part = model.component(component)
     if sum(tensor.nbytes for tensor in part.tensors.values()) > LARGEST:
-        return Trial("from_pretrained", skipped="it is larger than 2 GiB")
+        return ConsumerTrial("from_pretrained", skipped="it is larger than 2 GiB")
     consumer, state = _load_component(model, component, config)
     names = [record.site.name for record in written.delta.sites if record.site.component == component]
     found = {name: _find_tensor(state, theirs) for name, theirs in spell_for_program(names, model).items()}
     held = {name: values.double().numpy() for name, values in found.items() if values is not None}
     errors = [float(np.abs(values - part.read(name)).max()) for name, values in held.items()]
-    return Trial(consumer, len(held), len(names), max(errors, default=0.0))
+    return ConsumerTrial(consumer, len(held), len(names), max(errors, default=0.0))
 
 
 def _find_tensor(state: Mapping[str, Any], name: str) -> Any:

@@ -12,7 +12,7 @@ from editc.core.writable import make_parent
 from editc.formats.apply.destination import remove, remove_on_failure
 from editc.formats.delta.container import with_delta_id
 from editc.formats.exports import endings, read
-from editc.formats.exports.format import Format, Job, Trial, Written
+from editc.formats.exports.format import ConsumerTrial, Format, Job, Written
 from editc.libraries import extras
 from editc.registry.formats import FORMATS
 from editc.registry.table import nearest
@@ -28,7 +28,7 @@ class Export:
     """The name of the format."""
     written: Written
     """What was written."""
-    trials: tuple[Trial, ...]
+    trials: tuple[ConsumerTrial, ...]
     """How programs read it. Empty: nobody was asked to."""
     failures: tuple[Diagnostic, ...]
     """Programs that did not read it whole; its files are then removed again."""
@@ -41,7 +41,7 @@ def export(job: Job, name: str, tried: bool = True) -> Export:
     after a failure. Raises E675 to E681, E683 and what writing raises; then nothing is left there either.
     """
     form = find_format(name)
-    faults = refusals([name], job.delta.family)
+    faults = find_refusals([name], job.delta.family)
     if faults:
         raise EditcError(*faults)
     endings.check_ending(job.out, Path(form.output).suffix, name)
@@ -51,14 +51,14 @@ def export(job: Job, name: str, tried: bool = True) -> Export:
     with remove_on_failure(job.out):
         written = form.write(job)
         written = replace(written, delta=with_delta_id(written.delta))
-        _check_reading(form, written)
-        made = _try(form, job, written) if tried else Export(name, written, (), ())
+        _check_round_trip(form, written)
+        made = _try_consumers(form, job, written) if tried else Export(name, written, (), ())
     if made.failures:
         remove(job.out)
     return made
 
 
-def _try(form: Format, job: Job, written: Written) -> Export:
+def _try_consumers(form: Format, job: Job, written: Written) -> Export:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # the other programs' own affairs
@@ -83,19 +83,22 @@ def find_format(name: str) -> Format:
     return found
 
 
-def refusals(names: Iterable[str], family: str) -> tuple[Diagnostic, ...]:
+def find_refusals(names: Iterable[str], family: str) -> tuple[Diagnostic, ...]:
     """E680 for each format that cannot hold deltas of this family, E669 for each whose packages are not installed."""
     reasons = {name: FORMATS.resolve(name).suits(family) for name in names}
-    unsuited = (_unsuited(name, family, reason) for name, reason in reasons.items() if reason)
-    return (*unsuited, *(fault for name, reason in reasons.items() if not reason for fault in _missing_packages(name)))
+    unsuited = (_unsuited_error(name, family, reason) for name, reason in reasons.items() if reason)
+    return (
+        *unsuited,
+        *(fault for name, reason in reasons.items() if not reason for fault in _find_missing_packages(name)),
+    )
 
 
-def _unsuited(name: str, family: str, reason: str) -> Diagnostic:
+def _unsuited_error(name: str, family: str, reason: str) -> Diagnostic:
     help_ = f"formats for {family}: {', '.join(suitable_formats(family))}"
     return Diagnostic("E680", f"`{name}` does not hold deltas for {family}: {reason}", help=help_)
 
 
-def _missing_packages(name: str) -> Iterator[Diagnostic]:
+def _find_missing_packages(name: str) -> Iterator[Diagnostic]:
     form = FORMATS.resolve(name)
     if absent := extras.missing_packages(*form.needs):
         are = "is" if len(absent) == 1 else "are"
@@ -103,7 +106,7 @@ def _missing_packages(name: str) -> Iterator[Diagnostic]:
         yield Diagnostic("E669", message, help=extras.install_command(form.extra))
 
 
-def _check_reading(form: Format, written: Written) -> None:
+def _check_round_trip(form: Format, written: Written) -> None:
     """Raises E681 unless editc reads back, from what was written, the delta that was meant."""
     if form.parts is None:
         return
@@ -113,7 +116,7 @@ def _check_reading(form: Format, written: Written) -> None:
         raise fail("E681", message, place=str(written.files[0]), help="do not use it; this is a fault of editc")
 
 
-def _failed_error(name: str, trial: Trial) -> Diagnostic:
+def _failed_error(name: str, trial: ConsumerTrial) -> Diagnostic:
     what = f"{trial.consumer} took {trial.matched} of {trial.total} matrices, with an error of {trial.error:.3g}"
     return Diagnostic("E682", f"the {name} file is not read whole: {what}", help=UNTOUCHED)
 
@@ -129,6 +132,6 @@ def suitable_formats(family: str) -> tuple[str, ...]:
     return tuple(name for name, form in FORMATS.each() if not form.suits(family))
 
 
-def outputs(names: Sequence[str]) -> dict[str, str]:
+def output_names(names: Sequence[str]) -> dict[str, str]:
     """By format the file that `emit` writes beside the delta."""
     return {name: FORMATS.resolve(name).output for name in names}

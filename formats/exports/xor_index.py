@@ -29,7 +29,7 @@ from editc.formats.containers.safetensors_write import header_bytes
 from editc.formats.delta.container import to_bytes
 from editc.formats.exports import zstd
 from editc.formats.exports.embed import COMPANION
-from editc.formats.exports.format import Format, Job, Trial, Written
+from editc.formats.exports.format import ConsumerTrial, Format, Job, Written
 from editc.formats.exports.suits import SUITS
 from editc.formats.models.model import Checkpoint, Model
 
@@ -38,7 +38,9 @@ _SHARD = 1 << 30
 """Bytes of changes after which a new shard begins: one shard is in memory at a time."""
 
 
-def write(delta: Delta, model: Model, out: Path, version: str = "000001", base: str = "000000") -> tuple[Path, ...]:
+def write_version(
+    delta: Delta, model: Model, out: Path, version: str = "000001", base: str = "000000"
+) -> tuple[Path, ...]:
     """Writes the version into the new folder `out` and returns its files. The engine must hold `model` as `base`.
 
     Raises E608 (an LDM file, several components, nothing to change), E630, and what applying the delta raises.
@@ -63,31 +65,35 @@ def write(delta: Delta, model: Model, out: Path, version: str = "000001", base: 
     part = disk.temporary_path(out)
     with disk.guard_writes(out), remove_on_failure(part, part):
         disk.make_folder(part)
-        table = _put_all(changes, part, metadata)
+        table = _write_shards_and_index(changes, part, metadata)
         disk.rename(part, out)
     return (out / INDEX, *sorted(out / name for name in set(table.values())))
 
 
-def read(folder: Path, weights: Checkpoint) -> Iterator[tuple[str, bytes]]:
+def read_version(folder: Path, weights: Checkpoint) -> Iterator[tuple[str, bytes]]:
     """Name and new bytes of every tensor that the version changes, each checked. Raises E608 where it does not fit."""
-    table = _index(folder)
+    table = _read_index(folder)
     for file in sorted(set(table.values())):
-        header = _header(folder / file)
+        header = _read_shard_header(folder / file)
         for name in sorted(name for name, place in table.items() if place == file):
             if name not in header.entries or name not in weights.tensors or name not in header.metadata:
-                raise _odd(folder, f"tensor '{name[:200]}' is not in the shard, in its metadata, or in the model")
+                raise _misfit_error(
+                    folder, f"tensor '{name[:200]}' is not in the shard, in its metadata, or in the model"
+                )
             entry, raw = header.entries[name], weights.raw(name)
             try:
                 frame = read_range(folder / file, entry.start, entry.end - entry.start)
                 result = _xor(raw, zstd.decompress(frame, len(raw)))
             except ValueError as error:
-                raise _odd(folder, f"tensor '{name[:200]}': {error}") from error
+                raise _misfit_error(folder, f"tensor '{name[:200]}': {error}") from error
             if _checksum(result) != header.metadata[name]:
-                raise _odd(folder, f"tensor '{name[:200]}': its checksum is not the one that the shard records")
+                raise _misfit_error(
+                    folder, f"tensor '{name[:200]}': its checksum is not the one that the shard records"
+                )
             yield name, result
 
 
-def check(folder: Path, delta: Delta, model: Model) -> int:
+def check_version(folder: Path, delta: Delta, model: Model) -> int:
     """The self test: reads the version over the base and compares every result with the hash in the delta (where it
     has one for that dtype). Returns the number of tensors; raises E608."""
     from editc.numerics.bits.dtypes import sha256
@@ -95,9 +101,9 @@ def check(folder: Path, delta: Delta, model: Model) -> int:
     weights = model.component(delta.sites[0].site.component)
     known = {record.site.name: record.result.get(weights.dtype(record.site.name)) for record in delta.sites}
     count = 0
-    for name, result in read(folder, weights):
+    for name, result in read_version(folder, weights):
         if known.get(name) not in (None, sha256(result)):
-            raise _odd(folder, f"tensor '{name[:200]}': the result is not the one that the delta records")
+            raise _misfit_error(folder, f"tensor '{name[:200]}': the result is not the one that the delta records")
         count += 1
     return count
 
@@ -114,7 +120,9 @@ def _checksum(raw: bytes) -> str:
     return f"{zlib.adler32(raw):08x}"
 
 
-def _put_all(changes: Iterator[tuple[str, bytes, str]], folder: Path, metadata: Mapping[str, str]) -> dict[str, str]:
+def _write_shards_and_index(
+    changes: Iterator[tuple[str, bytes, str]], folder: Path, metadata: Mapping[str, str]
+) -> dict[str, str]:
     """Writes the shards, and when their number is known their names and the index; the file of each tensor."""
     shards = list(_write_shards(changes, folder))
     table = {name: _shard_name(i, len(shards)) for i, shard in enumerate(shards) for name in shard}
@@ -133,13 +141,13 @@ def _write_shards(changes: Iterator[tuple[str, bytes, str]], out: Path) -> Itera
         held.append(change)
         size += len(change[1])
         if size >= _SHARD:
-            yield _put(held, out / f"{number}.part")
+            yield _write_shard(held, out / f"{number}.part")
             held, number, size = [], number + 1, 0
     if held:
-        yield _put(held, out / f"{number}.part")
+        yield _write_shard(held, out / f"{number}.part")
 
 
-def _put(held: list[tuple[str, bytes, str]], path: Path) -> tuple[str, ...]:
+def _write_shard(held: list[tuple[str, bytes, str]], path: Path) -> tuple[str, ...]:
     rows = [(name, "U8", [len(frame)], len(frame)) for name, frame, _ in held]
     head = header_bytes(rows, {name: checksum for name, _, checksum in held})
     disk.write_new(path, (head, *(frame for _, frame, _ in held)))
@@ -150,33 +158,33 @@ def _shard_name(number: int, count: int) -> str:
     return f"model-{number + 1:05d}-of-{count:05d}.safetensors"
 
 
-def _index(folder: Path) -> Mapping[str, str]:
+def _read_index(folder: Path) -> Mapping[str, str]:
     try:
         found = strict_json((folder / INDEX).read_text("utf-8"))
     except (OSError, ValueError) as error:
-        raise _odd(folder, f"{INDEX} cannot be read: {str(error)[:200]}") from error
+        raise _misfit_error(folder, f"{INDEX} cannot be read: {str(error)[:200]}") from error
     metadata = found.get("metadata") if isinstance(found, dict) else None
     table = found.get("weight_map") if isinstance(found, dict) else None
     if not isinstance(metadata, dict) or not isinstance(table, dict):
-        raise _odd(folder, f"{INDEX} has no metadata or no weight_map")
+        raise _misfit_error(folder, f"{INDEX} has no metadata or no weight_map")
     wanted = {"delta_encoding": "xor", "compression_format": "zstd", "checksum_format": "adler32"}
     for name, value in wanted.items():
         if metadata.get(name) != value:
-            raise _odd(folder, f"its {name} is {str(metadata.get(name))[:80]!r}, and only '{value}' is read")
+            raise _misfit_error(folder, f"its {name} is {str(metadata.get(name))[:80]!r}, and only '{value}' is read")
     for file in table.values():
         if not isinstance(file, str) or Path(file).name != file or not file.endswith(".safetensors"):
-            raise _odd(folder, f"{INDEX} names a shard that is no file of this folder")
+            raise _misfit_error(folder, f"{INDEX} names a shard that is no file of this folder")
     return table
 
 
-def _header(file: Path) -> Any:
+def _read_shard_header(file: Path) -> Any:
     try:
         return read_header(file)
     except EditcError as error:
-        raise _odd(file, error.diagnostics[0].message) from error
+        raise _misfit_error(file, error.diagnostics[0].message) from error
 
 
-def _odd(place: Path, reason: str) -> EditcError:
+def _misfit_error(place: Path, reason: str) -> EditcError:
     help_text = "write it again from the delta, with the model that the delta was made for"
     return fail("E608", f"the version does not fit: {reason}", place=str(place), help=help_text)
 
@@ -186,18 +194,18 @@ def _export(job: Job) -> Written:
     if job.model is None:
         help_text = "name it with --model; nothing of it is changed"
         raise fail("E676", "this export needs the weights that the delta was built for", help=help_text)
-    made = write(job.delta, job.model, job.out)
+    made = write_version(job.delta, job.model, job.out)
     with disk.guard_writes(job.out):
         disk.replace_file(job.out / COMPANION, to_bytes(job.delta))
     return Written((*made, job.out / COMPANION), job.delta)
 
 
-def _trials(job: Job, written: Written) -> tuple[Trial, ...]:
+def _trials(job: Job, written: Written) -> tuple[ConsumerTrial, ...]:
     """No engine that reads such versions can be installed everywhere: the description's own steps are followed."""
     if job.model is None:
-        return (Trial("the description's steps", skipped="needs the base: name it with --model"),)
-    count = check(job.out, written.delta, job.model)
-    return (Trial("the description's steps", count, count, 0.0),)
+        return (ConsumerTrial("the description's steps", skipped="needs the base: name it with --model"),)
+    count = check_version(job.out, written.delta, job.model)
+    return (ConsumerTrial("the description's steps", count, count, 0.0),)
 
 
 FORMAT = Format(

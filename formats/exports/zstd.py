@@ -4,7 +4,7 @@ from __future__ import annotations
 
 _LEVEL = 3
 """The library's own default."""
-_UNSAID = -1
+_NO_SIZE = -1
 """What the library gives for a frame that does not say how long its content is."""
 
 
@@ -24,7 +24,7 @@ def decompress(frame: bytes, size: int) -> bytes:
 
     try:
         said = zstandard.frame_content_size(frame)
-        if said not in (size, _UNSAID):
+        if said not in (size, _NO_SIZE):
             raise ValueError(f"the frame says that it holds {said} bytes, and {size} are wanted")
         plain = bytes(zstandard.ZstdDecompressor().decompress(frame, max_output_size=size, allow_extra_data=False))
     except zstandard.ZstdError as error:

@@ -20,7 +20,7 @@ from editc.formats.apply.plan import plan_apply
 from editc.formats.delta.container import write_delta
 from editc.formats.exports import read
 from editc.formats.exports import write as export_
-from editc.formats.exports.format import Trial
+from editc.formats.exports.format import ConsumerTrial
 from editc.formats.models.model import open_model
 from editc.registry.formats import FORMATS
 from editc.verbs import emit as emitting
@@ -155,7 +155,7 @@ def test_a_trial_that_fails_is_the_builds_exit_code(
     """Exit 1, the delta and the file that is read stay, and the report says which program did not read the other."""
     from editc.cli import terminal
 
-    form = replace(FORMATS.resolve("kohya"), trials=lambda job, written: (Trial("it", 3, 4, 0.5),))
+    form = replace(FORMATS.resolve("kohya"), trials=lambda job, written: (ConsumerTrial("it", 3, 4, 0.5),))
     found = export_.find_format
     monkeypatch.setattr(export_, "find_format", lambda name: form if name == "kohya" else found(name))
     path = manifest(tmp_path, model, "[kohya, diff]")

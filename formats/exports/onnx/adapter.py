@@ -17,7 +17,7 @@ from editc.core.diagnostics import fail
 from editc.core.disk import guard_writes, replace_file
 from editc.formats.containers import onnx_adapter
 from editc.formats.exports import embed, lowering
-from editc.formats.exports.format import Format, Job, Trial, Written
+from editc.formats.exports.format import ConsumerTrial, Format, Job, Written
 from editc.formats.exports.onnx.surgery import input_names
 from editc.formats.exports.suits import SUITS
 
@@ -35,7 +35,7 @@ def write(job: Job) -> Written:
         )
     from onnxruntime import AdapterFormat, OrtValue
 
-    lowered = lowering.low_rank(job)
+    lowered = lowering.to_low_rank(job)
     parameters: dict[str, Any] = {}
     for record, left, right in lowering.pairs(lowered.delta):
         for name, part in zip(input_names(record.site.name), (right.T, left.T), strict=True):
@@ -47,7 +47,9 @@ def write(job: Job) -> Written:
     with guard_writes(job.out), tempfile.TemporaryDirectory() as folder:
         plain = Path(folder) / "adapter"
         made.export_adapter(str(plain))
-        replace_file(job.out, onnx_adapter.append_description(plain.read_bytes(), embed.note(NAME, lowered.delta, {})))
+        replace_file(
+            job.out, onnx_adapter.append_description(plain.read_bytes(), embed.make_note(NAME, lowered.delta, {}))
+        )
     return Written((job.out,), lowered.delta, lowered.rounding)
 
 
@@ -62,7 +64,7 @@ def parts(description: Mapping[str, Any], tensors: Mapping[str, Any], options: M
     return embed.low_rank_parts(description, pair)
 
 
-def read_in_onnxruntime(job: Job, written: Written) -> Trial:
+def try_adapter(job: Job, written: Written) -> ConsumerTrial:
     """ONNX Runtime's own reader: the parameters of every site, bit for bit."""
     import onnxruntime
 
@@ -77,7 +79,7 @@ def read_in_onnxruntime(job: Job, written: Written) -> Trial:
             change = B.numpy().astype(np.float64).T @ A.numpy().astype(np.float64).T
             worst = max(worst, float(np.abs(change - left.astype(np.float64) @ right.astype(np.float64)).max()))
     total = len(sites) + max(0, len(found) - 2 * len(sites))
-    return Trial(f"onnxruntime {onnxruntime.__version__}", matched, total, worst)
+    return ConsumerTrial(f"onnxruntime {onnxruntime.__version__}", matched, total, worst)
 
 
 FORMAT = Format(
@@ -87,7 +89,7 @@ FORMAT = Format(
     suits=SUITS[NAME],
     write=write,
     low_rank=True,
-    trials=lambda job, written: (read_in_onnxruntime(job, written),),
+    trials=lambda job, written: (try_adapter(job, written),),
     parts=parts,
     needs=("onnxruntime",),
     extra="onnx",

@@ -20,7 +20,7 @@ from editc.formats.delta.container import tensor_name
 from editc.formats.exports import embed
 from editc.formats.exports.format import Format, Job, Written
 from editc.formats.exports.onnx import half
-from editc.formats.exports.onnx.trials import graph_in_onnxruntime
+from editc.formats.exports.onnx.trials import try_graph
 from editc.formats.exports.onnx.values import EDITED, constants_of, input_name, parts
 from editc.formats.exports.suits import SUITS
 
@@ -43,7 +43,9 @@ def graph_bytes(delta: Delta) -> bytes:
     tensors = constants_of(delta)
     for dtype in sorted({site.dtype for site in sites}):
         tensors |= half.constants(dtype)
-    return onnx_write.encode_model(_nodes(delta), tensors, inputs, outputs, {DELTA_KEY: embed.note(NAME, delta, {})})
+    return onnx_write.encode_model(
+        _nodes(delta), tensors, inputs, outputs, {DELTA_KEY: embed.make_note(NAME, delta, {})}
+    )
 
 
 def _nodes(delta: Delta) -> Iterator[bytes]:
@@ -53,10 +55,10 @@ def _nodes(delta: Delta) -> Iterator[bytes]:
             site = delta.sites[index].site
             left = f"{tensor_name(group, 'left', 0 if factors.form == 'shared' else k)}.double"
             right = f"{tensor_name(group, 'right', k if len(factors.right) > 1 else 0)}.double"
-            yield from _site(site, input_name(delta, site), factors.form, left, right)
+            yield from _site_nodes(site, input_name(delta, site), factors.form, left, right)
 
 
-def _site(site: Site, name: str, form: str, left: str, right: str) -> Iterator[bytes]:
+def _site_nodes(site: Site, name: str, form: str, left: str, right: str) -> Iterator[bytes]:
     """The nodes of one site. A transposed one is turned for the product, and the change turned back."""
     W, change = f"{name}.double", left
     yield encode_node("Cast", [name], W, to=TYPES["F64"])
@@ -81,7 +83,7 @@ FORMAT = Format(
     says="a graph that patches weights: any ONNX runtime",
     suits=SUITS[NAME],
     write=write,
-    trials=lambda job, written: (graph_in_onnxruntime(written),),
+    trials=lambda job, written: (try_graph(written),),
     parts=parts,
     whole=graph_bytes,
 )

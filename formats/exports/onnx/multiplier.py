@@ -20,7 +20,7 @@ from editc.formats.containers.onnx_write import GraphValue, encode_node
 from editc.formats.delta.container import tensor_name
 from editc.formats.exports import embed
 from editc.formats.exports.format import Format, Job, Written
-from editc.formats.exports.onnx.trials import multiplier_in_onnxruntime
+from editc.formats.exports.onnx.trials import try_multiplier
 from editc.formats.exports.onnx.values import EDITED_ROWS, ROWS, constants_of, parts
 from editc.formats.exports.suits import SUITS
 from editc.registry.families import FAMILIES
@@ -52,14 +52,14 @@ def graph_bytes(delta: Delta) -> bytes:
     ]
     shape = ("batch", "n", width)
     values = [GraphValue(ROWS, "F32", shape)], [GraphValue(EDITED_ROWS, "F32", shape)]
-    return onnx_write.encode_model(nodes, constants_of(delta), *values, {DELTA_KEY: embed.note(NAME, delta, {})})
+    return onnx_write.encode_model(nodes, constants_of(delta), *values, {DELTA_KEY: embed.make_note(NAME, delta, {})})
 
 
 def _check_form(delta: Delta) -> None:
     forms = {factors.form for factors in delta.factors.values()}
     if len(delta.factors) != 1 or forms != {"shared"}:
         what = f"{len(delta.factors)} groups" if forms == {"shared"} else f"parts that are {', '.join(sorted(forms))}"
-        raise _cannot(f"the delta has {what}, and one multiplier of the rows is one shared group")
+        raise _multiplier_error(f"the delta has {what}, and one multiplier of the rows is one shared group")
 
 
 def _check_readers(job: Job) -> None:
@@ -70,7 +70,7 @@ def _check_readers(job: Job) -> None:
     family: Family = FAMILIES.resolve(job.delta.family)
     (group,) = job.delta.factors
     if group not in family.groups:
-        raise _cannot(
+        raise _multiplier_error(
             f"`{group[:80]}` is none of the groups of {family.name}, so what reads the same rows is not known"
         )
     patterns = [family.patterns[role] for role in family.groups[group].roles if role in family.patterns]
@@ -78,13 +78,13 @@ def _check_readers(job: Job) -> None:
     readers = {name for name in component.names() if any(fnmatchcase(name, one) for one in patterns)}
     left = sorted(readers - {record.site.name for record in job.delta.sites})
     if not readers:
-        raise _cannot("the model named has no layers by the names of torch")
+        raise _multiplier_error("the model named has no layers by the names of torch")
     if left:
         message = f"{len(left)} of {len(readers)} layers that read the rows are not edited"
-        raise _cannot(message, tuple(left[:SHOWN_ROWS]))
+        raise _multiplier_error(message, tuple(left[:SHOWN_ROWS]))
 
 
-def _cannot(why: str, notes: tuple[str, ...] = ()) -> EditcError:
+def _multiplier_error(why: str, notes: tuple[str, ...] = ()) -> EditcError:
     help_ = "use onnx-graph, or build with every site of the group and a method that shares its factors"
     return fail("E667", f"the rows cannot be edited instead of the weights: {why}", help=help_, notes=notes)
 
@@ -95,7 +95,7 @@ FORMAT = Format(
     says="a shared edit of the text rows, weights untouched: any ONNX runtime",
     suits=SUITS[NAME],
     write=write,
-    trials=lambda job, written: (multiplier_in_onnxruntime(written),),
+    trials=lambda job, written: (try_multiplier(written),),
     parts=parts,
     whole=graph_bytes,
 )

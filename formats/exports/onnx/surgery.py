@@ -19,7 +19,7 @@ from editc.core.delta import Site
 from editc.core.diagnostics import Diagnostic, EditcError, fail
 from editc.core.text import SHOWN_ROWS
 from editc.formats.apply import destination
-from editc.formats.apply.target import ApplyPlan, Target
+from editc.formats.apply.target import ApplyPlan, TargetTensor
 from editc.formats.containers import onnx_external
 from editc.formats.containers.onnx import Graph, TensorUse, file_errors
 from editc.formats.containers.onnx_write import TYPES, GraphValue, encode_node, encode_value_info
@@ -36,7 +36,7 @@ from editc.formats.containers.ranges import read_range
 
 
 @dataclass(frozen=True)
-class Ready:
+class LoraReadyModel:
     """A model that was made ready for adapters."""
 
     files: tuple[Path, ...]
@@ -46,7 +46,7 @@ class Ready:
 
 
 @dataclass
-class _Node:
+class _NodeFields:
     """The pieces of a NodeProto that a branch needs."""
 
     inputs: list[str] = field(default_factory=list)
@@ -65,7 +65,7 @@ def input_names(site: str) -> tuple[str, str]:
     return f"{module}.lora_A.weight", f"{module}.lora_B.weight"
 
 
-def make_lora_ready(plan: ApplyPlan, out: Path) -> Ready:
+def make_lora_ready(plan: ApplyPlan, out: Path) -> LoraReadyModel:
     """Writes the model of `plan` to `out`, with a branch at each of its targets.
 
     Raises E630 (the place is taken), E666 (the name of external data is), E668 (not an ONNX file, or a target that no
@@ -82,15 +82,15 @@ def make_lora_ready(plan: ApplyPlan, out: Path) -> Ready:
     temporary = disk.temporary_path(out)
     created = (temporary, *(part.final for part in beside))
     with disk.guard_writes(out), destination.remove_on_failure(*created):
-        disk.write_new(temporary, _rewritten(plan, graph))
+        disk.write_new(temporary, _rewrite_file(plan, graph))
         for part in beside:
             disk.copy_file(part.source, part.final)
         disk.rename(temporary, out)
     inputs = tuple(name for target in plan.targets for name in input_names(target.record.site.name))
-    return Ready((out, *(part.final for part in beside)), inputs)
+    return LoraReadyModel((out, *(part.final for part in beside)), inputs)
 
 
-def _rewritten(plan: ApplyPlan, graph: Graph) -> Iterator[bytes]:
+def _rewrite_file(plan: ApplyPlan, graph: Graph) -> Iterator[bytes]:
     """The new file in pieces: the graph's fields are copied, but the targets' nodes."""
     with file_errors(graph.path), graph.path.open("rb") as source:
         wire = WireReader(source, os.fstat(source.fileno()).st_size)
@@ -107,14 +107,14 @@ def _pieces(wire: WireReader, plan: ApplyPlan, graph: Graph) -> Iterator[Range |
             place = part.span
             break
         before = part.end
-    branches = _branches(wire, plan, graph, place)
+    branches = _find_branches(wire, plan, graph, place)
     body: list[Range | bytes] = []
     position = place[0]
     for part in wire.fields(place):
         new = branches.get(part.span) if part.number == 1 else None
         body.append((position, part.end) if new is None else new)
         position = part.end
-    body.append(b"".join(_inputs(target) for target in plan.targets))
+    body.append(b"".join(_encode_inputs(target) for target in plan.targets))
     size = sum(len(one) if isinstance(one, bytes) else one[1] - one[0] for one in body)
     yield (0, before)
     yield encode_prefix(7, size)
@@ -127,7 +127,7 @@ def _copy(path: Path, span: Range) -> Iterator[bytes]:
         yield read_range(path, position, min(1 << 20, span[1] - position))
 
 
-def _branches(wire: WireReader, plan: ApplyPlan, graph: Graph, place: Range) -> dict[Range, bytes]:
+def _find_branches(wire: WireReader, plan: ApplyPlan, graph: Graph, place: Range) -> dict[Range, bytes]:
     """By the place of a node what replaces it. Raises E668 for every target that has no fitting node."""
     known = {(p.file, p.offset): name for name, p in onnx_external.locate_tensors(graph).items()}
     main = {part.span for part in wire.fields(place) if part.number == 1}
@@ -138,12 +138,12 @@ def _branches(wire: WireReader, plan: ApplyPlan, graph: Graph, place: Range) -> 
         if not uses:
             faults.append(f"{target.record.site.name}: no node takes it")
         for use in uses:
-            parsed = _parse(wire, use) if use.node in main and use.node not in made else None
+            parsed = _read_node(wire, use) if use.node in main and use.node not in made else None
             why = _misfit(use, parsed, target)
             if parsed is None or why:
                 faults.append(f"{target.record.site.name}: {why}")
             else:
-                made[use.node] = _branch(parsed, target.record.site)
+                made[use.node] = _make_branch(parsed, target.record.site)
     if faults:
         what = f"{len(faults)} targets have no place for an adapter, the first is '{faults[0].split(':')[0]}'"
         help_ = "apply the delta to the model itself: `editc apply --to`"
@@ -151,7 +151,7 @@ def _branches(wire: WireReader, plan: ApplyPlan, graph: Graph, place: Range) -> 
     return made
 
 
-def _misfit(use: TensorUse, parsed: _Node | None, target: Target) -> str:
+def _misfit(use: TensorUse, parsed: _NodeFields | None, target: TargetTensor) -> str:
     """Why a node cannot get a branch, or ''."""
     if parsed is None:
         return "it is in a subgraph, or two targets share a node"
@@ -165,9 +165,9 @@ def _misfit(use: TensorUse, parsed: _Node | None, target: Target) -> str:
     return "" if target.tensor.dtype in TYPES else f"it is {target.tensor.dtype}"
 
 
-def _parse(wire: WireReader, use: TensorUse) -> _Node:
+def _read_node(wire: WireReader, use: TensorUse) -> _NodeFields:
     """A node without its outputs, and the numbers among its attributes."""
-    found = _Node()
+    found = _NodeFields()
     position = use.node[0]
     for part in wire.fields(use.node):
         if part.number == 2:
@@ -177,12 +177,12 @@ def _parse(wire: WireReader, use: TensorUse) -> _Node:
         if part.number == 1:
             found.inputs.append(wire.read_text(part.span))
         elif part.number == 5 and part.kind == BYTES:
-            found.numbers |= _numbers(wire, part.span)
+            found.numbers |= _read_attribute(wire, part.span)
         position = part.end
     return found
 
 
-def _numbers(wire: WireReader, span: Range) -> Mapping[str, float]:
+def _read_attribute(wire: WireReader, span: Range) -> Mapping[str, float]:
     name, value = "", 0.0
     for part in wire.fields(span):
         if part.number == 1 and part.kind == BYTES:
@@ -194,7 +194,7 @@ def _numbers(wire: WireReader, span: Range) -> Mapping[str, float]:
     return {name: value}
 
 
-def _branch(parsed: _Node, site: Site) -> bytes:
+def _make_branch(parsed: _NodeFields, site: Site) -> bytes:
     """The node under another output, and the low-rank path that is added to it."""
     (output,) = parsed.outputs
     A, B = input_names(site.name)
@@ -207,7 +207,7 @@ def _branch(parsed: _Node, site: Site) -> bytes:
     return b"".join(encode_bytes(1, one) for one in nodes)
 
 
-def _inputs(target: Target) -> bytes:
+def _encode_inputs(target: TargetTensor) -> bytes:
     """A and B as initializers of rank 0, and as inputs of any rank."""
     site, dtype = target.record.site, target.tensor.dtype
     (d_out, d_in), rank = site.shape, f"{site.name}.rank"

@@ -13,7 +13,7 @@ import numpy as np
 
 from editc.core.delta import Array, Delta, Factors, Site
 from editc.core.site_bytes import patch_as_stored, stored_shape
-from editc.formats.exports.format import Trial, Written
+from editc.formats.exports.format import ConsumerTrial, Written
 from editc.formats.exports.onnx.values import EDITED, EDITED_ROWS, ROWS, input_name
 from editc.numerics.bits import dtypes
 
@@ -24,12 +24,12 @@ _LEAST = {"F64": 2.0**-1074, "F32": 2.0**-149, "F16": 2.0**-24, "BF16": 2.0**-13
 _NUMPY = {"F64": np.float64, "F32": np.float32, "F16": np.float16}
 
 
-def graph_in_onnxruntime(written: Written) -> Trial:
+def try_graph(written: Written) -> ConsumerTrial:
     """Runs an `onnx-graph` file on random weights."""
     delta = written.delta
-    why = _unready(sum(8 * record.site.shape[0] * record.site.shape[1] for record in delta.sites))
+    why = _why_skipped(sum(8 * record.site.shape[0] * record.site.shape[1] for record in delta.sites))
     if why:
-        return Trial("onnxruntime", skipped=why)
+        return ConsumerTrial("onnxruntime", skipped=why)
     rng = np.random.default_rng(0)
     bases = {
         input_name(delta, r.site): dtypes.round_to(rng.normal(size=stored_shape(r.site), scale=0.05), r.site.dtype)
@@ -43,28 +43,28 @@ def graph_in_onnxruntime(written: Written) -> Trial:
         if name + EDITED in found:
             result = dtypes.round_to(patch_as_stored(bases[name], site.transposed, factors, k), site.dtype)
             error = np.abs(found[name + EDITED] - result)
-            bound = _bound(bases[name], site, factors, k)
+            bound = _error_bound(bases[name], site, factors, k)
             matched += bool((error <= bound).all())
             worst, most = max(worst, float(error.max())), max(most, float(bound.max()))
-    return Trial(_version(), matched, len(delta.sites), worst, bound=most)
+    return ConsumerTrial(_version(), matched, len(delta.sites), worst, bound=most)
 
 
-def multiplier_in_onnxruntime(written: Written) -> Trial:
+def try_multiplier(written: Written) -> ConsumerTrial:
     """An `onnx-multiplier` file, run on random rows: I + U V times each."""
     (factors,) = written.delta.factors.values()
     U, V = (part.astype(np.float64) for part in (factors.left[0], factors.right[0]))
-    why = _unready(0)
+    why = _why_skipped(0)
     if why:
-        return Trial("onnxruntime", skipped=why)
+        return ConsumerTrial("onnxruntime", skipped=why)
     rows = dtypes.round_to(np.random.default_rng(0).normal(size=(2, 7, len(U))), "F32")
     found = run_in_onnxruntime(written, {ROWS: (rows, "F32")})[EDITED_ROWS]
     error = np.abs(found - (rows + rows @ V.T @ U.T))
     bound = _sum_error(sum(U.shape) + 4, "F32") * (np.abs(rows) + np.abs(rows) @ np.abs(V.T) @ np.abs(U.T))
     whole = bool((error <= bound + _LEAST["F32"]).all())
-    return Trial(_version(), int(whole), 1, float(error.max()), bound=float(bound.max()))
+    return ConsumerTrial(_version(), int(whole), 1, float(error.max()), bound=float(bound.max()))
 
 
-def _bound(base: Array, site: Site, factors: Factors, k: int) -> Array:
+def _error_bound(base: Array, site: Site, factors: Factors, k: int) -> Array:
     """The largest error that the graph's arithmetic can have at each entry: of float64 sums in any order, and, where
     that crosses the border of a rounding, of the dtype's last place."""
     absolute = Factors(
@@ -127,7 +127,7 @@ def _sites(delta: Delta) -> list[tuple[Factors, int, Site]]:
     return [(f, k, delta.sites[index].site) for f in delta.factors.values() for k, index in enumerate(f.sites)]
 
 
-def _unready(size: int) -> str:
+def _why_skipped(size: int) -> str:
     if find_spec("onnxruntime") is None:
         return "not installed: onnxruntime"
     return "its weights are more than 1 GiB" if size > LARGEST else ""

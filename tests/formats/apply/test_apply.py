@@ -334,7 +334,7 @@ def test_some_rows_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fo
     wanted, before, sizes = expected(plan.deltas[0], model), tree(tmp_path), list[int]()
     real = disk.write_at
     monkeypatch.setattr(edited_bytes, "PIECE", 7)
-    monkeypatch.setattr(edited_bytes, "HELD", held)
+    monkeypatch.setattr(edited_bytes, "CACHE_BYTES", held)
 
     def writing(file: Any, offset: int, data: bytes) -> None:
         sizes.append(len(data))

@@ -340,6 +340,6 @@ def test_the_component_shares_the_journal_of_its_pipeline(tmp_path: Path) -> Non
     delta = delta_for(open_model(root))
     apply(plan_apply([delta], open_model(root / "unet")), in_place=True)
     assert status(open_model(root)).applied == (delta.delta_id,)
-    assert [entry.done for entry in journal.entries(journal.history_of(open_model(root)))] == [True]
+    assert [entry.done for entry in journal.entries(journal.locate_journal(open_model(root)))] == [True]
     revert(open_model(root))
     assert tree(tmp_path) == before

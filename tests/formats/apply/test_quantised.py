@@ -74,9 +74,9 @@ def test_the_loss_is_what_a_reader_of_the_file_finds(tmp_path: Path, kind: str) 
         moved, wanted = values(model, llama.DOWN[k]) - before[k], change(delta, k)
         assert target.loss is not None
         assert target.loss.error == pytest.approx(np.linalg.norm(moved - wanted) / np.linalg.norm(wanted), rel=1e-9)
-        assert target.loss.survived == pytest.approx((moved * wanted).sum() / (wanted**2).sum(), rel=1e-9)
+        assert target.loss.survival == pytest.approx((moved * wanted).sum() / (wanted**2).sum(), rel=1e-9)
     rows = describe_plan(plan)["tensors"]
-    assert [row["survived"] for row in rows] == [t.loss.survived for t in plan.targets if t.loss]
+    assert [row["survived"] for row in rows] == [t.loss.survival for t in plan.targets if t.loss]
     assert "of the edit is left" in " ".join(plan.notes)
 
 
@@ -95,8 +95,8 @@ def test_control_a_large_edit_survives_whole_and_finer_formats_keep_more(tmp_pat
     for kind in (*BLOCKS, *EIGHT):
         (tmp_path / kind).mkdir()
         plan = plan_apply([llama.delta(size=1.0)], quantised_model(tmp_path / kind, kind), requantize=True)
-        found[kind] = quantised.total(t.loss for t in plan.targets if t.loss)
-    assert all(0.9 < loss.survived < 1.05 for loss in found.values())
+        found[kind] = quantised.add_losses(t.loss for t in plan.targets if t.loss)
+    assert all(0.9 < loss.survival < 1.05 for loss in found.values())
     assert found["Q8_0"].error < found["Q5_0"].error < found["Q4_0"].error
 
 
@@ -104,14 +104,14 @@ def test_what_lies_past_the_range_is_cut_and_counted(tmp_path: Path) -> None:
     """A tensor's scale stays as it is, and E4M3 ends at 448: never NaN, and the loss says how much is missing."""
     model = llama.eight_bit(tmp_path / "m", "F8_E4M3")
     plan = plan_apply([llama.delta(size=2)], model, requantize=True)
-    loss = quantised.total(t.loss for t in plan.targets if t.loss)
-    assert loss.cut > 0 and loss.survived < 0.9 and f"{loss.cut} weights" in " ".join(plan.notes)
+    loss = quantised.add_losses(t.loss for t in plan.targets if t.loss)
+    assert loss.clipped > 0 and loss.survival < 0.9 and f"{loss.clipped} weights" in " ".join(plan.notes)
     limits = [np.abs(values(model, name)).max() for name in llama.DOWN]
     apply(plan, in_place=True)
     for name, limit in zip(llama.DOWN, limits, strict=True):
         assert np.abs(values(model, name)).max() == limit
     small = plan_apply([llama.delta(names=llama.OUT, size=0.1)], model, requantize=True)
-    assert sum(t.loss.cut for t in small.targets if t.loss) < loss.cut
+    assert sum(t.loss.clipped for t in small.targets if t.loss) < loss.clipped
 
 
 class Crash(BaseException):

@@ -25,14 +25,14 @@ def test_scales_are_found_under_every_name(tmp_path: Path, scale: str, rows: boo
         exact = llama.weights()[name]
         assert np.abs(values(model, name) - exact).max() < 0.04 * np.abs(exact).max()
     plan = plan_apply([llama.delta()], model, requantize=True)
-    assert all(t.loss and t.loss.survived > 0.9 for t in plan.targets)
+    assert all(t.loss and t.loss.survival > 0.9 for t in plan.targets)
 
 
 def test_8_bit_weights_without_scales_are_taken_as_they_are(tmp_path: Path) -> None:
     parts = {n: ("F8_E5M2", v.shape, dtypes.encode(v, "F8_E5M2")) for n, v in llama.weights().items() if v.ndim == 2}
     (tmp_path / "m.safetensors").write_bytes(pack(parts))
     plan = plan_apply([llama.delta()], open_model(tmp_path / "m.safetensors"), requantize=True)
-    assert all(t.loss and t.loss.survived > 0.9 for t in plan.targets)
+    assert all(t.loss and t.loss.survival > 0.9 for t in plan.targets)
 
 
 def block_scales(parts: dict[str, Any]) -> None:

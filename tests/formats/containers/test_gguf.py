@@ -24,7 +24,7 @@ from editc.formats.containers import gguf
 from editc.formats.exports import read
 from editc.formats.exports.format import Job
 from editc.formats.exports.write import export
-from editc.formats.exports.write import refusals as unsuited
+from editc.formats.exports.write import find_refusals as unsuited
 from editc.formats.inspect import inspect
 from editc.formats.models import gguf_names
 from editc.formats.models.model import open_model

@@ -9,7 +9,7 @@ from format_fixtures import DELTAS, EXPORTS, write_exports
 from tiny_files import contents, quick_disk
 
 from editc.formats.apply.apply import apply, plan_apply
-from editc.formats.exports.read import kind_of, read_delta
+from editc.formats.exports.read import format_of, read_delta
 from editc.formats.inspect import inspect
 from editc.formats.models.model import open_model
 from editc.numerics.bits import dtypes
@@ -40,7 +40,7 @@ def test_a_fixture_is_the_delta_that_it_was(name: str, tmp_path: Path) -> None:
     delta = read_delta(path)
     assert delta.version == 1 and delta.delta_id == IDS[name]
     assert inspect(str(path))["delta_id"] == IDS[name]
-    assert kind_of(path) == (name.split("/")[1] if name.startswith("exports") else "safetensors")
+    assert format_of(path) == (name.split("/")[1] if name.startswith("exports") else "safetensors")
     if any(record.site.component != "unet" for record in delta.sites):
         return
     base = open_model(DELTAS / "base")

@@ -16,8 +16,8 @@ from safetensors.numpy import load_file
 
 from editc.cli import LOADER, cli, terminal
 from editc.formats.doctor.examine import LOADERS, describe, examine, headline
-from editc.formats.doctor.models import KnownModules, infer_model, standard
-from editc.formats.doctor.spelling import ENDINGS, read_adapter_file, split
+from editc.formats.doctor.models import KnownModules, infer_model, published_modules
+from editc.formats.doctor.spelling import ENDINGS, read_adapter_file, split_name
 from editc.formats.doctor.table import as_text
 from editc.formats.doctor.verdict import nearest
 from editc.formats.exports.kohya_names import flatten
@@ -42,15 +42,15 @@ def test_names_that_fit_two_models_are_said_to(tmp_path: Path) -> None:
 
 def test_the_nearest_module_is_named(tmp_path: Path) -> None:
     wrong = "unet.down_blocks.0.attentions.0.transformer_blocks.0.attn2.to_kk"
-    assert nearest(wrong, standard("sd")) == f"unet.{K}"
+    assert nearest(wrong, published_modules("sd")) == f"unet.{K}"
     found = examine(made(tmp_path, {**old(), **pair(kohya(K) + "k", (16, 24), style="kohya")}))
     assert f"nearest: unet.{K}" in as_text(found, 200)
 
 
 def test_endings_are_tried_longest_first() -> None:
-    assert split("unet.a.processor.to_k_lora.down.weight") == ("unet.a.processor.to_k", "_lora.down.weight")
-    assert split("text_encoder.a.lora_linear_layer.up.weight")[1] == ".lora_linear_layer.up.weight"
-    assert all(split(f"m{end}") == ("m", end) for end in ENDINGS)
+    assert split_name("unet.a.processor.to_k_lora.down.weight") == ("unet.a.processor.to_k", "_lora.down.weight")
+    assert split_name("text_encoder.a.lora_linear_layer.up.weight")[1] == ".lora_linear_layer.up.weight"
+    assert all(split_name(f"m{end}") == ("m", end) for end in ENDINGS)
 
 
 def test_every_rule_has_a_source_a_name_of_its_own_and_advice_that_is_met() -> None:
@@ -142,7 +142,7 @@ def test_no_loader_applies_what_has_no_place(tmp_path: Path) -> None:
 def test_originals_and_modules_do_not_meet_under_kohyas_names() -> None:
     """A name in kohya's spelling means one thing: LDM's and diffusers' names do not become the same."""
     for kind in ("sd", "sdxl"):
-        known: KnownModules = standard(kind)
+        known: KnownModules = published_modules(kind)
         own = {flatten(name.removeprefix("unet.")) for name in known.modules if name.startswith("unet.")}
         both = own & {flatten(name) for name in known.originals}
         assert not both

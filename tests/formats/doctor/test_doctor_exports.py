@@ -9,8 +9,8 @@ import pytest
 from doctor_cases import DELTA, MODULES
 
 from editc.formats.delta.container import write_delta
-from editc.formats.doctor.advice import export_as
-from editc.formats.doctor.examine import examine, failing
+from editc.formats.doctor.advice import advise_export
+from editc.formats.doctor.examine import examine, find_failures
 from editc.formats.exports import write as export
 from editc.formats.exports.suits import BEST, best_format
 from editc.formats.exports.write import suitable_formats
@@ -29,7 +29,7 @@ def test_a_delta_is_for_no_loader_and_its_export_is_named() -> None:
 def test_the_export_that_is_advised_takes_the_family(family: str) -> None:
     """For every family: the format exists, holds its deltas, and is the one that other programs read."""
     form = best_format(family)
-    assert not export.refusals([form], family) and f"--as {form}" in export_as(family)
+    assert not export.find_refusals([form], family) and f"--as {form}" in advise_export(family)
     assert form in BEST and form in suitable_formats(family)
     adapters = {"sd1": "kohya", "sd2": "kohya", "sdxl": "kohya", "flux": "diffusers", "sd3": "diffusers"}
     others = {"pixart": "diff", "cascade": "checkpoint", "kandinsky22": "checkpoint"}
@@ -84,4 +84,4 @@ def test_a_loader_that_is_not_judged_is_neither_for_nor_against(tmp_path: Path) 
     found = examine(tmp_path / "peft", model)
     assert found.sound and {one.loader: one.outcome for one in found.verdicts}["vLLM"] == "not judged"
     alone = examine(tmp_path / "peft", model, ("vLLM",))
-    assert not alone.sound and failing(alone)[0].code == "E639"
+    assert not alone.sound and find_failures(alone)[0].code == "E639"

@@ -13,7 +13,7 @@ from adapter_cases import ADAPTERS, K, kohya, old, ones, pair, unet
 from doctor_cases import MEASURED, made, verdict
 
 from editc.formats.doctor.examine import examine, scale_text
-from editc.formats.doctor.models import standard
+from editc.formats.doctor.models import published_modules
 from editc.formats.doctor.spelling import read_adapter_file
 
 
@@ -45,7 +45,7 @@ def test_comfyui_takes_the_unets_modules_that_are_no_attention_matrices(tmp_path
 @pytest.mark.parametrize("kind", ["sd", "sdxl"])
 def test_a1111_numbers_attention_blocks_as_ldm_does(kind: Any) -> None:
     """Its formula (input block 1 + 3 level + number, output block 3 level + number) gives LDM's names."""
-    known = standard(kind)
+    known = published_modules(kind)
     homes = {parts[0]: original for original, parts in known.originals.items()}
     checked = 0
     for module, original in homes.items():

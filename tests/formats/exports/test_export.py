@@ -18,9 +18,9 @@ from editc.formats.apply.apply import apply, plan_apply
 from editc.formats.delta.container import with_delta_id
 from editc.formats.exports import lowering, read
 from editc.formats.exports.format import Dtype, Job
-from editc.formats.exports.kohya_names import ALPHA, DOWN, UP, module
+from editc.formats.exports.kohya_names import ALPHA, DOWN, UP, module_name
 from editc.formats.exports.suits import SUITS
-from editc.formats.exports.write import export, refusals
+from editc.formats.exports.write import export, find_refusals
 from editc.formats.models.model import Model, open_model
 from editc.numerics.bits import dtypes
 
@@ -40,7 +40,7 @@ def edit(model: Model, form: Form, rank: int = 3) -> Delta:
 def test_lowering_keeps_every_result(model: Model, form: Form) -> None:
     """The low-rank form's own results differ from the delta's by the rounding of its factors alone."""
     delta = edit(model, form)
-    lowered = with_delta_id(lowering.low_rank(Job(delta, model, Path())).delta)
+    lowered = with_delta_id(lowering.to_low_rank(Job(delta, model, Path())).delta)
     for whole, low in zip(plan_apply([delta], model).targets, plan_apply([lowered], model).targets, strict=True):
         a, b = (_result(model, target) for target in (whole, low))
         assert np.abs(a - b).max() <= 2e-7 * np.abs(a).max()
@@ -51,7 +51,7 @@ def test_lowering_keeps_every_result(model: Model, form: Form) -> None:
 def test_dense_change_gives_the_results_bit_for_bit(model: Model) -> None:
     """Where the change's grid is finer than the result's; elsewhere one step of it may be missing."""
     delta = edit(model, "shared")
-    changed = with_delta_id(lowering.dense(Job(delta, model, Path())).delta)
+    changed = with_delta_id(lowering.to_dense(Job(delta, model, Path())).delta)
     (factors,) = changed.factors.values()
     for k, target in enumerate(plan_apply([delta], model).targets):
         wanted = dtypes.round_to(_result(model, target), "F32")
@@ -63,8 +63,8 @@ def test_dense_change_gives_the_results_bit_for_bit(model: Model) -> None:
 
 
 def test_padding_changes_no_result(model: Model) -> None:
-    lowered = lowering.low_rank(Job(edit(model, "shared"), model, Path())).delta
-    wide = with_delta_id(lowering.pad(lowered, lambda rank: 8))
+    lowered = lowering.to_low_rank(Job(edit(model, "shared"), model, Path())).delta
+    wide = with_delta_id(lowering.pad_ranks(lowered, lambda rank: 8))
     assert all(len(right) == 8 for _, _, right in lowering.pairs(wide))
     plan = plan_apply([wide], model)
     assert plan.tier == "exact"
@@ -96,7 +96,7 @@ def test_kohya_holds_the_change_as_a_loader_computes_it(model: Model, tmp_path: 
     file = load_file(tmp_path / "k.safetensors")
     (factors,) = delta.factors.values()
     for record in delta.sites:
-        up, down, alpha = (file[module(record.site.name) + end] for end in (UP, DOWN, ALPHA))
+        up, down, alpha = (file[module_name(record.site.name) + end] for end in (UP, DOWN, ALPHA))
         W = model.component(record.site.component).read(record.site.name)
         exact = W @ factors.left[0].astype(np.float64) @ factors.right[0]
         assert alpha == 1 and len(down) == 4
@@ -160,15 +160,15 @@ def test_refusals(model: Model, tmp_path: Path) -> None:
     apply(plan_apply([delta], model), tmp_path / "out")
     with tiny.refused("E675"):
         export(Job(delta, open_model(tmp_path / "out"), tmp_path / "k.safetensors"), "kohya")
-    assert [one.code for one in refusals(["kohya"], "flux")] == ["E680"] and not SUITS["kohya"]("sdxl")
+    assert [one.code for one in find_refusals(["kohya"], "flux")] == ["E680"] and not SUITS["kohya"]("sdxl")
     assert not (tmp_path / "k.safetensors").exists()
 
 
 def _result(model: Model, target: object) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
     from editc.core.site_bytes import patch_site
-    from editc.formats.apply.target import Target
+    from editc.formats.apply.target import TargetTensor
 
-    assert isinstance(target, Target)
+    assert isinstance(target, TargetTensor)
     site = target.record.site
     stored = model.component(site.component).read(site.name).reshape(site.shape)
     return patch_site(stored, target.factors, target.k)
@@ -181,7 +181,7 @@ def test_a_version_holds_its_delta(model: Model, tmp_path: Path) -> None:
     assert all(trial.passed and trial.matched for trial in made.trials)
     assert read.is_delta(tmp_path / "v")
     assert read.read_delta(tmp_path / "v").delta_id == made.written.delta.delta_id
-    assert read.kind_of(tmp_path / "v") == "safetensors"
+    assert read.format_of(tmp_path / "v") == "safetensors"
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from editc import api
 from editc.formats.apply.apply import apply, plan_apply
 from editc.formats.exports import lowering, read
 from editc.formats.exports.format import Format, Job
-from editc.formats.exports.kohya_names import ALPHA, DOWN, UP, module
+from editc.formats.exports.kohya_names import ALPHA, DOWN, UP, module_name
 from editc.formats.exports.write import export
 from editc.formats.models.model import open_model
 from editc.libraries import extras
@@ -136,7 +136,7 @@ def test_every_module_of_a_unet_can_be_said(family: str, name: str, models: Any,
     assert windows == {(), (3, 3), (1, 1)} if family == "sd1" else (3, 3) in windows
     for record in delta.sites:
         rows, *rest = unet.shape(record.site.name)
-        key = module(record.site.name)
+        key = module_name(record.site.name)
         if name == "diff":
             assert file[f"{key}.diff"].shape == (rows, *rest)
         else:

@@ -12,7 +12,7 @@ import tiny_language as pico
 from editc import api
 from editc.core.diagnostics import EditcError
 from editc.formats.exports.format import Written
-from editc.formats.exports.trials import load_pretrained
+from editc.formats.exports.trials import try_from_pretrained
 from editc.formats.models.model import open_model
 
 MANIFEST = """\
@@ -43,7 +43,7 @@ def test_the_real_class_holds_each_experts_bytes(kind: str, tmp_path: Path) -> N
     assert not made.failures and (trial.matched, trial.total, trial.error) == (16, 16, 0.0)
     edited = open_model(str(tmp_path / "out" / "model"))
     swapped = replace(edited, path=tmp_path / "model")  # the program loads the base, the file says the edit
-    wrong = load_pretrained(swapped, Written((), found.delta))  # type: ignore[arg-type]
+    wrong = try_from_pretrained(swapped, Written((), found.delta))  # type: ignore[arg-type]
     assert not wrong.passed and wrong.matched == 16
 
 

@@ -14,8 +14,8 @@ from safetensors.numpy import load_file, save_file
 
 from editc.formats.exports import lowering, trials
 from editc.formats.exports import write as export_
-from editc.formats.exports.format import Job, Trial, Written
-from editc.formats.exports.kohya_names import ALPHA, DOWN, UP, module
+from editc.formats.exports.format import ConsumerTrial, Job, Written
+from editc.formats.exports.kohya_names import ALPHA, DOWN, UP, module_name
 from editc.formats.exports.write import export
 from editc.registry.formats import FORMATS
 
@@ -29,10 +29,10 @@ def test_mixed_ranks_with_alpha_of_each_fail_the_trial(models: Any, tmp_path: Pa
     path = tmp_path / "bad.safetensors"
     tensors: dict[str, np.ndarray[Any, Any]] = {}
     for record, left, right in lowering.pairs(delta):
-        key = module(record.site.name)
+        key = module_name(record.site.name)
         tensors |= {key + UP: left, key + DOWN: right.copy(), key + ALPHA: np.array(len(right), np.float32)}
     save_file(tensors, path)
-    trial = trials.diffusers_unet(Job(delta, model, path), Written((path,), delta))
+    trial = trials.try_diffusers_unet(Job(delta, model, path), Written((path,), delta))
     assert not trial.passed and trial.matched == trial.total and trial.error > 1e-3
 
 
@@ -47,12 +47,12 @@ def test_a_wrong_file_is_an_error(models: Any, tmp_path: Path, monkeypatch: pyte
     """E682 where another change is held, a module is missing or too many; E684 where the program stops."""
     model = models("sd1")
     delta = edit(model, "sd1", "low-rank")
-    first, last = (module(delta.sites[index].site.name) for index in (0, -1))
+    first, last = (module_name(delta.sites[index].site.name) for index in (0, -1))
 
     def after(change: Any) -> Any:
-        def trial(job: Job, written: Written) -> tuple[Trial, ...]:
+        def trial(job: Job, written: Written) -> tuple[ConsumerTrial, ...]:
             save_file(change(load_file(written.files[0])), written.files[0])
-            return (trials.diffusers_unet(job, written),)
+            return (trials.try_diffusers_unet(job, written),)
 
         return trial
 

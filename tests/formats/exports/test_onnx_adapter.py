@@ -55,7 +55,7 @@ def test_an_adapter_is_a_delta(model: Model, tmp_path: Path, form: Form, dtype: 
     made = export(Job(delta, model, path, dtype), "onnx-adapter")
     (trial,) = made.trials
     assert (trial.matched, trial.total, trial.error, made.failures) == (4, 4, 0, ())
-    assert exported.is_delta(path) and exported.kind_of(path) == "onnx-adapter"
+    assert exported.is_delta(path) and exported.format_of(path) == "onnx-adapter"
     back = exported.read_delta(path)
     assert back.delta_id == made.written.delta.delta_id and plan_apply([back], model).tier == "exact"
     told = inspect(str(path))

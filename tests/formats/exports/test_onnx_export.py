@@ -18,7 +18,7 @@ from editc.formats.apply.apply import plan_apply
 from editc.formats.exports import read
 from editc.formats.exports.format import Job, Written
 from editc.formats.exports.onnx import graph
-from editc.formats.exports.onnx.trials import graph_in_onnxruntime, multiplier_in_onnxruntime
+from editc.formats.exports.onnx.trials import try_graph, try_multiplier
 from editc.formats.exports.write import export
 from editc.formats.inspect import inspect
 from editc.formats.models.model import Model
@@ -47,7 +47,7 @@ def test_the_runtime_applies_the_delta_and_the_file_is_the_delta(tmp_path: Path,
     if dtype != "F64":
         assert trial.error == 0
     onnx.checker.check_model(onnx.load(path), full_check=True)
-    assert read.is_delta(path) and read.kind_of(path) == "onnx-graph"
+    assert read.is_delta(path) and read.format_of(path) == "onnx-graph"
     assert read.read_delta(path).delta_id == delta.delta_id
     assert inspect(str(path))["format"] == "onnx-graph"
     assert graph.graph_bytes(delta) == path.read_bytes()
@@ -73,7 +73,7 @@ def test_the_trial_sees_another_edit(model: Model, tmp_path: Path) -> None:
     """The control: the graph of one delta, tried as that of another."""
     export(Job(edit(model, seed=3), None, tmp_path / "d.onnx"), "onnx-graph", tried=False)
     for other, matched in ((edit(model, seed=4), 0), (edit(model, seed=3), 4)):
-        trial = graph_in_onnxruntime(Written((tmp_path / "d.onnx",), other))
+        trial = try_graph(Written((tmp_path / "d.onnx",), other))
         assert trial.matched == matched and trial.passed == (matched == 4)
 
 
@@ -146,4 +146,4 @@ def test_rows_are_not_edited_where_a_layer_is_left_out(model: Model, tmp_path: P
 
 def test_the_multipliers_trial_sees_another_edit(model: Model, tmp_path: Path) -> None:
     export(Job(edit(model, seed=3), model, tmp_path / "m.onnx"), "onnx-multiplier", tried=False)
-    assert not multiplier_in_onnxruntime(Written((tmp_path / "m.onnx",), edit(model, seed=4))).passed
+    assert not try_multiplier(Written((tmp_path / "m.onnx",), edit(model, seed=4))).passed

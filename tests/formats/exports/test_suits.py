@@ -9,12 +9,12 @@ import pytest
 
 from editc.core.diagnostics import EditcError
 from editc.formats.doctor import a1111, comfyui, diffusers, peft, vllm
-from editc.formats.doctor.advice import convert, export_as
+from editc.formats.doctor.advice import advise_conversion, advise_export
 from editc.formats.doctor.models import KINDS
-from editc.formats.exports.lowering import without_adapter
+from editc.formats.exports.lowering import advise_without_adapter
 from editc.formats.exports.suits import BEST, SUITS, best_format
 from editc.formats.exports.trials import PIPELINES
-from editc.formats.exports.write import find_format, refusals, suitable_formats
+from editc.formats.exports.write import find_format, find_refusals, suitable_formats
 from editc.registry import table
 from editc.registry.families import FAMILIES
 from editc.registry.formats import FORMATS
@@ -38,7 +38,7 @@ def test_every_format_of_editc_has_a_row() -> None:
 @pytest.mark.parametrize("family", EVERY)
 def test_a_refusal_and_the_list_of_formats_agree(name: str, family: str) -> None:
     """What is refused says why and names others, all of which take the family; what is listed is not refused."""
-    found = [fault for fault in refusals([name], family) if fault.code == "E680"]
+    found = [fault for fault in find_refusals([name], family) if fault.code == "E680"]
     assert bool(found) == (name not in suitable_formats(family)) == bool(FORMATS.resolve(name).suits(family))
     for fault in found:
         named = fault.help.partition(": ")[2].split(", ")
@@ -48,15 +48,15 @@ def test_a_refusal_and_the_list_of_formats_agree(name: str, family: str) -> None
 @pytest.mark.parametrize("family", EVERY)
 def test_what_is_advised_for_a_family_takes_it(family: str) -> None:
     """The doctor's way for a delta, and what an edit that is no adapter may become."""
-    for text in (export_as(family), without_adapter(family)):
-        assert advised(text) and not refusals(advised(text), family), text
+    for text in (advise_export(family), advise_without_adapter(family)):
+        assert advised(text) and not find_refusals(advised(text), family), text
     assert best_format(family) in BEST
 
 
 @pytest.mark.parametrize("family", KINDS)
 def test_what_the_doctor_advises_for_a_kind_of_model_takes_each_of_its_families(family: str) -> None:
-    (form,) = advised(convert(KINDS[family]))
-    assert not refusals([form], family)
+    (form,) = advised(advise_conversion(KINDS[family]))
+    assert not find_refusals([form], family)
 
 
 def test_no_loader_names_a_format_that_there_is_not() -> None:
@@ -72,7 +72,7 @@ def test_a_plugin_that_cannot_be_imported_stands_in_nobodys_way(monkeypatch: pyt
     theirs = (table.Plugin("no_such_module_of_anybody:THING", "theirs"),)
     monkeypatch.setattr(table, "_entry_points", lambda group: {"broken": theirs})
     assert {family: suitable_formats(family) for family in EVERY} == before
-    assert [fault.code for fault in refusals(["kohya"], "flux")] == ["E680"]
+    assert [fault.code for fault in find_refusals(["kohya"], "flux")] == ["E680"]
     with pytest.raises(EditcError, match="broken"):
         find_format("broken")
 

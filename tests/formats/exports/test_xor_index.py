@@ -17,7 +17,7 @@ from tiny_files import KEYS, contents, delta_for, pack, quick_disk, refused, une
 from editc.core.delta import Delta
 from editc.formats.apply.apply import apply, plan_apply
 from editc.formats.exports import xor_index, zstd
-from editc.formats.exports.write import refusals as unsuited
+from editc.formats.exports.write import find_refusals as unsuited
 from editc.formats.models.model import Model, open_model
 from editc.libraries import extras
 
@@ -36,7 +36,7 @@ def checkpoint(folder: Path, dtype: str = "BF16", shards: int = 2) -> Model:
 def made(tmp_path: Path) -> tuple[Delta, Model, Path]:
     model = checkpoint(tmp_path / "m")
     delta = delta_for(model, component="m")
-    xor_index.write(delta, model, tmp_path / "v1")
+    xor_index.write_version(delta, model, tmp_path / "v1")
     return delta, model, tmp_path / "v1"
 
 
@@ -44,9 +44,9 @@ def test_a_version_is_the_edited_checkpoint(made: tuple[Delta, Model, Path], tmp
     delta, model, folder = made
     apply(plan_apply([delta], model), out=tmp_path / "out")
     edited = open_model(tmp_path / "out").component()
-    found = dict(xor_index.read(folder, model.component()))
+    found = dict(xor_index.read_version(folder, model.component()))
     assert found == {name: edited.raw(name) for name in KEYS}
-    assert xor_index.check(folder, delta, model) == len(KEYS)
+    assert xor_index.check_version(folder, delta, model) == len(KEYS)
 
 
 def test_it_is_laid_out_as_engines_read_it(made: tuple[Delta, Model, Path]) -> None:
@@ -62,7 +62,7 @@ def test_it_is_laid_out_as_engines_read_it(made: tuple[Delta, Model, Path]) -> N
         "editc_delta_id": delta.delta_id,
     }
     assert index["weight_map"] == dict.fromkeys(KEYS, "model-00001-of-00001.safetensors")
-    results = dict(xor_index.read(folder, model.component()))
+    results = dict(xor_index.read_version(folder, model.component()))
     with safe_open(folder / "model-00001-of-00001.safetensors", "np") as shard:
         assert sorted(shard.keys()) == sorted(KEYS)
         assert shard.metadata() == {name: f"{zlib.adler32(raw):08x}" for name, raw in results.items()}
@@ -73,27 +73,27 @@ def test_shards_are_cut_and_numbered(tmp_path: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(xor_index, "_SHARD", 100)
     model = checkpoint(tmp_path / "m", "F32")
     delta = delta_for(model, component="m")
-    files = xor_index.write(delta, model, tmp_path / "v1")
+    files = xor_index.write_version(delta, model, tmp_path / "v1")
     assert len(files) > 2 and sorted(path.name for path in files) == sorted(contents(tmp_path / "v1"))
-    assert xor_index.check(tmp_path / "v1", delta, model) == len(KEYS)
+    assert xor_index.check_version(tmp_path / "v1", delta, model) == len(KEYS)
 
 
 def test_what_cannot_be_written(made: tuple[Delta, Model, Path], tmp_path: Path) -> None:
     delta, model, folder = made
     with refused("E630"):
-        xor_index.write(delta, model, folder)
+        xor_index.write_version(delta, model, folder)
     apply(plan_apply([delta], model), in_place=True)
     with refused("E608"):
-        xor_index.write(delta, open_model(model.path), tmp_path / "v2")
+        xor_index.write_version(delta, open_model(model.path), tmp_path / "v2")
     with refused("E622"):
         (tmp_path / "other").mkdir()
         write_component(tmp_path / "other", unet("BF16", seed=9))
-        xor_index.write(delta, open_model(tmp_path / "other"), tmp_path / "v2")
+        xor_index.write_version(delta, open_model(tmp_path / "other"), tmp_path / "v2")
     assert not (tmp_path / "v2").exists() and not list(tmp_path.glob(".v2*"))
 
 
 def read(folder: Path, model: Model) -> int:
-    return len(list(xor_index.read(folder, model.component())))
+    return len(list(xor_index.read_version(folder, model.component())))
 
 
 @pytest.mark.parametrize(
