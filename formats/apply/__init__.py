@@ -1,1 +1,1 @@
-"""Applying, reverting and finding deltas in a model."""
+"""Apply deltas to models, revert them, and find out which deltas a model holds."""

@@ -1,7 +1,17 @@
-"""Applying deltas to weight files, some rows in memory at a time, and undoing it.
+"""Apply deltas to weight files, a few rows in memory at a time, and revert the last apply.
 
-Only the byte ranges of edited tensors differ from the base: headers and index files stay as they are. Nothing is ever
-half-written: a copy appears under its name when it is complete; in place, the old bytes are on the disk first.
+Only the bytes of edited tensors differ from the base: headers and index files stay as they are.
+
+What state are the files in, if the process is killed?
+
+* To a copy (`--out`): the base is never written to. The copy is written under a hidden temporary name and gets its own
+  name by a rename, after every byte of it is on the disk. So `out` is either absent or whole; an ONNX model's external
+  data gets its name just before.
+* In place: before the journal entry is complete, the model's files are untouched. Then the new bytes are written, and
+  the files may hold any mixture of old and new bytes; the entry holds all old bytes. After every file is synced, `done`
+  is added to the entry: the files hold the results.
+
+A next run sees an entry without `done`, and first puts the old bytes back. `journal` describes the entries.
 """
 
 from __future__ import annotations
@@ -31,16 +41,16 @@ class ApplyResult:
     """What an apply did."""
 
     status: Literal["done", "already"]
-    """`already` when every delta was in the model before: in place nothing is written then, and a copy is one of the
-    model as it is."""
+    """`done`, or `already` if the model held every delta before. With `already`, an apply in place writes nothing, and
+    a copy has the same bytes as the model."""
     path: Path
-    """The edited model: the model itself, or its copy."""
+    """The edited model: the copy, or the model itself after an apply in place."""
     results: Mapping[tuple[str, str], str]
-    """(component, tensor) -> the sha256 of what was written."""
+    """(component, tensor) -> the sha256 of the bytes that were written."""
     bytes_written: int
-    """Bytes of tensors that were changed."""
+    """The number of bytes in the tensors that were changed."""
     linked: tuple[Path, ...] = ()
-    """The files inside `path` that are the model's own under a second name."""
+    """The files of the copy, relative to `path`, that are hard links to the model's own files. Empty without `link`."""
 
 
 @dataclass(frozen=True)
@@ -50,19 +60,20 @@ class RevertResult:
     path: Path
     """The model."""
     deltas: tuple[Mapping[str, Any], ...]
-    """The deltas of the last in-place apply, as its journal records them. Empty: only the traces of a killed run went
-    away."""
+    """The deltas of the apply that was reverted, as its journal entry records them. Empty if there was no apply to
+    revert and only the remains of a killed run were removed."""
     tensors: int
-    """How many tensors have their old bytes again."""
+    """The number of tensors that have their old bytes again."""
 
 
 def apply(plan: ApplyPlan, out: Path | None = None, in_place: bool = False, link: bool = False) -> ApplyResult:
-    """Writes the edited model to `out` (a folder for a folder, a file for a file) or over itself.
+    """Write the edited model to `out` (a folder for a folder, a file for a file) or over itself.
 
-    `link`: large files of the copy that the edit leaves as they are become hard links instead of copies.
-    Raises E626 (a result is not finite), E627 (not the recorded result), E628 (the model changed since the plan),
-    E629 (neither or both destinations, links without a copy), E630 to E633, E635, E637, E638 (no links there). After an
-    error the model is as it was.
+    `link`: make hard links, in the copy, of large files that the edit does not change.
+
+    Raises E626 (a result is not finite), E627 (a result has another hash than the delta records), E628 (the model
+    changed since the plan), E629 (neither or both destinations, or links without a copy), E630 to E633, E635, E637, and
+    E638 (links are impossible there). After any of these errors the model's files hold what they held before.
     """
     if in_place == (out is not None):
         raise fail("E629", "say where the result goes: either an output path or in place, and not both")
@@ -74,9 +85,11 @@ def apply(plan: ApplyPlan, out: Path | None = None, in_place: bool = False, link
 
 
 def revert(model: Model) -> RevertResult:
-    """Puts back the bytes that the last in-place apply replaced, and removes what editc created.
+    """Put back the bytes that the last apply in place replaced, and remove that apply from the journal.
 
-    Also ends a run that was killed at any moment. Raises E632, E634 (nothing to undo), E635, E636, E637.
+    This also undoes an apply that was killed at any moment. A revert that is killed can be repeated.
+
+    Raises E632, E634 (nothing to undo), E635, E636 (a file or a tensor changed since) and E637.
     """
     journal_place = journal.locate_journal(model)
     with disk.lock_model(journal_place.anchor), disk.guard_writes(model.path):
@@ -96,6 +109,15 @@ def revert(model: Model) -> RevertResult:
 
 
 def _apply_to(plan: ApplyPlan, out: Path, link: bool) -> ApplyResult:
+    """Write the edited copy to `out`. The base is only read.
+
+    1. The copy is made under a temporary name. Its unedited bytes are copied while the edited tensors are computed.
+    2. The copy's journal is written: inside a folder's copy, or beside the copy of a single file.
+    3. Everything is synced and renamed to its final name: external data first, then the model, then a single file's
+       journal.
+
+    An error removes the temporary files. A killed process leaves them behind under their hidden names.
+    """
     destination.make_place(plan, out)
     single = plan.model.layout == "file"
     copy = disk.temporary_path(out)
@@ -120,7 +142,7 @@ def _apply_to(plan: ApplyPlan, out: Path, link: bool) -> ApplyResult:
 
 
 def _edited_bytes_by_file(plan: ApplyPlan) -> Mapping[Path, Sequence[tuple[int, int]]]:
-    """What of each file need not be copied, for it is written anew: (offset, size)."""
+    """Find the ranges (offset, size) of each file that the copy need not contain, because the edit overwrites them."""
     found: dict[Path, list[tuple[int, int]]] = {}
     for target in _pending_targets(plan):
         found.setdefault(target.tensor.file, []).append((target.tensor.offset, target.tensor.nbytes))
@@ -130,8 +152,11 @@ def _edited_bytes_by_file(plan: ApplyPlan) -> Mapping[Path, Sequence[tuple[int, 
 def _write_copy(
     plan: ApplyPlan, copy: Path, name: str, beside: Sequence[destination.ExternalFile]
 ) -> Sequence[EditedRange]:
-    """Writes the edited tensors to their places, and returns what is where; `name` is the file's own when the model is
-    one file, which may have parts in files `beside` it."""
+    """Write the edited tensors into the copy, and return the range and hashes of each.
+
+    `name`: the file name of the model if it is a single file, else ''. `beside`: the files of external data that belong
+    to a single ONNX file.
+    """
     ranges, pending = [], _pending_targets(plan)
     parts = {part.source: part for part in beside}
     for piece in rewrite(pending):
@@ -149,6 +174,14 @@ def _write_copy(
 
 
 def _apply_in_place(plan: ApplyPlan) -> ApplyResult:
+    """Overwrite the model's own files.
+
+    1. The model is locked, remains of killed runs are removed, and an interrupted apply is rolled back.
+    2. All results are computed and checked. The old bytes go into a new journal entry. The model's files are untouched
+       until that entry is complete on the disk.
+    3. The new bytes are written and synced. If that fails, the old bytes are put back.
+    4. `done` is added to the entry: the files hold the results.
+    """
     journal_place = journal.locate_journal(plan.model)
     destination.check_private(plan)
     with disk.lock_model(journal_place.anchor), disk.guard_writes(plan.model.path):
@@ -176,8 +209,11 @@ def _apply_in_place(plan: ApplyPlan) -> ApplyResult:
 def _undo_steps(
     plan: ApplyPlan, journal_place: journal.JournalPlace, cache: ResultCache
 ) -> Iterator[bytes | EditedRange]:
-    """The present bytes of each range, and then the range. Every result is computed and checked here, so that whatever
-    can be wrong with one is found before the first is written."""
+    """Yield the present bytes of each pending tensor in pieces, followed by its range, for the journal entry.
+
+    Every result is computed and checked here, so that a bad one is found before the first byte of the model changes.
+    Results go into `cache`, as far as they fit.
+    """
     ranges: list[EditedRange] = []
     pending = _pending_targets(plan)
     for piece in rewrite(pending):
@@ -194,6 +230,7 @@ def _undo_steps(
 def _write_ranges(
     plan: ApplyPlan, entry: JournalEntry, journal_place: journal.JournalPlace, cache: ResultCache
 ) -> None:
+    """Write the new bytes over the old ones, then sync each file once. During this the files hold a mixture of both."""
     for piece in cache.replay(_pending_targets(plan)):
         part = entry.ranges[piece.index]
         disk.write_at(journal_place.root / part.file, part.offset + piece.start, piece.new)
@@ -202,6 +239,7 @@ def _write_ranges(
 
 
 def _roll_back(journal_place: journal.JournalPlace) -> None:
+    """Put the old bytes back if the last apply in place was interrupted, and remove its journal entry."""
     entry = journal.interrupted_entry(journal_place)
     if entry is not None:
         journal.check_files(entry, journal_place)
@@ -210,10 +248,13 @@ def _roll_back(journal_place: journal.JournalPlace) -> None:
 
 
 def _pending_targets(plan: ApplyPlan) -> Sequence[TargetTensor]:
+    """Select the targets that are still to be written, in the order of the plan."""
     return [target for target in plan.targets if target.pending]
 
 
 def _edited_range(target: TargetTensor, result: str, file: str, undo: int) -> EditedRange:
+    """Describe one edited tensor for the journal: where it is, and its hashes before and after. `undo`: where in
+    undo.bin its old bytes begin."""
     site, tensor = target.record.site, target.tensor
     return EditedRange(
         site.component, site.name, target.delta_id, file, tensor.offset, tensor.nbytes, target.base, result, undo
@@ -221,11 +262,13 @@ def _edited_range(target: TargetTensor, result: str, file: str, undo: int) -> Ed
 
 
 def _result_hashes(ranges: Sequence[EditedRange]) -> Mapping[tuple[str, str], str]:
+    """(component, tensor) -> the sha256 of the new bytes."""
     return {(part.component, part.name): part.result for part in ranges}
 
 
 def _summarise_deltas(plan: ApplyPlan) -> list[Mapping[str, Any]]:
-    """What a journal says of the deltas it applied, so that `status` can name them without their files."""
+    """Select what a journal entry says about each delta that it applied, so that `status` can name it without its
+    file."""
     written = {target.delta_id for target in _pending_targets(plan)}
     return [
         {"delta_id": d.delta_id, "family": d.family, "tool": d.tool, "edits": [dict(edit) for edit in d.edits]}
@@ -235,13 +278,14 @@ def _summarise_deltas(plan: ApplyPlan) -> list[Mapping[str, Any]]:
 
 
 def _check_something_changes(plan: ApplyPlan, ranges: Sequence[EditedRange]) -> None:
-    """An edit that silently does nothing is the worst fault of all: it is an error, not a success."""
+    """Raise E625 if no edited tensor differs from its base: an edit that does nothing must not look like a success."""
     if all(part.result == part.base for part in ranges) and plan.status == "ready":
         message = "every edited tensor is equal to its base: the edit is smaller than the dtype can hold"
         raise fail("E625", message, place=plan.model.place, help="apply it to a copy in F32, or build a stronger edit")
 
 
 def _check_no_later_change(entry: JournalEntry, journal_place: journal.JournalPlace) -> None:
+    """Raise E636 if a tensor holds neither its old nor its new bytes: restoring it would lose a later change."""
     for part in entry.ranges:
         now = hash_range(journal_place.root / part.file, part.offset, part.nbytes)
         if now not in (part.base, part.result):

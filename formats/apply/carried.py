@@ -1,4 +1,5 @@
-"""Deltas that a model carries as far as its journal tells, where another one finds neither its base nor its result."""
+"""Name the other deltas in a model, by its journal, where a tensor holds neither the base nor the result of the delta
+to apply."""
 
 from __future__ import annotations
 
@@ -11,13 +12,14 @@ from editc.core.text import first_names
 from editc.formats.apply import journal
 
 SHORT = 12
-"""Digits of a delta's id."""
+"""The number of digits of a delta's id that a message shows."""
 
 
 def carried_deltas(
     found: Iterable[tuple[str, str, str]], journal_place: journal.JournalPlace
 ) -> tuple[Mapping[str, Any], ...]:
-    """The recorded deltas whose results stand in tensors, given as (component, name, sha256 of what it holds)."""
+    """Find the recorded deltas whose results are in these tensors. `found`: (component, name, sha256 of the present
+    bytes) of each."""
     held = set(found)
     known: dict[str, Mapping[str, Any]] = {}
     for entry in journal.entries(journal_place):
@@ -27,7 +29,8 @@ def carried_deltas(
 
 
 def explain_refusal(fault: Diagnostic, deltas: Iterable[Mapping[str, Any]]) -> Diagnostic:
-    """The refusal of a model's weights with its cause: another delta is in them. Unchanged where `deltas` is empty."""
+    """Add the cause to a refusal of the model's weights: other deltas are in them. Returns `fault` unchanged if there
+    are none."""
     named = " and ".join(f"{_edits(one)} (delta {one['delta_id'][:SHORT]})" for one in deltas)
     if not named:
         return fault
@@ -39,6 +42,7 @@ def explain_refusal(fault: Diagnostic, deltas: Iterable[Mapping[str, Any]]) -> D
 
 
 def _edits(delta: Mapping[str, Any]) -> str:
+    """Name a delta's edits by concept or group; at most three."""
     edits = delta.get("edits")
     names = [str(one.get("concept") or one.get("group") or "?") for one in edits or () if isinstance(one, Mapping)]
     return first_names([f"`{name}`" for name in names], 3) or "an edit"

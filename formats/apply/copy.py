@@ -1,4 +1,4 @@
-"""A copy of a model, made while its edited tensors are being computed."""
+"""Copy a model on another thread while its edited tensors are computed."""
 
 from __future__ import annotations
 
@@ -12,24 +12,30 @@ from editc.core.diagnostics import fail
 from editc.formats.apply import journal
 
 LARGE = 1 << 20
-"""From this size on a file is linked, where links are asked for: what people open in an editor is smaller."""
+"""Files of at least this many bytes (1 MiB) become hard links if links are asked for. Chosen by hand: files that people
+open in an editor are smaller, and an editor would change both copies."""
 _STEP = 256 << 20
-"""Bytes of one step of copying; between two steps it can be stopped."""
+"""Bytes that the copying thread copies in one step (256 MiB). It can be stopped between two steps. Chosen by hand."""
 
 Holes = Mapping[Path, Sequence[tuple[int, int]]]
+"""File of the source -> the ranges (offset, size) of it that are not copied."""
 
 
 @contextmanager
 def copy_in_background(
     source: Path, target: Path, holes: Holes, link: bool = False, more: Sequence[tuple[Path, Path]] = ()
 ) -> Iterator[list[Path]]:
-    """Copies a file or a folder, and `more` files each to its own place, while the block runs; at the end the copy is
-    complete and on the disk.
+    """Copy a file or a folder while the `with` block runs; when the block has ended, the copy is complete and on the
+    disk.
 
-    Links are followed, and source and target share nothing: by reflink where the file system can, else byte by byte.
-    `holes` of a file (offset, size) are for the block to write: the file is there when it begins. Old journals stay
-    behind. With `link`, files of 1 MiB and more that have no holes become hard links; yields the paths of these, in
-    the copy. Raises E610 and E638.
+    Files in `more` (source, target) are copied too. Links are followed. Source and copy share no bytes, except by
+    reflink where the file system has it.
+
+    The block must write the ranges in `holes` itself. Every file exists, at its full size, when the block begins.
+    Journals in the source are not copied.
+
+    With `link`, files of at least LARGE bytes without holes become hard links. Yields the paths of these links in the
+    copy. Raises E610 (a folder contains itself through a link) and E638 (links are impossible).
     """
     folders: list[Path] = []
     pairs = [*_pair_files(source, target, folders, (source.resolve(),)), *more]
@@ -56,7 +62,8 @@ def copy_in_background(
 def _pair_files(
     source: Path, target: Path, folders: list[Path], above: tuple[Path, ...]
 ) -> Iterator[tuple[Path, Path]]:
-    """Every file with its place in the copy, whose folders are made on the way."""
+    """Yield each file of the source with its place in the copy. Makes the folders, and appends them to `folders`.
+    `above`: the real paths of the folders on the way, to detect circles. Raises E610."""
     if source.is_file():
         yield source, target
         return
@@ -73,7 +80,8 @@ def _pair_files(
 
 
 def _create_file(old: Path, new: Path, holes: Sequence[tuple[int, int]]) -> Iterator[tuple[int, int]]:
-    """Makes the new file; what of it is still to be copied: nothing of a reflink."""
+    """Create the file `new`, and yield the ranges (offset, size) of it that are still to be copied. There are none
+    after a reflink."""
     if disk.create_like(old, new):
         return
     start = 0
@@ -86,6 +94,7 @@ def _create_file(old: Path, new: Path, holes: Sequence[tuple[int, int]]) -> Iter
 
 
 def _link(old: Path, new: Path) -> None:
+    """Make a hard link to a file. Raises E638."""
     try:
         disk.link_file(old.resolve(), new)
     except OSError as error:

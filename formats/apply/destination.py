@@ -1,4 +1,4 @@
-"""Where an edited model may be written."""
+"""Where an edited model may be written, and how failed output is removed."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from editc.formats.models.paths import demo_model, in_hub_cache
 
 
 def check_free(plan: ApplyPlan, out: Path) -> None:
-    """Raises E630 unless a copy of the model can appear at `out`, and E633 when the model is half-edited."""
+    """Raise E630 if a copy of the model cannot appear at `out`, and E633 if the model itself is half edited."""
     if plan.interrupted:
         help_text = "run `editc revert` on it, or finish the edit with --in-place"
         message = "an in-place apply of this model was interrupted; a copy would hold half of it"
@@ -40,7 +40,7 @@ def check_free(plan: ApplyPlan, out: Path) -> None:
 
 
 def make_place(plan: ApplyPlan, out: Path) -> None:
-    """Makes the folder in which a copy of the model is to appear; raises what `check_free` raises, and E697."""
+    """Make the folder in which a copy of the model will appear. Raises what `check_free` raises, and E697."""
     check_free(plan, out)
     check_parent(out)
     make_parent(out)
@@ -48,22 +48,22 @@ def make_place(plan: ApplyPlan, out: Path) -> None:
 
 @dataclass(frozen=True)
 class ExternalFile:
-    """A file beside a model's own that holds part of it under a fixed name."""
+    """A file beside a single-file model that holds part of it, under a name that the model fixes."""
 
     source: Path
-    """Where it is."""
+    """Where it is now."""
     name: str
-    """What the model calls it."""
+    """The name by which the model refers to it."""
     temporary: Path
     """Where its copy is written first."""
     final: Path
-    """Where its copy goes."""
+    """Where its copy belongs."""
 
 
 def external_files(model: Model, out: Path) -> tuple[ExternalFile, ...]:
-    """The further files of a model that is one file: an ONNX model's external data, () for others.
+    """List the external data files of an ONNX model that is a single file; () for all other models.
 
-    Raises E666 when their names are taken where the copy goes; the model names them, so they cannot be renamed.
+    Raises E666 if their names are taken where the copy goes. They cannot be renamed, because the model refers to them.
     """
     graph = model.component().graph if model.layout == "file" else None
     if graph is None:
@@ -80,7 +80,7 @@ def external_files(model: Model, out: Path) -> tuple[ExternalFile, ...]:
 
 
 def check_private(plan: ApplyPlan) -> None:
-    """Raises E631 where writing over a file would change something else too, and E632 where it is forbidden."""
+    """Raise E631 if writing over a file would also change something else, and E632 if the file may not be written."""
     if plan.model.path.is_relative_to(demo_model()):
         raise _shared_error(plan.model.path, "it is part of the installed package")
     for file in sorted({target.tensor.file for target in plan.targets if target.pending}):
@@ -104,7 +104,7 @@ def journal_folder(file: Path) -> Path:
 
 @contextmanager
 def remove_on_failure(*paths: Path) -> Iterator[None]:
-    """Leaves nothing at `paths` if the block does not come to its end."""
+    """Remove `paths` if the `with` block fails."""
     try:
         yield
     except BaseException:
@@ -114,7 +114,7 @@ def remove_on_failure(*paths: Path) -> Iterator[None]:
 
 
 def remove(path: Path) -> None:
-    """Take away a file or a folder that was written, as far as the system lets it."""
+    """Remove a file or a folder, as far as the system allows it."""
     with suppress(OSError):
         if path.is_dir():
             shutil.rmtree(path)

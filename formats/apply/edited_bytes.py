@@ -1,4 +1,4 @@
-"""The new bytes of one target, some rows at a time, with the checks that every result must pass."""
+"""Compute the new bytes of each target, some rows at a time, and check every result."""
 
 from __future__ import annotations
 
@@ -16,34 +16,38 @@ from editc.formats.containers.ranges import PIECE, map_ahead, read_pieces
 from editc.numerics.bits import dtypes
 
 CACHE_BYTES = 96 << 20
-"""Bytes of results that are kept in memory until the journal is on the disk; what is beyond is computed again."""
+"""Bytes of results that stay in memory until the journal entry is on the disk (96 MiB). Further results are computed a
+second time. Chosen by hand: more than the 77 MB that all edited tensors of SD 1.5 took in
+docs/measurements/apply.md."""
 
 
 _TensorFacts: TypeAlias = tuple[str, str, bool]
-"""The sha256 of a tensor's bytes before and after, and whether all of the result is finite."""
+"""Of a whole tensor: the sha256 before and after the edit, and whether all of the result is finite."""
 
 
 @dataclass(frozen=True)
 class EditedRows:
-    """Some rows of one target, before and after."""
+    """Some rows of one target, before and after the edit."""
 
     index: int
-    """The number of the target."""
+    """The number of the target in the list."""
     start: int
-    """How many bytes into the tensor the rows begin."""
+    """The position of the first row in the tensor, in bytes."""
     old: bytes
-    """Their bytes in the model."""
+    """Their bytes in the model. Empty in pieces that `ResultCache` holds."""
     new: bytes
     """Their bytes after the edit."""
     result: str = ""
-    """In the last piece of a target the sha256 of all its new bytes, which have passed the checks. Empty in the
-    others."""
+    """The sha256 of all new bytes of the tensor, in the last piece of a target, after the checks. Empty in other
+    pieces."""
 
 
 def rewrite(targets: Sequence[TargetTensor]) -> Iterator[EditedRows]:
-    """The rows of all targets in order, a few pieces being computed ahead on other threads (no bit depends on that).
+    """Yield the edited rows of all targets in order. A few pieces are computed ahead on other threads; no bit depends
+    on that.
 
-    Raises E626, E627 or E628 in place of a target's last piece. A transposed tensor comes as one piece.
+    A transposed tensor comes as one piece. Raises E626 (not finite), E627 (another result than recorded) or E628 (the
+    file changed) in place of a target's last piece.
     """
     before, after, finite = hashlib.sha256(), hashlib.sha256(), True
     for piece, seen in map_ahead(lambda part: _compute_and_check(targets, *part), _read_pieces(targets)):
@@ -63,7 +67,7 @@ def rewrite(targets: Sequence[TargetTensor]) -> Iterator[EditedRows]:
 
 
 class ResultCache:
-    """The results of the pass that checks them all, for the pass that writes them, as far as they fit into memory."""
+    """Holds the results of the pass that checks them for the pass that writes them, as far as they fit into memory."""
 
     def __init__(self, targets: Sequence[TargetTensor]) -> None:
         sizes = accumulate(target.tensor.nbytes for target in targets)
@@ -71,12 +75,13 @@ class ResultCache:
         self._pieces: list[EditedRows] = []
 
     def add(self, piece: EditedRows) -> None:
-        """Keeps the new bytes of one of the first `count` targets, and nothing of the others."""
+        """Add the new bytes of a piece, if its target is one of the first `fitting` targets."""
         if piece.index < self.fitting:
             self._pieces.append(replace(piece, old=b""))
 
     def replay(self, targets: Sequence[TargetTensor]) -> Iterator[EditedRows]:
-        """The pieces of all targets once more: those that were kept, then the others, computed and checked again."""
+        """Yield the pieces of all targets again: cached ones first, then the others, computed and checked a second
+        time. Empties the cache."""
         yield from self._pieces
         self._pieces.clear()
         rest = rewrite(targets[self.fitting :])
@@ -84,6 +89,8 @@ class ResultCache:
 
 
 def _read_pieces(targets: Sequence[TargetTensor]) -> Iterator[tuple[int, int, bytes]]:
+    """Yield (number of the target, position, bytes) of all targets: in pieces of whole rows, or whole if the edit needs
+    the whole tensor."""
     for index, target in enumerate(targets):
         tensor, start = target.tensor, 0
         row = tensor.nbytes // target.record.site.shape[0]
@@ -97,8 +104,8 @@ def _read_pieces(targets: Sequence[TargetTensor]) -> Iterator[tuple[int, int, by
 def _compute_and_check(
     targets: Sequence[TargetTensor], index: int, start: int, old: bytes
 ) -> tuple[EditedRows, _TensorFacts | None]:
-    """A piece, and what there is to know of its tensor where it is the whole of it: then that is found out on this
-    thread, too."""
+    """Compute a piece. If it is a whole tensor, also hash and check it, because this runs on one of the other threads;
+    else return None for that."""
     piece, tensor = _compute_rows(targets, index, start, old), targets[index].tensor
     if len(old) < tensor.nbytes:
         return piece, None
@@ -106,6 +113,7 @@ def _compute_and_check(
 
 
 def _compute_rows(targets: Sequence[TargetTensor], index: int, start: int, old: bytes) -> EditedRows:
+    """Compute the new bytes of some rows. Raises E607 if the bits of a delta cannot be unpacked."""
     target = targets[index]
     site, row = target.record.site, target.tensor.nbytes // target.record.site.shape[0]
     exact = target.state == "exact"
@@ -123,6 +131,8 @@ def _compute_rows(targets: Sequence[TargetTensor], index: int, start: int, old: 
 
 
 def _check_result(target: TargetTensor, base: str, result: str, finite: bool) -> None:
+    """Check the hashes and values of a whole target: `base` is the hash before, `result` the hash after the edit.
+    Raises E626, E627 or E628."""
     name, dtype, place = target.record.site.name, target.tensor.dtype, str(target.tensor.file)
     if base != target.base:
         help_text = "something else writes to it; run the command again when that is done"

@@ -1,4 +1,5 @@
-"""Whether a model's text encoder is the one that a delta's keys come from: E623, or a note of what was not compared."""
+"""Check that a model has the text encoder from which a delta's keys come. Otherwise raise E623, or say what could not
+be compared."""
 
 from __future__ import annotations
 
@@ -25,17 +26,22 @@ from editc.formats.models.model import Checkpoint, Model, open_component
 from editc.registry.families import FAMILIES
 
 PARTS = "encoder_parts"
-"""The key of a delta's `extra` under which it has `weight_marks` of its base."""
+"""The key of a delta's `extra` that holds `weight_marks` of its base."""
 VOCABULARY_NOT_COMPARED = (
     "no tokenizer is beside the file: of its text encoder the weights were compared with those of the delta's base, "
     "and the vocabulary was not"
 )
 KnownMark: TypeAlias = Callable[[], str] | str | None
+"""The model's encoder fingerprint: itself, a function that computes it, or None if the caller does not know it."""
 
 
 def compare_encoder(delta: Delta, model: Model, opened: Iterable[Checkpoint], known: KnownMark = None) -> Iterator[str]:
-    """Notes on what could not be compared, and why. Raises E623 for another encoder. `opened` are the edited
-    components, which may project an encoder's rows; `known` is the model's fingerprint where the caller has it."""
+    """Compare the model's text encoder with the delta's, and yield a note for each thing that could not be compared.
+    Raises E623 for another encoder.
+
+    `opened`: the edited components, which may project an encoder's rows. `known`: the model's fingerprint, if the
+    caller has it. Nothing is compared for language models, which read their own tokens.
+    """
     if FAMILIES.models_of(delta.family) == "language":  # it reads its own words
         return
     if not delta.encoder:
@@ -55,23 +61,23 @@ def compare_encoder(delta: Delta, model: Model, opened: Iterable[Checkpoint], kn
 
 
 def weight_marks(account: tuple[Any, Any]) -> Mapping[str, str]:
-    """Text encoder -> sha256 of its weights alone, from a pipeline's `describe_encoders`."""
+    """Text encoder -> the sha256 of its weights alone, from a pipeline's `encoder_account`."""
     return {name: _weight_mark(rows) for name, (rows, _) in account[0].items()}
 
 
 def weight_mark(checkpoint: Checkpoint) -> str:
-    """The same of one encoder, of a folder or in an LDM file."""
+    """The sha256 of one encoder's weights alone. The encoder may be in a folder or in an LDM file."""
     return _weight_mark(describe_encoder(checkpoint, {})[0])
 
 
 def _weight_mark(rows: Iterable[Any]) -> str:
-    """Without the projection, which an LDM file has in another form."""
+    """Hash the rows of an encoder's description, without the projection: an LDM file stores that in another form."""
     return hash_json(["editc-encoder-weights-1", [row for row in rows if not row[0].startswith("text_projection")]])
 
 
 def without_added_tokens(model: Model) -> str:
-    """The fingerprint over the embeddings of the vocabulary alone, without those of tokens that were added to it: that
-    of the encoder before a textual inversion. '' where there are none of these."""
+    """The encoder fingerprint of the model as it was before tokens were added, for example by a textual inversion. ''
+    if none were added."""
     parts = encoder_folders(pipeline_of(model))
     counts = {
         name.replace("tokenizer", "text_encoder"): _count_words(p) for name, p in parts.items() if "tokenizer" in name
@@ -83,7 +89,7 @@ def without_added_tokens(model: Model) -> str:
 
 
 def _find_fingerprint(model: Model, known: KnownMark) -> tuple[str, str]:
-    """The model's fingerprint, or '' and a note on why it cannot be known."""
+    """The model's fingerprint, or '' and a note on why it is unknown."""
     if known is not None:
         mark = known if isinstance(known, str) else known()
         return mark, "" if mark else "no text encoder is beside these weights, so it was not compared with the delta's"
@@ -101,13 +107,15 @@ def _find_fingerprint(model: Model, known: KnownMark) -> tuple[str, str]:
 
 
 def _matches(delta: Delta, mark: str, components: Iterable[Checkpoint]) -> bool:
+    """True if the fingerprint is the delta's, after the projections in `components` are taken into account."""
     for one in components:
         mark = projected_fingerprint(mark, one)
     return bool(mark) and mark == delta.encoder
 
 
 def _matches_inside_file(delta: Delta, model: Model) -> bool | None:
-    """True if every encoder in an LDM file has the weights of the delta's base; None where that cannot be said."""
+    """Say whether every encoder inside an LDM file has the weights of the delta's base. None if the delta or the file
+    does not tell."""
     marks, parts = delta.extra.get(PARTS), inner_encoders(model)
     if not isinstance(marks, dict) or not parts or not marks.keys() >= set(parts):
         return None
@@ -115,6 +123,7 @@ def _matches_inside_file(delta: Delta, model: Model) -> bool | None:
 
 
 def _other_encoder_error(delta: Delta, mark: str, model: Model) -> EditcError:
+    """Make the error E623. `mark` is the model's fingerprint, '' if only the weights in the file were compared."""
     return fail(
         "E623",
         "the model's text encoder, or the projection of its rows, is not the one that the delta's keys come from",
@@ -125,10 +134,11 @@ def _other_encoder_error(delta: Delta, mark: str, model: Model) -> EditcError:
 
 
 def _count_words(folder: Path) -> int:
-    """How many words a tokenizer has before any were added; 0 where its vocabulary does not lie open."""
+    """The number of words in a tokenizer's own vocabulary, without added ones. 0 if the vocabulary cannot be read."""
     known = read_vocabulary(folder)
     return len(known[0] or ()) if isinstance(known, list) else 0
 
 
 def _count_embeddings(checkpoint: Checkpoint) -> int:
+    """The number of rows in an encoder's token embedding; 0 without one."""
     return max((checkpoint.shape(name)[0] for name in checkpoint.names() if name.endswith(TOKEN_EMBEDDINGS)), default=0)

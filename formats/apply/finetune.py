@@ -1,4 +1,4 @@
-"""Whether weights that no hash knows are a fine-tune of a delta's base: how far from it, and the refusal of others."""
+"""Decide by distance whether unknown weights are a fine-tune of a delta's base, and refuse others."""
 
 from __future__ import annotations
 
@@ -13,28 +13,31 @@ from editc.core.text import first_rows
 from editc.numerics.bits import dtypes, sketch
 
 FARTHEST = 0.5
-"""|W - W0| / |W0| up to which weights count as a fine-tune of W0, for each tensor and for all together.
-Measured in docs/explanation/fingerprints.md: tensors of fine-tunes up to 0.33, of another training from 1.2 on."""
+"""The largest |W - W0| / |W0| at which weights count as a fine-tune of W0, for each tensor and for all together.
+Measured in docs/explanation/fingerprints.md: tensors of fine-tunes reach 0.33, and tensors of another training begin at
+1.2."""
 
 
 def distance(record: SiteRecord, raw: bytes, dtype: str) -> float:
-    """About |W - W0| / |W0| of a tensor's bytes from the base that the record was made of."""
+    """Estimate |W - W0| / |W0| for a tensor's bytes, as the file holds them, from the sketch of the record's base
+    W0."""
     return array_distance(record, dtypes.decode(raw, dtype, stored_shape(record.site)))
 
 
 def array_distance(record: SiteRecord, stored: Array) -> float:
-    """`distance` of weights that are decoded already, shaped as the file holds them."""
+    """Estimate `distance` for decoded weights in the shape that the file holds."""
     W = stored.reshape(stored_shape(record.site))
     return sketch.distance(record.sketch, W.T if record.site.transposed else W)
 
 
 def joint_distance(found: Sequence[tuple[SiteRecord, float]]) -> float:
-    """The distance of several tensors, each weighted by the size of its base."""
+    """The distance of several tensors together, each weighted by the norm of its base. `found`: (record, distance) of
+    each."""
     return sketch.joint_distance((far, sketch.norm(record.sketch)) for record, far in found)
 
 
 def remedy(deltas: Iterable[Delta]) -> str:
-    """What to do where a delta is for another model: those that `editc diff` made have no manifest to build."""
+    """Say what to do if a delta is for another model. A delta that `editc diff` made has no manifest to build again."""
     if any(edit.get("kind") == "diff" for delta in deltas for edit in delta.edits):
         return "make the edit on this model with the program that made it, and `editc diff` the two"
     return "build the manifest against this model"
@@ -43,8 +46,12 @@ def remedy(deltas: Iterable[Delta]) -> str:
 def refusal_error(
     found: Sequence[tuple[str, float]], far: float, total: int, allowed: bool, place: str, remedy: str
 ) -> Diagnostic:
-    """The error for the tensors in `found` (name, distance) of `total`: E622 where a fine-tune was not `allowed`, and
-    E695 where it was and they are none. `far` is the distance of all together, `remedy` what else can be done."""
+    """Make the error for tensors with unknown weights: E622 if a fine-tune was not `allowed`, E695 if it was and they
+    are too far from the base.
+
+    `found`: (name, distance) of each refused tensor out of `total`. `far`: the distance of all targets together.
+    `remedy`: what else the user can do.
+    """
     near = far <= FARTHEST and all(distance <= FARTHEST for _, distance in found)
     what = "target tensors hold other weights than the delta was made for, neither its base nor its result"
     help_text = f"these weights were trained apart from the delta's base; {remedy}"
@@ -62,11 +69,11 @@ def refusal_error(
 
 
 def distance_text(distance: float) -> str:
-    """A distance in words, with the two digits that a sketch knows."""
+    """Write a distance for the user, with two digits: a sketch tells no more."""
     return f"about {float(f'{100 * distance:.2g}'):g} %" if math.isfinite(distance) else "without measure"
 
 
 def tensors_error(code: str, what: str, rows: Sequence[str], total: int, help_text: str) -> Diagnostic:
-    """One diagnostic for many tensors; each row begins with a tensor's name and a colon."""
+    """Make one diagnostic for many tensors. Each row begins with a tensor's name and a colon."""
     message = f"{len(rows)} of {total} {what}, the first is '{rows[0].split(':')[0]}'"
     return Diagnostic(code, message, help=help_text, notes=first_rows(rows))

@@ -1,8 +1,17 @@
-"""What editc did to a model, kept in a folder `.editc` beside the weights: a stack of entries, the last on top.
+"""The journal of a model: a folder `.editc` beside the weights, with one entry (a folder) for each apply, the last on
+top.
 
-An entry is complete before the first weight is touched: it is built under a name that begins with `.new-` and renamed.
-It loses its meaning at once: it is renamed to `.dead-` and then removed. `done` in it says that every write arrived;
-without `done` the weights may be in any mixture of base and result, and only restoring is safe.
+An entry of an apply in place goes through these states:
+
+1. `.new-NAME`: it is being built. The weights are untouched. If the process is killed, the next run removes the folder.
+2. `NAME` without `done`: the entry is complete, with all old bytes in undo.bin. The weights may be any mixture of old
+   and new bytes. The only safe step is to put the old bytes back.
+3. `NAME` with `done`: every write is on the disk, and the weights hold the results.
+4. `NAME` without `done` again: a restore has begun. The weights may be a mixture, as in 2.
+5. `.dead-NAME`: the weights hold their old bytes, and the entry is being removed. If the process is killed, the next
+   run removes the rest.
+
+Each change of state is one rename, or the creation or removal of the file `done`, so that no state lies between them.
 """
 
 from __future__ import annotations
@@ -32,22 +41,24 @@ from editc.formats.models.model import Model
 from editc.numerics.bits import dtypes
 
 FOLDER = ".editc"
+"""The folder of the entries in a model's folder, and the ending of that folder's name beside a single file."""
 
 
 @dataclass(frozen=True)
 class JournalPlace:
-    """Where the journal of a model is."""
+    """Where the journal of a model is. The folder may not exist."""
 
     folder: Path
     """The folder of the entries."""
     root: Path
-    """What the file names in the entries are relative to."""
+    """The folder to which file names in the entries are relative."""
     anchor: Path
     """The file or folder that is locked while the model is edited."""
 
 
 def locate_journal(model: Model) -> JournalPlace:
-    """The place of a model's entries. A component's folder inside a pipeline shares the pipeline's."""
+    """Find the place of a model's journal. A component's folder inside a pipeline uses the pipeline's journal, unless
+    it has one of its own."""
     if model.layout == "file":
         return JournalPlace(model.path.parent / f"{model.path.name}{FOLDER}", model.path.parent, model.path)
     root = model.path
@@ -57,7 +68,7 @@ def locate_journal(model: Model) -> JournalPlace:
 
 
 def entries(journal_place: JournalPlace) -> tuple[JournalEntry, ...]:
-    """All entries, the oldest first. Raises E635 for one that cannot be trusted."""
+    """Read all complete entries, the oldest first. Raises E635 for one that cannot be trusted."""
     if journal_place.folder.is_symlink():
         raise journal_error("its folder is a link", journal_place.folder)
     if not journal_place.folder.is_dir():
@@ -67,7 +78,7 @@ def entries(journal_place: JournalPlace) -> tuple[JournalEntry, ...]:
 
 
 def interrupted_entry(journal_place: JournalPlace) -> JournalEntry | None:
-    """The entry whose writes did not all arrive, if there is one; it is always the last."""
+    """Return the entry without `done`, or None. Only the last entry can be without it."""
     stack = entries(journal_place)
     return stack[-1] if stack and not stack[-1].done else None
 
@@ -75,8 +86,11 @@ def interrupted_entry(journal_place: JournalPlace) -> JournalEntry | None:
 def begin_entry(
     journal_place: JournalPlace, deltas: Sequence[Mapping[str, Any]], steps: Iterable[bytes | EditedRange]
 ) -> JournalEntry:
-    """A complete entry on the disk, before any weight is touched; `steps` give the present bytes of each range in as
-    many pieces as they like, and then the range."""
+    """Write a complete entry, without `done`, and return it. The weights are not touched.
+
+    `steps` yields for each tensor its present bytes, in any number of pieces, and then its range. `deltas` holds at
+    least one summary.
+    """
     if not journal_place.folder.is_dir():
         disk.make_folder(journal_place.folder)
     name = _next_entry_name(journal_place, deltas)
@@ -95,8 +109,8 @@ def begin_entry(
 def record_copy(
     folder: Path, earlier: JournalPlace, deltas: Sequence[Mapping[str, Any]], ranges: Sequence[EditedRange]
 ) -> None:
-    """The entries of a copy: those of its source without their undo bytes, and one for what was applied now, if
-    anything was."""
+    """Write the journal of a copy into the new folder `folder`: the source's entries without undo bytes, then one for
+    this apply if it applied any delta."""
     disk.make_folder(folder)
     stack = entries(earlier)
     for number, old in enumerate(stack, 1):
@@ -109,13 +123,17 @@ def record_copy(
 
 
 def mark_done(entry: JournalEntry) -> None:
-    """Says that every write of the entry arrived."""
+    """Add `done` to the entry: every write is on the disk, and the weights hold the results."""
     disk.write_new(entry.folder / DONE, [])
     disk.sync_folder(entry.folder)
 
 
 def restore(entry: JournalEntry, journal_place: JournalPlace) -> None:
-    """Puts the stored bytes back and checks them; may be broken off and begun again at any point."""
+    """Put the old bytes back and check them. If the process is killed, a restore can be repeated.
+
+    All old bytes are checked first, while the weights are untouched. Then `done` is removed, and the weights may be a
+    mixture until the last tensor is written. Raises E635 if old bytes do not have their hash.
+    """
     for part in entry.ranges:
         check_undo_bytes(entry, part)
     disk.remove_file(entry.folder / DONE)
@@ -132,14 +150,15 @@ def restore(entry: JournalEntry, journal_place: JournalPlace) -> None:
 
 
 def remove_entry(entry: JournalEntry, journal_place: JournalPlace) -> None:
-    """Removes an entry whose bytes are restored, and the journal's folder when it was the only one."""
+    """Remove an entry whose old bytes are back in the weights, and the journal's folder if no entry is left."""
     dead = journal_place.folder / f".dead-{entry.folder.name}"
     disk.rename(entry.folder, dead)
     remove_leftovers(journal_place)
 
 
 def remove_leftovers(journal_place: JournalPlace) -> bool:
-    """Removes what a killed run left half made or half removed; True if there was anything."""
+    """Remove what a killed run left half built or half removed. Returns True if there was anything. The weights are not
+    touched."""
     if journal_place.folder.is_symlink() or not journal_place.folder.is_dir():
         return False
     left = sorted(path for path in journal_place.folder.iterdir() if path.name.startswith((".new-", ".dead-")))
@@ -150,7 +169,7 @@ def remove_leftovers(journal_place: JournalPlace) -> bool:
 
 
 def check_undo_bytes(entry: JournalEntry, part: EditedRange) -> tuple[Path, int]:
-    """Where the bytes that a range had before are stored. Raises E635 when they do not have their hash."""
+    """Return the file and the position of a tensor's old bytes. Raises E635 if these do not have their hash."""
     file = entry.folder / UNDO
     if hash_range(file, part.undo, part.nbytes) != part.base:
         raise journal_error(f"the stored bytes of '{part.name}' do not have their sha256", entry.folder)
@@ -158,7 +177,7 @@ def check_undo_bytes(entry: JournalEntry, part: EditedRange) -> tuple[Path, int]
 
 
 def check_files(entry: JournalEntry, journal_place: JournalPlace) -> None:
-    """Raises E636 unless every file is still the one that was edited, by size and header."""
+    """Raise E636 if a file is no longer the one that was edited, by its size and its header."""
     for name, mark in entry.files.items():
         file = journal_place.root / name
         now = None
@@ -176,7 +195,7 @@ def _is_restored(file: Path, part: EditedRange) -> bool:
 
 
 def _read_undo(entry: JournalEntry, part: EditedRange) -> Iterator[tuple[int, bytes]]:
-    """The old bytes of a range in pieces, each with its place in the range."""
+    """Yield the old bytes of a tensor in pieces, each with its position in the tensor."""
     start = 0
     for raw in read_pieces(entry.folder / UNDO, part.undo, part.nbytes):
         yield start, raw
@@ -184,6 +203,7 @@ def _read_undo(entry: JournalEntry, part: EditedRange) -> Iterator[tuple[int, by
 
 
 def _collect_ranges(steps: Iterable[bytes | EditedRange], ranges: list[EditedRange]) -> Iterator[bytes]:
+    """Yield the bytes among the steps, and append the ranges among them to `ranges`."""
     for step in steps:
         if isinstance(step, EditedRange):
             ranges.append(step)
@@ -192,13 +212,17 @@ def _collect_ranges(steps: Iterable[bytes | EditedRange], ranges: list[EditedRan
 
 
 def _file_mark(file: Path) -> FileMark:
+    """Describe a file as it is now. Raises E635 if it is not a weight file."""
     state = file.stat()
     return FileMark(state.st_size, _header_digest(file), state.st_mtime_ns)
 
 
 def _header_digest(file: Path) -> str:
-    """sha256 of what an edit leaves alone in a file: its header; all but the tensors of an ONNX file; nothing of a
-    file of external data, of which nothing else is known."""
+    """Compute the sha256 of the part of a file that an edit leaves alone.
+
+    That is the header, or all of an ONNX file but its tensors. For a file of ONNX external data it is the hash of
+    nothing, because such a file has no header. Raises E635 for any other file.
+    """
     container = CONTAINERS.get(file.suffix)
     if container is not None and container.structure_digest is not None:
         return container.structure_digest(file)
@@ -212,15 +236,18 @@ def _header_digest(file: Path) -> str:
 
 
 def _next_entry_name(journal_place: JournalPlace, deltas: Sequence[Mapping[str, Any]]) -> str:
+    """Name the next entry: a number one above the largest so far, and the beginning of its first delta's id."""
     last = max((int(entry.folder.name.split("-")[0]) for entry in entries(journal_place)), default=0)
     return f"{last + 1:04d}-{_short_id(deltas)}"
 
 
 def _short_id(deltas: Sequence[Mapping[str, Any]]) -> str:
+    """The first 12 digits of the first delta's id."""
     return str(deltas[0]["delta_id"])[:12]
 
 
 def _write_done_entry(entry: JournalEntry) -> None:
+    """Write an entry that has nothing to undo, with `done`."""
     disk.make_folder(entry.folder)
     disk.write_new(entry.folder / RECORD, [encode_entry(entry)])
     mark_done(entry)

@@ -1,4 +1,5 @@
-"""One entry of the journal as a file: `record.json`, written plainly and read with distrust."""
+"""A journal entry as a file, `record.json`. Its values are checked on reading, because a downloaded model may bring a
+forged or damaged journal."""
 
 from __future__ import annotations
 
@@ -14,65 +15,68 @@ from editc.formats.containers.canonical import strict_json
 from editc.formats.containers.safetensors import read_small
 
 FOLDER = ".editc"
+"""The folder of the entries in a model's folder, and the ending of that folder's name beside a single file."""
 RECORD, UNDO, DONE = "record.json", "undo.bin", "done"
+"""Names of the files in an entry's folder: the description of the entry, the old bytes of the edited tensors, and an
+empty file that exists once every write has arrived."""
 
 
 @dataclass(frozen=True)
 class EditedRange:
-    """One edited tensor of an entry."""
+    """One tensor that an apply edited, as record.json holds it."""
 
     component: str
-    """Its component."""
+    """The component of the model, such as `unet`."""
     name: str
-    """Its name in the delta."""
+    """The tensor's name in the delta."""
     delta: str
     """The `delta_id` of the delta that edited it."""
     file: str
-    """The file that it is in, relative to the journal's root."""
+    """The file that holds it, relative to `JournalPlace.root`."""
     offset: int
-    """Where in the file its bytes begin."""
+    """The position of its first byte in the file."""
     nbytes: int
-    """How many bytes it has."""
+    """The number of its bytes."""
     base: str
-    """The sha256 of its bytes before."""
+    """The sha256 of its bytes before the apply."""
     result: str
-    """The sha256 of its bytes after."""
+    """The sha256 of its bytes after the apply."""
     undo: int
-    """Where in undo.bin its old bytes begin."""
+    """The position of its old bytes in undo.bin. 0 in an entry of mode `out`, which has no undo.bin."""
 
 
 @dataclass(frozen=True)
 class FileMark:
-    """What tells that a file is still the one that was edited."""
+    """Shows whether a file is still the one that was edited."""
 
     size: int
-    """Its bytes."""
+    """Its length in bytes."""
     header: str
-    """The sha256 of what an edit leaves alone in it (`Container.structure_digest`)."""
+    """The sha256 of the part of the file that an edit leaves alone (`Container.outline`)."""
     modified: int
-    """The time of its last change, in nanoseconds."""
+    """The time of its last change before the apply, in nanoseconds. A restore sets it again."""
 
 
 @dataclass(frozen=True)
 class JournalEntry:
-    """One apply."""
+    """One apply, as the journal records it."""
 
     folder: Path
     """The folder of the entry."""
     mode: Literal["in-place", "out"]
-    """`out` has nothing to undo, for the base is elsewhere."""
+    """`in-place`, or `out` for the entry of a copy. A copy has nothing to undo, because its base is elsewhere."""
     deltas: tuple[Mapping[str, Any], ...]
-    """What is told of each delta: its `delta_id` and its edits."""
+    """Of each delta that was applied: its `delta_id`, family, tool and edits."""
     files: Mapping[str, FileMark]
-    """File, relative to the journal's root -> what it was after the apply."""
+    """File, relative to `JournalPlace.root` -> its mark before the apply. Empty for a copy."""
     ranges: tuple[EditedRange, ...]
-    """The tensors that were edited."""
+    """The edited tensors, in the order in which they were written."""
     done: bool
-    """False while the apply runs, or after it was killed."""
+    """True if every write of the apply is on the disk. False while the apply runs, and after it was killed."""
 
 
 def encode_entry(entry: JournalEntry) -> bytes:
-    """The bytes of record.json for an entry."""
+    """Encode an entry as the bytes of record.json."""
     value = {
         "version": 1,
         "mode": entry.mode,
@@ -84,7 +88,8 @@ def encode_entry(entry: JournalEntry) -> bytes:
 
 
 def read_entry(folder: Path, root: Path) -> JournalEntry:
-    """The entry in `folder`, of a model whose files are under `root`. Raises E635 for one that cannot be trusted."""
+    """Read the entry in `folder`, for a model whose files are under `root`. Raises E635 if the entry cannot be
+    trusted."""
     try:
         value: Any = strict_json(read_small(folder / RECORD))
         if value["version"] != 1 or value["mode"] not in ("in-place", "out") or not folder.name[:4].isdigit():
@@ -101,6 +106,7 @@ def read_entry(folder: Path, root: Path) -> JournalEntry:
 
 
 def _check_types(entry: JournalEntry) -> None:
+    """Raise ValueError if a number is negative or not an integer, if a text is not a text, or if no delta is named."""
     numbers = [n for part in entry.ranges for n in (part.offset, part.nbytes, part.undo)]
     numbers += [n for mark in entry.files.values() for n in (mark.size, mark.modified)]
     texts = [t for p in entry.ranges for t in (p.component, p.name, p.delta, p.file, p.base, p.result)]
@@ -111,7 +117,8 @@ def _check_types(entry: JournalEntry) -> None:
 
 
 def _check_paths(entry: JournalEntry, root: Path) -> None:
-    """A downloaded model may bring a forged journal: it must not reach outside the model, nor through a link."""
+    """Raise ValueError if an entry names a file outside the model, also one that a link leads to. A downloaded model
+    may bring a forged journal."""
     if entry.mode == "in-place" and not {part.file for part in entry.ranges} <= entry.files.keys():
         raise ValueError("a range is in a file without a mark")
     for name in entry.files:
@@ -123,6 +130,6 @@ def _check_paths(entry: JournalEntry, root: Path) -> None:
 
 
 def journal_error(reason: str, place: Path) -> EditcError:
-    """The error for a journal that cannot be trusted."""
+    """Make the error E635 for a journal that cannot be trusted."""
     help_text = f"fetch the base model again; then remove {place}"
     return fail("E635", f"the undo journal cannot be used: {reason}", place=str(place), help=help_text)

@@ -1,4 +1,4 @@
-"""What the bytes of a tensor are to a delta, by its hashes alone."""
+"""Compare the bytes of a tensor with the hashes of a delta."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from editc.numerics.bits import dtypes
 
 
 def match(record: SiteRecord, tensor: Tensor, raw: bytes, recorded: frozenset[str] = frozenset()) -> tuple[State, str]:
-    """What the bytes of one tensor are to a delta, and the sha256 of the result where it is known.
+    """Say what the bytes of one tensor are for a delta, and give the sha256 of the result if it is known, else ''.
 
-    `recorded` are results that this delta is known to have had on this very model.
+    `recorded`: hashes that the journal records as results of this delta on this model.
     """
     stored, dtype = dtypes.sha256(raw), tensor.dtype
     raw = tensor.from_file(raw)
@@ -29,7 +29,7 @@ def match(record: SiteRecord, tensor: Tensor, raw: bytes, recorded: frozenset[st
 def match_hash(
     record: SiteRecord, dtype: str, now: str, recorded: frozenset[str] = frozenset()
 ) -> tuple[State, str] | None:
-    """`match` as far as the sha256 of the bytes tells: None when it is neither base nor result."""
+    """Do what `match` does by the sha256 of the bytes alone. None if they are neither base nor result."""
     base, result = record.base.get(dtype, ""), record.result.get(dtype, "")
     if now == base == result:
         return "unchanged", result
@@ -41,8 +41,12 @@ def match_hash(
 
 
 def match_cast(record: SiteRecord, dtype: str, raw: Iterable[bytes]) -> State:
-    """The same weights one conversion away: back to a narrower dtype without loss (they were widened), or to the
-    dtype that the delta was made for (the user has the wider original)."""
+    """Say whether the bytes are the delta's base or result in another dtype.
+
+    Two cases count. The tensor was widened: converting it back to the narrower dtype loses nothing. Or the tensor is a
+    wider original: it becomes the base when converted to the dtype that the delta was made for. Returns `refused`
+    otherwise.
+    """
     others = [d for d in sorted(record.base.keys() - {dtype}) if record.result[d] != record.base[d]]
     hashes, lossless = {other: hashlib.sha256() for other in others}, set(others)
     for piece in raw if others else ():

@@ -1,8 +1,9 @@
-"""A delta's sites in an ONNX model, whose exporters rename weights and transpose them.
+"""Find a delta's sites in an ONNX model, whose exporters rename weights and transpose them.
 
-A site is looked for by content: its base's or its result's hash, as it is or transposed, in any dtype that the delta
-records. Where content does not tell (a fine-tune, or two equal tensors), by what the nodes that use a tensor say of
-where they came from, then by name. What is still not one tensor is an error that names the candidates, never a guess.
+A site is looked for by content: the hash of its base or result, as stored or transposed, in any dtype that the delta
+records. A fine-tune has other content, and equal tensors have the same. Then the nodes that use a tensor may say where
+it came from, and at last names are compared. If that does not lead to exactly one tensor, an error names the
+candidates.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from editc.formats.models.model import Checkpoint, Tensor
 from editc.numerics.bits import dtypes
 
 TensorCandidate: TypeAlias = tuple[str, bool]
-"""A tensor of the graph, and whether it is the transpose of the site's."""
+"""The name of a tensor in the graph, and True if it is the transpose of the site's matrix."""
 
 
 @dataclass(frozen=True)
@@ -33,18 +34,19 @@ class _SiteFault:
     code: str
     """E663, E664 or E665."""
     name: str
-    """The site."""
+    """The name of the site."""
     why: str
-    """The reason, for a person."""
+    """The reason, in words for the user."""
 
 
 def find_in_graph(
     checkpoint: Checkpoint, graph: Graph, records: Sequence[SiteRecord], raw: Callable[[str], bytes]
 ) -> Checkpoint:
-    """`checkpoint`, a component with that graph, with the sites of `records` under their own names; see
-    `sites.find_sites`.
+    """Return `checkpoint` with the sites of `records` under the names that the delta uses; see `sites.find_sites`.
+    `graph` is the component's graph.
 
-    Raises E663 (its numbers are not stored as bytes), E664 (not one tensor), E665 (which way round is not known).
+    Raises E663 (the numbers are not stored as bytes), E664 (not exactly one tensor), E665 (a square matrix may be
+    transposed).
     """
     search = _GraphSearch(checkpoint, graph, records, raw)
     found = {record.site.name: search.find(record) for record in records}
@@ -57,7 +59,7 @@ def find_in_graph(
 
 
 class _GraphSearch:
-    """The tensors that have the shape of a site, by content and by origin."""
+    """Searches the tensors of a graph that have the shape of a site, by content and by origin."""
 
     def __init__(
         self, checkpoint: Checkpoint, graph: Graph, records: Sequence[SiteRecord], raw: Callable[[str], bytes]
@@ -71,7 +73,8 @@ class _GraphSearch:
         self._nodes: dict[Range, Sequence[str]] = {}
 
     def find(self, record: SiteRecord) -> TensorCandidate | _SiteFault | None:
-        """The one tensor, or why there is none; None when nothing looks like the site."""
+        """Find the tensor of one site. Returns a fault if there is no single answer, and None if no tensor looks like
+        the site."""
         site, shape = record.site, stored_shape(record.site)
         hits = self._by_content(record)
         names = sorted({name for name, _ in hits})
@@ -91,14 +94,18 @@ class _GraphSearch:
         return _SiteFault("E665", site.name, f"'{name}' is square") if way is None else (name, way)
 
     def _by_content(self, record: SiteRecord) -> list[TensorCandidate]:
+        """Find the tensors whose bytes have one of the site's hashes, sorted by name."""
         digests = {*record.base.values(), *record.result.values()}
         shape = stored_shape(record.site)
         hits = {hit for digest in digests for hit in self._contents.get(digest, ())}
         return sorted(hit for hit in hits if hit[1] in self._orientations(hit[0], shape))
 
     def _hash_candidates(self, records: Sequence[SiteRecord]) -> Mapping[str, set[TensorCandidate]]:
-        """Digests of every fitting tensor both ways round; cast to the dtypes that the delta records, too, once some
-        site is not found as it stands."""
+        """Map the sha256 of every candidate, as stored and transposed, to the tensors that have it.
+
+        If a site is not found so, the candidates are also converted to the other dtypes that the delta records, and
+        hashed again.
+        """
         found: dict[str, set[TensorCandidate]] = {}
         wanted = [{*record.base.values(), *record.result.values()} for record in records]
         for casts in (False, True):
@@ -113,6 +120,8 @@ class _GraphSearch:
         return found
 
     def _digests(self, name: str, casts: bool, records: Sequence[SiteRecord]) -> Iterator[tuple[str, bool]]:
+        """Yield (sha256, transposed) of one tensor: of its own bytes, or with `casts` of its values in each other
+        recorded dtype."""
         tensor = self._checkpoint.tensors[name]
         if tensor.dtype not in dtypes.EDITABLE:
             return
@@ -130,7 +139,7 @@ class _GraphSearch:
                 yield dtypes.sha256(dtypes.transpose(form, dtype, (rows, columns))), True
 
     def _orientations(self, name: str, shape: tuple[int, int]) -> list[bool]:
-        """The ways round in which a tensor has the shape."""
+        """List the ways in which a tensor has the shape (rows, columns): False as stored, True transposed."""
         own = self._shape(name)
         flat = [False] if matrix_shape(own) == shape else []
         return flat + ([True] if len(own) == 2 and own == shape[::-1] else [])
@@ -139,7 +148,8 @@ class _GraphSearch:
         return self._graph.tensors[name].shape
 
     def _orientation(self, name: str, transposed: bool) -> bool | None:
-        """Whether a square matrix is the transpose of the stored one, by how it is used; None where that is unclear."""
+        """Say whether a square tensor is the transpose of the stored site, by the nodes that use it. None if they do
+        not agree or do not show it."""
         ways = {_takes_transpose(use) for use in self._graph.uses.get(name, ())}
         if len(ways) != 1:
             return None
@@ -147,21 +157,23 @@ class _GraphSearch:
         return None if way is None else way != transposed
 
     def _tensor_origins(self, name: str) -> frozenset[str]:
-        """Dotted modules and parameters that the nodes which use a tensor name."""
+        """The module and parameter names that the nodes using a tensor give as its origin."""
         if name not in self._origins:
             uses = self._graph.uses.get(name, ())
             self._origins[name] = frozenset(o for use in uses for o in self._node_origins(use))
         return self._origins[name]
 
     def _node_origins(self, use: TensorUse) -> Sequence[str]:
-        """What a node says of its origin; it is read once, however many tensors it takes."""
+        """The names that one node gives as the origin of its inputs. Each node is read once, however many tensors it
+        uses."""
         if use.node not in self._nodes:
             self._nodes[use.node] = tuple(origins(self._graph, use))
         return self._nodes[use.node]
 
 
 def origins(graph: Graph, use: TensorUse) -> Iterator[str]:
-    """What a node says of its origin: the module, dotted, and the parameter as `p:` and its mangled name."""
+    """Yield what a node says of its origin: the dotted name of the module, and `p:` with the mangled name of the
+    parameter."""
     said = provenance(graph.path, use.node)
     scopes = re.findall(r"'([^']*)'", said.get("pkg.torch.onnx.name_scopes", ""))
     if len(scopes) > 1:
@@ -176,26 +188,29 @@ def origins(graph: Graph, use: TensorUse) -> Iterator[str]:
 
 
 def _comes_from(site: str, origin: frozenset[str]) -> bool:
+    """True if one of the origins is the site's module or parameter."""
     module = site.removesuffix(".weight")
     parameter = "p:" + site.replace(".", "_")
     return any(one in (module, parameter) or one.endswith(f".{module}") for one in origin)
 
 
 def _takes_transpose(use: TensorUse) -> bool | None:
-    """True where a node takes (d_in, d_out), False where it takes (d_out, d_in), None where it says neither."""
+    """True if a node takes the matrix as (d_in, d_out), False if as (d_out, d_in), None if the node does not show
+    it."""
     if use.index != 1 or use.op not in ("MatMul", "Gemm"):
         return False if use.op == "Transpose" else None
     return use.op == "MatMul" or not use.transposed
 
 
 def _site_tensor(checkpoint: Checkpoint, found: TensorCandidate) -> Tensor:
+    """The tensor under a site's name: flipped if the graph holds the transpose."""
     name, flipped = found
     tensor = checkpoint.tensors[name]
     return replace(tensor, shape=tensor.shape[::-1], flipped=True) if flipped else tensor
 
 
 def _find_shared_bytes(checkpoint: Checkpoint, found: Mapping[str, str]) -> Iterator[_SiteFault]:
-    """Sites whose bytes are another's too: two sites of one tensor, or tensors that overlap in a file."""
+    """Yield a fault for sites that share bytes: two sites found as one tensor, or tensors that overlap in a file."""
     sites: dict[str, list[str]] = {}
     for site, name in found.items():
         sites.setdefault(name, []).append(site)
@@ -208,6 +223,7 @@ def _find_shared_bytes(checkpoint: Checkpoint, found: Mapping[str, str]) -> Iter
 
 
 def _diagnostics(faults: Sequence[_SiteFault], total: int, place: str) -> Iterator[Diagnostic]:
+    """Make one diagnostic for each code among the faults. `total` is the number of sites, `place` the file."""
     says = {
         "E663": ("targets are in the model, but not as bytes that can be edited", "save the model with raw data"),
         "E664": ("targets are not one tensor each of the model", "apply the delta before the export, then export"),

@@ -1,8 +1,8 @@
-"""What an apply would do, decided by reading and hashing alone.
+"""Decide what an apply would do, by reading and hashing alone.
 
-Each target tensor is, in this order: `already` edited; the `exact` base; the base in another dtype (`cast`); other
-weights of the same shape (`relative`, only when a fine-tune is allowed, and only where a sketch says that they are near
-enough to the base to be one); quantised weights (`requantised`, only when that is asked for); or refused.
+The first that fits decides for each target tensor: it is `already` edited; it is the `exact` base; it is the base in
+another dtype (`cast`); it is a fine-tune of the base (`relative`: only if that is allowed, and the sketch says that the
+weights are near enough); it is quantised (`requantised`: only if that is asked for); or it is refused.
 """
 
 from __future__ import annotations
@@ -31,11 +31,13 @@ def plan_apply(
     encoder: Callable[[], str] | str | None = None,
     requantize: bool = False,
 ) -> ApplyPlan:
-    """Reads every target tensor once and decides. `encoder` is the model's encoder fingerprint where the caller
-    knows it; otherwise it is computed from the model's folder, and only when a fine-tune makes it matter.
+    """Read every target tensor once and plan the apply.
 
-    Raises E615, E616, E620 to E626, E690, E691, E693, E695, for ONNX models E663 to E665: all that is wrong with the
-    targets at once.
+    `encoder`: the model's encoder fingerprint, or a function that computes it. If None, it is computed from the model's
+    folder, and only if a target is relative or requantised.
+
+    Raises all faults of the targets at once: E615, E616, E620 to E626, E690, E691, E693, E695, and for ONNX models E663
+    to E665.
     """
     check_disjoint(deltas)
     journal_place = journal.locate_journal(model)
@@ -69,7 +71,7 @@ def plan_apply(
 def _open_component(
     model: Model, part: str, records: Sequence[SiteRecord], journal_place: journal.JournalPlace
 ) -> Checkpoint:
-    """A component, its tensors under the names of the sites."""
+    """Open the component `part` with its tensors under the names of the sites."""
     checkpoint, stored = model.component(part), journal.interrupted_entry(journal_place)
     mine = [record for record in records if record.site.component == part]
     return find_sites(
@@ -80,6 +82,7 @@ def _open_component(
 def _find_targets(
     delta: Delta, opened: Mapping[str, Checkpoint], journal_place: journal.JournalPlace, allow_finetune: bool
 ) -> Iterator[TargetTensor]:
+    """Yield the target of each site of a delta, group by group."""
     stored = journal.interrupted_entry(journal_place)
     known = _known_results(journal_place, delta)
     listed = [
@@ -109,6 +112,7 @@ def _find_targets(
 
 
 def _distance(record: SiteRecord, tensor: Tensor, place: tuple[Path, int, int]) -> float:
+    """Estimate the distance of a tensor at `place` (file, offset, size) from the delta's base."""
     raw = read_range(*place)
     if quantised.is_requantisable(tensor.dtype):
         return finetune.array_distance(record, quantised.decode(raw, tensor))
@@ -118,7 +122,8 @@ def _distance(record: SiteRecord, tensor: Tensor, place: tuple[Path, int, int]) 
 def _locate_bytes(
     tensor: Tensor, stored: JournalEntry | None, journal_place: journal.JournalPlace
 ) -> tuple[Path, int, int]:
-    """Where the tensor's bytes are; after an interrupted in-place run those before it, which it is rolled back to."""
+    """Locate the bytes (file, offset, size) to plan with: the tensor's own, or its old bytes in the journal after an
+    interrupted apply, because that will be rolled back."""
     for part in stored.ranges if stored else ():
         if (journal_place.root / part.file, part.offset) == (tensor.file, tensor.offset) and stored:
             return (*journal.check_undo_bytes(stored, part), tensor.nbytes)
@@ -126,6 +131,7 @@ def _locate_bytes(
 
 
 def _known_results(journal_place: journal.JournalPlace, delta: Delta) -> Mapping[tuple[str, str], frozenset[str]]:
+    """(component, tensor) -> the hashes that the journal records as results of this delta."""
     found: dict[tuple[str, str], frozenset[str]] = {}
     for entry in journal.entries(journal_place):
         for part in entry.ranges if entry.done else ():

@@ -1,8 +1,8 @@
-"""Quantised weights: which they are, why they are refused, and editing them all the same.
+"""Quantised weights: recognise them, say why they are refused, and edit them if the user asks for it.
 
-A delta is made for weights of full precision. On quantised ones the edit is the relative one: W' = W_q + dW for the
-weights W_q that the file stands for, and then Q(W') in the same format, so no size and no offset changes. What that
-rounding costs is measured against the edit: an edit smaller than a step of the grid is rounded away whole.
+A delta is made for weights of full precision. On quantised ones the edit is relative: W' = W_q + dW, for the weights
+W_q that the file stands for, and then Q(W') in the same format. Sizes and offsets do not change. The rounding error is
+compared with the edit: if the edit is smaller than a step of the format, rounding removes it.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ from editc.formats.models.model import Checkpoint, Tensor
 from editc.numerics.bits import blocks, dtypes
 
 LEAST_SURVIVAL = 0.5
-"""Of an edit, at least this share must be left after requantising (measured in docs/measurements/quantised.md)."""
+"""The smallest share of an edit that must be left after requantising. Measured in docs/measurements/quantised.md."""
 
 WEAK = 0.9
-"""A tensor with less than this left is named."""
+"""Tensors with a smaller share left than this are named in a note. Chosen by hand."""
 
 PACKED = {
     ".qweight": "GPTQ or AWQ",
@@ -37,59 +37,66 @@ PACKED = {
     ".weight_packed": "compressed-tensors",
     ".SCB": "bitsandbytes, 8 bits",
 }
-"""By the name of a neighbour, what has packed `X.weight`."""
+"""The ending of a neighbouring tensor -> the program that packed `X.weight`."""
 
 MESSAGES = {
     "E690": "target tensors are quantised",
     "E691": "target tensors are stored in a way that cannot be edited afterwards",
 }
+"""Code -> what is wrong with the targets."""
 HELPS = {
     "E690": "edit the weights before they are quantised, then quantise the result; or run `editc apply --requantize`, "
     "which edits these and says what the rounding cost",
     "E691": "edit the weights before they are quantised or converted, then do that with the result",
 }
+"""Code -> what the user can do."""
 
 
 @dataclass(frozen=True)
 class RequantisationLoss:
-    """What requantising did to an edit: sums over its entries, so that losses of several tensors add up. W_q are the
-    weights before, W' = W_q + dW those wanted, Q(W') those written."""
+    """What requantising did to an edit, as sums over the entries, so that the losses of several tensors add up.
+
+    W_q are the weights before, W' = W_q + dW the wanted ones, and Q(W') those written.
+    """
 
     edit_square: float = 0.0
-    """|dW|^2."""
+    """|dW|^2, the squared norm of the edit."""
     error_square: float = 0.0
-    """|Q(W') - W'|^2."""
+    """|Q(W') - W'|^2, the squared norm of the rounding error."""
     along_edit: float = 0.0
-    """<Q(W') - W_q, dW>."""
+    """<Q(W') - W_q, dW>: the change that was written, along the edit."""
     clipped: int = 0
-    """How many weights lie past the range of an 8-bit tensor, which keeps its scale: they become its largest value."""
+    """The number of weights outside the range of an 8-bit tensor. The tensor keeps its scale, so these become its
+    largest value."""
 
     @property
     def error(self) -> float:
-        """|Q(W') - W'| / |dW|; 0 where there is no edit."""
+        """|Q(W') - W'| / |dW|; 0 without an edit."""
         return sqrt(self.error_square / self.edit_square) if self.edit_square else 0.0
 
     @property
     def survival(self) -> float:
-        """<Q(W') - W_q, dW> / |dW|^2, 1 for an edit that is there in full; 1 where there is none."""
+        """<Q(W') - W_q, dW> / |dW|^2: the share of the edit that is left. 1 is all of it, and the value without an
+        edit."""
         return self.along_edit / self.edit_square if self.edit_square else 1.0
 
 
 def add_losses(losses: Iterable[RequantisationLoss]) -> RequantisationLoss:
-    """Adds up the losses of several tensors."""
+    """Add up the losses of several tensors."""
     every = list(losses)
     return RequantisationLoss(*(sum(getattr(one, field.name) for one in every) for field in fields(RequantisationLoss)))
 
 
 def is_requantisable(dtype: str) -> bool:
-    """True for the formats that can be decoded exactly and written again."""
+    """True for the formats that can be decoded exactly and encoded again."""
     return dtype in blocks.BLOCK_FORMATS or dtype in dtypes.EIGHT_BITS
 
 
 def find_quantised_faults(
     delta: Delta, opened: Mapping[str, Checkpoint], requantize: bool
 ) -> Mapping[str, Mapping[str, str]]:
-    """By code (E690, E691) and tensor the quantised targets that are not edited, each with what was found."""
+    """Find the quantised targets that are not edited: code (E690, E691) -> tensor -> a line that says what was
+    found."""
     found: dict[str, dict[str, str]] = defaultdict(dict)
     bits = {index for factors in delta.factors.values() if factors.form == "xor" for index in factors.sites}
     for index, record in enumerate(delta.sites):
@@ -105,14 +112,14 @@ def find_quantised_faults(
 
 
 def edit_stored_bytes(raw: bytes, tensor: Tensor, site: Site, factors: Factors, k: int) -> bytes:
-    """The edited tensor's bytes, in the dtype or format that it has. Raises E626 and E691."""
+    """Compute the bytes of an edited tensor in its own dtype or quantised format. Raises E626 and E691."""
     if tensor.dtype in dtypes.EDITABLE:
         return edited_exactly(raw, tensor.dtype, site, factors, k)
     return _encode(_change(raw, tensor, site, factors, k)[1], tensor, raw)
 
 
 def requantise(raw: bytes, tensor: Tensor, site: Site, factors: Factors, k: int) -> tuple[bytes, RequantisationLoss]:
-    """`edit_stored_bytes` for a quantised tensor, and what it cost. Raises E626 and E691."""
+    """Compute the bytes of an edited quantised tensor, and what requantising did to the edit. Raises E626 and E691."""
     before, wanted = _change(raw, tensor, site, factors, k)
     result = _encode(wanted, tensor, raw)
     now, change = decode(result, tensor).reshape(wanted.shape), wanted - before
@@ -121,7 +128,7 @@ def requantise(raw: bytes, tensor: Tensor, site: Site, factors: Factors, k: int)
 
 
 def decode(raw: bytes, tensor: Tensor) -> Array:
-    """The weights that the bytes of a tensor stand for, in float64, exact."""
+    """Decode a tensor's bytes into its weights, exactly, as float64 in the tensor's own shape."""
     if tensor.dtype in blocks.BLOCK_FORMATS:
         return blocks.decode(raw, tensor.dtype, tensor.shape)
     rows = tensor.shape[0] if tensor.shape else 1
@@ -130,12 +137,12 @@ def decode(raw: bytes, tensor: Tensor) -> Array:
 
 
 def is_finite(raw: bytes, dtype: str) -> bool:
-    """True when none of the weights is infinite or NaN."""
+    """True if no weight is infinite or NaN."""
     return blocks.is_finite(raw, dtype) if dtype in blocks.BLOCK_FORMATS else dtypes.is_finite(raw, dtype)
 
 
 def check_survival(losses: Mapping[str, RequantisationLoss], place: str) -> None:
-    """Raises E693 when less than LEAST_SURVIVAL of the edit is left in all of the tensors together."""
+    """Raise E693 if less than LEAST_SURVIVAL of the edit is left over all tensors together. `losses`: by tensor."""
     whole = add_losses(losses.values())
     if losses and whole.survival < LEAST_SURVIVAL:
         worst = sorted(losses, key=lambda name: losses[name].survival)[:12]
@@ -146,7 +153,7 @@ def check_survival(losses: Mapping[str, RequantisationLoss], place: str) -> None
 
 
 def loss_notes(losses: Mapping[str, RequantisationLoss]) -> Sequence[str]:
-    """Sentences for the user about the tensors that were requantised."""
+    """Write the sentences for the user about requantised tensors; none if there are none."""
     if not losses:
         return ()
     whole = add_losses(losses.values())
@@ -166,7 +173,7 @@ def loss_notes(losses: Mapping[str, RequantisationLoss]) -> Sequence[str]:
 
 
 def _change(raw: bytes, tensor: Tensor, site: Site, factors: Factors, k: int) -> tuple[Array, Array]:
-    """W_q and W', as stored, in float64."""
+    """W_q and W' as float64 matrices in the orientation of the file. Raises E626 if W' is not finite."""
     before = decode(raw, tensor).reshape(stored_shape(site))
     wanted = patch_as_stored(before, site.transposed, factors, k)
     if not np.isfinite(wanted).all():
@@ -176,6 +183,7 @@ def _change(raw: bytes, tensor: Tensor, site: Site, factors: Factors, k: int) ->
 
 
 def _encode(values: Array, tensor: Tensor, old: bytes) -> bytes:
+    """Encode weights in the tensor's format. `old`: its present bytes, which `blocks.encode` reads."""
     if tensor.dtype in blocks.BLOCK_FORMATS:
         return blocks.encode(values, tensor.dtype, old)
     most = dtypes.largest(tensor.dtype)
@@ -183,13 +191,15 @@ def _encode(values: Array, tensor: Tensor, old: bytes) -> bytes:
 
 
 def _count_clipped(values: Array, tensor: Tensor) -> int:
+    """Count the weights outside the range of an 8-bit tensor; 0 for block formats."""
     if tensor.dtype in blocks.BLOCK_FORMATS:
         return 0
     return int(np.count_nonzero(np.abs(values / _read_scale(tensor)) > dtypes.largest(tensor.dtype)))
 
 
 def _read_scale(tensor: Tensor) -> Array:
-    """The scale of an 8-bit tensor: one, or one a row (d_out, 1). Raises E691."""
+    """Read the scale of an 8-bit tensor: (1, 1), or one per row (d_out, 1). Ones if it has none. Raises E691 if one is
+    not a positive number."""
     at = tensor.scale
     if at is None:
         return np.ones((1, 1))
@@ -200,7 +210,7 @@ def _read_scale(tensor: Tensor) -> Array:
 
 
 def _find_fault(checkpoint: Checkpoint, site: Site) -> str:
-    """Why a target cannot be edited even if it is requantised, or ''."""
+    """Say why a target cannot be edited even by requantising, or ''."""
     packer = _find_packer(checkpoint, site.name)
     tensor = checkpoint.tensors.get(site.name)
     if tensor is None:
@@ -220,6 +230,7 @@ def _find_fault(checkpoint: Checkpoint, site: Site) -> str:
 
 
 def _find_scale_fault(tensor: Tensor) -> str:
+    """Say why the scale of an 8-bit tensor is of an unknown form, or ''."""
     at = tensor.scale
     rows = tensor.shape[:1]
     if at is None or (at.dtype in dtypes.EDITABLE and (prod(at.shape) == 1 or at.shape in (rows, (*rows, 1)))):
@@ -228,11 +239,13 @@ def _find_scale_fault(tensor: Tensor) -> str:
 
 
 def _scale_words(tensor: Tensor) -> str:
+    """Describe the scale of a tensor for a message; '' without one."""
     return "" if tensor.scale is None else f" with {'one scale' if prod(tensor.scale.shape) == 1 else 'a scale a row'}"
 
 
 def _find_packer(checkpoint: Checkpoint, name: str) -> str:
-    """What packed a tensor: by its neighbours' names, or by what config.json says when it is not there at all."""
+    """Name the program that packed a tensor: by the names of its neighbours, or by config.json if the tensor is
+    missing. '' if neither tells."""
     stem = name.removesuffix(".weight")
     for ending, what in PACKED.items():
         if f"{stem}{ending}" in checkpoint.tensors:
@@ -241,7 +254,7 @@ def _find_packer(checkpoint: Checkpoint, name: str) -> str:
 
 
 def _quantisation_method(checkpoint: Checkpoint) -> str:
-    """`quant_method` of the config.json beside the weights, or ''."""
+    """The `quant_method` in the config.json beside the weights, or ''."""
     files = {tensor.file.parent / "config.json" for tensor in checkpoint.tensors.values()}
     try:
         value = strict_json(min(files).read_bytes()) if files else {}
@@ -252,4 +265,5 @@ def _quantisation_method(checkpoint: Checkpoint) -> str:
 
 
 def _square(values: Array) -> float:
+    """The sum of the squared entries."""
     return float(np.sum(values * values))

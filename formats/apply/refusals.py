@@ -1,4 +1,4 @@
-"""Why deltas cannot be applied to a model, all reasons at once, and what to say of a fine-tune."""
+"""Say why deltas cannot be applied to a model, all reasons at once, and what to tell about a fine-tune."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from editc.numerics.bits import dtypes
 
 
 def check_disjoint(deltas: Sequence[Delta]) -> None:
-    """Raises E624 where several of the deltas edit one tensor."""
+    """Raise E624 if two of the deltas edit the same tensor."""
     counts = Counter((record.site.component, record.site.name) for delta in deltas for record in delta.sites)
     shared = sorted(name for (_, name), n in counts.items() if n > 1)
     if shared:
@@ -33,8 +33,8 @@ def check_disjoint(deltas: Sequence[Delta]) -> None:
 
 
 def find_misfits(delta: Delta, opened: Mapping[str, Checkpoint], requantize: bool) -> Iterator[Diagnostic]:
-    """The targets that cannot be edited whatever they hold: E616, E620, E621, E690 and E691, one diagnostic for all of
-    a kind."""
+    """Yield the faults of targets that cannot be edited whatever they hold: E616, E620, E621, E690 and E691, one
+    diagnostic for each code."""
     packed = quantised.find_quantised_faults(delta, opened, requantize)
     told = {name for rows in packed.values() for name in rows}
     missing, shapes, kinds = [], [], []
@@ -73,9 +73,9 @@ def check_targets(
     journal_place: journal.JournalPlace,
     remedy: str,
 ) -> None:
-    """Raises E606, E622 or E695 where targets hold other weights, and E625 where the deltas change nothing.
+    """Raise E606, E622 or E695 if targets hold other weights, and E625 if the deltas change nothing.
 
-    `remedy` is what else can be done.
+    `remedy`: what the user can do instead.
     """
     bits = [t.record.site.name for t in targets if t.state == "refused" and t.factors.form == "xor"]
     if bits:
@@ -97,7 +97,8 @@ def check_targets(
 
 
 def relative_notes(delta: Delta, compared: Iterable[str], far: float) -> Iterator[str]:
-    """What to tell of a delta that is added to other weights, which are about `far` away from its base."""
+    """Yield notes about a delta that is applied to other weights, at distance `far` from its base. `compared`: the
+    notes of `compare_encoder`."""
     yield (
         f"the weights are not those that the delta was made for, but {finetune.distance_text(far)} away; "
         "its report does not hold for them, verify again"

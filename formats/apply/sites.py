@@ -1,4 +1,4 @@
-"""A delta's sites in a component, whatever its tensors are called there."""
+"""Find a delta's sites in a component, whatever names the tensors have there."""
 
 from __future__ import annotations
 
@@ -12,13 +12,15 @@ from editc.formats.models.model_names import respell
 def find_sites(
     checkpoint: Checkpoint, records: Sequence[SiteRecord], raw: Callable[[str], bytes] | None = None
 ) -> Checkpoint:
-    """`checkpoint` with the sites of `records` under their own names. A site that is nowhere is left out, which
-    `plan_apply` refuses.
+    """Return `checkpoint` with the sites of `records` under the names that the delta uses. A site that is not found is
+    left out; `plan_apply` then refuses it.
 
-    Outside ONNX only the levels before a name can differ (`model_names.respelled`); in ONNX tensors are found by
-    content. `raw` gives a tensor's bytes where those on the disk are not the ones to go by.
+    In ONNX files tensors are found by their content. Elsewhere only the levels in front of a name may differ
+    (`model_names.respell`). `raw` gives the bytes of a tensor by name, where the bytes on the disk are not the ones to
+    compare.
 
-    Raises E663 (its numbers are not stored as bytes), E664 (not one tensor), E665 (which way round is not known).
+    Raises E663 (the numbers are not stored as bytes), E664 (not exactly one tensor), E665 (a square matrix may be
+    transposed).
     """
     if checkpoint.graph is None:
         return respell(checkpoint, [record.site.name for record in records])

@@ -1,4 +1,4 @@
-"""Which deltas are in a model: decided by tensor hashes; a journal only says which deltas are worth asking about."""
+"""Which deltas are in a model. The hashes of its tensors decide; the journal only says which deltas to look for."""
 
 from __future__ import annotations
 
@@ -22,23 +22,27 @@ if TYPE_CHECKING:
     from editc.formats.containers.onnx import Graph
 
 Presence = Literal["applied", "partly", "not applied", "unknown"]
+"""The state of one delta in a model: all of its tensors hold the results; some do; none does; or other bytes are found.
+docs/glossary.md explains the words."""
 TensorState = Literal["result", "base", "neither", "either", "missing"]
+"""What a tensor's bytes are, for one delta: its result, its base, other bytes, both at once (the edit changes nothing
+there), or nothing (the model lacks the tensor)."""
 
 
 @dataclass(frozen=True)
 class DeltaState:
-    """One delta in one model."""
+    """The state of one delta in one model."""
 
     delta_id: str
-    """The delta."""
+    """The id of the delta."""
     presence: Presence
-    """Whether its tensors hold its results, as far as their bytes tell."""
+    """Whether the model holds the delta, by the hashes of its tensors."""
     tensors: Mapping[str, TensorState]
     """`component/name` -> what the tensor's bytes are."""
     edits: tuple[Mapping[str, Any], ...]
-    """What the delta says of its edits."""
+    """What the delta says of its edits: one mapping each."""
     recorded: bool
-    """Whether a journal names it."""
+    """True if the model's journal names the delta."""
 
 
 @dataclass(frozen=True)
@@ -48,20 +52,21 @@ class Status:
     model: Model
     """The model."""
     deltas: tuple[DeltaState, ...]
-    """All deltas that were asked about, in the order of their application as far as it is recorded."""
+    """Every delta that the journal names or the caller gave, in the order of application as far as that is recorded."""
     interrupted: bool
-    """Whether an in-place run was killed."""
+    """True if an apply in place was killed, so that the weights may be a mixture."""
 
     @property
     def applied(self) -> tuple[str, ...]:
-        """The ids of those that are wholly in the model."""
+        """The ids of the deltas that are wholly in the model."""
         return tuple(delta.delta_id for delta in self.deltas if delta.presence == "applied")
 
 
 def status(model: Model, deltas: Sequence[Delta] = ()) -> Status:
-    """Hashes the tensors that the recorded deltas and the given ones edit, and says which of them are in the model.
+    """Hash the tensors that recorded and given deltas edit, and say which of these deltas the model holds.
 
-    A later recorded delta over the same tensors is peeled off first: what lies below it is judged by its base.
+    If a later recorded delta edited the same tensor and its result is there, an earlier one is judged by the bytes that
+    the later one replaced.
     """
     journal_place = journal.locate_journal(model)
     stack = journal.entries(journal_place)
@@ -89,7 +94,7 @@ def status(model: Model, deltas: Sequence[Delta] = ()) -> Status:
 
 
 class _TensorHashes:
-    """The tensors' sha256, each read once."""
+    """The sha256 of a model's tensors. Each tensor is read once."""
 
     def __init__(self, model: Model, records: Sequence[SiteRecord], recorded: Sequence[tuple[str, str]]) -> None:
         self._model = model
@@ -99,6 +104,7 @@ class _TensorHashes:
         self._known: dict[tuple[str, str], str] = {}
 
     def _open(self, name: str) -> Checkpoint | None:
+        """Open a component with its tensors under the names that the deltas use. None if the model lacks it."""
         if name not in self._opened:
             try:
                 records = [record for record in self._records if record.site.component == name]
@@ -112,6 +118,7 @@ class _TensorHashes:
         return self._opened[name]
 
     def __call__(self, part: EditedRange) -> str:
+        """The sha256 of a recorded tensor's bytes; '' if the model lacks it."""
         key, checkpoint = (part.component, part.name), self._open(part.component)
         if checkpoint is not None and checkpoint.graph is not None:
             return self._hash_in_graph(part, checkpoint.graph)
@@ -122,7 +129,8 @@ class _TensorHashes:
         return self._known[key]
 
     def _hash_in_graph(self, part: EditedRange, graph: Graph) -> str:
-        """A recorded tensor of an ONNX model, which may have no name but its place."""
+        """The sha256 of a recorded tensor of an ONNX model, found by its position: the name may differ. '' if nothing
+        is there."""
         from editc.formats.containers.onnx_external import locate_tensors
 
         for place in locate_tensors(graph).values():
@@ -131,7 +139,7 @@ class _TensorHashes:
         return ""
 
     def judge(self, record: SiteRecord) -> TensorState:
-        """What a tensor is to a delta that no journal names."""
+        """Compare a tensor with a delta that the journal does not name."""
         site, checkpoint = record.site, self._open(record.site.component)
         if checkpoint is None or site.name not in checkpoint.tensors:
             return "missing"
@@ -144,6 +152,7 @@ class _TensorHashes:
 
 
 def _compare_with_range(part: EditedRange, digest: str) -> TensorState:
+    """Compare a tensor's sha256 (`digest`, '' if the model lacks it) with its hashes in the journal."""
     if not digest:
         return "missing"
     if part.base == part.result == digest:
@@ -154,11 +163,13 @@ def _compare_with_range(part: EditedRange, digest: str) -> TensorState:
 def _select_delta(
     found: Mapping[tuple[str, str], TensorState], entry: JournalEntry, delta_id: str
 ) -> Mapping[str, TensorState]:
+    """Select the states of the tensors that one delta of an entry edited."""
     parts = [part for part in entry.ranges if part.delta == delta_id]
     return {f"{p.component}/{p.name}": found[p.component, p.name] for p in parts}
 
 
 def _read_edits(summary: Mapping[str, Any]) -> tuple[Mapping[str, Any], ...]:
+    """Read the edits of a delta from a journal's summary. Entries that are not mappings are left out."""
     edits = summary.get("edits")
     return tuple(edit for edit in edits if isinstance(edit, dict)) if isinstance(edits, list) else ()
 
@@ -166,6 +177,7 @@ def _read_edits(summary: Mapping[str, Any]) -> tuple[Mapping[str, Any], ...]:
 def _delta_state(
     delta_id: str, edits: tuple[Mapping[str, Any], ...], parts: Mapping[str, TensorState], recorded: bool
 ) -> DeltaState:
+    """Conclude from the states of its tensors whether a delta is in the model."""
     kinds = set(parts.values()) - {"either"}
     presence: Presence = "unknown"
     if kinds == {"result"}:

@@ -1,4 +1,4 @@
-"""One tensor to edit and what its bytes are to the delta, and all of them together: what an apply would do."""
+"""What an apply would do: each tensor to edit, with what its bytes are for the delta, and the plan over all of them."""
 
 from __future__ import annotations
 
@@ -12,11 +12,13 @@ from editc.formats.apply.quantised import RequantisationLoss
 from editc.formats.models.model import Model, Tensor
 
 State = Literal["already", "unchanged", "exact", "cast", "relative", "requantised", "refused"]
-"""What the bytes of a tensor are to a delta: its result; base and result at once; its base; its base in another dtype;
-a fine-tune's weights; quantised weights; none of these."""
+"""What the bytes of a tensor are for a delta: `already` its result; `unchanged` base and result at once; `exact` its
+base; `cast` its base in another dtype; `relative` the weights of a fine-tune; `requantised` quantised weights;
+`refused` none of these."""
 Tier = Literal["exact", "cast", "relative", "requantised"]
-"""The states of tensors that are to be written."""
+"""The states of a tensor that is to be written."""
 TIERS: tuple[Tier, ...] = ("exact", "cast", "relative", "requantised")
+"""From the closest match to the loosest."""
 
 
 @dataclass(frozen=True)
@@ -26,28 +28,28 @@ class TargetTensor:
     record: SiteRecord
     """The delta's record of the site: its name, and the hashes of its bases and results."""
     factors: Factors
-    """The group of the delta that edits it."""
+    """The group of factors that edits it."""
     k: int
-    """Which of the group's factors: the tensor's number within the group."""
+    """The number of the tensor within the group: which of the group's factors belong to it."""
     delta_id: str
-    """The delta that edits it."""
+    """The id of the delta that edits it."""
     tensor: Tensor
-    """Where the model has it."""
+    """Where it is in the model."""
     state: State
-    """What its bytes are to the delta."""
+    """What its bytes are for the delta."""
     base: str
     """The sha256 of its bytes now."""
     result: str = ""
-    """The sha256 of the result, of the tensor in its own shape where the file holds the transpose. Empty where neither
-    the delta nor requantising tells it before it is written."""
+    """The sha256 of the result. If the file holds the transpose, it is the hash of the tensor in its own orientation.
+    Empty if the result is known only after it is computed."""
     distance: float = 0.0
-    """About |W - W0| / |W0| (Frobenius) from the base W0; 0 where the hashes know the tensor."""
+    """About |W - W0| / |W0| (Frobenius norms) from the base W0. 0 if the hashes know the tensor."""
     loss: RequantisationLoss | None = None
-    """What requantising cost. None for a tensor that is not quantised."""
+    """What requantising did to the edit. None for a tensor that is not quantised."""
 
     @property
     def pending(self) -> bool:
-        """True when this tensor is still to be written."""
+        """True if the tensor is still to be written."""
         return self.state in TIERS
 
 
@@ -58,44 +60,44 @@ class ApplyPlan:
     model: Model
     """The model to edit."""
     deltas: tuple[Delta, ...]
-    """The deltas, in the order in which they were given."""
+    """The deltas, in the order in which the caller gave them."""
     targets: tuple[TargetTensor, ...]
-    """Delta by delta, group by group."""
+    """The targets, delta by delta and within a delta group by group."""
     notes: tuple[str, ...]
-    """What the user should know beside the targets, a sentence each."""
+    """Sentences for the user."""
     interrupted: bool
-    """Whether an in-place run was killed, which is rolled back first."""
+    """True if an earlier apply in place was killed. The next one rolls it back first."""
 
     def __repr__(self) -> str:
-        """Short: a plan has a row for every tensor."""
+        """A short text, because a plan has a row for every tensor."""
         pending = sum(target.pending for target in self.targets)
         return f"<ApplyPlan for {self.model.place}: {self.status}, {pending} of {len(self.targets)} tensors to write>"
 
     @property
     def status(self) -> Literal["ready", "already"]:
-        """`already` when no tensor is left to write."""
+        """`ready`, or `already` if no tensor is left to write."""
         return "ready" if any(target.pending for target in self.targets) else "already"
 
     @property
     def tier(self) -> Tier:
-        """The loosest match among the tensors that are to be written."""
+        """The loosest match among the tensors to write; `exact` if there are none."""
         found = {target.state for target in self.targets}
         return max((tier for tier in TIERS if tier in found), key=TIERS.index, default="exact")
 
     @property
     def distance(self) -> float:
-        """About |W - W0| / |W0| (Frobenius) from the bases, over all tensors that are not edited yet; 0 where the
-        hashes say that they are the bases."""
+        """About |W - W0| / |W0| (Frobenius norms) from the bases, over all tensors that do not hold their results yet.
+        0 if the hashes say that they are the bases."""
         return targets_distance(self.targets)
 
     @property
     def bytes_to_write(self) -> int:
-        """Bytes of the tensors that will change."""
+        """The number of bytes in the tensors that will be written."""
         return sum(target.tensor.nbytes for target in self.targets if target.pending)
 
 
 def targets_distance(targets: Iterable[TargetTensor]) -> float:
-    """The distance of several targets from their bases, over those that are not edited yet."""
+    """The joint distance of several targets from their bases, over those that do not hold their results yet."""
     return finetune.joint_distance(
         [(target.record, target.distance) for target in targets if target.state != "already"]
     )

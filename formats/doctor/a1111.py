@@ -1,7 +1,7 @@
-"""The rules of AUTOMATIC1111's web UI, for SD 1, SD 2 and SDXL; sd-scripts reads the same names.
+"""The rules of AUTOMATIC1111's web UI (A1111) for SD 1, SD 2 and SDXL. sd-scripts reads the same names.
 
-It cuts a tensor's name at its first dot, so that names with dots before the ending never match. What does not match is
-in the debug log only; what matches but has an ending that it does not know stops the whole file.
+A1111 cuts a tensor's name at its first dot, so names with dots in the module never match. Names that do not match
+appear only in its debug log. A name that matches but has an unknown ending stops the whole file.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from editc.formats.exports.kohya_names import flatten
 
 LOADER = "A1111"
 _FILE = "extensions-builtin/Lora/networks.py: load_network"
+"""The place of most rules in A1111's code."""
 
 APPLIES = LoaderRule(
     "a1111-applies", "every name is one that A1111 knows, in diffusers' or LDM's spelling", _FILE, "read"
@@ -59,16 +60,18 @@ SHAPE = LoaderRule(
     "read",
 )
 RULES = (APPLIES, DOTTED, UNKNOWN, ENDING, DORA, TYPES, SHAPE)
+"""All rules of this loader."""
 
 ADVICE = {
     DOTTED.name: advise_conversion("sd"),
     UNKNOWN.name: "the adapter is for another kind of model, or in names that A1111 does not know",
     SHAPE.name: "the adapter is for a model of another size",
 }
+"""Rule -> what the user can do."""
 
 
 def judge(adapter: AdapterFile, known: KnownModules) -> LoaderVerdict:
-    """What A1111 does with the adapter when it is named in a prompt."""
+    """Predict what A1111 does with the adapter when a prompt names it."""
     if not known.is_unet and not (known.kind == "unknown" and adapter.container == "delta"):
         return no_verdict(LOADER, "for SD 1, SD 2 and SDXL" if known.kind != "unknown" else known.why)
     if adapter.container == "folder":
@@ -83,7 +86,7 @@ def judge(adapter: AdapterFile, known: KnownModules) -> LoaderVerdict:
 
 
 def names(known: KnownModules) -> Mapping[str, str]:
-    """Every name that A1111 finds a module under, and that module as diffusers calls it."""
+    """Every name under which A1111 finds a module -> the module's name in diffusers."""
     table: dict[str, str] = {}
     for module in known.modules:
         component, _, name = module.partition(".")
@@ -98,6 +101,7 @@ def names(known: KnownModules) -> Mapping[str, str]:
 
 
 def _row(module: FileModule, adapter: AdapterFile, known: KnownModules, table: Mapping[str, str]) -> ModuleRow:
+    """Predict what becomes of one module."""
     if "." in module.name or module.style == "processor":
         return lost_row(module, DOTTED)
     found = table.get(module.name)

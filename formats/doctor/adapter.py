@@ -1,7 +1,9 @@
-"""Adapters of UNets and transformers in every spelling that `editc doctor` knows: what they make of each parameter.
+"""Read an adapter of a UNet or transformer, in every spelling that `editc doctor` knows, as changes of the model's
+parameters.
 
-A module's name is looked up among the checkpoint's own parameters (`names.meanings`), never guessed at, and
-everything in a file counts: what cannot be read or has no place in the model is an error that names it.
+Each module's name must be among the names that a parameter of the model can have (`adapter_names.meanings`); nothing is
+guessed. Every tensor in the file counts: one that cannot be read, or has no place in the model, is an error that names
+it.
 """
 
 from __future__ import annotations
@@ -34,15 +36,15 @@ from editc.formats.exports.kohya_names import ALPHA
 from editc.formats.models.model import Checkpoint, open_component
 
 FUSABLE = {ALPHA, *(end for pair in PAIRS.values() for end in pair)}
-"""Endings of what can be fused, in every spelling."""
+"""The endings of tensors that `fuse` can add, in every spelling."""
 
 
 def read_adapter(path: Path, weights: Weights) -> Adapter:
-    """The adapter in a file, for the model whose parameters are `weights`: convolutions as matrices (see
+    """Read the adapter in a file, for the model whose parameters are `weights`. Convolutions become matrices (see
     `site_bytes.matrix_shape`). Without an alpha or a config in the metadata the scale is 1.
 
     Raises E610, E612 (not a file of tensors), E616 (a quantised one), E670 (other spelling), E671 (a module that the
-    model lacks, or has twice), E672 (a pair that is not whole), E673 (shapes), E674 (a value that is no number).
+    model lacks, or has twice), E672 (an incomplete pair), E673 (shapes), E674 (a value that is not a finite number).
     """
     if not path.is_file():
         raise fail("E610", "the adapter is not a file", place=str(path))
@@ -54,7 +56,8 @@ def read_adapter(path: Path, weights: Weights) -> Adapter:
 
 
 def _group_modules(file: Checkpoint, path: Path) -> tuple[dict[str, FileModule], tuple[str, ...]]:
-    """The modules that the file changes, sorted by name, and those of a text encoder, which are left out."""
+    """Group the tensors into the modules that the file changes, sorted by name. Also return the names of a text
+    encoder's modules, which are left out. Raises E670 and E672."""
     found: dict[str, dict[str, TensorEntry]] = {}
     for name in file.names():
         module, end = split_name(name)
@@ -77,11 +80,12 @@ def _group_modules(file: Checkpoint, path: Path) -> tuple[dict[str, FileModule],
 
 
 def _is_fusable(module: FileModule, end: str) -> bool:
+    """True if `fuse` can add the module's tensor with this ending."""
     return end in FUSABLE or bool(module.style and end in module.ends)
 
 
 def _find_parameters(modules: Iterable[str], weights: Weights, path: Path) -> Mapping[str, tuple[str, ...]]:
-    """Module -> the one parameter of that name, or those that are one in the original code."""
+    """Module -> the parameter that it names, or several that the original code holds as one. Raises E671."""
     known = meanings(weights)
     spelled = {name: name if name in known else plain_module(name) for name in modules}
     lost = [name for name, found in spelled.items() if found not in known]
@@ -108,7 +112,8 @@ def _find_parameters(modules: Iterable[str], weights: Weights, path: Path) -> Ma
 def _split_module(
     file: Checkpoint, module: FileModule, meant: Sequence[str], weights: Weights, path: Path
 ) -> Iterator[tuple[str, AdapterModule]]:
-    """What a module makes of each parameter that it stands for: of several each takes its own rows of the up matrix."""
+    """Yield the change of each parameter that a module stands for. If there are several, each gets its own rows of the
+    up matrix. `meant`: the parameters in the order of their rows. Raises E673 and E674."""
     shapes = [weights.shape(name) for name in meant]
     whole = (sum(shape[0] for shape in shapes), *shapes[0][1:])
     _check_shapes(module.name, module.up, module.down, whole, path)
@@ -122,7 +127,7 @@ def _split_module(
 
 
 def _module_scale(file: Checkpoint, module: FileModule, parameter: str, path: Path) -> float:
-    """Alpha over rank: by the module's own alpha, else by what diffusers stated in the metadata, else 1."""
+    """Alpha over rank: by the module's own alpha, else by diffusers' metadata in the file, else 1."""
     if ALPHA in module.tensors:
         return _read_alpha(file, module.name, path) / module.rank
     stated = read_diffusers_metadata(file.metadata) or {}
@@ -134,8 +139,11 @@ def _module_scale(file: Checkpoint, module: FileModule, parameter: str, path: Pa
 
 
 def _check_shapes(module: str, up: tuple[int, ...], down: tuple[int, ...], of: tuple[int, ...], path: Path) -> None:
-    """Linear: (d_out, r) and (r, d_in). Convolution: (d_out, r, 1, 1) and (r, channels, h, w); a 1x1 may be given as
-    matrices, and a matrix as a 1x1."""
+    """Raise E673 unless up and down fit the parameter's shape `of`.
+
+    Linear: up (d_out, r) and down (r, d_in). Convolution: up (d_out, r, 1, 1) and down (r, channels, h, w). A 1x1
+    convolution may be given as matrices, and a matrix as a 1x1 convolution.
+    """
     rank = down[0] if down else 0
     wanted = {len(of): (rank, *of[1:])} | ({2: (rank, of[1])} if of[2:] in ((), (1, 1)) else {})
     wanted |= {4: (rank, of[1], 1, 1)} if len(of) == 2 else {}
@@ -145,6 +153,7 @@ def _check_shapes(module: str, up: tuple[int, ...], down: tuple[int, ...], of: t
 
 
 def _read_alpha(file: Checkpoint, module: str, path: Path) -> float:
+    """Read a module's alpha. Raises E674 unless it is one finite number."""
     entry = file.where(module + ALPHA)
     value = decode_numbers(file.raw(module + ALPHA), entry.dtype, entry.shape)
     if value.size != 1 or not np.isfinite(value).all():
@@ -154,9 +163,11 @@ def _read_alpha(file: Checkpoint, module: str, path: Path) -> float:
 
 
 def _check_finite(module: str, parts: Sequence[Array], path: Path) -> None:
+    """Raise E674 if a matrix holds NaN or infinity."""
     if not all(np.isfinite(part).all() for part in parts):
         raise fail("E674", f"{module} holds NaN or infinity", place=str(path), help="train the adapter again")
 
 
 def _names_error(code: str, what: str, names: Sequence[str], path: Path, help_: str) -> EditcError:
+    """Make an error that lists the first eight of `names` as notes."""
     return fail(code, what, place=str(path), help=help_, notes=first_rows(names, 8))

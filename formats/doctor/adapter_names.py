@@ -1,7 +1,7 @@
-"""What the modules of an adapter may be called, in every spelling of a UNet or transformer, and the parameters meant.
+"""The names that an adapter can give to the parameters of a UNet or transformer, in every spelling.
 
-kohya writes `_` for `.` after `lora_unet_`, with the names of diffusers or, for SDXL, LDM's block numbers; diffusers
-writes `unet.` or `transformer.` and its own names, or those alone; PEFT puts `base_model.model.` before them.
+kohya writes `lora_unet_` and then `_` for `.`, with the names of diffusers or, for SDXL, LDM's block numbers. diffusers
+writes `unet.` or `transformer.` and its own names, or those alone. PEFT puts `base_model.model.` in front.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ TEXT_ENCODERS = (
     "text_encoder_2.",
     "text_encoder_3.",
 )
-"""What the names of a text encoder's modules begin with."""
+"""The beginnings of the names of a text encoder's modules."""
 
 Meanings: TypeAlias = Mapping[str, list[tuple[str, ...]]]
-"""A module's name -> what it may stand for: one parameter, or several that the original code holds as one, their rows
-one below the other."""
+"""A module's name -> everything that it may stand for: one parameter, or several that the original code holds as one
+matrix, with their rows one below the other."""
 
 
 def meanings(weights: Weights) -> Meanings:
-    """Every name that an adapter may give a matrix or convolution of these weights."""
+    """Collect every name that an adapter may give to a matrix or convolution of these weights."""
     shapes = {name: weights.shape(name) for name in weights.names() if name.endswith(".weight")}
     matrices = {name.removesuffix(".weight"): shape for name, shape in shapes.items() if len(shape) in (2, 4)}
     found: dict[str, list[tuple[str, ...]]] = {}
@@ -46,12 +46,13 @@ def meanings(weights: Weights) -> Meanings:
 
 
 def plain_module(name: str) -> str:
-    """A module's name without the level that diffusers' older processors had."""
+    """A module's name without the level `.processor` of older versions of diffusers."""
     cut = name.replace(".processor.", ".")
     return f"{cut}.0" if cut.endswith(".to_out") else cut
 
 
 def _spellings(plain: str) -> set[str]:
+    """All names of a parameter's module, from its plain name in diffusers."""
     dotted = {plain, *(f"{head}{plain}" for head in ("unet.", "transformer.", "base_model.model."))}
     flattened = {f"{head}{flatten(plain)}" for head in (PREFIX, "lora_transformer_", "lycoris_")}
     return dotted | flattened | {module_name(f"{plain}.weight")}

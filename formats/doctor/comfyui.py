@@ -1,6 +1,6 @@
-"""ComfyUI's rules: it looks for every name that it would give a module, and warns in the log about what is left.
+"""ComfyUI's rules. ComfyUI looks for every name that it gives to a module, and warns in its log about the other names.
 
-A key that it does not know is no error, so a whole file can load and do nothing.
+An unknown name is not an error, so a whole file can load and do nothing.
 """
 
 from __future__ import annotations
@@ -26,7 +26,9 @@ from editc.formats.exports.kohya_names import flatten
 
 LOADER = "ComfyUI"
 _FIXTURES = "ComfyUI a125cd84, run on tests/fixtures/adapters"
+"""The version of ComfyUI that was run, and on what."""
 _KEYS = "comfy/lora.py: model_lora_keys_unet"
+"""The place of the rules about names in ComfyUI's code."""
 
 APPLIES = LoaderRule("comfyui-applies", "every name is one that ComfyUI looks for", f"{_KEYS}; {_FIXTURES}", "measured")
 UNET_NAMES = LoaderRule(
@@ -69,6 +71,7 @@ GGUF = LoaderRule(
     "comfyui-gguf", "GGUF adapters are llama.cpp's; ComfyUI's loader reads safetensors", "comfy/utils.py", "read"
 )
 RULES = (APPLIES, UNET_NAMES, UNKNOWN, SCALE, MAGNITUDE, DORA, DENSE, ALGEBRA, SHAPE, GGUF)
+"""All rules of this loader."""
 
 ADVICE = {
     UNET_NAMES.name: advise_conversion("sd"),
@@ -77,10 +80,11 @@ ADVICE = {
     MAGNITUDE.name: "rename the vectors to `.dora_scale`, or merge the adapter and export the difference as LoRA",
     SHAPE.name: "the adapter is for a model of another size",
 }
+"""Rule -> what the user can do."""
 
 
 def judge(adapter: AdapterFile, known: KnownModules) -> LoaderVerdict:
-    """What ComfyUI's LoRA loader does with the adapter."""
+    """Predict what ComfyUI's LoRA loader does with the adapter."""
     if adapter.container == "gguf":
         return refuse(LOADER, GGUF, "not a safetensors file", "merge it with llama.cpp's tools")
     if known.kind == "language":
@@ -92,7 +96,7 @@ def judge(adapter: AdapterFile, known: KnownModules) -> LoaderVerdict:
 
 
 def names(known: KnownModules) -> Mapping[str, tuple[str, ...]]:
-    """Every name that ComfyUI looks for, and the modules of diffusers that it means."""
+    """Every name that ComfyUI looks for -> the modules of diffusers that it means."""
     table: dict[str, tuple[str, ...]] = {}
     for original, parts in known.originals.items():
         table |= {f"lora_unet_{flatten(original)}": parts, f"diffusion_model.{original}": parts}
@@ -104,6 +108,7 @@ def names(known: KnownModules) -> Mapping[str, tuple[str, ...]]:
 
 
 def _spellings(known: KnownModules, component: str, name: str) -> tuple[str, ...]:
+    """The names that ComfyUI gives to one module of a component."""
     if component == "unet":
         old = name.replace(".to_", ".processor.to_")
         old = old.removesuffix(".0") if old.endswith(".to_out.0") else old
@@ -123,6 +128,7 @@ def _spellings(known: KnownModules, component: str, name: str) -> tuple[str, ...
 def _row(
     module: FileModule, adapter: AdapterFile, known: KnownModules, table: Mapping[str, tuple[str, ...]]
 ) -> ModuleRow:
+    """Predict what becomes of one module."""
     parts = table.get(module.name)
     if parts is None:
         attention = known.is_unet and module.name.startswith("unet.") and ".to_" in module.name

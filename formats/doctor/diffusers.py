@@ -1,7 +1,7 @@
-"""The rules of diffusers 0.42.1 (`load_lora_weights`) for Stable Diffusion's UNets; every rule is run in the tests.
+"""The rules of diffusers 0.42.1 (`load_lora_weights`) for the UNets of Stable Diffusion. The tests run every rule.
 
-kohya's names are converted, all others are taken by their prefix (`unet.`, `text_encoder.`), and what has no prefix of
-a part of the pipeline is left out without a word. One tensor too many of the wrong kind is a ValueError.
+diffusers converts kohya's names. It finds all other names by their prefix (`unet.`, `text_encoder.`), and leaves out
+names without such a prefix, with no message. A single tensor of a wrong kind can raise a ValueError.
 """
 
 from __future__ import annotations
@@ -54,19 +54,22 @@ from editc.formats.exports.kohya_names import flatten
 
 LOADER = "diffusers"
 KOHYA = ("lora_te_", "lora_unet_", "lora_te1_", "lora_te2_")
+"""The beginnings of kohya's names."""
 FIRST = "default_0"
-"""What diffusers calls the first adapter that it loads."""
+"""The name that diffusers gives to the first adapter it loads."""
 _ALGEBRAIC = {end for ends in ALGEBRAS.values() for end in ends}
+"""The endings of adapters that are not pairs of matrices, such as LoHa."""
 _LDM_BLOCKS, _DIFFUSERS_BLOCKS = (
     ("input_blocks", "middle_block", "output_blocks"),
     ("down_blocks", "mid_block", "up_blocks"),
 )
+"""The names of a UNet's blocks in LDM, and in diffusers."""
 _LDM_ALWAYS_MAPPED = {"time_embed.0", "time_embed.2", "input_blocks.0.0", "out.2", "label_emb.0.0", "label_emb.0.2"}
-"""LDM names that the converter maps for SD 1 as well, where it does not count blocks."""
+"""LDM names that the converter also maps for SD 1, where it does not count blocks."""
 
 
 def judge(adapter: AdapterFile, known: KnownModules) -> LoaderVerdict:
-    """What a diffusers pipeline's `load_lora_weights` does with the adapter."""
+    """Predict what a diffusers pipeline's `load_lora_weights` does with the adapter."""
     if adapter.container == "gguf":
         return refuse(LOADER, GGUF, "not a safetensors file", ADVICE[GGUF.name])
     if known.kind == "language":
@@ -82,10 +85,11 @@ def judge(adapter: AdapterFile, known: KnownModules) -> LoaderVerdict:
 
 
 def scales(ranks: Mapping[str, int], alphas: Mapping[str, float], reached: Callable[[str], bool]) -> dict[str, float]:
-    """Module -> alpha over rank as `get_peft_kwargs` and PEFT's patterns have it.
+    """Module -> its scale alpha / rank, as diffusers' `get_peft_kwargs` and PEFT's patterns compute it.
 
-    One alpha is for all; of several the commonest (the first of equals) is, and the others are patterns, which only the
-    modules that `reached` says can be found by. Without any alpha every module has scale 1.
+    A single alpha is used for all modules. Of several alphas the most common is used (the first among equals), and the
+    others become patterns. PEFT finds a module by its pattern only if `reached` says so. Without any alpha every module
+    has scale 1.
     """
     if not alphas:
         return dict.fromkeys(ranks, 1.0)
@@ -95,6 +99,7 @@ def scales(ranks: Mapping[str, int], alphas: Mapping[str, float], reached: Calla
 
 
 def _unet_rows(adapter: AdapterFile, known: KnownModules) -> Iterator[ModuleRow]:
+    """Predict what becomes of each module. Raises LoaderStop if diffusers raises an error."""
     names = [name for name in adapter.names if "dora_scale" not in name]
     if all(name.startswith(KOHYA) for name in names):
         yield from _kohya_rows(adapter, known)
@@ -112,6 +117,7 @@ def _unet_rows(adapter: AdapterFile, known: KnownModules) -> Iterator[ModuleRow]
 
 
 def _kohya_rows(adapter: AdapterFile, known: KnownModules) -> Iterator[ModuleRow]:
+    """The same for a file in kohya's names, which diffusers converts."""
     mixed = known.kind == "sdxl" and _has_names(adapter, _LDM_BLOCKS) and _has_names(adapter, _DIFFUSERS_BLOCKS)
     dropped = [module for module in adapter if mixed and any(sgm in module.name for sgm in _LDM_BLOCKS)]
     kept = [module for module in adapter if not mixed or not any(sgm in module.name for sgm in _LDM_BLOCKS)]
@@ -137,7 +143,11 @@ def _judge_modules(
     alphas: Mapping[str, float],
     component: str,
 ) -> Iterator[ModuleRow]:
-    """The rows of one component, in the order of PEFT's own checks: targets, then shapes, then what is left."""
+    """Predict what becomes of one component's modules, in the order of PEFT's checks: targets, then shapes, then
+    unexpected names.
+
+    `table`: module -> the module of diffusers that it is, or None. `alphas`: module -> its own alpha, if it has one.
+    """
     if mine and any(COMPILED in module.name for module in mine) and not any(table.values()):
         yield from (lost_row(module, NAMED) for module in mine)
         return
@@ -169,12 +179,12 @@ def _judge_modules(
 
 
 def _keeps_tail(target: str) -> bool:
-    """The projections whose alpha pattern keeps the tail `_lora.down.weight`, so that PEFT never finds them."""
+    """True for projections whose alpha pattern keeps the ending `_lora.down.weight`, so that PEFT never finds them."""
     return target.endswith((".to_q", ".to_k", ".to_v", ".to_out.0"))
 
 
 def _kohya_table(known: KnownModules) -> dict[str, str]:
-    """kohya's names that the converter turns into modules of the UNet."""
+    """kohya's names -> the UNet's modules, for the names that the converter knows."""
     own = {f"lora_unet_{flatten(m.removeprefix('unet.'))}": m for m in known.modules if m.startswith("unet.")}
     own = {name: module for name, module in own.items() if "add_embedding" not in name}
     counted = known.kind == "sdxl"
@@ -187,19 +197,21 @@ def _kohya_table(known: KnownModules) -> dict[str, str]:
 
 
 def _find_module(name: str, known: KnownModules) -> str | None:
-    """The module behind `unet.<name>`, or None."""
+    """The module of diffusers behind the name `unet.<name>`, or None."""
     plain = name.replace(".processor.", ".")
     plain = f"{plain}.0" if plain.endswith(".to_out") else plain
     return plain if plain in known.modules else None
 
 
 def _is_converted(mine: Sequence[FileModule], module: FileModule) -> bool:
-    """Old spellings are converted only if the first tensor is of one."""
+    """True if diffusers converts the module's spelling. Old spellings are converted only if the file's first module has
+    one."""
     new = ("peft", "named")
     return module.style in new or (module.style in ("dotted", "processor") and mine[0].style not in new)
 
 
 def _check_lora_in_names(names: Sequence[str]) -> None:
+    """Raise LoaderStop if a tensor's name lacks 'lora', as diffusers does."""
     bad = [name for name in names if "lora" not in name]
     if bad:
         rule = LYCORIS if any(split_name(name)[1] in _ALGEBRAIC for name in bad) else LORA_IN_NAME
@@ -207,7 +219,7 @@ def _check_lora_in_names(names: Sequence[str]) -> None:
 
 
 def _check_kohya_tensors(module: FileModule) -> None:
-    """A kohya module is down, up and perhaps alpha, or nothing is loaded."""
+    """Raise LoaderStop unless a kohya module has down and up, and nothing else but an alpha and DoRA's scale."""
     ends = {end for end in module.tensors if end != ".dora_scale"}
     if ".lora_down.weight" in ends and ".lora_up.weight" not in ends:
         raise LoaderStop(HALF, f"KeyError: '{module.name}.lora_up.weight'")
@@ -216,4 +228,5 @@ def _check_kohya_tensors(module: FileModule) -> None:
 
 
 def _has_names(adapter: AdapterFile, parts: Sequence[str]) -> bool:
+    """True if a module's name contains one of `parts`."""
     return any(part in split_name(name)[0] for name in adapter.names for part in parts)

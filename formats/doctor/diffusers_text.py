@@ -1,4 +1,5 @@
-"""diffusers 0.42.1 and the text encoders of a pipeline: two conversions in a row, each guessing the spelling anew."""
+"""What diffusers 0.42.1 does with the text encoders' part of an adapter. It converts names twice, and guesses the
+spelling each time."""
 
 from __future__ import annotations
 
@@ -29,13 +30,15 @@ from editc.formats.doctor.verdict import (
 from editc.formats.exports.kohya_names import flatten
 
 Scales: TypeAlias = Callable[[Mapping[str, int], Mapping[str, float], Callable[[str], bool]], dict[str, float]]
+"""(ranks, alphas, reached) -> the scale of each module; see `diffusers.scales`."""
 _TYPE_ERROR = "ValueError: Could not automatically infer state dict type"
+"""The error of diffusers when it recognises no spelling."""
 
 
 def text_rows(
     adapter: AdapterFile, known: KnownModules, modules: Sequence[FileModule], scales: Scales
 ) -> Iterator[ModuleRow]:
-    """The rows of both encoders, one after the other as the pipeline loads them."""
+    """Predict what becomes of both text encoders' modules, in the order in which the pipeline loads them."""
     for component in ("text_encoder", "text_encoder_2"):
         prefixes = ("lora_te2_",) if component.endswith("_2") else ("lora_te_", "lora_te1_")
         mine = [m for m in modules if m.name.startswith((f"{component}.", *prefixes))]
@@ -46,6 +49,7 @@ def text_rows(
 def _encoder(
     adapter: AdapterFile, known: KnownModules, component: str, mine: Sequence[FileModule], scales: Scales
 ) -> Iterator[ModuleRow]:
+    """Predict what becomes of one text encoder's modules. Raises LoaderStop if diffusers raises an error."""
     table = _spell_targets(known, component)
     leaves = {module.name: _leaf(module.name) for module in mine}
     old = any(m.style == "kohya" and leaves[m.name] == "out_proj" for m in mine)
@@ -75,6 +79,7 @@ def _encoder(
 def _row(
     adapter: AdapterFile, known: KnownModules, module: FileModule, target: str | None, skipped: bool, scale: float
 ) -> ModuleRow:
+    """Predict what becomes of one module. `skipped`: diffusers does not convert it, by the rule TEXT_MIXED."""
     if skipped:
         return lost_row(module, TEXT_MIXED)
     if target is None:
@@ -87,7 +92,8 @@ def _row(
 
 
 def _spell_targets(known: KnownModules, component: str) -> Mapping[str, str]:
-    """Every spelling of a layer's matrix; without `text_model.` only where the encoder has no such level."""
+    """Every spelling of a text encoder's matrices -> the module. Spellings without `text_model.` count only for an
+    encoder without that level."""
     table: dict[str, str] = {}
     for module in known.modules:
         head, _, name = module.partition(".")
@@ -109,13 +115,16 @@ def _spell_targets(known: KnownModules, component: str) -> Mapping[str, str]:
 
 
 def _is_projection(module: FileModule) -> bool:
+    """True for the matrix behind the text encoder."""
     return module.name.endswith(PROJECTION)
 
 
 def _leaf(name: str) -> str:
-    """q_proj, k_proj, v_proj, out_proj, fc1 or fc2."""
+    """The last part of a matrix's name: q_proj, k_proj, v_proj, out_proj, fc1 or fc2; '' for others."""
     return next((leaf.split(".")[1] for leaf in LEAVES if flatten(name).endswith(flatten(leaf))), "")
 
 
 def _is_layer_style(module: FileModule, leaf: str) -> bool:
+    """True if the module has the style `layer`, or is an MLP matrix in kohya's style. By either, diffusers recognises a
+    spelling."""
     return module.style == "layer" or (module.style == "kohya" and leaf in ("fc1", "fc2"))

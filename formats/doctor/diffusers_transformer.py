@@ -1,4 +1,5 @@
-"""diffusers 0.42.1 and transformer models: FLUX.1 converts kohya's fused names, SD3 takes `transformer.` names only."""
+"""What diffusers 0.42.1 does with adapters of transformers: for FLUX.1 it converts kohya's fused names; for SD3 it
+takes only `transformer.` names."""
 
 from __future__ import annotations
 
@@ -42,13 +43,16 @@ from editc.formats.doctor.verdict import (
 from editc.formats.exports.kohya_names import flatten
 
 FIRST = "default_0"
+"""The name that diffusers gives to the first adapter it loads."""
 TEXTS = ("text_encoder.", "text_encoder_2.")
+"""The beginnings of the names of text encoders' modules."""
 FLUX_ROWS = 3 * 3072 + 12288
-"""Rows of `single_blocks.*.linear1` that the converter can split."""
+"""The rows of `single_blocks.*.linear1` that the converter can split: FLUX.1's own width."""
 
 
 def transformer_rows(adapter: AdapterFile, known: KnownModules) -> Iterator[ModuleRow]:
-    """What FluxLoraLoaderMixin or SD3LoraLoaderMixin makes of each module."""
+    """Predict what FluxLoraLoaderMixin or SD3LoraLoaderMixin does with each module. Raises LoaderStop if it raises an
+    error."""
     names = [name for name in adapter.names if "dora_scale" not in name]
     flux = known.kind == "flux"
     if flux and any(".lora_down.weight" in name for name in names):
@@ -64,6 +68,7 @@ def transformer_rows(adapter: AdapterFile, known: KnownModules) -> Iterator[Modu
 
 
 def _judge_kohya(adapter: AdapterFile, known: KnownModules) -> Iterator[ModuleRow]:
+    """Predict what FLUX.1's loader does with a file that has kohya's endings."""
     if any(module.name.startswith("transformer.") for module in adapter):
         return _judge_prefixed(adapter, known)
     half = next((m for m in adapter if ".lora_down.weight" in m.tensors and ".lora_up.weight" not in m.tensors), None)
@@ -77,6 +82,7 @@ def _judge_kohya(adapter: AdapterFile, known: KnownModules) -> Iterator[ModuleRo
 
 
 def _judge_fused(adapter: AdapterFile, known: KnownModules) -> Iterator[ModuleRow]:
+    """Predict what FLUX.1's loader does with kohya's names, where one module may be several of diffusers."""
     table = {flatten(original): parts for original, parts in known.originals.items()}
     texts = [module for module in adapter if module.name.startswith(("lora_te_", "lora_te1_"))]
     for module in adapter:
@@ -95,11 +101,13 @@ def _judge_fused(adapter: AdapterFile, known: KnownModules) -> Iterator[ModuleRo
 
 
 def folded_scales(ranks: Mapping[str, int], alphas: Mapping[str, float], _: Callable[[str], bool]) -> dict[str, float]:
-    """FLUX's converter multiplies each alpha into its own matrices, so that every module has its own scale."""
+    """The scale of each module where FLUX.1's converter multiplies each alpha into the module's own matrices: alpha /
+    rank."""
     return {name: alphas.get(name, rank) / rank for name, rank in ranks.items()}
 
 
 def _judge_onetrainer(adapter: AdapterFile, known: KnownModules) -> Iterator[ModuleRow]:
+    """Predict what FLUX.1's loader does with names that begin with `lora_transformer_`, which OneTrainer writes."""
     table = {
         f"lora_transformer_{flatten(m.partition('.')[2])}": m for m in known.modules if m.startswith("transformer.")
     }
@@ -114,6 +122,7 @@ def _judge_onetrainer(adapter: AdapterFile, known: KnownModules) -> Iterator[Mod
 
 
 def _judge_prefixed(adapter: AdapterFile, known: KnownModules) -> Iterator[ModuleRow]:
+    """Predict what the loader does with names that begin with `transformer.`, and with the text encoders' names."""
     mine = [module for module in adapter if module.name.startswith("transformer.")]
     half = next((m for m in mine if m.kind == "half" and ".lora_A.weight" in m.tensors), None)
     if half is not None and known.kind == "flux":
@@ -130,6 +139,7 @@ def _judge_prefixed(adapter: AdapterFile, known: KnownModules) -> Iterator[Modul
 
 
 def _judge_known(adapter: AdapterFile, known: KnownModules, mine: Sequence[FileModule]) -> Iterator[ModuleRow]:
+    """Predict what becomes of modules that the model may have."""
     for module in mine:
         if module.name not in known.modules or not module.style:
             yield lost_row(module, UNKNOWN)
@@ -142,6 +152,7 @@ def _judge_known(adapter: AdapterFile, known: KnownModules, mine: Sequence[FileM
 
 
 def _loaded_row(adapter: AdapterFile, module: FileModule, target: str) -> ModuleRow:
+    """Predict the scale of a module that is loaded as `target`. Raises LoaderStop if the loader raises an error."""
     scale = 1.0 if module.alpha is None else module.alpha / module.rank
     if module.name == target and module.style == "kohya":
         scale = 1.0

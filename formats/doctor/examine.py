@@ -1,4 +1,5 @@
-"""What every loader will do with an adapter file, and whether each that it is meant for takes all of it."""
+"""Predict what every loader does with an adapter file, and whether each loader that the file is meant for applies all
+of it."""
 
 from __future__ import annotations
 
@@ -23,6 +24,7 @@ from editc.formats.doctor.verdict import Fate, LoaderVerdict, add_nearest
 from editc.formats.models.model import Model
 
 LOADERS = {judged.LOADER: judged.judge for judged in (diffusers, comfyui, a1111, peft, vllm)}
+"""Loader -> the function that judges an adapter for it."""
 
 
 @dataclass(frozen=True)
@@ -32,29 +34,29 @@ class Examination:
     adapter: AdapterFile
     """The adapter."""
     known: KnownModules
-    """The model that it was judged by."""
+    """The model by whose modules it was judged."""
     verdicts: tuple[LoaderVerdict, ...]
-    """A verdict for each loader."""
+    """One verdict for each loader."""
     meant_for: tuple[str, ...]
-    """The loaders that count."""
+    """The loaders that decide whether the file is sound."""
 
     def __repr__(self) -> str:
-        """Short: an adapter holds every module."""
+        """A short text, because an adapter holds every module."""
         return f"<Examination: {', '.join(f'{one.loader} {one.outcome}' for one in self.verdicts)}>"
 
     @property
     def sound(self) -> bool:
-        """True if every loader that the file is meant for, and of which it is known what it does, applies all of it at
-        the scale that the file means; and if of one at least it is known."""
+        """True if at least one loader that the file is meant for applies all of it at the intended scale, and each of
+        the others does so or is not judged."""
         outcomes = {verdict.outcome for verdict in self.verdicts if verdict.loader in self.meant_for}
         return "applies" in outcomes and outcomes <= {"applies", "not judged"}
 
 
 def examine(path: Path, model: Model | None = None, loaders: Sequence[str] = ()) -> Examination:
-    """Judge the adapter at `path` by the model's own modules, or by the model that its names imply.
+    """Judge the adapter at `path` by the modules of `model`, or of the model that its names suggest.
 
-    `loaders` are those that count; by default all that are for its kind of model and container. Raises what reading
-    the adapter and the model raises.
+    `loaders`: the loaders that count; by default all that read adapters of this kind. Raises what reading the adapter
+    and the model raises.
     """
     adapter = read_adapter_file(path)
     known = infer_model(adapter) if model is None else read_modules(model)
@@ -65,7 +67,7 @@ def examine(path: Path, model: Model | None = None, loaders: Sequence[str] = ())
 
 
 def intended_loaders(adapter: AdapterFile, known: KnownModules) -> tuple[str, ...]:
-    """The loaders that people would give such a file to; none for a delta and for GGUF."""
+    """The loaders that people would give such a file to; none for a delta or a GGUF file."""
     if adapter.container in ("delta", "gguf"):
         return ()
     if known.kind == "language":
@@ -76,8 +78,8 @@ def intended_loaders(adapter: AdapterFile, known: KnownModules) -> tuple[str, ..
 
 
 def find_failures(found: Examination) -> tuple[Diagnostic, ...]:
-    """E688 where a loader that counts does not take all of the file, E639 where of none of them is known what it does;
-    nothing where all that are judged take it."""
+    """E688 if a loader that counts does not apply all of the file; E639 if no loader that counts can be judged; ()
+    otherwise."""
     if found.sound:
         return ()
     counted = [verdict for verdict in found.verdicts if verdict.loader in found.meant_for]
@@ -94,13 +96,14 @@ def find_failures(found: Examination) -> tuple[Diagnostic, ...]:
 
 
 def _not_judged_error(found: Examination, untold: Sequence[LoaderVerdict]) -> Diagnostic:
+    """Make the diagnostic E639."""
     message = f"it is not known what becomes of the adapter in {', '.join(verdict.loader for verdict in untold)}"
     help_text = untold[0].advice or "name the model with --model, or try the file in the program itself"
     return Diagnostic("E639", message, place=str(found.adapter.path), help=help_text, notes=(untold[0].reason,))
 
 
 def headline(verdict: LoaderVerdict) -> str:
-    """A verdict in a few words."""
+    """Sum up a verdict in a few words, for the first line of a loader."""
     total, good = len(verdict.rows), verdict.count("applied")
     if verdict.outcome == "applies":
         return f"applies {good} of {total} at {scale_text(verdict)}"
@@ -114,7 +117,7 @@ def headline(verdict: LoaderVerdict) -> str:
 
 
 def scale_text(verdict: LoaderVerdict) -> str:
-    """The scales of the modules that are matched: one, or from the least to the greatest."""
+    """Describe the scales of the matched modules: one number, or the smallest and the largest."""
     scales = sorted({round(row.scale, 9) for row in verdict.rows if row.scale is not None})
     if not scales:
         return "its own scale"
@@ -146,6 +149,7 @@ def describe(found: Examination) -> dict[str, Any]:
 
 
 def _verdict(verdict: LoaderVerdict) -> dict[str, Any]:
+    """One loader's verdict as plain JSON values."""
     rows = [{**asdict(row), "rule": row.rule.name} for row in verdict.rows]
     return {
         "loader": verdict.loader,
@@ -163,10 +167,12 @@ def _verdict(verdict: LoaderVerdict) -> dict[str, Any]:
 
 
 def _tensors(tensors: Mapping[str, Any]) -> dict[str, Any]:
+    """Ending -> dtype and shape, as plain JSON values."""
     return {end: {"dtype": entry.dtype, "shape": list(entry.shape)} for end, entry in tensors.items()}
 
 
 def _wrong_scale_text(verdict: LoaderVerdict) -> str:
+    """Describe the ratio of the applied scale to the intended one."""
     ratios = [row.scale / row.meant for row in verdict.rows if row.fate == "wrong" and row.scale and row.meant]
     if not ratios:
         return "changed"
@@ -175,10 +181,10 @@ def _wrong_scale_text(verdict: LoaderVerdict) -> str:
 
 
 def _advise_conversion(known: KnownModules) -> str:
-    """The way into the spelling that all loaders of its kind read."""
+    """Say how the adapter gets into a spelling that all loaders of its kind read."""
     return advise_conversion(known.kind) if known.kind in KINDS.values() else AGAIN
 
 
 def _advise_export(adapter: AdapterFile) -> str:
-    """The export of a delta for the family that it names."""
+    """Say how a delta is exported for the programs of its family."""
     return advise_export(read_delta(adapter.path).family)

@@ -1,4 +1,5 @@
-"""The modules of a language model by the names of the program that loads it: of a folder, or of a known layout."""
+"""The modules of a language model by the names of the program that loads it, from the model's folder or from an
+adapter's own names."""
 
 from __future__ import annotations
 
@@ -12,11 +13,12 @@ from editc.formats.models.model_names import program_of
 from editc.formats.models.program_names import ProgramNames, program_names
 
 Shape = tuple[int, ...] | None
+"""The shape of a weight; None if only its name is known."""
 PREFIX = "base_model.model."
-"""What PEFT puts before the names of every model."""
+"""What PEFT puts in front of every module's name."""
 
 EMBEDDING = re.compile(r"(^|\.)(embed_tokens|embed_positions|embed_in|wte|wpe|word_embeddings|embeddings)$")
-"""Modules whose weight is a table of rows, not a matrix that multiplies."""
+"""Modules whose weight is a table of rows instead of a matrix that multiplies."""
 
 _BLOCK = r"(transformer\.h|gpt_neox\.layers|model\.(language_model\.|decoder\.)?layers)\.\d+\."
 _LEAF = (
@@ -26,27 +28,27 @@ _LEAF = (
 )
 _OUTER = r"lm_head|embed_out|(model\.(language_model\.|decoder\.)?|transformer\.|gpt_neox\.)?\w*(embed|wte|wpe)\w*"
 LAYOUT = re.compile(rf"{_BLOCK}{_LEAF}|{_OUTER}")
-"""Modules of the language models of transformers, as it names them once they are loaded."""
+"""The names that transformers gives to the modules of a loaded language model, for the layouts that are known here."""
 
 
 @dataclass(frozen=True)
 class LanguageModules:
-    """What is known of a language model."""
+    """What is known about a language model."""
 
     modules: Mapping[str, Shape] = field(default_factory=dict)
-    """The program's name of every matrix -> the shape of its weight, None where only names are known."""
+    """The program's name of every matrix -> its shape, None where only names are known."""
     parameters: Mapping[str, Shape] = field(default_factory=dict)
-    """The program's name of every parameter -> its shape; empty where only the modules of an adapter are known."""
+    """The program's name of every parameter -> its shape. Empty if only the names in an adapter are known."""
     program: ProgramNames | None = None
-    """How the program names the model's modules. None where that is not known."""
+    """How the program names the model's modules. None if that is not known."""
     why: str = ""
-    """Where this is known from."""
+    """Where this is known from, in words for the user."""
     why_unnamed: str = ""
-    """Why the program's names are not known, or ''."""
+    """Why the program's names are not known; '' if they are."""
 
 
 def read_language_modules(model: Model) -> LanguageModules:
-    """The modules of a language model's folder or file, headers only."""
+    """Read the modules of a language model's folder or file, from the headers alone."""
     held = {name: tensor.shape for name, tensor in model.component().tensors.items()}
     program, why = program_of(model, held), f"the modules of {model.place}"
     if program is None:
@@ -65,7 +67,7 @@ def read_language_modules(model: Model) -> LanguageModules:
 
 
 def infer_language_modules(adapter: AdapterFile) -> LanguageModules:
-    """What an adapter's own names say: the model has what it names, if that is a layout that is known."""
+    """Assume that the model has every module that the adapter names, if they are all of a known layout."""
     names = {module.name.removeprefix(PREFIX) for module in adapter}
     strange = sorted(name for name in names if not LAYOUT.fullmatch(name))
     why = "assumed to have every module that the adapter names"
@@ -78,5 +80,6 @@ def infer_language_modules(adapter: AdapterFile) -> LanguageModules:
 
 
 def _matrices(parameters: Mapping[str, Shape]) -> dict[str, Shape]:
+    """Select the parameters that are matrices or convolutions, by the names of their modules."""
     kept = {name: shape for name, shape in parameters.items() if shape is None or len(shape) in (2, 4)}
     return {name.removesuffix(".weight"): shape for name, shape in kept.items() if name.endswith(".weight")}

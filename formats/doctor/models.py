@@ -1,8 +1,8 @@
-"""The modules that an adapter can name: of the model that its own names imply, or of a model that is given.
+"""The modules that an adapter can name: those of a given model, or of the model that the adapter's own names suggest.
 
-Names are those of diffusers, after the component (`unet.down_blocks.0...`); language models have none. `originals` are
-the names of the code that a model came from (LDM's, FLUX's, SD3's), which ComfyUI and kohya speak; one of these may be
-several modules of diffusers (`img_attn.qkv`).
+Names are those of diffusers after the component (`unet.down_blocks.0...`); those of language models have no component.
+`originals` are the names in the code that a model came from (LDM's, FLUX's, SD3's), which ComfyUI and kohya use. One
+such module may be several modules of diffusers, as `img_attn.qkv` is.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from editc.formats.models import layout, ldm_names
 from editc.formats.models.model import Model
 
 ModelKind = Literal["sd", "sdxl", "flux", "sd3", "language", "unknown"]
+"""The kinds of model whose adapters the doctor can tell apart."""
 
 TITLES: Mapping[ModelKind, str] = {
     "sd": "Stable Diffusion 1 or 2",
@@ -30,16 +31,20 @@ TITLES: Mapping[ModelKind, str] = {
     "language": "a language model",
     "unknown": "a model that the doctor does not know",
 }
+"""Kind -> its name for the user."""
 KINDS: Mapping[str, ModelKind] = {"sd1": "sd", "sd2": "sd", "sdxl": "sdxl", "flux": "flux", "sd3": "sd3"}
-"""editc's families -> the kind of model that they are."""
+"""Family of editc -> the kind of model that it is."""
 LEAVES = ("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj", "self_attn.out_proj", "mlp.fc1", "mlp.fc2")
-"""The matrices of a CLIP layer."""
+"""The matrices of a layer of CLIP."""
 PROJECTION = "text_projection"
-"""The matrix behind a CLIP, of those classes that have one."""
+"""The matrix behind CLIP, in the classes that have one."""
 
 _CLIPS = ("text_encoder", "text_encoder_2")
+"""The components that are CLIP text encoders."""
 _ATTENTION = tuple(f"{a}.{m}" for a in ("attn1", "attn2") for m in ("to_q", "to_k", "to_v", "to_out.0"))
+"""The attention matrices of a block in Stable Diffusion's UNets."""
 _FEED = ("ff.net.0.proj", "ff.net.2")
+"""The feed-forward matrices of such a block."""
 _FLUX = {
     "double_blocks.{}.img_attn.qkv": ("transformer_blocks.{}.attn.to_q", "{}to_k", "{}to_v"),
     "double_blocks.{}.txt_attn.qkv": ("transformer_blocks.{}.attn.add_q_proj", "{}add_k_proj", "{}add_v_proj"),
@@ -70,6 +75,8 @@ _FLUX = {
     "final_layer.linear": ("proj_out",),
     "final_layer.adaLN_modulation.1": ("norm_out.linear",),
 }
+"""Module in FLUX's own code -> the modules of diffusers that hold its rows. `{}` first stands for the block's number,
+then for the place of the first module."""
 _SD3 = {
     "joint_blocks.{}.x_block.attn.qkv": ("transformer_blocks.{}.attn.to_q", "{}to_k", "{}to_v"),
     "joint_blocks.{}.context_block.attn.qkv": ("transformer_blocks.{}.attn.add_q_proj", "{}add_k_proj", "{}add_v_proj"),
@@ -90,11 +97,15 @@ _SD3 = {
     "final_layer.linear": ("proj_out",),
     "final_layer.adaLN_modulation.1": ("norm_out.linear",),
 }
+"""The same for SD3."""
 _PREFIXES = re.compile(
     r"lora_(unet|transformer|prior_unet)_|lycoris_|base_model\.model\.|unet\.|transformer\.|diffusion_model\."
 )
+"""What tools put in front of the names of a UNet's or transformer's modules."""
 _ENCODERS = re.compile(r"(?:lora_te(1|2|)_|text_encoder(_2|)\.)(?:text_model[._])?")
+"""What tools put in front of the names of a text encoder's modules."""
 _LAYERED = re.compile(r"(^|\.)(layers|h|blocks?)\.\d+\.")
+"""A numbered layer in a module's name, as language models have it."""
 
 
 @dataclass(frozen=True)
@@ -104,22 +115,23 @@ class KnownModules:
     kind: ModelKind
     """The kind of model."""
     modules: Mapping[str, Shape]
-    """Module, by its name in diffusers or in the program -> the shape of its weight, None where only names are
+    """Module, by its name in diffusers or in the loaded program -> the shape of its weight, None where only names are
     known."""
     originals: Mapping[str, tuple[str, ...]]
-    """Module's name in the code that the model came from -> the modules of diffusers that it is."""
+    """Module, by its name in the code that the model came from -> the modules of diffusers that it is."""
     why: str
-    """Where this is known from, for a person."""
+    """Where this is known from, in words for the user."""
     language: LanguageModules = field(default_factory=LanguageModules)
-    """What is known of a language model beside its matrices."""
+    """What is known about a language model; empty for other kinds."""
 
     @property
     def is_unet(self) -> bool:
-        """Stable Diffusion 1, 2 and SDXL."""
+        """True for Stable Diffusion 1 and 2 and for SDXL."""
         return self.kind in ("sd", "sdxl")
 
     def shape(self, modules: Sequence[str]) -> Shape:
-        """The shape of the weight that these modules are in the original code: their rows one below the other."""
+        """The shape of the matrix that holds these modules in the original code, with their rows one below the other.
+        None if a shape is not known."""
         shapes = [self.modules.get(module) for module in modules]
         if not shapes or any(shape is None for shape in shapes):
             return None
@@ -128,7 +140,8 @@ class KnownModules:
 
 
 def infer_model(adapter: AdapterFile) -> KnownModules:
-    """The model that most of an adapter's names are of; `why` says so, and what else they would fit."""
+    """Find the kind of model that most of an adapter's names belong to. `why` says so, and which other kinds the names
+    fit."""
     if adapter.export_description is not None:
         return _model_of_export(adapter, adapter.export_description)
     names = [_plain_name(module.name) for module in adapter]
@@ -145,7 +158,8 @@ def infer_model(adapter: AdapterFile) -> KnownModules:
 
 
 def _model_of_export(adapter: AdapterFile, about: Mapping[str, Any]) -> KnownModules:
-    """The model that an export of editc is for: the published kind of its family, with the sites that it edits."""
+    """The model that an export of editc is for: the published kind of its family, and the sites that the delta
+    edits."""
     family, why = about["family"], f"an export of editc for {about['family']}"
     kind = KINDS.get(family)
     if kind is None:
@@ -161,7 +175,7 @@ def _model_of_export(adapter: AdapterFile, about: Mapping[str, Any]) -> KnownMod
 
 
 def _has_foreign_names(adapter: AdapterFile, kind: ModelKind) -> bool:
-    """Whether a transformer's adapter names a module that this kind lacks: many kinds have some names in common."""
+    """True if a transformer's adapter names a module that this kind lacks. Many kinds have some names in common."""
     names = [module.name for module in adapter if module.name.startswith("transformer.")]
     return kind in ("flux", "sd3") and any(_plain_name(name) not in _spellings(kind) for name in names)
 
@@ -182,7 +196,8 @@ def published_modules(kind: ModelKind) -> KnownModules:
 
 
 def read_modules(model: Model) -> KnownModules:
-    """The modules of a model, headers only. Raises E689 when it is none that the doctor can judge."""
+    """Read a model's modules, from the headers alone. Raises E689 if the model is of no kind that the doctor can
+    judge."""
     ldm = model.ldm_components()
     parts = ldm or [n for n, p in model.components.items() if model.layout != "pipeline" or layout.has_safetensors(p)]
     found: dict[str, Shape] = {}
@@ -207,7 +222,8 @@ def read_modules(model: Model) -> KnownModules:
 
 
 def read_component(shapes: Mapping[str, Shape]) -> KnownModules | None:
-    """The modules of one UNet or transformer under its own names (`down_blocks...`); None for any other component."""
+    """Find the modules of a single UNet or transformer, given under its own names (`down_blocks...`). None for any
+    other component."""
     home = _component_of(shapes)
     found = {f"{home}.{name}": shape for name, shape in shapes.items()}
     kind = _kind_of(found)
@@ -218,13 +234,16 @@ def read_component(shapes: Mapping[str, Shape]) -> KnownModules | None:
 
 
 def _language_model(language: LanguageModules) -> KnownModules:
+    """The modules of a language model as `KnownModules`."""
     return KnownModules("language", language.modules, {}, language.why, language)
 
 
 _IMAGE_KINDS: tuple[ModelKind, ...] = ("sd", "sdxl", "flux", "sd3")
+"""The kinds of image models."""
 
 
 def _kind_of(modules: Iterable[str]) -> ModelKind:
+    """Recognise the kind of model by a few names that only it has."""
     names = set(modules)
     if "unet.conv_in" in names:
         return "sdxl" if "unet.add_embedding.linear_1" in names else "sd"
@@ -236,7 +255,8 @@ def _kind_of(modules: Iterable[str]) -> ModelKind:
 
 
 def _component_of(names: Iterable[str]) -> str:
-    """The component that a folder or file without a pipeline is: '' for a language model."""
+    """Recognise which component a folder or file without a pipeline is: `unet`, `transformer`, or '' for a language
+    model."""
     known = set(names)
     if "conv_in" in known:
         return "unet"
@@ -244,14 +264,15 @@ def _component_of(names: Iterable[str]) -> str:
 
 
 def _add_text_model_level(name: str) -> str:
-    """transformers 5 saves CLIP without the level that older versions, and every adapter, have."""
+    """Add the level `text_model.` to a CLIP's names. transformers 5 saves CLIP without it; older versions and all
+    adapters have it."""
     head, _, rest = name.partition(".")
     cut = head in ("text_encoder", "text_encoder_2") and rest.startswith("encoder.")
     return f"{head}.text_model.{rest}" if cut else name
 
 
 def _unet_names(xl: bool) -> Iterator[str]:
-    """The matrices of a UNet of Stable Diffusion: (attention blocks of each level) going down; 0 has no attention."""
+    """Yield the names of the matrices in a UNet of Stable Diffusion, or of SDXL with `xl`."""
     depths = (0, 2, 10) if xl else (1, 1, 1, 0)
     last = len(depths) - 1
     yield from ("conv_in", "conv_out", "time_embedding.linear_1", "time_embedding.linear_2")
@@ -266,6 +287,8 @@ def _unet_names(xl: bool) -> Iterator[str]:
 
 
 def _block_names(block: str, count: int, depth: int, shortcuts: Sequence[int]) -> Iterator[str]:
+    """Yield the names in one block of a UNet: `count` residual blocks, those in `shortcuts` with a shortcut, and
+    attention of that depth."""
     for number in range(count):
         yield from (f"{block}.resnets.{number}.{leaf}" for leaf in ("conv1", "conv2", "time_emb_proj"))
         if number in shortcuts:
@@ -275,13 +298,15 @@ def _block_names(block: str, count: int, depth: int, shortcuts: Sequence[int]) -
 
 
 def _attention_names(place: str, depth: int) -> Iterator[str]:
+    """Yield the names in one attention module with `depth` transformer blocks."""
     yield from (f"{place}.proj_in", f"{place}.proj_out")
     for block in range(depth):
         yield from (f"{place}.transformer_blocks.{block}.{leaf}" for leaf in (*_ATTENTION, *_FEED))
 
 
 def _expand(table: Mapping[str, tuple[str, ...]], repeats: Mapping[str, int]) -> Iterator[tuple[str, tuple[str, ...]]]:
-    """Every original name with its modules; `{}` stands for the block, then for the first module's own place."""
+    """Yield every original name with its modules. `{}` stands for the number of the block, and at the beginning of a
+    further module for the place of the first."""
     for original, (first, *others) in table.items():
         place = first.rpartition(".")[0] + "."
         parts = (first, *(place + other[2:] if other.startswith("{}") else other for other in others))
@@ -293,7 +318,7 @@ def _expand(table: Mapping[str, tuple[str, ...]], repeats: Mapping[str, int]) ->
 
 
 def _originals(kind: ModelKind, modules: Iterable[str]) -> dict[str, tuple[str, ...]]:
-    """Original name -> the modules of diffusers that it is, where the model has all of them."""
+    """Original name -> the modules of diffusers that it is, for those of which the model has all."""
     known = set(modules)
     if kind in ("sd", "sdxl"):
         names = [f"{m.removeprefix('unet.')}.weight" for m in sorted(known) if m.startswith("unet.")]
@@ -308,13 +333,15 @@ def _originals(kind: ModelKind, modules: Iterable[str]) -> dict[str, tuple[str, 
 
 @cache
 def _spellings(kind: ModelKind) -> frozenset[str]:
+    """All plain names of a kind's modules."""
     known = published_modules(kind)
     plain = {_plain_name(name) for name in known.modules} | {flatten(name) for name in known.originals}
     return frozenset(plain | {name.removesuffix("_0") for name in plain if name.endswith("to_out_0")})
 
 
 def _plain_name(name: str) -> str:
-    """A module's name whatever its spelling: no prefix of a tool, no dots; a text encoder keeps which one it is."""
+    """A module's name in no tool's spelling: without prefixes and dots. A text encoder's name still says which encoder
+    it is."""
     if match := _ENCODERS.match(name):
         second = "2" in (match[1], (match[2] or "").removeprefix("_"))
         return f"te{2 if second else 1}_{flatten(name[match.end() :])}"

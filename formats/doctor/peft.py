@@ -1,6 +1,7 @@
-"""The rules of PEFT 0.21.2 (`PeftModel.from_pretrained`): the config says where, the file what.
+"""The rules of PEFT 0.21.2 (`PeftModel.from_pretrained`). The config decides where the adapter goes, the file what it
+holds.
 
-Every rule that says `run` is in the tests.
+The tests run every rule that is marked `run`.
 """
 
 from __future__ import annotations
@@ -44,7 +45,9 @@ from editc.formats.models.program_names import apply_renamings
 
 LOADER = "PEFT"
 EXPERTS = ("gate", "w1", "w2", "w3", "gate_proj", "up_proj", "down_proj", "experts", "router")
+"""Names of experts' matrices, and of the routers that choose experts."""
 _SAVE, _TUNERS = "peft 0.21.2 utils/save_and_load.py", "peft 0.21.2 tuners/tuners_utils.py: inject_adapter"
+"""The places of the rules in PEFT's code."""
 
 APPLIES = LoaderRule("peft-applies", "the config targets every module of the file, at alpha over rank", _SAVE, "run")
 FOLDER = LoaderRule("peft-folder", f"PEFT loads a folder with {CONFIG}, not a file", "peft 0.21.2 config.py", "run")
@@ -86,6 +89,7 @@ CONVERTED = LoaderRule(
 )
 UNKNOWN = LoaderRule("peft-unknown", "the model has no such module: left out, without a message", _TUNERS, "run")
 RULES = tuple(value for value in list(globals().values()) if isinstance(value, LoaderRule))
+"""All rules of this loader."""
 
 ADVICE = {
     FOLDER.name: f"use the loader of its spelling; PEFT wants it in a folder, as {WEIGHTS} beside its {CONFIG}",
@@ -105,10 +109,11 @@ ADVICE = {
     UNKNOWN.name: "the adapter is for another kind of model",
     UNSEEN.name: "name the model with --model",
 }
+"""Rule -> what the user can do."""
 
 
 def judge(adapter: AdapterFile, known: KnownModules) -> LoaderVerdict:
-    """What `PeftModel.from_pretrained` does with the adapter, on a model that has these modules."""
+    """Predict what `PeftModel.from_pretrained` does with the adapter, on a model that has these modules."""
     if adapter.container != "folder":
         return refuse(LOADER, FOLDER, f"ValueError: Can't find '{CONFIG}'", ADVICE[FOLDER.name])
     config = adapter.config
@@ -130,13 +135,16 @@ def judge(adapter: AdapterFile, known: KnownModules) -> LoaderVerdict:
 
 
 def _judge_modules(adapter: AdapterFile, known: KnownModules) -> list[ModuleRow]:
+    """Predict what becomes of each module. If only the adapter's names are known of a language model, an untargeted
+    module is `unknown`, unless another module is applied."""
     rows = [_row(adapter, module, known) for module in adapter]
     seen = known.language.parameters or known.kind != "language" or any(row.fate == "applied" for row in rows)
     return rows if seen else [replace(r, fate="unknown", rule=UNSEEN) if r.rule is UNTARGETED else r for r in rows]
 
 
 def _explain_not_judged(adapter: AdapterFile, known: KnownModules) -> str:
-    """Why this model's part in it is not known: stacked experts, or a target that is more than one matrix."""
+    """Say why PEFT's treatment of this model is not known, or '': its experts are stacked, or a target is more than one
+    matrix."""
     program, config = known.language.program, adapter.config
     if program is not None and program.stacked and (_targets_experts(config, known) or any(map(_is_expert, adapter))):
         return "it names experts or what chooses them, which transformers stacks and PEFT converts"
@@ -147,7 +155,8 @@ def _explain_not_judged(adapter: AdapterFile, known: KnownModules) -> str:
 
 
 def _targets_experts(config: Mapping[str, Any], known: KnownModules) -> bool:
-    """Whether a target may be an expert: a pattern, a name that experts have, or one that no other module has."""
+    """True if a target may be an expert: it is a pattern, a name that experts have, or a name that no other module
+    has."""
     wanted = config.get("target_modules")
     if isinstance(wanted, str) or any(name.rpartition(".")[2] in EXPERTS for name in wanted or ()):
         return True
@@ -155,16 +164,18 @@ def _targets_experts(config: Mapping[str, Any], known: KnownModules) -> bool:
 
 
 def _is_expert(module: FileModule) -> bool:
+    """True if the module's name is an expert's or a router's."""
     return re.search(r"\.(experts|gate|router)(\.|$)", module.name) is not None
 
 
 def _parents(name: str) -> Iterator[str]:
-    """The modules that a parameter lies in, from the inmost on."""
+    """Yield the modules that contain a parameter, the innermost first."""
     while name := name.rpartition(".")[0]:
         yield name
 
 
 def _row(adapter: AdapterFile, module: FileModule, known: KnownModules) -> ModuleRow:
+    """Predict what becomes of one module."""
     if not module.name.startswith(PREFIX):
         return unknown_row(module, CONVERTED) if _is_converted(known) else lost_row(module, UNPREFIXED)
     spelled = module.name.removeprefix(PREFIX)
@@ -194,12 +205,13 @@ def _row(adapter: AdapterFile, module: FileModule, known: KnownModules) -> Modul
 
 
 def _is_converted(known: KnownModules) -> bool:
+    """True if PEFT converts names for this kind of model."""
     program = known.language.program
     return program is not None and bool(program.renamings or program.stacked)
 
 
 def _program_name(name: str, known: KnownModules) -> str:
-    """The program's name of a module: its own, or what PEFT makes of one that the model's files still have."""
+    """The loaded program's name of a module. PEFT converts names that the model's files still have."""
     if known.kind != "language":
         return f"unet.{name}" if known.is_unet else f"transformer.{name}"
     program = known.language.program
@@ -209,7 +221,7 @@ def _program_name(name: str, known: KnownModules) -> str:
 
 
 def _extra_tensor_rule(adapter: AdapterFile, module: FileModule, known: KnownModules, home: str) -> LoaderRule | None:
-    """The rule of a tensor that the module has beside its two matrices; None where all of them are loaded."""
+    """Find the rule for tensors that a module has beside its two matrices. None if PEFT loads them all."""
     ends = module.tensors.keys() - {*module.ends, ".base_layer.weight"}
     dora = bool(adapter.config.get("use_dora"))
     if dora != bool(ends & set(MAGNITUDES)):
@@ -223,7 +235,8 @@ def _extra_tensor_rule(adapter: AdapterFile, module: FileModule, known: KnownMod
 
 
 def _judge_weight(adapter: AdapterFile, module: FileModule, known: KnownModules, home: str) -> ModuleRow:
-    """A weight of the model's own, which PEFT loads in place of the base's, or as a trained copy."""
+    """Predict what becomes of a weight of the model's own: PEFT loads it in place of the base's, or as a trained
+    copy."""
     if not known.language.parameters and home not in known.modules:
         return unknown_row(module, UNSEEN)
     held = {end: known.language.parameters.get(home + end) for end in module.tensors}
@@ -237,12 +250,14 @@ def _judge_weight(adapter: AdapterFile, module: FileModule, known: KnownModules,
 
 
 def _shapes(adapter: AdapterFile, shape: Shape) -> tuple[Shape, ...]:
-    """A weight's shape, and turned: GPT-2's layers store (d_in, d_out), with or without `fan_in_fan_out`."""
+    """The shapes that up times down may have. With `fan_in_fan_out` also the transpose: GPT-2's layers store (d_in,
+    d_out)."""
     turned = shape is not None and len(shape) == 2 and adapter.config.get("fan_in_fan_out")
     return (shape, shape[::-1]) if turned and shape else (shape,)
 
 
 def _find_stop(adapter: AdapterFile, known: KnownModules, rows: list[ModuleRow]) -> tuple[LoaderRule, str] | None:
+    """Find the rule by which PEFT stops, and its error. None if it does not stop."""
     rules = {row.rule for row in rows}
     missing = [name for name in modules_to_save(adapter.config) if not _has_module(adapter, name)]
     if missing:
@@ -260,4 +275,5 @@ def _find_stop(adapter: AdapterFile, known: KnownModules, rows: list[ModuleRow])
 
 
 def _has_module(adapter: AdapterFile, name: str) -> bool:
+    """True if a tensor of the file is in a module of that name."""
     return any(f".{name}." in f".{tensor}" for tensor in adapter.names)

@@ -1,4 +1,4 @@
-"""What a PEFT config says: which modules it targets, and settings under which the doctor does not judge."""
+"""What a PEFT config says: which modules it targets, and which of its settings the doctor cannot judge."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 from editc.formats.doctor.language import EMBEDDING
 
 ALL = "all-linear"
+"""The value of `target_modules` that targets every linear layer."""
 _NOT_JUDGED: Mapping[str, str] = {
     "target_parameters": "it trains parameters that are no modules (`target_parameters`)",
     "trainable_token_indices": "it trains single rows of an embedding (`trainable_token_indices`)",
@@ -21,12 +22,13 @@ _NOT_JUDGED: Mapping[str, str] = {
     "arrow_config": "it routes between adapters (`arrow_config`)",
     "alora_invocation_tokens": "it acts behind certain tokens only (`alora_invocation_tokens`)",
 }
+"""Setting -> why an adapter with it is not judged."""
 _MUTATING = ("pissa", "olora", "corda", "loftq", "lora_ga")
-"""Ways to begin (`init_lora_weights`) that change the base's own weights."""
+"""Values of `init_lora_weights` that change the base's own weights."""
 
 
 def unknown_settings(config: Mapping[str, Any]) -> str:
-    """Why the doctor does not say what PEFT does under this config, or ''."""
+    """Say why the doctor cannot predict what PEFT does under this config, or ''."""
     for name, why in _NOT_JUDGED.items():
         if config.get(name):
             return why
@@ -46,7 +48,8 @@ def unknown_settings(config: Mapping[str, Any]) -> str:
 
 
 def is_targeted(config: Mapping[str, Any], module: str) -> bool:
-    """Whether the config names a module: a regular expression over the whole name, or names and ends of names."""
+    """True if the config targets a module. Its patterns are a regular expression over the whole name, or a list of
+    names and endings."""
     wanted, excluded = config.get("target_modules"), config.get("exclude_modules")
     if (excluded and _names_module(excluded, module)) or is_saved(config, module, inside=True):
         return False
@@ -62,7 +65,7 @@ def is_targeted(config: Mapping[str, Any], module: str) -> bool:
 
 
 def is_saved(config: Mapping[str, Any], module: str, inside: bool = False) -> bool:
-    """Whether modules_to_save names a module; `inside`: it, or a module that it lies in."""
+    """True if `modules_to_save` names the module; with `inside`, also if it names a module that contains it."""
     names = modules_to_save(config)
     if inside:
         return any(f".{name}." in f".{module}." for name in names)
@@ -70,12 +73,13 @@ def is_saved(config: Mapping[str, Any], module: str, inside: bool = False) -> bo
 
 
 def modules_to_save(config: Mapping[str, Any]) -> Sequence[str]:
-    """The modules that `modules_to_save` names, as a list."""
+    """The names in `modules_to_save`, as a list."""
     saved = config.get("modules_to_save") or []
     return [saved] if isinstance(saved, str) else saved
 
 
 def _names_module(wanted: Any, module: str) -> bool:
+    """True if a pattern, or one of a list of names, matches the module."""
     if isinstance(wanted, str):
         try:
             return re.fullmatch(wanted, module) is not None

@@ -1,4 +1,5 @@
-"""What diffusers 0.42.1 does, as data: each rule with its place in the library; all were run with it."""
+"""What diffusers 0.42.1 does, as data: each rule with its place in the library. Every rule marked `run` was run with
+it."""
 
 from __future__ import annotations
 
@@ -10,6 +11,7 @@ from editc.formats.doctor.spelling import AdapterFile
 from editc.formats.doctor.verdict import LoaderRule
 
 _PIPELINE, _CONVERT = "diffusers 0.42.1 loaders/lora_pipeline.py", "diffusers 0.42.1 loaders/lora_conversion_utils.py"
+"""Places of the rules in the library."""
 _PEFT = "diffusers 0.42.1 loaders/peft.py: load_lora_adapter"
 _PEFT_KWARGS = "diffusers 0.42.1 utils/peft_utils.py: get_peft_kwargs"
 
@@ -23,6 +25,7 @@ class LoaderStop(Exception):  # noqa: N818  (it stands for the error that the lo
 
 
 def _run(name: str, says: str, source: str) -> LoaderRule:
+    """A rule that the tests run with the library."""
     return LoaderRule(f"diffusers-{name}", says, source, "run")
 
 
@@ -39,7 +42,7 @@ ALPHA = _run(
     _PEFT_KWARGS,
 )
 COMPILED = "_orig_mod."
-"""What torch.compile puts before the names of a model that it wraps."""
+"""What torch.compile puts in front of the names of a model."""
 LORA_IN_NAME = _run(
     "lora-in-name",
     "a tensor's name has no 'lora' in it (an `.alpha`, `.diff` or `.set_weight` beside PEFT names), so all are refused",
@@ -131,6 +134,7 @@ FLUX_BASE = _run(
 )
 GGUF = LoaderRule("diffusers-gguf", "GGUF adapters are llama.cpp's", "llama.cpp: --lora", "read")
 RULES = tuple(value for value in list(globals().values()) if isinstance(value, LoaderRule))
+"""All rules of this loader."""
 
 ADVICE = {
     ALPHA.name: "give every module the same alpha: pad ranks to powers of two, alpha 1, rank into the up matrices",
@@ -159,10 +163,12 @@ ADVICE = {
     FLUX_BASE.name: "put `transformer.` in place of `base_model.model.`",
     GGUF.name: "merge it with llama.cpp's tools",
 }
+"""Rule -> what the user can do."""
 
 
 def stated_settings(adapter: AdapterFile, component: str) -> Mapping[str, Any] | None:
-    """What lora_adapter_metadata says of a part of the pipeline; None without such metadata. Raises Stop."""
+    """The settings in `lora_adapter_metadata` for one component of the pipeline. None without such metadata. Raises
+    LoaderStop if they have no `target_modules`."""
     if adapter.diffusers_metadata is None:
         return None
     own = {

@@ -1,7 +1,7 @@
-"""An adapter file as its modules: what each is called, which tensors it has, its rank and its alpha. No model needed.
+"""An adapter file as its modules: the name of each, its tensors, its rank and its alpha. No model is needed.
 
-A tensor's name is a module's name and an ending (`.lora_down.weight`). Nothing is dropped: a name with no known ending
-is a module of its own, for some loaders stumble over exactly those.
+A tensor's name is a module's name and an ending such as `.lora_down.weight`. No tensor is dropped: a name without a
+known ending counts as a module of its own, because some loaders fail on such names.
 """
 
 from __future__ import annotations
@@ -24,7 +24,9 @@ from editc.formats.models.layout import conversion_command
 from editc.numerics.bits import dtypes
 
 CONFIG, WEIGHTS, PICKLE = "adapter_config.json", "adapter_model.safetensors", "adapter_model.bin"
+"""Files of a PEFT folder: the config, the weights, and weights in the older pickle format."""
 METADATA = "lora_adapter_metadata"
+"""The metadata key under which diffusers stores an adapter's settings."""
 PAIRS = {
     "kohya": (".lora_down.weight", ".lora_up.weight"),
     "peft": (".lora_A.weight", ".lora_B.weight"),
@@ -33,24 +35,29 @@ PAIRS = {
     "processor": ("_lora.down.weight", "_lora.up.weight"),
     "embedding": (".lora_embedding_A", ".lora_embedding_B"),
 }
-"""Style -> how it ends the down and the up matrix. A seventh style, `named`, has an adapter's name in the endings."""
+"""Style -> the endings of the down and the up matrix. A further style, `named`, has an adapter's name in its
+endings."""
 
 _NAMED = re.compile(r"\.lora_([AB])\.([^.]+)\.weight$")
+"""The ending of the style `named`."""
 PLAIN = (".base_layer.weight", ".base_layer.bias", ".weight", ".bias")
-"""Endings of a model's own weights, which PEFT saves beside an adapter's: trained heads, embeddings, biases."""
+"""Endings of a model's own weights, which PEFT saves beside an adapter: trained heads, embeddings, biases."""
 
 DENSE, SET, MAGNITUDES = (
     ".diff",
     ".set_weight",
     (".dora_scale", ".lora_magnitude_vector", ".lora_magnitude_vector.weight"),
 )
+"""Endings of a dense difference, of a replaced weight, and of DoRA's magnitudes."""
 ALGEBRAS = {
     "loha": (".hada_w1_a", ".hada_w1_b", ".hada_w2_a", ".hada_w2_b", ".hada_t1", ".hada_t2"),
     "lokr": (".lokr_w1", ".lokr_w2", ".lokr_w1_a", ".lokr_w1_b", ".lokr_w2_a", ".lokr_w2_b", ".lokr_t2"),
     "glora": (".a1.weight", ".a2.weight", ".b1.weight", ".b2.weight"),
     "oft": (".oft_blocks", ".oft_diag"),
 }
+"""Kind of adapter that is not a pair of matrices -> the endings of its tensors."""
 _OTHERS = (".alpha", DENSE, SET, ".diff_b", ".w_norm", ".b_norm", ".lora_mid.weight", ".lora_B.bias", ".reshape_weight")
+"""Further endings that loaders know."""
 ENDINGS = tuple(
     sorted(
         [*(end for pair in PAIRS.values() for end in pair), *MAGNITUDES, *_OTHERS, *PLAIN]
@@ -59,14 +66,17 @@ ENDINGS = tuple(
         reverse=True,
     )
 )
+"""All known endings, the longest first, so that the longest match wins."""
 
 INTEGERS = {"I64": "<i8", "I32": "<i4", "I16": "<i2", "I8": "<i1", "U8": "<u1"}
-"""Integers that an alpha may be stored in: diffusers' own converter to kohya's names writes int64."""
+"""Integer dtypes in which an alpha may be stored -> numpy's type. diffusers' own converter to kohya's names writes
+int64."""
 
 _REPEATS, _NESTED = re.compile(r"(?<!\\)[*+{]"), re.compile(r"\)[*+{]")
-"""Repetitions in a pattern: more than a few, or of a group, can take for ever to match."""
+"""Repetitions in a pattern. More than a few of them, or one of a group, can make matching take very long."""
 
 FileKind = Literal["file", "folder", "delta", "gguf"]
+"""What the adapter is stored in: a single file, a PEFT folder, an editc delta, or a GGUF file."""
 
 
 @dataclass(frozen=True)
@@ -74,21 +84,21 @@ class FileModule:
     """One module of an adapter."""
 
     name: str
-    """Its name as the file spells it."""
+    """Its name in the file."""
     tensors: Mapping[str, TensorEntry]
     """Ending -> dtype and shape of the tensor."""
     alpha: float | None = None
-    """Its own alpha. None where the file has none for it."""
+    """Its own alpha. None if the file has none for it."""
 
     @property
     def style(self) -> str:
-        """Which of PAIRS its two matrices follow, or `named`; '' for every other kind of module."""
+        """The key of PAIRS whose endings its two matrices have, or `named`. '' for every other module."""
         found = next((s for s, pair in PAIRS.items() if all(end in self.tensors for end in pair)), "")
         return found or ("named" if self.adapter_name else "")
 
     @property
     def adapter_name(self) -> str:
-        """The name that stands in the endings of both matrices (`.lora_A.default.weight`), or ''."""
+        """The adapter's name in the endings of both matrices (`.lora_A.default.weight`), or ''."""
         sides: dict[str, set[str]] = {"A": set(), "B": set()}
         for match in map(_NAMED.search, self.tensors):
             if match is not None:
@@ -97,14 +107,14 @@ class FileModule:
 
     @property
     def ends(self) -> tuple[str, str]:
-        """The endings of the down and the up matrix; two empty ones where it has no such pair."""
+        """The endings of the down and the up matrix; two empty ones without such a pair."""
         if self.style == "named":
             return f".lora_A.{self.adapter_name}.weight", f".lora_B.{self.adapter_name}.weight"
         return PAIRS.get(self.style, ("", ""))
 
     @property
     def kind(self) -> str:
-        """lora, dora, half (one matrix of two), dense, set, loha, lokr, glora, oft, or other."""
+        """lora, dora, half (one matrix of a pair), dense, set, loha, lokr, glora, oft, or other."""
         if self.style:
             return "dora" if any(end in self.tensors for end in MAGNITUDES) else "lora"
         if any(end in self.tensors for pair in PAIRS.values() for end in pair) or any(map(_NAMED.search, self.tensors)):
@@ -115,17 +125,17 @@ class FileModule:
 
     @property
     def down(self) -> tuple[int, ...]:
-        """Shape of the down matrix, (r, d_in) or (r, channels, h, w); () without one."""
+        """The shape of the down matrix, (r, d_in) or (r, channels, h, w); () without one."""
         return self.tensors[self.ends[0]].shape if self.style else ()
 
     @property
     def up(self) -> tuple[int, ...]:
-        """Shape of the up matrix, (d_out, r) or (d_out, r, 1, 1); () without one."""
+        """The shape of the up matrix, (d_out, r) or (d_out, r, 1, 1); () without one."""
         return self.tensors[self.ends[1]].shape if self.style else ()
 
     @property
     def rank(self) -> int:
-        """Rows of the down matrix; 0 without one."""
+        """The rows of the down matrix; 0 without one."""
         return self.down[0] if self.down else 0
 
 
@@ -136,26 +146,27 @@ class AdapterFile:
     path: Path
     """The file or folder."""
     container: FileKind
-    """What kind of file it is."""
+    """What the adapter is stored in."""
     modules: tuple[FileModule, ...] = ()
-    """Its modules, in the order of their first tensor."""
+    """Its modules, in the order of their first tensor. Empty for a GGUF file."""
     names: tuple[str, ...] = ()
-    """Its tensors in the order of their bytes, as the loaders meet them."""
+    """The names of its tensors in the order of their bytes, in which loaders read them."""
     config: Mapping[str, Any] = field(default_factory=dict)
-    """adapter_config.json, of a folder only; empty for a file."""
+    """The contents of adapter_config.json. Empty unless it is a folder."""
     diffusers_metadata: Mapping[str, Any] | None = None
-    """The `lora_adapter_metadata` that diffusers wrote. None where it did not."""
+    """The settings in `lora_adapter_metadata`. None if diffusers did not write the file."""
     export_description: Mapping[str, Any] | None = None
-    """What an export of editc says of the delta that it holds: `family`, `sites` and more; None for other files."""
+    """The description of the delta in an export of editc (`family`, `sites` and more). None for other files."""
 
     def __iter__(self) -> Iterator[FileModule]:
         return iter(self.modules)
 
 
 def read_adapter_file(path: Path) -> AdapterFile:
-    """The adapter in a file or folder; only the header and the alphas are read.
+    """Read the adapter in a file or folder: the header and the alphas, but no matrices.
 
-    Raises E610, E612 (unreadable), E685 (not an adapter), E686 (a folder that is not whole), E687 (an alpha).
+    Raises E610, E612 (unreadable), E685 (not an adapter), E686 (an incomplete folder), E687 (an alpha that is not a
+    number).
     """
     if path.is_dir():
         return _read_folder(path)
@@ -176,13 +187,14 @@ def read_adapter_file(path: Path) -> AdapterFile:
 
 
 def split_name(name: str) -> tuple[str, str]:
-    """Module and ending of a tensor's name; the ending is '' where none is known."""
+    """Split a tensor's name into module and ending. The ending is '' if none is known."""
     named = _NAMED.search(name)
     end = named[0] if named else next((end for end in ENDINGS if name.endswith(end)), "")
     return (name.removesuffix(end), end)
 
 
 def _read_folder(path: Path) -> AdapterFile:
+    """Read a PEFT folder. Raises E686."""
     for name in (CONFIG, WEIGHTS):
         if not (path / name).is_file():
             help_text = f"a PEFT adapter is a folder with {CONFIG} and {WEIGHTS}"
@@ -204,7 +216,7 @@ def _read_folder(path: Path) -> AdapterFile:
 
 
 def _find_config_fault(config: Mapping[str, Any]) -> str:
-    """What is wrong with the fields that decide where an adapter goes, or ''."""
+    """Say what is wrong with the config's fields that decide where an adapter goes, or ''."""
     for name in ("target_modules", "exclude_modules", "modules_to_save"):
         value = config.get(name)
         if not (value is None or isinstance(value, str) or (isinstance(value, list) and _are_texts(value))):
@@ -223,14 +235,17 @@ def _find_config_fault(config: Mapping[str, Any]) -> str:
 
 
 def _are_texts(value: list[Any]) -> bool:
+    """True if every item is a text."""
     return all(isinstance(text, str) for text in value)
 
 
 def _is_number(value: Any) -> bool:
+    """True for a number of reasonable size. Chosen by hand: a rank or an alpha of 1e9 is damage."""
     return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e9
 
 
 def _group_tensors(path: Path, container: FileKind, header: Header, config: Mapping[str, Any]) -> AdapterFile:
+    """Group the tensors of a file into modules, and read their alphas."""
     names = tuple(sorted(header.entries, key=lambda name: header.entries[name].start))
     found: dict[str, dict[str, TensorEntry]] = {}
     for name in names:
@@ -243,6 +258,7 @@ def _group_tensors(path: Path, container: FileKind, header: Header, config: Mapp
 
 
 def _read_alpha(file: Path, module: str, ends: Mapping[str, TensorEntry]) -> float | None:
+    """Read a module's alpha; None without one. Raises E687 unless it is one finite number."""
     entry = ends.get(".alpha")
     if entry is None:
         return None
@@ -254,14 +270,14 @@ def _read_alpha(file: Path, module: str, ends: Mapping[str, TensorEntry]) -> flo
 
 
 def decode_numbers(raw: bytes, dtype: str, shape: tuple[int, ...]) -> NDArray[np.float64]:
-    """A tensor in float64, of floats or of whole numbers; empty for any other dtype."""
+    """Decode a tensor of floats or integers as float64, in its shape or flat; empty for any other dtype."""
     if dtype in dtypes.EDITABLE:
         return dtypes.decode(raw, dtype, shape)
     return np.frombuffer(raw, INTEGERS[dtype]).astype(np.float64) if dtype in INTEGERS else np.zeros(0)
 
 
 def read_description(metadata: Mapping[str, str], place: str) -> Mapping[str, Any] | None:
-    """The description of the delta that an export of editc carries; None in any other file, or a damaged one."""
+    """Read the description of the delta in an export of editc. None for any other file, and for a damaged one."""
     try:
         return parse_note(metadata[DELTA_KEY], place).description
     except (KeyError, EditcError):
@@ -269,7 +285,7 @@ def read_description(metadata: Mapping[str, str], place: str) -> Mapping[str, An
 
 
 def read_diffusers_metadata(metadata: Mapping[str, str]) -> Mapping[str, Any] | None:
-    """What diffusers wrote about an adapter into its file; None where it did not."""
+    """Read the settings that diffusers wrote into an adapter's metadata. None if there are none."""
     try:
         stated = strict_json(metadata[METADATA])
     except (KeyError, ValueError):
@@ -278,6 +294,7 @@ def read_diffusers_metadata(metadata: Mapping[str, str]) -> Mapping[str, Any] | 
 
 
 def _begins_with(path: Path, magic: bytes) -> bool:
+    """True if the file begins with these bytes. Raises E610."""
     try:
         with path.open("rb") as file:
             return file.read(len(magic)) == magic

@@ -1,4 +1,5 @@
-"""An examination as text: a line for each loader, under it the reason and what to do, wrapped to the terminal."""
+"""An examination as text: one line for each loader, with the reason and the advice below it, wrapped to the
+terminal."""
 
 from __future__ import annotations
 
@@ -11,14 +12,14 @@ from editc.formats.doctor.models import TITLES
 from editc.formats.doctor.verdict import LoaderVerdict
 
 SHOWN = 3
-"""Modules that are named where a loader leaves some out."""
+"""How many of the modules that a loader leaves out are named. Chosen by hand."""
 
 _INDENT = 13
 """Columns before the text: a mark of two letters, a space, the longest loader's name, a space."""
 
 
 def as_text(found: Examination, width: int) -> str:
-    """The table, at most `width` columns wide (names and error texts of the loaders are not cut)."""
+    """The table, at most `width` columns wide. Names and error texts of the loaders are not cut."""
     kinds = sorted({module.kind for module in found.adapter})
     modules = count(len(found.adapter.modules), "module")
     what = f"{modules} ({', '.join(kinds)}) for {TITLES[found.known.kind]}, {found.known.why}"
@@ -34,6 +35,7 @@ def as_text(found: Examination, width: int) -> str:
 
 
 def _loader(verdict: LoaderVerdict, width: int, counts: bool) -> Iterator[str]:
+    """The lines of one loader. `counts`: the file is meant for it."""
     marks = {"applies": "ok", "not judged": "??"}
     mark = marks.get(verdict.outcome, "NO") if counts else "--"
     yield from _paragraph(headline(verdict), width, f"{mark} {verdict.loader}")
@@ -46,6 +48,7 @@ def _loader(verdict: LoaderVerdict, width: int, counts: bool) -> Iterator[str]:
 
 
 def _left_out(verdict: LoaderVerdict, width: int) -> Iterator[str]:
+    """The lines that name the modules which a loader leaves out."""
     lost = [row for row in verdict.rows if row.fate == "lost"]
     for row in lost[:SHOWN]:
         near = f" (nearest: {row.near})" if row.near else ""
@@ -55,6 +58,7 @@ def _left_out(verdict: LoaderVerdict, width: int) -> Iterator[str]:
 
 
 def _paragraph(text: str, width: int, head: str = "") -> list[str]:
+    """Wrap a text, with `head` in front of its first line. At least 40 columns wide."""
     first, rest = f"{head:<{_INDENT}}", " " * _INDENT
     wide = max(width, 40)
     return wrap(

@@ -1,4 +1,4 @@
-"""What a loader will do with an adapter: a row for each module, and one sentence for all of them."""
+"""What a loader does with an adapter: a row for each module, and a verdict over all rows."""
 
 from __future__ import annotations
 
@@ -15,10 +15,15 @@ from editc.formats.doctor.spelling import AdapterFile, FileModule
 from editc.formats.exports.kohya_names import flatten
 
 NEAREST_AT_MOST = 5
-"""Modules left out for which the nearest name is looked for: a comparison with every name of a model is slow."""
+"""For at most this many modules that a loader leaves out, the nearest name is looked for. Chosen by hand: each search
+compares with every name of a model, which is slow."""
 
 Outcome = Literal["applies", "partly", "nothing", "refused", "not judged"]
+"""What a loader does with the whole file: it applies all of it; or part of it, or some of it at another scale; or
+nothing, without an error; or it stops with an error; or the doctor cannot say."""
 Fate = Literal["applied", "wrong", "lost", "unknown"]
+"""What becomes of one module: applied at the intended scale; applied at another scale or only in part (`wrong`); left
+out (`lost`); or not known."""
 
 
 @dataclass(frozen=True)
@@ -26,39 +31,39 @@ class LoaderRule:
     """One thing that a loader does."""
 
     name: str
-    """A name for it, one of its kind in the project."""
+    """A name for the rule, which no other rule has."""
     says: str
-    """What it does, in a sentence."""
+    """What the loader does, in one sentence."""
     source: str
-    """Where that stands."""
+    """Where this is known from: a place in the loader's code, or an experiment."""
     how: Literal["run", "measured", "read"]
-    """Whether it was `run` (by this project's tests, with the real library), `measured` (by its fixtures' README) or
-    only `read`."""
+    """`run`: the tests run it with the real library. `measured`: the README of the fixtures tells of the run. `read`:
+    only read in the code."""
 
     @property
     def cited(self) -> str:
-        """The source, and that nobody ran it where so."""
+        """The source; it says so if nobody ran the rule."""
         return f"{self.source} (read, not run)" if self.how == "read" else self.source
 
 
 @dataclass(frozen=True)
 class ModuleRow:
-    """What becomes of one module."""
+    """What becomes of one module in one loader. `describe` writes these fields as JSON."""
 
     module: str
-    """Its name in the file."""
+    """The module's name in the file."""
     fate: Fate
     """What becomes of it."""
     rule: LoaderRule
-    """The rule by which it does."""
+    """The rule that decides."""
     target: str = ""
-    """The module of the model that it was matched with. Empty: none."""
+    """The module of the model that it matched. Empty if none did."""
     scale: float | None = None
-    """The scale at which the loader applies it. None where it does not."""
+    """The scale at which the loader applies it. None if it does not."""
     meant: float | None = None
-    """The scale at which the file means it. None where that is not known."""
+    """The scale that the file intends. None if that is not known."""
     near: str = ""
-    """The nearest name that the model has. Empty: not looked for, or none is near."""
+    """The most similar name in the model. Empty if none is similar, or none was looked for."""
 
 
 @dataclass(frozen=True)
@@ -66,38 +71,41 @@ class LoaderVerdict:
     """What one loader does with an adapter."""
 
     loader: str
-    """The loader."""
+    """The name of the loader."""
     outcome: Outcome
-    """What comes of it."""
+    """What it does with the whole file."""
     reason: str
-    """The rule that decides, in its own words."""
+    """The sentence of the rule that decides."""
     advice: str = ""
-    """What to do about it. Empty: nothing."""
+    """What the user can do. Empty if nothing is needed."""
     error: str = ""
-    """What the loader raises. Empty: it does not stop."""
+    """The error that the loader raises. Empty if it does not stop."""
     rows: tuple[ModuleRow, ...] = ()
-    """A row for each module."""
+    """One row for each module. Empty if the loader was not judged by modules."""
     rules: tuple[LoaderRule, ...] = ()
-    """Every rule that was used."""
+    """Every rule that decided about a module."""
 
     def count(self, fate: Fate) -> int:
-        """How many modules share this fate."""
+        """The number of modules with this fate."""
         return sum(row.fate == fate for row in self.rows)
 
 
 def refuse(loader: str, rule: LoaderRule, error: str, advice: str, rows: Sequence[ModuleRow] = ()) -> LoaderVerdict:
-    """The loader stops with `error`; nothing is loaded."""
+    """The verdict if the loader stops with `error` and loads nothing."""
     return LoaderVerdict(loader, "refused", rule.says, advice, error, tuple(rows), (rule,))
 
 
 def no_verdict(loader: str, reason: str) -> LoaderVerdict:
-    """The loader is not for this kind of model, or the doctor cannot say."""
+    """The verdict `not judged`: the loader is not for this kind of model, or the doctor cannot say what it does."""
     return LoaderVerdict(loader, "not judged", reason)
 
 
 def conclude(loader: str, rows: Sequence[ModuleRow], advice: Mapping[str, str], fallback: str = "") -> LoaderVerdict:
-    """The verdict that the rows add up to; the reason is the rule behind most of the rows that are not applied. A file
-    with one module whose fate is not known is not judged."""
+    """Make the verdict from the rows. Its reason is the rule behind most of the rows that are not applied.
+
+    If one module's fate is not known, the file is not judged. `advice`: rule -> what the user can do. `fallback`: the
+    advice for other rules.
+    """
     open_ = [row.rule for row in rows if row.fate == "unknown"]
     if open_:
         return LoaderVerdict(
@@ -118,23 +126,24 @@ def conclude(loader: str, rows: Sequence[ModuleRow], advice: Mapping[str, str], 
 def scaled_row(
     module: FileModule, target: str, scale: float, meant: float, right: LoaderRule, wrong: LoaderRule
 ) -> ModuleRow:
-    """The row of a module that was matched, `applied` if its scale is the one meant."""
+    """The row of a matched module: `applied` by the rule `right` if its scale is the intended one, else `wrong` by the
+    rule `wrong`."""
     good = isclose(scale, meant, rel_tol=1e-6)
     return ModuleRow(module.name, "applied" if good else "wrong", right if good else wrong, target, scale, meant)
 
 
 def unknown_row(module: FileModule, rule: LoaderRule) -> ModuleRow:
-    """A module of which the doctor cannot say what the loader does."""
+    """The row of a module whose fate in this loader is not known."""
     return ModuleRow(module.name, "unknown", rule)
 
 
 def lost_row(module: FileModule, rule: LoaderRule) -> ModuleRow:
-    """The row of a module that the loader finds no place for."""
+    """The row of a module that the loader leaves out."""
     return ModuleRow(module.name, "lost", rule)
 
 
 def add_nearest(verdicts: Sequence[LoaderVerdict], known: KnownModules) -> tuple[LoaderVerdict, ...]:
-    """The verdicts with the nearest module of the model beside the first NAMED that a loader leaves out of many."""
+    """Add the most similar name in the model to the first NEAREST_AT_MOST modules that each loader leaves out."""
     near: dict[str, str] = {}
 
     def add_to(verdict: LoaderVerdict) -> LoaderVerdict:
@@ -147,14 +156,16 @@ def add_nearest(verdicts: Sequence[LoaderVerdict], known: KnownModules) -> tuple
 
 
 def nearest(name: str, known: KnownModules) -> str:
-    """The module of the model whose name is most like this one, or ''."""
+    """The module of the model whose name is most similar to this one, or ''. The least similarity, 0.8 of difflib's
+    ratio, was chosen by hand."""
     flattened = {flatten(module): module for module in known.modules}
     found = get_close_matches(flatten(name.partition(".")[2] or name), flattened, n=1, cutoff=0.8)
     return flattened[found[0]] if found else ""
 
 
 def meant_scale(adapter: AdapterFile, module: FileModule, component: str = "") -> float:
-    """The scale at which the file means a module's up times down: from its config or metadata, its alpha, or 1."""
+    """The scale that the file intends for up times down of a module: by its config or metadata, else by its alpha, else
+    1."""
     if adapter.container == "folder":
         return config_scale(adapter.config, module.name.removeprefix("base_model.model."))
     if adapter.diffusers_metadata is not None and any(
@@ -170,7 +181,8 @@ def meant_scale(adapter: AdapterFile, module: FileModule, component: str = "") -
 
 
 def config_scale(config: Mapping[str, Any], module: str) -> float:
-    """PEFT's scale: alpha over rank, or over its root with rsLoRA, each by its pattern. 8 and 8 where none is given."""
+    """PEFT's scale of a module: alpha / rank, or alpha / sqrt(rank) with rsLoRA, each by its pattern. PEFT's defaults
+    for both are 8."""
     rank, alpha = (
         config_rank(config, module),
         _read_pattern(config, "alpha_pattern", module, config.get("lora_alpha", 8)),
@@ -184,9 +196,9 @@ def config_rank(config: Mapping[str, Any], module: str) -> float:
 
 
 def fits(module: FileModule, shape: Shape, strict: bool) -> bool:
-    """Whether up times down has the shape of the weight; `strict` as PEFT's layers want them, dimension by dimension.
+    """True if up times down has the shape of the weight, or if that shape is not known.
 
-    A weight whose shape is not known fits.
+    `strict`: compare dimension by dimension, as PEFT's layers require; else compare the number of entries in a row.
     """
     if shape is None or not module.style:
         return True
@@ -206,7 +218,8 @@ def fits(module: FileModule, shape: Shape, strict: bool) -> bool:
 
 
 def _read_pattern(config: Mapping[str, Any], name: str, module: str, default: Any) -> float:
-    """The first pattern that is the module's name, or an end of it after a dot (peft utils/other.py)."""
+    """The value of the first pattern that is the module's name, or its ending after a dot (peft utils/other.py), else
+    `default`."""
     patterns = config.get(name) or {}
     for pattern, value in patterns.items() if isinstance(patterns, dict) else ():
         plain = pattern.removeprefix("^")

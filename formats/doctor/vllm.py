@@ -1,4 +1,5 @@
-"""vLLM's rules for LoRA folders, from its code as of 2026: read, not run. It reads PEFT's config, but not all of it."""
+"""vLLM's rules for LoRA folders, from its code as of 2026: read, not run. vLLM reads only some settings of PEFT's
+config."""
 
 from __future__ import annotations
 
@@ -28,11 +29,12 @@ from editc.formats.doctor.verdict import (
 
 LOADER = "vLLM"
 MAX_RANK = 16
-"""The largest rank that vLLM takes unless `--max-lora-rank` says otherwise."""
+"""The largest rank that vLLM takes unless `--max-lora-rank` is given."""
 RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)
-"""What `--max-lora-rank` may be; 16 unless it is given."""
+"""The values that `--max-lora-rank` can have."""
 
 _HELPER, _MODEL = "vllm/lora/peft_helper.py: validate_legal", "vllm/lora/lora_model.py: from_local_checkpoint"
+"""Places of the rules in vLLM's code."""
 
 APPLIES = LoaderRule("vllm-applies", "the names and the config are ones that vLLM takes", _MODEL, "read")
 FOLDER = LoaderRule("vllm-folder", f"vLLM loads a folder with {CONFIG}, not a file", _HELPER, "read")
@@ -61,6 +63,7 @@ OTHER = LoaderRule(
     "read",
 )
 RULES = (OTHER, APPLIES, FOLDER, FIELDS, RANK, SAVED, DORA, BIAS, NAMES, PATTERN, UNKNOWN, SHAPE)
+"""All rules of this loader."""
 
 ADVICE = {
     FOLDER.name: f"put it into a folder, as {WEIGHTS} beside its {CONFIG}",
@@ -73,10 +76,11 @@ ADVICE = {
     UNKNOWN.name: "the adapter is for another model",
     SHAPE.name: "the adapter is for a model of another size",
 }
+"""Rule -> what the user can do."""
 
 
 def judge(adapter: AdapterFile, known: KnownModules) -> LoaderVerdict:
-    """What a vLLM server with LoRA enabled does with the adapter."""
+    """Predict what a vLLM server with LoRA enabled does with the adapter."""
     if known.kind != "language" and adapter.container not in ("delta", "gguf"):
         return no_verdict(
             LOADER, "for language models; this is for an image model" if known.kind != "unknown" else known.why
@@ -97,6 +101,7 @@ def judge(adapter: AdapterFile, known: KnownModules) -> LoaderVerdict:
 
 
 def _find_stops(adapter: AdapterFile, known: KnownModules) -> Iterator[tuple[LoaderRule, str]]:
+    """Yield every rule by which vLLM stops, with its error."""
     config = adapter.config
     missing = {"r", "lora_alpha", "target_modules"} - config.keys()
     if missing:
@@ -123,6 +128,7 @@ def _find_stops(adapter: AdapterFile, known: KnownModules) -> Iterator[tuple[Loa
 
 
 def _row(adapter: AdapterFile, module: FileModule, known: KnownModules) -> ModuleRow:
+    """Predict what becomes of one module."""
     name = _name(module)
     if name not in known.modules:
         return lost_row(module, UNKNOWN)
@@ -132,21 +138,23 @@ def _row(adapter: AdapterFile, module: FileModule, known: KnownModules) -> Modul
 
 
 def _has_extra_tensors(module: FileModule) -> bool:
-    """Whether a module has more than a matrix's pair: a bias, a base layer, an embedding."""
+    """True if a module has more than the two matrices of a linear layer: a bias, a base layer, an embedding."""
     extra = module.tensors.keys() - {*module.ends, *MAGNITUDES}
     return module.style == "embedding" or (bool(module.style) and bool(extra))
 
 
 def _name(module: FileModule) -> str:
+    """The module's name without PEFT's prefix."""
     return module.name.removeprefix("base_model.model.")
 
 
 def _rank(adapter: AdapterFile) -> int:
-    """The largest rank of the config and of the matrices."""
+    """The largest rank in the config and the matrices."""
     stated = adapter.config.get("r")
     return max([module.rank for module in adapter] + ([stated] if isinstance(stated, int) else []), default=0)
 
 
 def _advise_rank(adapter: AdapterFile) -> str:
+    """Say which `--max-lora-rank` the server needs."""
     rank = next((rank for rank in RANKS if rank >= _rank(adapter)), None)
     return f"start the server with --max-lora-rank {rank}" if rank else "write a lower rank: 512 is the most"

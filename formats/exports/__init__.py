@@ -1,1 +1,1 @@
-"""A delta in the spelling of another program, one format a file."""
+"""Write a delta in the spelling of another program: one module per format."""

@@ -14,7 +14,7 @@ from editc.formats.models.model import open_model
 
 
 def write(job: Job) -> Written:
-    """A folder for a folder, a file for a file. Raises E675, E676 and what `apply` raises."""
+    """Write the edited model: a folder for a folder, a file for a file. Raises E675, E676 and what `apply` raises."""
     plan = plan_on_base(job.delta, job.model, job.allow_finetune)
     done = apply(plan, output_path(job))
     notes = ("the factors' dtype is of no account here",) if job.dtype != "F32" else ()
@@ -22,7 +22,7 @@ def write(job: Job) -> Written:
 
 
 def output_path(job: Job) -> Path:
-    """`job.out`, with the ending that a model of one file must have."""
+    """`job.out`, with the ending `.safetensors` added if the model is a single file and the path has no ending."""
     single = job.model is not None and job.model.layout == "file"
     return job.out.with_suffix(SAFETENSORS) if single and not job.out.suffix else job.out
 

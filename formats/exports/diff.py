@@ -1,7 +1,8 @@
-"""Dense differences for ComfyUI (and A1111): one matrix a module, added to the weight as it stands.
+"""Dense differences for ComfyUI (and A1111): one matrix per module, which the program adds to the weight.
 
-`lora_unet_<module>.diff` for UNets, `transformer.<module>.diff` for transformers. The only adapter for edits that are
-not low rank; large, and refused by diffusers. ComfyUI adds in float32 and rounds once.
+The names are `lora_unet_<module>.diff` for UNets and `transformer.<module>.diff` for transformers. This is the only
+adapter for edits that are not low rank. The files are large, and diffusers refuses them. ComfyUI adds in float32 and
+rounds once.
 """
 
 from __future__ import annotations
@@ -26,16 +27,18 @@ from editc.formats.exports.suits import SUITS
 from editc.numerics.bits import dtypes
 
 END = ".diff"
+"""The ending of a tensor's name, after the module."""
 COMPONENTS = ("unet", "transformer")
+"""The components whose modules have names in this spelling."""
 
 
 def module_name(component: str, name: str) -> str:
-    """ComfyUI's name of the module of a parameter."""
+    """ComfyUI's name for the module of a parameter."""
     return kohyas(name) if component == "unet" else diffusers.module_name(name)
 
 
 def write(job: Job) -> Written:
-    """One .safetensors file, as large as the edited tensors in float32. Raises E675, E676, E683, E632."""
+    """Write one .safetensors file, as large as the edited tensors in float32. Raises E675, E676, E683 and E632."""
     lowering.check_components(job.delta, COMPONENTS, "diff")
     lowered = lowering.to_dense(job)
     delta = lowered.delta
@@ -56,7 +59,7 @@ def write(job: Job) -> Written:
 
 
 def parts(description: Mapping[str, Any], tensors: Mapping[str, Any], options: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The factors of the delta in such a file: the inverse of `write`."""
+    """Read the factors of the delta back from such a file: the inverse of `write`."""
     embed.check_count(tensors, len(description["sites"]))
     found = {}
     for group, entry in description["groups"].items():
@@ -68,7 +71,7 @@ def parts(description: Mapping[str, Any], tensors: Mapping[str, Any], options: M
 
 
 def trials(job: Job, written: Written) -> tuple[ConsumerTrial, ...]:
-    """ComfyUI's rule, base + diff in float32 and one rounding, computed here; the program itself is not run."""
+    """Apply ComfyUI's rule, base + difference in float32 and one rounding, in editc itself; ComfyUI is not run."""
     consumer = "ComfyUI's rule"
     if job.model is None:
         return (ConsumerTrial(consumer, skipped="needs the base: name it with --model"),)
@@ -79,6 +82,8 @@ def trials(job: Job, written: Written) -> tuple[ConsumerTrial, ...]:
 
 
 def _error(job: Job, target: TargetTensor, change: Any) -> float:
+    """The largest absolute error of one matrix, between ComfyUI's rule and editc's own edit. `change`: (d_out,
+    d_in)."""
     site = target.record.site
     assert job.model is not None
     stored = job.model.component(site.component).read(site.name).reshape(stored_shape(site))
@@ -89,6 +94,7 @@ def _error(job: Job, target: TargetTensor, change: Any) -> float:
 
 
 def _changes(delta: Delta) -> list[tuple[Any, Any]]:
+    """Each site's record with its matrix (d_out, d_in) of a dense delta."""
     every = delta.factors.values()
     return [(delta.sites[index], f.left[k]) for f in every for k, index in enumerate(f.sites)]
 

@@ -1,8 +1,9 @@
-"""LoRA files of transformer models in the spelling that diffusers and ComfyUI both read.
+"""LoRA files of transformer models in the spelling that both diffusers and ComfyUI read.
 
-`transformer.<module>.lora_A.weight` (r, d_in) and `.lora_B.weight` (d_out, r), without alpha: a scale of 1. All ranks
-are made equal with zeros, for diffusers read modules of mixed ranks wrongly until its pull request 14409. UNets are not
-written so: ComfyUI matches none of their modules in this spelling, without a word.
+The names are `transformer.<module>.lora_A.weight` (r, d_in) and `.lora_B.weight` (d_out, r), without alpha, which means
+a scale of 1. All ranks are padded with zeros to the largest, because diffusers before its pull request 14409 reads
+modules of mixed ranks wrongly. UNets are not written like this: ComfyUI would find none of their modules, and would not
+say so.
 """
 
 from __future__ import annotations
@@ -19,15 +20,16 @@ from editc.formats.exports.suits import SUITS
 from editc.formats.exports.trials import try_diffusers_transformer
 
 DOWN, UP = ".lora_A.weight", ".lora_B.weight"
+"""The endings of the down and the up matrix, after the module's name."""
 
 
 def module_name(name: str) -> str:
-    """The adapter's name of a transformer's parameter."""
+    """The adapter's name for the module of a transformer's parameter."""
     return f"transformer.{name.removesuffix('.weight')}"
 
 
 def write(job: Job) -> Written:
-    """One .safetensors file. Raises E675 to E678, E683, E632."""
+    """Write one .safetensors file. Raises E675 to E678, E683 and E632."""
     lowering.check_components(job.delta, ("transformer",), "diffusers")
     lowered = lowering.to_low_rank(job)
     most = max(len(right) for _, _, right in lowering.pairs(lowered.delta))
@@ -47,7 +49,7 @@ def write(job: Job) -> Written:
 
 
 def parts(description: Mapping[str, Any], tensors: Mapping[str, Any], options: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The factors of the delta in such a file: the inverse of `write`."""
+    """Read the factors of the delta back from such a file: the inverse of `write`."""
     embed.check_count(tensors, 2 * len(description["sites"]))
 
     def pair(name: str) -> tuple[Any, Any]:

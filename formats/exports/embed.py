@@ -1,9 +1,9 @@
-"""What an export says of itself: the description of the delta that it holds, written into its file and read back.
+"""The note in an export: the description of the delta that the file holds, with which editc reads the file back.
 
-An export in the safetensors or the GGUF container has one more metadata key, `editc` (ONNX Runtime's adapters have it
-at their end): canonical JSON with the format's name, what its writer noted, and the description of the delta that the
-file holds. The factors are read back from the tensors, the delta is put together from both, and its `delta_id` must
-come out: no tensor and no word may have changed.
+An export as a safetensors or GGUF file has one more metadata key, `editc`; an adapter of ONNX Runtime has the note at
+its end. The note is canonical JSON: the format's name, options of its writer, and the description of the delta. To read
+the export, editc takes the factors from the tensors and builds the delta from both. Its `delta_id` must be the recorded
+one, so no tensor and no word can have changed.
 """
 
 from __future__ import annotations
@@ -22,38 +22,42 @@ from editc.formats.delta import description as delta_json
 from editc.formats.delta.container import tensor_name, with_delta_id
 
 FORMAT = "editc-export"
+"""The `format` of every note."""
 VERSION = 1
-"""The version of the note, which is the one that this code reads and writes."""
+"""The version of the notes that this code reads and writes."""
 START = '{"as":'
-"""What a note begins with and a delta's own description, whose keys are sorted too, does not."""
+"""A note begins with this. A delta's own description does not, because its keys are sorted too."""
 FOLDER_FILE = "adapter_model.safetensors"
-"""In a folder that PEFT made or reads, the file that holds the tensors."""
+"""The file with the tensors, in a folder for PEFT."""
 COMPANION = "editc.delta"
-"""In a folder of another format, the delta itself; not named as weights are, so that no loader takes it for some."""
+"""The file with the delta itself, in a folder of another format. Its ending is not that of a weight file, so that no
+loader takes it for one."""
 _KEYS = {"format", "version", "as", "options", "delta"}
+"""The keys of a note."""
 
 
 @dataclass(frozen=True)
 class ExportNote:
-    """What an export says of itself."""
+    """What an export says about itself."""
 
     kind: str
     """The name of its format."""
     options: Mapping[str, Any]
-    """What the writer of the format noted for its reader."""
+    """What the format's `write` recorded for its `parts`."""
     description: Mapping[str, Any]
     """The delta's description, as `delta.description.describe` gives it."""
 
 
 def make_note(kind: str, delta: Delta, options: Mapping[str, Any]) -> str:
-    """The text of the `editc` key, for `delta` in the format `kind`; its `delta_id` is computed."""
+    """Make the text of the `editc` key for `delta` in the format `kind`. Computes the `delta_id`."""
     whole = with_delta_id(delta)
     about = delta_json.describe(whole, whole.delta_id)
     return canonical_json({"format": FORMAT, "version": VERSION, "as": kind, "options": dict(options), "delta": about})
 
 
 def parse_note(text: str, place: str, formats: Collection[str]) -> ExportNote:
-    """The opposite of `note`. `formats` are the names of all formats. Raises E601 and E602."""
+    """Parse the text of a note. `formats`: the names of all known formats. Raises E601 (damaged) and E602 (unknown
+    format or version)."""
     try:
         value: Any = strict_json(text)
     except ValueError as error:
@@ -71,6 +75,7 @@ def parse_note(text: str, place: str, formats: Collection[str]) -> ExportNote:
 
 
 def _check_description(value: Mapping[str, Any], place: str) -> None:
+    """Check that a description can be read and that its groups edit sites that exist. Raises E601 and E602."""
     delta_json.check_version(value, place)
     delta_json.check_types(value, place)
     records = delta_json.site_records(value, place)
@@ -80,7 +85,7 @@ def _check_description(value: Mapping[str, Any], place: str) -> None:
 
 
 def check_count(tensors: Sized, wanted: int, noun: str = "tensors") -> None:
-    """Raises ValueError unless there are as many tensors as the sites of a delta need."""
+    """Raise ValueError unless there are as many tensors as the sites of a delta need."""
     if len(tensors) != wanted:
         raise ValueError(f"there are {noun} that belong to no site")
 
@@ -88,8 +93,8 @@ def check_count(tensors: Sized, wanted: int, noun: str = "tensors") -> None:
 def low_rank_parts(
     description: Mapping[str, Any], pair: Callable[[str], tuple[NDArray[np.float32], NDArray[np.float32]]]
 ) -> dict[str, NDArray[np.float32]]:
-    """The factors of a low-rank delta by the names that a delta file gives them; `pair` finds a site's left (d_out, r)
-    and right (r, d_in) by its name."""
+    """Name the factors of a low-rank delta as a delta file does. `pair` returns a site's left (d_out, r) and right (r,
+    d_in) by the site's name."""
     found = {}
     for group, entry in description["groups"].items():
         for k, index in enumerate(entry["sites"]):

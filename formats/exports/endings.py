@@ -1,4 +1,5 @@
-"""Endings of files to be written: one by which editc would not find the file again is refused (E697)."""
+"""Check the ending of a file to be written. An ending by which editc would not recognise the file again is refused
+(E697)."""
 
 from __future__ import annotations
 
@@ -9,14 +10,14 @@ from editc.core.writable import check_file
 from editc.formats.containers.table import CONTAINERS, SAFETENSORS
 
 _TELLING = frozenset(suffix for suffix, container in CONTAINERS.items() if not container.native)
-"""Endings that say what a file is; all others are read as safetensors."""
+"""Endings that tell the container. A file with any other ending is read as safetensors."""
 
 
 def check_ending(out: Path, wanted: str, name: str) -> None:
-    """Raises E697 where `out` has not the ending by which readers, editc among them, tell a format, or has that of
-    another container.
+    """Raise E697 if `out` lacks the ending by which programs recognise the format, or has the ending of another
+    container.
 
-    `wanted` is the ending that the format `name` has by itself; '' for a folder.
+    `wanted`: the usual ending of the format `name`; '' for a folder.
     """
     if out.suffix == wanted or not wanted or not _TELLING & {out.suffix, wanted}:
         return
@@ -28,6 +29,6 @@ def check_ending(out: Path, wanted: str, name: str) -> None:
 
 
 def check_delta_file(out: Path) -> None:
-    """Raises E697 unless a delta can be written at `out` and is found again there."""
+    """Raise E697 unless a delta can be written at `out` and editc will recognise it there."""
     check_file(out)
     check_ending(out, SAFETENSORS, "delta")

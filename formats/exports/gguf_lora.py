@@ -1,8 +1,10 @@
-"""LoRA adapters for llama.cpp: a GGUF file of `<tensor>.lora_a` (r, d_in) and `.lora_b` (d_out, r), read with --lora.
+"""LoRA adapters for llama.cpp: a GGUF file of `<tensor>.lora_a` (r, d_in) and `.lora_b` (d_out, r), which llama.cpp
+reads with `--lora`.
 
-llama.cpp multiplies a change by alpha / r, with one alpha for the file and r that of each tensor: so all ranks are
-padded to one, and alpha is equal to it. Tensors have llama.cpp's names; the matrices whose rows it may store in another
-order (queries and keys of most architectures) are refused, and so are embeddings, which it transposes.
+llama.cpp multiplies each change by alpha / r, with one alpha for the file and the r of each tensor. Therefore all ranks
+are padded to the largest, and alpha equals it. Tensors have llama.cpp's names. Two kinds of matrices are refused: those
+whose rows llama.cpp may store in another order (queries and keys of most architectures), and embeddings, which it
+transposes.
 """
 
 from __future__ import annotations
@@ -28,12 +30,15 @@ from editc.formats.models.model import Model
 from editc.numerics.bits import dtypes
 
 DOWN, UP = ".lora_a", ".lora_b"
+"""The endings of the down and the up matrix, after the tensor's name."""
 ALPHA = "adapter.lora.alpha"
+"""The metadata key of the file's alpha."""
 EMBEDDINGS = ("token_embd.", "output.")
+"""The beginnings of the names of embeddings."""
 
 
 def write(job: Job) -> Written:
-    """One .gguf file, there whole or not at all. Raises E675 to E678, E632, E694."""
+    """Write one .gguf file, whole or not at all. Raises E675 to E678, E632 and E694."""
     if job.model is None:
         help_ = "name it with --model; nothing of it is changed"
         raise fail("E676", "this export needs the configuration of the model that the delta was built for", help=help_)
@@ -51,7 +56,8 @@ def write(job: Job) -> Written:
 
 
 def llama_cpp_name(architecture: str, blocks: int, name: str) -> str:
-    """llama.cpp's name of a matrix that an adapter can change. Raises E694."""
+    """Translate a matrix's name into llama.cpp's, for a model with `blocks` layers. Raises E694 if an adapter cannot
+    change that matrix."""
     found = gguf_names.translate(architecture, blocks, name)
     if not found:
         raise gguf_names.no_name_error(f"'{name}' is no tensor of the architecture {architecture}")
@@ -63,7 +69,7 @@ def llama_cpp_name(architecture: str, blocks: int, name: str) -> str:
 
 
 def parts(description: Mapping[str, Any], tensors: Mapping[str, Any], options: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The factors of the delta in such a file: the inverse of `write`."""
+    """Read the factors of the delta back from such a file: the inverse of `write`."""
     names, alpha = options["names"], float(tensors[ALPHA])
 
     def pair(name: str) -> tuple[Any, Any]:
@@ -77,7 +83,8 @@ def parts(description: Mapping[str, Any], tensors: Mapping[str, Any], options: M
 
 
 def try_gguf_reader(job: Job, written: Written) -> ConsumerTrial:
-    """The change of each matrix as the reader of the `gguf` package gives it, scaled as llama.cpp scales it."""
+    """Read the file with the `gguf` package, scale each change as llama.cpp does, and compare. llama.cpp itself is not
+    run."""
     import gguf
 
     reader = gguf.GGUFReader(written.files[0])
@@ -94,10 +101,12 @@ def try_gguf_reader(job: Job, written: Written) -> ConsumerTrial:
 
 
 def _read_field(reader: Any, name: str) -> Any:
+    """The value of a metadata field of a GGUF file."""
     return reader.get_field(name).contents()
 
 
 def _read_architecture(model: Model) -> tuple[str, int]:
+    """The model's architecture by llama.cpp's name, and its number of layers."""
     if model.layout == "file" and model.path.suffix == GGUF:
         metadata = model.component().metadata
         return gguf_names.stored_architecture(metadata)
@@ -105,7 +114,7 @@ def _read_architecture(model: Model) -> tuple[str, int]:
 
 
 def _encode_tensors(delta: Delta, names: Mapping[str, str], dtype: str) -> Mapping[str, tuple[str, Any]]:
-    """By name the dtype and the bytes as rows."""
+    """Tensor's name in llama.cpp -> its dtype, and its bytes as an array (rows, bytes per row)."""
     found = {}
     for record, left, right in lowering.pairs(delta):
         for end, part in ((DOWN, right), (UP, left)):
@@ -115,6 +124,7 @@ def _encode_tensors(delta: Delta, names: Mapping[str, str], dtype: str) -> Mappi
 
 
 def _write_file(path: Path, architecture: str, rank: int, note: str, tensors: Mapping[str, tuple[str, Any]]) -> None:
+    """Write the GGUF file with the `gguf` package. `rank`: the rank of every pair, which is also alpha."""
     import gguf
 
     writer = gguf.GGUFWriter(path, architecture)

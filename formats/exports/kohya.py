@@ -1,9 +1,10 @@
-"""LoRA files of UNets in kohya's spelling, which diffusers, ComfyUI, A1111 and sd-scripts read alike.
+"""LoRA files of UNets in kohya's spelling, which diffusers, ComfyUI, A1111 and sd-scripts all read.
 
-`lora_unet_<module>.lora_down.weight` (r, d_in), `.lora_up.weight` (d_out, r) and `.alpha`, `<module>` being diffusers'
-name with `_` for `.` (`kohya_names.module` has two exceptions). A loader multiplies up by alpha / r. Exact in
-every loader are ranks that are powers of two, one alpha of 1 in the whole file and up multiplied by r: diffusers 0.42
-gives modules of other ranks 1/r of their change where alpha is each one's rank, without a word.
+The names are `lora_unet_<module>.lora_down.weight` (r, d_in), `.lora_up.weight` (d_out, r) and `.alpha`. `<module>` is
+the name in diffusers with `_` for `.` (with the two exceptions of `kohya_names.module_name`). A loader multiplies up by
+alpha / r. Every loader is exact if ranks are powers of two, every alpha in the file is 1, and up is multiplied by r; so
+the file is written like this. If each alpha were its module's rank, diffusers 0.42 would give modules of other ranks
+1/r of their change, and would not say so.
 """
 
 from __future__ import annotations
@@ -26,11 +27,13 @@ from editc.formats.exports.trials import try_diffusers_unet
 from editc.numerics.bits import dtypes
 
 COMPONENTS = ("unet",)
+"""The component whose modules have names in this spelling."""
 BASES = {"sd1": "sd_v1", "sd2": "sd_v2", "sdxl": "sdxl_base_v1-0"}
+"""Family -> the base model's name in kohya's metadata."""
 
 
 def write(job: Job) -> Written:
-    """One .safetensors file. Raises E675 to E678, E683, E632."""
+    """Write one .safetensors file. Raises E675 to E678, E683 and E632."""
     lowering.check_components(job.delta, COMPONENTS, "kohya")
     lowered = lowering.to_low_rank(job)
     delta = lowering.pad_ranks(lowered.delta, lowering.power_of_two)
@@ -42,7 +45,7 @@ def write(job: Job) -> Written:
 
 
 def parts(description: Mapping[str, Any], tensors: Mapping[str, Any], options: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The factors of the delta in such a file: the inverse of `write`."""
+    """Read the factors of the delta back from such a file: the inverse of `write`."""
 
     def pair(name: str) -> tuple[Any, Any]:
         up, down = tensors[module_name(name) + UP], tensors[module_name(name) + DOWN]
@@ -56,6 +59,8 @@ def parts(description: Mapping[str, Any], tensors: Mapping[str, Any], options: M
 
 
 def _encode_tensors(delta: Delta, windows: Mapping[str, list[int]], dtype: str) -> dict[str, StoredTensor]:
+    """Encode up, down and alpha of each module. `windows`: the shapes of convolutions, see
+    `lowering.convolution_shapes`."""
     found = {}
     for record, left, right in lowering.pairs(delta):
         name, window = record.site.name, windows.get(record.site.name)
@@ -71,14 +76,15 @@ def _encode_tensors(delta: Delta, windows: Mapping[str, list[int]], dtype: str) 
 
 
 def _check_range(up: Any, left: Any, rank: int, name: str, dtype: str) -> None:
-    """Multiplied by a power of two a factor keeps its bits, unless it leaves the dtype's range."""
+    """Raise E678 if up times its rank leaves the range of the dtype. Within the range, a factor times a power of two
+    keeps its bits."""
     if not np.array_equal(dtypes.round_to(up.astype(np.float64), dtype).reshape(left.shape) / rank, left):
         help_ = "export it with `--dtype fp32` or `--dtype bf16`"
         raise fail("E678", f"the factor of '{name}' times its rank is too large for {dtype}", help=help_)
 
 
 def _metadata(delta: Delta, windows: Mapping[str, list[int]]) -> dict[str, str]:
-    """What kohya's tools and user interfaces read, and the delta's own description."""
+    """The metadata that kohya's tools and user interfaces read, and the note."""
     ranks = {str(len(right)) for _, _, right in lowering.pairs(delta)}
     rank = ranks.pop() if len(ranks) == 1 else "Dynamic"
     about = {

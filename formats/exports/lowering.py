@@ -1,8 +1,8 @@
-"""The same edit in another form, for one base: as a low-rank pair a site or as a dense matrix a site.
+"""Convert a delta to another form for one base: a low-rank pair per site, or a dense matrix per site.
 
-What comes out is a delta of its own: its hashes are those of its own results, for the factors are rounded to float32
-anew. `extra.from` names the delta that it was made from. Its claims are those of that delta, unless its factors were
-rounded further or it is for other weights: then they would not be true of it, and it makes none of them.
+The result is a delta of its own, with hashes of its own results, because its factors are rounded to float32 again.
+`extra.from` names the delta that it was made from. It keeps that delta's claims. If its factors were rounded further,
+or it is for other weights, it keeps only the claims about the solve, because the measured ones would be untrue.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from editc.numerics.bits.arithmetic import product
 from editc.registry.families import FAMILIES
 
 SOLVER_CLAIMS = ("condition", "solve_residual", "discarded", "rank")
-"""Claims about the solve, which no rounding and no other base makes untrue."""
+"""Claims about the solve. Rounding and other base weights do not make them untrue."""
 
 Factor: TypeAlias = NDArray[np.float32]
 FactorPair: TypeAlias = tuple[Factor, Factor]
@@ -38,19 +38,20 @@ FactorPair: TypeAlias = tuple[Factor, Factor]
 
 @dataclass(frozen=True)
 class LoweredDelta:
-    """A delta in a form that a spelling can say."""
+    """A delta in a form that the spelling has."""
 
     delta: Delta
-    """The lowered delta."""
+    """The converted delta. Its `delta_id` is empty: it is computed on writing."""
     rounding: float = 0.0
-    """The largest relative error of a site's change that rounding its factors brought."""
+    """The largest relative error of one site's change, caused by rounding its factors."""
 
 
 def to_low_rank(job: Job) -> LoweredDelta:
-    """The delta with one left (d_out, r) and one right (r, d_in) a site, both representable in the job's dtype.
+    """Give each site of the delta one left (d_out, r) and one right (r, d_in), with values that the job's dtype can
+    hold.
 
-    A shared edit needs the base, for its left is W U. Raises E675 (the model holds the edit already), E676 (the base
-    is needed), E677 (a dense edit has no low rank), and what `plan_apply` raises.
+    A shared edit needs the base W, because its left is W U. Raises E675 (the model holds the edit already), E676 (the
+    base is needed), E677 (a dense edit has no low rank), E678 (too large for the dtype), and what `plan_apply` raises.
     """
     delta, dtype = job.delta, job.dtype
     dense = [name for name, factors in delta.factors.items() if factors.form not in ("shared", "low-rank")]
@@ -77,8 +78,11 @@ def to_low_rank(job: Job) -> LoweredDelta:
 
 
 def to_dense(job: Job) -> LoweredDelta:
-    """The delta with one matrix (d_out, d_in) a site: base + matrix, rounded once, is what the delta makes of the base,
-    in the base's own dtype. Raises E675, E676 and what `plan_apply` raises."""
+    """Give each site of the delta one matrix (d_out, d_in). Base + matrix, rounded once to the base's dtype, equals the
+    delta's result.
+
+    Raises E675, E676 and what `plan_apply` raises.
+    """
     delta = job.delta
     if not job.allow_finetune and all(f.form == "dense" and not f.bits for f in delta.factors.values()):
         return LoweredDelta(_name_origin(delta, delta.sites, delta.factors))
@@ -93,21 +97,21 @@ def to_dense(job: Job) -> LoweredDelta:
 
 
 def advise_without_adapter(family: str) -> str:
-    """What to do with an edit of this family that no adapter can hold."""
+    """Say what to do with an edit of this family that no low-rank adapter can hold."""
     if SUITS["diff"](family):
         return "export it as a `checkpoint`, or use the delta itself: `editc apply`"
     return "export it as `diff` or as a `checkpoint`: only those can say it"
 
 
 def pairs(delta: Delta) -> Iterator[tuple[SiteRecord, Factor, Factor]]:
-    """Each site of a low-rank delta with its left (d_out, r) and right (r, d_in)."""
+    """Yield each site of a low-rank delta with its left (d_out, r) and right (r, d_in)."""
     for factors in delta.factors.values():
         for k, index in enumerate(factors.sites):
             yield delta.sites[index], factors.left[k], factors.right[k if len(factors.right) > 1 else 0]
 
 
 def pad_ranks(delta: Delta, size: Callable[[int], int]) -> Delta:
-    """A low-rank delta with zeros added to its pairs: rank r becomes `size(r)`. No result changes by a bit."""
+    """Pad the pairs of a low-rank delta with zeros from rank r to rank `size(r)`. Results stay the same to the bit."""
 
     def add_zeros(part: Factor, axis: int) -> Factor:
         more = [(0, 0), (0, 0)]
@@ -122,7 +126,8 @@ def pad_ranks(delta: Delta, size: Callable[[int], int]) -> Delta:
 
 
 def check_components(delta: Delta, components: Sequence[str], form: str) -> None:
-    """Raises E683 where a site lies in a component that the form's names do not reach: () is any one component."""
+    """Raise E683 if a site is in a component for which the format has no names. `components`: those that have names; ()
+    means any, but only one at a time."""
     found = sorted({record.site.component for record in delta.sites})
     lost = [name for name in found if name not in components] if components else found[1:]
     if lost:
@@ -132,9 +137,9 @@ def check_components(delta: Delta, components: Sequence[str], form: str) -> None
 
 
 def convolution_shapes(delta: Delta, model: Model | None) -> dict[str, list[int]]:
-    """(channels, h, w) of the sites that are convolutions, which adapters keep and a delta does not.
+    """Site -> (channels, h, w) of the sites that are convolutions. An adapter keeps these dimensions; a delta does not.
 
-    Raises E676 where there is no model to tell and a site may be one: it is not of those that the family names.
+    Raises E676 if there is no model and a site may be a convolution, because it has none of the family's roles.
     """
     if model is None:
         known = FAMILIES.models_of(delta.family) == "image"
@@ -151,12 +156,13 @@ def convolution_shapes(delta: Delta, model: Model | None) -> dict[str, list[int]
 
 
 def power_of_two(rank: int) -> int:
-    """The least power of two that is at least `rank`."""
+    """The smallest power of two that is at least `rank`."""
     return 1 << max(0, rank - 1).bit_length()
 
 
 def plan_on_base(delta: Delta, model: Model | None, allow_finetune: bool) -> ApplyPlan:
-    """Where the delta's base is in `model`. Raises E675, E676 and what `plan_apply` raises."""
+    """Plan the apply on `model`, which must hold the delta's base. Raises E675 (edited already), E676 (no model) and
+    what `plan_apply` raises."""
     if model is None:
         help_ = "name it with --model; nothing of it is changed"
         raise fail("E676", "this export needs the weights that the delta was built for", help=help_)
@@ -166,13 +172,14 @@ def plan_on_base(delta: Delta, model: Model | None, allow_finetune: bool) -> App
 
 
 def _read_bases(job: Job) -> Mapping[int, tuple[Array, TargetTensor]]:
-    """By site number the base (d_out, d_in) in float64, and where it was found."""
+    """Number of a site -> its base (d_out, d_in) in float64, and its target in the model."""
     plan = plan_on_base(job.delta, job.model, job.allow_finetune)
     index = {(r.site.component, r.site.name): i for i, r in enumerate(job.delta.sites)}
     return {index[t.record.site.component, t.record.site.name]: (_read_base(t), t) for t in plan.targets}
 
 
 def _read_base(target: TargetTensor) -> Array:
+    """Read one base (d_out, d_in) in float64."""
     site = target.record.site
     tensor = target.tensor
     raw = tensor.from_file(read_range(tensor.file, tensor.offset, tensor.nbytes))
@@ -181,6 +188,7 @@ def _read_base(target: TargetTensor) -> Array:
 
 
 def _check_holds_base(plan: ApplyPlan) -> None:
+    """Raise E675 if a tensor holds its result already."""
     held = [target.record.site.name for target in plan.targets if target.state == "already"]
     if held:
         message = f"the model holds the edit already in {count(len(held), 'tensor')}, the first is '{held[0]}'"
@@ -188,6 +196,7 @@ def _check_holds_base(plan: ApplyPlan) -> None:
 
 
 def _wide_pair(base: Array, target: TargetTensor) -> tuple[Array, Array]:
+    """One site's left (d_out, r) and right (r, d_in) in float64. `base`: (d_out, d_in)."""
     factors, k = target.factors, target.k
     right = factors.right[k if len(factors.right) > 1 else 0].astype(np.float64)
     if factors.form == "shared":
@@ -196,6 +205,7 @@ def _wide_pair(base: Array, target: TargetTensor) -> tuple[Array, Array]:
 
 
 def _round(pair: tuple[Array, Array], dtype: str) -> FactorPair:
+    """Round a pair to `dtype`, and return it as float32. Raises E678 if a value is too large."""
     left, right = (dtypes.round_to(part, dtype).astype(np.float32) for part in pair)
     if not all(np.isfinite(part).all() for part in (left, right)):
         raise fail("E678", f"a factor is too large for {dtype}", help="export it with `--dtype fp32` or `--dtype bf16`")
@@ -203,14 +213,18 @@ def _round(pair: tuple[Array, Array], dtype: str) -> FactorPair:
 
 
 def _relative_loss(pair: tuple[Array, Array], narrow: FactorPair) -> float:
-    """|L R - l r| / |L R|, 0 where the change is 0."""
+    """|L R - l r| / |L R| (Frobenius norms) for the pair L, R and its rounded l, r; 0 if the change is 0."""
     whole = pair[0] @ pair[1]
     size = float(np.linalg.norm(whole))
     return float(np.linalg.norm(whole - narrow[0].astype(np.float64) @ narrow[1])) / size if size else 0.0
 
 
 def _dense_change(base: Array, target: TargetTensor) -> Factor:
-    """float32 D with round(W + D) = W', where the dtype's grid allows it: D is nudged until it does."""
+    """Find the float32 matrix D (d_out, d_in) for which W + D, rounded to the dtype of W, is the delta's result.
+
+    D begins as the difference and is then moved by one float32 step, at most twice, wherever the sum rounds to another
+    number.
+    """
     dtype, site = target.tensor.dtype, target.record.site
     raw = dtypes.encode(base.T if site.transposed else base, dtype)
     after = edit_bytes(raw, dtype, site, target.factors, target.k, exact=target.state == "exact")
@@ -225,18 +239,20 @@ def _dense_change(base: Array, target: TargetTensor) -> Factor:
 
 
 def _group(sites: tuple[int, ...], pairs: Mapping[int, FactorPair]) -> Factors:
+    """Make a low-rank group of the sites from their pairs."""
     lefts, rights = tuple(pairs[i][0] for i in sites), tuple(pairs[i][1] for i in sites)
     return Factors("low-rank", sites, lefts, rights)
 
 
 def _spread_rights(factors: Factors) -> Factors:
-    """One right a site."""
+    """Repeat the shared right factor, so that each site has one."""
     return replace(factors, right=factors.right if len(factors.right) > 1 else factors.right * len(factors.sites))
 
 
 def _records(
     delta: Delta, bases: Mapping[int, tuple[Array, TargetTensor]], factors: Mapping[str, Factors]
 ) -> Iterator[SiteRecord]:
+    """Make the sites' records anew, with the hashes of the new factors' results."""
     places = {index: (part, k) for part in factors.values() for k, index in enumerate(part.sites)}
     for index, record in enumerate(delta.sites):
         base, target = bases[index]
@@ -245,16 +261,17 @@ def _records(
 
 
 def _has_other_weights(bases: Mapping[int, tuple[Array, TargetTensor]]) -> bool:
-    """Whether the weights are other ones than those that the delta was measured on."""
+    """True if a target is a fine-tune, whose weights are not those that the delta was measured on."""
     return any(target.state == "relative" for _, target in bases.values())
 
 
 def _drop_claims(delta: Delta) -> Delta:
-    """Without what was measured on other weights or factors: only what the solve said of itself."""
+    """Keep only the claims about the solve."""
     return replace(delta, claims=tuple(claim for claim in delta.claims if claim["name"] in SOLVER_CLAIMS))
 
 
 def _name_origin(delta: Delta, sites: Any, factors: Mapping[str, Factors]) -> Delta:
-    """A lowered delta is exported once more with the name of the one it was made from at first."""
+    """Put the new sites and factors into the delta, and record in `extra.from` the first delta that it was made
+    from."""
     extra = {"from": delta.delta_id, **delta.extra}
     return replace(delta, sites=tuple(sites), factors=factors, extra=extra, delta_id="")

@@ -1,8 +1,9 @@
-"""Adapter folders for language models, as PEFT, transformers and vLLM read them.
+"""Adapter folders for language models, for PEFT, transformers and vLLM.
 
-`adapter_model.safetensors` holds `base_model.model.<module>.lora_A.weight` (r, d_in) and `.lora_B.weight` (d_out, r);
-`adapter_config.json` names every module in full, for PEFT matches short names in more places than were meant. One rank
-for all, a power of two from 8 on, and alpha equal to it: a scale of 1. vLLM takes ranks up to 16 unless told otherwise.
+`adapter_model.safetensors` holds `base_model.model.<module>.lora_A.weight` (r, d_in) and `.lora_B.weight` (d_out, r).
+`adapter_config.json` names every module in full, because PEFT matches short names in more places than were meant. All
+modules have one rank, a power of two of at least 8, and an alpha equal to it: a scale of 1. vLLM takes ranks up to 16
+unless it is started with a larger limit.
 """
 
 from __future__ import annotations
@@ -24,16 +25,19 @@ from editc.formats.exports.trials import EXPERT, try_peft
 from editc.formats.models.model_names import spell_for_program
 
 PREFIX = "base_model.model."
+"""The beginning of every module's name in PEFT."""
 DOWN, UP = ".lora_A.weight", ".lora_B.weight"
+"""The endings of the down and the up matrix, after the module's name."""
 CONFIG = "adapter_config.json"
+"""The name of the configuration file."""
 LEAST_RANK = 8
-"""The least rank but 1 that vLLM takes (`doctor.vllm.RANKS`)."""
+"""The smallest rank that vLLM takes, but for 1 (`doctor.vllm.RANKS`)."""
 VLLM_RANK = 16
-"""The largest rank that vLLM takes unless it is told otherwise (`--max-lora-rank`)."""
+"""The largest rank that vLLM takes by default (its `--max-lora-rank`)."""
 
 
 def write(job: Job) -> Written:
-    """A folder of two files, there whole or not at all. Raises E675 to E678, E683, E632."""
+    """Write a folder of two files, whole or not at all. Raises E675 to E678, E683 and E632."""
     lowering.check_components(job.delta, (), "peft")
     if why := explain_experts([record.site.name for record in job.delta.sites]):
         raise fail("E677", why, help=lowering.advise_without_adapter(job.delta.family))
@@ -61,7 +65,8 @@ def write(job: Job) -> Written:
 
 
 def explain_experts(names: Sequence[str]) -> str:
-    """Why matrices of these names cannot be exported so, or '': the program would pass over one expert's."""
+    """Say why matrices of these names cannot be exported, or ''. PEFT has no layer for the matrix of one expert and
+    would ignore it."""
     experts = [name for name in names if EXPERT.match(name)]
     if not experts:
         return ""
@@ -69,12 +74,13 @@ def explain_experts(names: Sequence[str]) -> str:
 
 
 def module_name(name: str) -> str:
-    """PEFT's name of the module of a parameter, which is named as the program names it."""
+    """PEFT's name for the module of a parameter, whose name is the loaded program's."""
     return PREFIX + name.removesuffix(".weight")
 
 
 def config(delta: Delta, names: Sequence[str], rank: int, base: str) -> bytes:
-    """adapter_config.json; `names` are the program's names of the edited parameters."""
+    """The bytes of adapter_config.json. `names`: the edited parameters by the loaded program's names. `base`: the
+    model's path, or ''."""
     value = {
         "peft_type": "LORA",
         "task_type": "CAUSAL_LM",
@@ -91,7 +97,7 @@ def config(delta: Delta, names: Sequence[str], rank: int, base: str) -> bytes:
 
 
 def parts(description: Mapping[str, Any], tensors: Mapping[str, Any], options: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The factors of the delta in such a folder: the inverse of `write`."""
+    """Read the factors of the delta back from such a folder: the inverse of `write`."""
     embed.check_count(tensors, 2 * len(description["sites"]))
     names = options.get("names", {})
 

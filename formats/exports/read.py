@@ -1,4 +1,5 @@
-"""The delta in any file that holds one: editc's own, or an export in another program's spelling (see `embed`)."""
+"""Read the delta from any file that holds one: editc's own, or an export in another program's spelling (see
+`embed`)."""
 
 from __future__ import annotations
 
@@ -22,10 +23,11 @@ from editc.numerics.bits import dtypes
 from editc.registry.formats import FORMATS
 
 Tensors: TypeAlias = Mapping[str, NDArray[Any]]
+"""Name -> the array in float32."""
 
 
 def is_delta(path: Path) -> bool:
-    """True for a delta file, and for a file or folder in another spelling that says which delta it is, sound or not."""
+    """True for a delta file, and for an export with a note, even if it is damaged."""
     file = tensor_file(path)
     try:
         return file.is_file() and DELTA_KEY in container_of(file).header(file).metadata
@@ -34,7 +36,7 @@ def is_delta(path: Path) -> bool:
 
 
 def format_of(path: Path) -> str:
-    """The format of a delta file: `safetensors` for editc's own."""
+    """The format of a delta file; `safetensors` for editc's own. Raises E601 and E602."""
     file = tensor_file(path)
     container = container_of(file)
     text = container.header(file).metadata.get(DELTA_KEY, "")
@@ -46,7 +48,7 @@ def format_of(path: Path) -> str:
 
 
 def read_delta(place: Path | str) -> Delta:
-    """The delta in a file: editc's own, or an export. Raises what `container.read_delta` raises, and E602."""
+    """Read the delta in a file: editc's own, or an export. Raises what `container.read_delta` raises, and E602."""
     path = tensor_file(Path(place))
     container = container_of(path)
     try:
@@ -65,18 +67,18 @@ def read_delta(place: Path | str) -> Delta:
 
 
 def parse_note(text: str, place: str) -> embed.ExportNote:
-    """What an export says of itself. Raises E601, and E602 for a format that nobody installed."""
+    """Parse the note of an export. Raises E601, and E602 for a format that is not installed."""
     return embed.parse_note(text, place, FORMATS.names())
 
 
 def tensor_file(path: Path) -> Path:
-    """The file that holds the tensors: `path` itself, or the one inside the folder `path`."""
+    """The file that holds the tensors: `path` itself, or the file inside the folder `path`."""
     return next((path / name for name in (embed.FOLDER_FILE, embed.COMPANION) if (path / name).is_file()), path)
 
 
 def _rebuild_delta(about: embed.ExportNote, path: Path, container: Container, header: Header) -> Delta:
-    """The delta of a note and the tensors beside it. In a container that is `rewritten` every byte of the file follows
-    from the delta, and must be as it was written."""
+    """Build the delta from a note and the tensors beside it. If the container is `rewritten`, every byte of the file
+    must be what `Format.whole` gives for that delta. Raises E601."""
     place, tensors = str(path), _read_tensors(path, container, header)
     form: Format = FORMATS.resolve(about.kind)
     if form.parts is None or (form.whole is not None) != container.reproducible:
@@ -92,7 +94,8 @@ def _rebuild_delta(about: embed.ExportNote, path: Path, container: Container, he
 
 
 def _read_tensors(path: Path, container: Container, header: Header) -> Tensors:
-    """Every tensor in float32; they are small, and a file is read once."""
+    """Read every tensor as float32, and the container's numbers. The file is read once; its tensors are small. Raises
+    E601."""
     found = {}
     for name, entry in header.entries.items():
         if entry.dtype not in dtypes.EDITABLE:

@@ -1,4 +1,4 @@
-"""The delta itself as one of the formats, so that every format is asked for alike."""
+"""The delta itself as one of the formats, so that `export` treats it like the others."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from editc.formats.exports.suits import SUITS
 
 
 def write(job: Job) -> Written:
-    """The delta as editc writes it, whatever spelling it was read from."""
+    """Write the delta as editc's own file, whatever spelling it was read from."""
     return Written((job.out,), write_delta(job.delta, job.out))
 
 

@@ -1,4 +1,4 @@
-"""Which families each format can be written for: the one table that exports, errors, the doctor and help texts ask."""
+"""Which families each format can be written for. Exports, errors, the doctor and help texts use this one table."""
 
 from __future__ import annotations
 
@@ -9,24 +9,25 @@ from types import MappingProxyType
 from editc.registry.families import FAMILIES
 
 LANGUAGE = ""
-"""Stands for the component of language models, which have one, and of families that nobody installed."""
+"""Stands for the component of language models, which have only one, and of families that are not installed."""
 
 
 @dataclass(frozen=True)
 class Suits:
-    """The families whose deltas a format can hold. Called with a family it gives the reason against it, or ''."""
+    """The families whose deltas a format can hold."""
 
     reason: str = ""
-    """Why no other family can be exported so. `{families}` stands for the names of those that can."""
+    """Why other families cannot be exported. `{families}` stands for the names of those that can."""
     families: tuple[str, ...] = ()
-    """The families by name. Empty: `components` decides."""
+    """The families by name. If empty, `components` decides."""
     components: tuple[str, ...] = ()
-    """The components of the families, LANGUAGE for language models. Empty, and no families: all."""
+    """The components that the families edit; LANGUAGE for language models. If empty, and `families` is too, all
+    families suit."""
     in_words: str = "all"
-    """The families in the words of docs/reference/exports.md, where they are not listed by name."""
+    """How docs/reference/exports.md describes the families, if they are not listed by name."""
 
     def __call__(self, family: str) -> str:
-        """Why deltas of a family cannot be exported so, or ''."""
+        """Return the reason why deltas of a family cannot be exported, or ''."""
         if self.families:
             suits = family in self.families
         else:
@@ -35,7 +36,7 @@ class Suits:
 
     @property
     def says(self) -> str:
-        """The families as docs/reference/exports.md has them."""
+        """The families as docs/reference/exports.md shows them."""
         return ", ".join(self.families) or self.in_words
 
 
@@ -76,11 +77,12 @@ SUITS: Mapping[str, Suits] = MappingProxyType(
         "xor-index": ALL,
     }
 )
-"""By format. A new family that a format holds is one word here; a plugin's format brings its own."""
+"""Format -> the families that suit it. The format of a plugin brings its own."""
 BEST = ("kohya", "diffusers", "peft", "diff", "checkpoint")
-"""Formats that other programs load, in the order in which a family's first that suits is recommended."""
+"""Formats that other programs load. The first in this order that suits a family is recommended. Chosen by hand: those
+that more programs read come first."""
 
 
 def best_format(family: str) -> str:
-    """The format that the most programs read of those that hold deltas of this family."""
+    """Of the formats that hold deltas of this family, the one that most programs read."""
     return next(name for name in BEST if not SUITS[name](family))

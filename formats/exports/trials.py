@@ -1,7 +1,8 @@
-"""The real programs that read exports, where they are installed: what each one holds after loading, against the file.
+"""Let the real programs read an export, if they are installed, and compare what each one holds after loading with the
+file.
 
-No base weights are needed: an adapter's matrices are compared, times the scale that the program gives them. Of a model
-only its configuration is read, so this takes little memory whatever the model's size.
+The comparison needs no base weights: it takes the adapter's matrices times the scale that the program gives them. Only
+the model's configuration is read, so a trial needs little memory.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from editc.formats.models.model import Model
 from editc.formats.models.model_names import spell_for_program
 
 LARGEST = 2 << 30
-"""Bytes of an edited component that a trial still loads whole."""
+"""The largest edited component, in bytes, that a trial of `checkpoint` loads (2 GiB). Chosen by hand."""
 PIPELINES: Mapping[str, str] = {
     "sd1": "StableDiffusionPipeline",
     "sd2": "StableDiffusionPipeline",
@@ -29,13 +30,14 @@ PIPELINES: Mapping[str, str] = {
     "flux": "FluxPipeline",
     "sd3": "StableDiffusion3Pipeline",
 }
-"""By family the class of diffusers whose loader reads its LoRA files."""
+"""Family -> the class of diffusers that loads its LoRA files."""
 EXPERT = re.compile(r"(?P<layer>.*layers\.\d+)\.\w+\.experts\.(?P<number>\d+)\.(?:down_proj|w2)\.weight$")
-"""One expert's matrix in a file. transformers stacks those of a layer in one tensor, of which PEFT makes no layer."""
+"""The name of one expert's matrix in a file. transformers stacks the experts of a layer in one tensor, for which PEFT
+has no layer."""
 
 
 def try_diffusers_unet(job: Job, written: Written) -> ConsumerTrial:
-    """diffusers' own loader of LoRA files, on a UNet of the model's configuration."""
+    """Load the file with diffusers into a UNet of the model's configuration, and compare."""
     config, why = _read_config(job.model, "unet", "diffusers", "peft")
     if config is None:
         return ConsumerTrial("diffusers", skipped=why)
@@ -49,7 +51,7 @@ def try_diffusers_unet(job: Job, written: Written) -> ConsumerTrial:
 
 
 def try_diffusers_transformer(job: Job, written: Written) -> ConsumerTrial:
-    """diffusers' own loader of LoRA files, on a transformer of the model's configuration."""
+    """Load the file with diffusers into a transformer of the model's configuration, and compare."""
     config, why = _read_config(job.model, "transformer", "diffusers", "peft")
     if config is None:
         return ConsumerTrial("diffusers", skipped=why)
@@ -65,7 +67,7 @@ def try_diffusers_transformer(job: Job, written: Written) -> ConsumerTrial:
 
 
 def try_peft(job: Job, written: Written) -> ConsumerTrial:
-    """PEFT, on a language model of the model's configuration."""
+    """Load the folder with PEFT into a language model of the model's configuration, and compare."""
     config, why = _read_config(job.model, "", "transformers", "peft")
     if config is None:
         return ConsumerTrial("PEFT", skipped=why)
@@ -87,7 +89,7 @@ def try_peft(job: Job, written: Written) -> ConsumerTrial:
 
 
 def try_from_pretrained(model: Model, written: Written) -> ConsumerTrial:
-    """The real class of each edited component of a folder, and whether it holds the written tensors bit for bit."""
+    """Load each edited component with its real class, and compare its tensors with the written ones bit for bit."""
     components = sorted({record.site.component for record in written.delta.sites})
     found = [_try_component(model, component, written) for component in components]
     skipped = [one for one in found if one.skipped]
@@ -99,7 +101,7 @@ def try_from_pretrained(model: Model, written: Written) -> ConsumerTrial:
 
 
 def adapter_changes(model: Any) -> dict[str, Array]:
-    """By parameter the change (d_out, d_in) that a model's PEFT layers add, in float64."""
+    """Parameter -> the change (d_out, d_in) in float64 that a model's PEFT layers add."""
     found = {}
     for name, layer in model.named_modules():
         for adapter, part in getattr(layer, "lora_A", {}).items():
@@ -110,7 +112,7 @@ def adapter_changes(model: Any) -> dict[str, Array]:
 
 
 def compare_changes(consumer: str, delta: Delta, held: Mapping[str, Array]) -> ConsumerTrial:
-    """`held`, what a consumer adds by parameter, against a low-rank delta."""
+    """Compare the changes (d_out, d_in) that a program adds, by parameter, with those of a low-rank delta."""
     worst, matched = 0.0, 0
     for record, left, right in pairs(delta):
         change = held.get(record.site.name)
@@ -123,6 +125,7 @@ def compare_changes(consumer: str, delta: Delta, held: Mapping[str, Array]) -> C
 
 
 def _try_component(model: Model, component: str, written: Written) -> ConsumerTrial:
+    """Load one component with its real class, and compare the edited tensors."""
     config, why = _read_config(model, component, "diffusers", "transformers")
     if config is None:
         return ConsumerTrial("from_pretrained", skipped=why)
@@ -138,7 +141,8 @@ def _try_component(model: Model, component: str, written: Written) -> ConsumerTr
 
 
 def _find_tensor(state: Mapping[str, Any], name: str) -> Any:
-    """What a file calls `name` among a loaded model's tensors, an expert's out of its layer's stack; None without."""
+    """Find the tensor that a file calls `name` among a loaded model's tensors. An expert's matrix is taken from its
+    layer's stack. None if there is none."""
     short = name.partition(".")[2]
     expert = EXPERT.match(name)
     if expert is None or name in state or short in state:
@@ -149,7 +153,7 @@ def _find_tensor(state: Mapping[str, Any], name: str) -> Any:
 
 
 def _load_component(model: Model, component: str, config: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]]:
-    """A component through its real class: the program's name, and its tensors."""
+    """Load a component with its real class. Returns the program's name and version, and its tensors."""
     import diffusers
     import torch
     import transformers
@@ -166,7 +170,7 @@ def _load_component(model: Model, component: str, config: Mapping[str, Any]) -> 
 
 
 def _read_config(model: Model | None, component: str, *libraries: str) -> tuple[dict[str, Any] | None, str]:
-    """The component's configuration, or why a trial cannot be made."""
+    """The component's configuration, or None and the reason why a trial cannot be made."""
     absent = [name for name in ("torch", *libraries) if find_spec(name) is None]
     if absent:
         return None, f"not installed: {', '.join(absent)}"
@@ -181,7 +185,7 @@ def _read_config(model: Model | None, component: str, *libraries: str) -> tuple[
 
 
 def _silence(*libraries: str) -> None:
-    """Warnings and progress bars held back of the libraries that a trial needs; the others are not even imported."""
+    """Turn off warnings and progress bars of the libraries that a trial uses. Other libraries are not imported."""
     import transformers
 
     transformers.logging.set_verbosity_error()
@@ -193,7 +197,7 @@ def _silence(*libraries: str) -> None:
 
 
 def _empty_model(kind: Any, config: Mapping[str, Any]) -> Any:
-    """A model whose weights were never written: pages that nothing touches take no memory."""
+    """Make a model whose weights are never written. Memory pages that nothing touches cost nothing."""
     import torch
 
     with torch.device("meta"):

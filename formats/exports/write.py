@@ -1,4 +1,4 @@
-"""Writing a delta in another program's spelling, and proving that the program reads it."""
+"""Export a delta in another program's spelling, and prove that the program reads it."""
 
 from __future__ import annotations
 
@@ -18,27 +18,29 @@ from editc.registry.formats import FORMATS
 from editc.registry.table import nearest
 
 UNTOUCHED = "the file was removed and the delta is as it was; `--as checkpoint` is read by everything"
+"""The help of an error after which the export was removed."""
 
 
 @dataclass(frozen=True)
 class Export:
-    """An export that was written and tried."""
+    """An export, and how programs read it."""
 
     format: str
     """The name of the format."""
     written: Written
     """What was written."""
     trials: tuple[ConsumerTrial, ...]
-    """How programs read it. Empty: nobody was asked to."""
+    """How programs read it. Empty if the caller asked for no trials."""
     failures: tuple[Diagnostic, ...]
-    """Programs that did not read it whole; its files are then removed again."""
+    """One diagnostic for each program that did not read all of it. The files are then removed again."""
 
 
 def export(job: Job, name: str, tried: bool = True) -> Export:
-    """Writes `job` in the format `name`, reads it back, and has its consumers read it where they are installed.
+    """Write `job` in the format `name`, read it back, and with `tried` let the format's programs read it, if they are
+    installed.
 
-    A program that stops with an error is a failure like one that reads another change. Nothing is left at `job.out`
-    after a failure. Raises E675 to E681, E683 and what writing raises; then nothing is left there either.
+    A program that stops with an error counts as a failure. After a failure nothing is left at `job.out`. Raises E675 to
+    E681, E683 and what writing raises; nothing is left then either.
     """
     form = find_format(name)
     faults = find_refusals([name], job.delta.family)
@@ -59,6 +61,7 @@ def export(job: Job, name: str, tried: bool = True) -> Export:
 
 
 def _try_consumers(form: Format, job: Job, written: Written) -> Export:
+    """Let the format's programs read the export. Any error that a program raises becomes the failure E684."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # the other programs' own affairs
@@ -73,7 +76,7 @@ def _try_consumers(form: Format, job: Job, written: Written) -> Export:
 
 
 def find_format(name: str) -> Format:
-    """The format of that name; E130 where there is none."""
+    """The format of that name. Raises E130 if there is none."""
     known = FORMATS.names()
     if name not in known:
         near = nearest(name, known)
@@ -84,7 +87,8 @@ def find_format(name: str) -> Format:
 
 
 def find_refusals(names: Iterable[str], family: str) -> tuple[Diagnostic, ...]:
-    """E680 for each format that cannot hold deltas of this family, E669 for each whose packages are not installed."""
+    """Find the formats that cannot be written: E680 for each that does not suit the family, E669 for each whose
+    packages are missing."""
     reasons = {name: FORMATS.resolve(name).suits(family) for name in names}
     unsuited = (_unsuited_error(name, family, reason) for name, reason in reasons.items() if reason)
     return (
@@ -94,11 +98,13 @@ def find_refusals(names: Iterable[str], family: str) -> tuple[Diagnostic, ...]:
 
 
 def _unsuited_error(name: str, family: str, reason: str) -> Diagnostic:
+    """Make the diagnostic E680."""
     help_ = f"formats for {family}: {', '.join(suitable_formats(family))}"
     return Diagnostic("E680", f"`{name}` does not hold deltas for {family}: {reason}", help=help_)
 
 
 def _find_missing_packages(name: str) -> Iterator[Diagnostic]:
+    """Yield E669 if packages of the format are not installed."""
     form = FORMATS.resolve(name)
     if absent := extras.missing_packages(*form.needs):
         are = "is" if len(absent) == 1 else "are"
@@ -107,7 +113,7 @@ def _find_missing_packages(name: str) -> Iterator[Diagnostic]:
 
 
 def _check_round_trip(form: Format, written: Written) -> None:
-    """Raises E681 unless editc reads back, from what was written, the delta that was meant."""
+    """Raise E681 unless editc reads back the delta that was written."""
     if form.parts is None:
         return
     found = read.read_delta(written.files[0]).delta_id
@@ -117,21 +123,23 @@ def _check_round_trip(form: Format, written: Written) -> None:
 
 
 def _failed_error(name: str, trial: ConsumerTrial) -> Diagnostic:
+    """Make the diagnostic E682 for a program that read something else."""
     what = f"{trial.consumer} took {trial.matched} of {trial.total} matrices, with an error of {trial.error:.3g}"
     return Diagnostic("E682", f"the {name} file is not read whole: {what}", help=UNTOUCHED)
 
 
 def _stopped_error(name: str, error: Exception) -> Diagnostic:
+    """Make the diagnostic E684 for a program that stopped with an error."""
     said = " ".join(str(error).split())[:200]
     message = f"the program that the {name} file is for refuses it: {type(error).__name__}: {said}"
     return Diagnostic("E684", message, help=UNTOUCHED)
 
 
 def suitable_formats(family: str) -> tuple[str, ...]:
-    """The formats that hold deltas of a family; those of a plugin that cannot be imported are left out."""
+    """The formats that hold deltas of a family. Formats of a plugin that cannot be imported are left out."""
     return tuple(name for name, form in FORMATS.each() if not form.suits(family))
 
 
 def output_names(names: Sequence[str]) -> dict[str, str]:
-    """By format the file that `emit` writes beside the delta."""
+    """Format -> the name of the file or folder that `emit` writes beside the delta."""
     return {name: FORMATS.resolve(name).output for name in names}

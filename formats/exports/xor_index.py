@@ -1,9 +1,9 @@
-"""The edited tensors as a version of a checkpoint, the way that trainers publish new weights to running engines.
+"""The edited tensors as a new version of a checkpoint, as trainers publish weights to running engines.
 
-A folder with `model.safetensors.index.json` and shards: for each changed tensor one U8 tensor of its name, the bytes of
-base XOR result as a zstd frame, and in the shard's metadata, under the same name, the checksum of the result. So
-ModelExpress (its S3_DELTA_WEIGHT_REFIT.md), slime, miles and SGLang's `/pull_weights` describe it, read in 2026-11; no
-such engine was run here.
+The folder has `model.safetensors.index.json` and shards. Each changed tensor is one U8 tensor under its own name: the
+bytes of base XOR result as a zstd frame. The shard's metadata holds, under the same name, the checksum of the result.
+ModelExpress (its S3_DELTA_WEIGHT_REFIT.md), slime, miles and SGLang's `/pull_weights` describe this layout; their texts
+were read in 2026-11. None of these engines was run here.
 """
 
 from __future__ import annotations
@@ -34,16 +34,18 @@ from editc.formats.exports.suits import SUITS
 from editc.formats.models.model import Checkpoint, Model
 
 INDEX = "model.safetensors.index.json"
+"""The name of the index file."""
 _SHARD = 1 << 30
-"""Bytes of changes after which a new shard begins: one shard is in memory at a time."""
+"""Bytes of changes after which a new shard begins (1 GiB). One shard is in memory at a time. Chosen by hand."""
 
 
 def write_version(
     delta: Delta, model: Model, out: Path, version: str = "000001", base: str = "000000"
 ) -> tuple[Path, ...]:
-    """Writes the version into the new folder `out` and returns its files. The engine must hold `model` as `base`.
+    """Write the version into the new folder `out`, and return its files. The engine must hold `model` under the version
+    name `base`.
 
-    Raises E608 (an LDM file, several components, nothing to change), E630, and what applying the delta raises.
+    Raises E608 (an LDM file, several components, or nothing to change), E630, and what applying the delta raises.
     """
     names = {record.site.component for record in delta.sites}
     if model.ldm_components() or len(names) > 1:
@@ -71,7 +73,8 @@ def write_version(
 
 
 def read_version(folder: Path, weights: Checkpoint) -> Iterator[tuple[str, bytes]]:
-    """Name and new bytes of every tensor that the version changes, each checked. Raises E608 where it does not fit."""
+    """Yield the name and the new bytes of every tensor that the version changes, after checking them. `weights`: the
+    base. Raises E608 if the version does not fit."""
     table = _read_index(folder)
     for file in sorted(set(table.values())):
         header = _read_shard_header(folder / file)
@@ -94,8 +97,8 @@ def read_version(folder: Path, weights: Checkpoint) -> Iterator[tuple[str, bytes
 
 
 def check_version(folder: Path, delta: Delta, model: Model) -> int:
-    """The self test: reads the version over the base and compares every result with the hash in the delta (where it
-    has one for that dtype). Returns the number of tensors; raises E608."""
+    """Read the version over the base, and compare every result with the delta's hash for that dtype, if there is one.
+    Returns the number of tensors. Raises E608."""
     from editc.numerics.bits.dtypes import sha256
 
     weights = model.component(delta.sites[0].site.component)
@@ -109,6 +112,7 @@ def check_version(folder: Path, delta: Delta, model: Model) -> int:
 
 
 def _change(name: str, raw: bytes, result: bytes) -> tuple[str, bytes, str]:
+    """Name, zstd frame of base XOR result, and checksum of the result."""
     return name, zstd.compress(_xor(raw, result)), _checksum(result)
 
 
@@ -117,13 +121,15 @@ def _xor(one: bytes, other: bytes) -> bytes:
 
 
 def _checksum(raw: bytes) -> str:
+    """Adler-32 as eight hexadecimal digits."""
     return f"{zlib.adler32(raw):08x}"
 
 
 def _write_shards_and_index(
     changes: Iterator[tuple[str, bytes, str]], folder: Path, metadata: Mapping[str, str]
 ) -> dict[str, str]:
-    """Writes the shards, and when their number is known their names and the index; the file of each tensor."""
+    """Write the shards under temporary names, rename them once their number is known, and write the index. Returns the
+    file of each tensor."""
     shards = list(_write_shards(changes, folder))
     table = {name: _shard_name(i, len(shards)) for i, shard in enumerate(shards) for name in shard}
     for i in range(len(shards)):
@@ -134,7 +140,7 @@ def _write_shards_and_index(
 
 
 def _write_shards(changes: Iterator[tuple[str, bytes, str]], out: Path) -> Iterator[tuple[str, ...]]:
-    """Writes `0.part`, `1.part`, ... and yields the names in each."""
+    """Write `0.part`, `1.part`, ..., and yield the tensors' names in each."""
     held: list[tuple[str, bytes, str]] = []
     number, size = 0, 0
     for change in changes:
@@ -148,6 +154,7 @@ def _write_shards(changes: Iterator[tuple[str, bytes, str]], out: Path) -> Itera
 
 
 def _write_shard(held: list[tuple[str, bytes, str]], path: Path) -> tuple[str, ...]:
+    """Write one shard, and return the tensors' names in it."""
     rows = [(name, "U8", [len(frame)], len(frame)) for name, frame, _ in held]
     head = header_bytes(rows, {name: checksum for name, _, checksum in held})
     disk.write_new(path, (head, *(frame for _, frame, _ in held)))
@@ -159,6 +166,7 @@ def _shard_name(number: int, count: int) -> str:
 
 
 def _read_index(folder: Path) -> Mapping[str, str]:
+    """Read the index: tensor -> shard. Raises E608 if it is damaged, or of another encoding."""
     try:
         found = strict_json((folder / INDEX).read_text("utf-8"))
     except (OSError, ValueError) as error:
@@ -178,6 +186,7 @@ def _read_index(folder: Path) -> Mapping[str, str]:
 
 
 def _read_shard_header(file: Path) -> Any:
+    """Read a shard's header. Raises E608."""
     try:
         return read_header(file)
     except EditcError as error:
@@ -185,12 +194,13 @@ def _read_shard_header(file: Path) -> Any:
 
 
 def _misfit_error(place: Path, reason: str) -> EditcError:
+    """Make the error E608 for a version that does not fit."""
     help_text = "write it again from the delta, with the model that the delta was made for"
     return fail("E608", f"the version does not fit: {reason}", place=str(place), help=help_text)
 
 
 def _export(job: Job) -> Written:
-    """The version with the delta itself beside the shards: engines pass over it, and editc reads it."""
+    """Write the version, with the delta itself beside the shards. Engines ignore that file; editc reads it."""
     if job.model is None:
         help_text = "name it with --model; nothing of it is changed"
         raise fail("E676", "this export needs the weights that the delta was built for", help=help_text)
@@ -201,7 +211,7 @@ def _export(job: Job) -> Written:
 
 
 def _trials(job: Job, written: Written) -> tuple[ConsumerTrial, ...]:
-    """No engine that reads such versions can be installed everywhere: the description's own steps are followed."""
+    """Apply the layout's own steps in editc, because no engine that reads such versions can be installed everywhere."""
     if job.model is None:
         return (ConsumerTrial("the description's steps", skipped="needs the base: name it with --model"),)
     count = check_version(job.out, written.delta, job.model)

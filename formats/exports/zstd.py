@@ -1,24 +1,25 @@
-"""Zstandard frames (RFC 8878), by the library `zstandard`: the same bytes wherever its version is the same."""
+"""Zstandard frames (RFC 8878) by the library `zstandard`. Equal versions of the library write equal bytes."""
 
 from __future__ import annotations
 
 _LEVEL = 3
-"""The library's own default."""
+"""The library's default."""
 _NO_SIZE = -1
-"""What the library gives for a frame that does not say how long its content is."""
+"""What the library returns for a frame that does not record the size of its content."""
 
 
 def compress(plain: bytes) -> bytes:
-    """One frame that unpacks to `plain` and says how long that is."""
+    """Compress bytes into one frame, which records their number."""
     import zstandard
 
     return bytes(zstandard.ZstdCompressor(level=_LEVEL).compress(plain))
 
 
 def decompress(frame: bytes, size: int) -> bytes:
-    """The `size` bytes in a frame. ValueError for a frame of another size, a damaged one, and what is behind it.
+    """Decompress a frame into exactly `size` bytes. Raises ValueError if the frame is damaged, holds another number of
+    bytes, or has bytes after it.
 
-    The library makes room for what the frame says of itself, so that is compared first.
+    The recorded size is compared first, because the library allocates that much memory.
     """
     import zstandard
 

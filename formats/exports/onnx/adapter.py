@@ -1,7 +1,7 @@
 """ONNX Runtime's own adapter file, for models that `editc onnx make-lora-ready` has prepared.
 
-Its parameters have the names of the inputs that the surgery made: `<module>.lora_A.weight` (d_in, r) and
-`.lora_B.weight` (r, d_out). Which delta they are stands behind them (see `adapter_header`).
+Its parameters have the names of the inputs that make-lora-ready adds: `<module>.lora_A.weight` (d_in, r) and
+`.lora_B.weight` (r, d_out). The description of the delta is stored after the parameters, at the end of the file.
 """
 
 from __future__ import annotations
@@ -23,10 +23,11 @@ from editc.formats.exports.suits import SUITS
 
 NAME = "onnx-adapter"
 _NUMPY = {"F32": "<f4", "F16": "<f2"}
+"""Dtypes that the adapter can hold -> numpy's name."""
 
 
 def write(job: Job) -> Written:
-    """One .onnx_adapter file. Raises E675 to E678 and E632."""
+    """Write one .onnx_adapter file. Raises E675 to E678 and E632."""
     if job.dtype not in _NUMPY:
         raise fail(
             "E678",
@@ -54,7 +55,7 @@ def write(job: Job) -> Written:
 
 
 def parts(description: Mapping[str, Any], tensors: Mapping[str, Any], options: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The factors of the delta in such a file: the inverse of `write`."""
+    """Read the factors of the delta back from such a file: the inverse of `write`."""
 
     def pair(name: str) -> tuple[Any, Any]:
         A, B = (tensors[one] for one in input_names(name))
@@ -65,7 +66,7 @@ def parts(description: Mapping[str, Any], tensors: Mapping[str, Any], options: M
 
 
 def try_adapter(job: Job, written: Written) -> ConsumerTrial:
-    """ONNX Runtime's own reader: the parameters of every site, bit for bit."""
+    """Read the file with ONNX Runtime, and compare each site's change."""
     import onnxruntime
 
     adapter = onnxruntime.AdapterFormat.read_adapter(str(written.files[0]))  # the parameters lie in its memory

@@ -1,9 +1,11 @@
-"""A delta as an ONNX graph that applies it: base tensors in, patched tensors out, for any language with a runtime.
+"""A delta as an ONNX graph that applies it: base tensors go in, edited tensors come out, in any language that has a
+runtime.
 
-An input has the name, shape and dtype of the tensor in the model as torch has it; the output is `<name>.edited`. The
-graph is MatMul and Add with Cast around them, W + (W U) V for a shared edit, W + L R, W + D: in float64, rounded once
-at the end, as editc does it (`onnx_half` for half precision). Of a transposed site Einsum takes the first product. A
-runtime's order of summation is its own, which almost never shows after that rounding.
+Each input has the name, shape and dtype of the tensor as torch stores it; its output is `<name>.edited`. The graph
+computes W + (W U) V for a shared edit, W + L R for a low-rank one and W + D for a dense one, with MatMul, Add and Cast.
+It computes in float64 and rounds once at the end, as editc does (the nodes for half precision are in `onnx/half.py`).
+For a transposed site, Einsum computes the first product. A runtime may sum in another order than editc; after the
+rounding that almost never shows.
 """
 
 from __future__ import annotations
@@ -28,7 +30,7 @@ NAME = "onnx-graph"
 
 
 def write(job: Job) -> Written:
-    """One .onnx file; the delta in it is the very same. Raises E632."""
+    """Write one .onnx file, which holds the delta unchanged. Raises E632."""
     with guard_writes(job.out):
         replace_file(job.out, graph_bytes(job.delta))
     notes = ("the factors are float32 here, as in the delta itself",) if job.dtype != "F32" else ()
@@ -49,6 +51,7 @@ def graph_bytes(delta: Delta) -> bytes:
 
 
 def _nodes(delta: Delta) -> Iterator[bytes]:
+    """Yield the nodes of the graph: casts of the factors to float64, then those of each site."""
     yield from (encode_node("Cast", [one], f"{one}.double", to=TYPES["F64"]) for one in sorted(constants_of(delta)))
     for group, factors in delta.factors.items():
         for k, index in enumerate(factors.sites):
@@ -59,7 +62,7 @@ def _nodes(delta: Delta) -> Iterator[bytes]:
 
 
 def _site_nodes(site: Site, name: str, form: str, left: str, right: str) -> Iterator[bytes]:
-    """The nodes of one site. A transposed one is turned for the product, and the change turned back."""
+    """Yield the nodes of one site. For a transposed site the product uses W^T, and the change is transposed back."""
     W, change = f"{name}.double", left
     yield encode_node("Cast", [name], W, to=TYPES["F64"])
     if form == "shared":

@@ -1,17 +1,18 @@
 """ONNX nodes that round float64 to half precision once.
 
-ONNX Runtime casts float64 to halves by way of float32 and so rounds twice: 1 + 2^-11 + 2^-40 becomes 1 in float16, not
-1 + 2^-10. These nine nodes make of each number the half it rounds to, which any cast keeps, in three steps:
+ONNX Runtime converts float64 to half precision through float32, and so rounds twice: 1 + 2^-11 + 2^-40 becomes 1 in
+float16 instead of 1 + 2^-10. The nine nodes here turn each number into the half-precision number that it rounds to,
+which any cast then keeps. They work in three steps:
 
-1. With u = 2^-53 and a = (1/(2u) + 1) x, |a - (a - u a)| is the power of two at or below |x| (Rump, Ultimately fast
-   accurate summation, 2009, algorithm 3.5; u a is exact). Times the half's spacing at 1, which is put into the first
-   factor, it is q, the spacing of halves about x; below the normal numbers the spacing is `least`. (Rump multiplies by
-   1 - u, which ONNX Runtime takes for 1 and leaves out.)
-2. x / q is exact, a division by a power of two. Round takes it to the nearest integer, ties to even, as halves do.
-3. That integer is at most 2^11 for float16 and 2^8 for bfloat16, so its product with q is exact: x rounded once. It is
-   a half, or past the largest one the next step of its grid, 2^16 or 2^128, which every cast makes infinite.
+1. With u = 2^-53 and a = (1/(2u) + 1) x, |a - (a - u a)| is the largest power of two up to |x| (Rump, Ultimately fast
+   accurate summation, 2009, algorithm 3.5; u a is exact). Times the spacing of halves at 1, which is part of the first
+   factor, it is q, the spacing of halves around x. For subnormal numbers the spacing is `least`. (Rump multiplies by 1
+   - u, but ONNX Runtime takes that for 1 and leaves the product out.)
+2. x / q is exact, because q is a power of two. Round takes it to the nearest integer, ties to even, as halves round.
+3. That integer is at most 2^11 for float16 and 2^8 for bfloat16, so its product with q is exact: it is x rounded once.
+   It is a half, or the next step beyond the largest half, 2^16 or 2^128, which every cast turns into infinity.
 
-Numbers of 2^979 and more overflow in the first step and give NaN; no weight is one.
+Numbers from 2^979 on overflow in the first step and give NaN. No weight is that large.
 """
 
 from __future__ import annotations
@@ -27,11 +28,11 @@ from editc.formats.containers.onnx_write import TYPES, encode_node
 SPACINGS: Mapping[str, tuple[float, float]] = MappingProxyType(
     {"F16": (2.0**-10, 2.0**-24), "BF16": (2.0**-7, 2.0**-133)}
 )
-"""Of each half the spacing at 1, and the least one."""
+"""Dtype -> the spacing of its numbers at 1, and its smallest spacing."""
 
 
 def constants(dtype: str) -> dict[str, Any]:
-    """The float64 numbers that the nodes for `dtype` read; none for a dtype that is no half."""
+    """The float64 constants that the nodes for `dtype` read; none if it is not a half-precision dtype."""
     if dtype not in SPACINGS:
         return {}
     spacing, least = SPACINGS[dtype]
@@ -40,7 +41,8 @@ def constants(dtype: str) -> dict[str, Any]:
 
 
 def cast(wide: str, out: str, dtype: str) -> Iterator[bytes]:
-    """Nodes from the float64 value `wide` to `out` in `dtype`, rounded once to nearest, ties to even."""
+    """Yield the nodes that convert the float64 value `wide` to `out` in `dtype`, rounded once to nearest, ties to
+    even."""
     if dtype in SPACINGS:
         yield encode_node("Mul", [wide, f"{dtype}.spread"], f"{wide}.spread")
         yield encode_node("Mul", [f"{wide}.spread", f"{dtype}.unit"], f"{wide}.unit")

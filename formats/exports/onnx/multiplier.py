@@ -1,8 +1,10 @@
-"""A shared edit as an ONNX graph behind the text encoder: rows (batch, n, d) in, (I + U V) times each row out.
+"""A shared edit as an ONNX graph behind the text encoder: rows (batch, n, d) go in, and I + U V times each row comes
+out.
 
-W (I + U V) c = W c' with c' = (I + U V) c: where every matrix that reads a row is edited by the same factors, editing
-the rows does the same, and no weight is touched. So it holds only when the delta has ALL the sites that read them: a
-cross-attention layer that is left as it was would see edited rows too, which is checked against the model's names.
+W (I + U V) c = W c' with c' = (I + U V) c. So if the same factors edit every matrix that reads a row, the edit can be
+made on the rows, and no weight changes. This holds only if the delta has all sites that read the rows: a
+cross-attention layer without the edit would read edited rows too. The names of the model's weights are checked for
+that.
 """
 
 from __future__ import annotations
@@ -29,7 +31,7 @@ NAME = "onnx-multiplier"
 
 
 def write(job: Job) -> Written:
-    """One .onnx file. Raises E667 (the rows cannot be edited instead), E676 (needs the model) and E632."""
+    """Write one .onnx file. Raises E667 (the rows cannot be edited instead), E676 (the model is needed) and E632."""
     _check_form(job.delta)
     _check_readers(job)
     with guard_writes(job.out):
@@ -38,7 +40,7 @@ def write(job: Job) -> Written:
 
 
 def graph_bytes(delta: Delta) -> bytes:
-    """The bytes of the ONNX file that edits the rows as the delta edits the weights. Raises E667."""
+    """The bytes of the ONNX file that edits the rows. Raises E667."""
     _check_form(delta)
     (group,) = delta.factors
     left, right = tensor_name(group, "left", 0), tensor_name(group, "right", 0)
@@ -56,6 +58,7 @@ def graph_bytes(delta: Delta) -> bytes:
 
 
 def _check_form(delta: Delta) -> None:
+    """Raise E667 unless the delta is one shared group."""
     forms = {factors.form for factors in delta.factors.values()}
     if len(delta.factors) != 1 or forms != {"shared"}:
         what = f"{len(delta.factors)} groups" if forms == {"shared"} else f"parts that are {', '.join(sorted(forms))}"
@@ -63,7 +66,8 @@ def _check_form(delta: Delta) -> None:
 
 
 def _check_readers(job: Job) -> None:
-    """Every matrix that reads the rows, by the family's patterns of names, must be a site of the delta."""
+    """Raise E667 unless the delta has every matrix that reads the rows, by the family's name patterns. Raises E676
+    without a model."""
     if job.model is None:
         help_ = "name it with --model: only it shows which layers read the rows"
         raise fail("E676", "this export needs the names of the model's weights", help=help_)
@@ -85,6 +89,7 @@ def _check_readers(job: Job) -> None:
 
 
 def _multiplier_error(why: str, notes: tuple[str, ...] = ()) -> EditcError:
+    """Make the error E667."""
     help_ = "use onnx-graph, or build with every site of the group and a method that shares its factors"
     return fail("E667", f"the rows cannot be edited instead of the weights: {why}", help=help_, notes=notes)
 

@@ -1,9 +1,9 @@
-"""An ONNX model made ready for adapters: beside each site's MatMul a second, low-rank path whose matrices are inputs.
+"""Prepare an ONNX model for adapters: add a low-rank path, whose matrices are inputs, beside the MatMul of each site.
 
     y = x W        becomes        y = x W + (x A) B,  A (d_in, r) and B (r, d_out)
 
-A and B are initializers of rank 0 that are inputs too: a session that is given none computes the base's output, and one
-with an `.onnx_adapter` the edited one. Everything else of the file is copied as it is, byte by byte, in one stream.
+A and B are initializers of rank 0 and also inputs. A session without values for them computes the base's output, and
+one with an `.onnx_adapter` the edited output. Every other byte of the file is copied as it is, in one pass.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ from editc.formats.containers.ranges import read_range
 
 @dataclass(frozen=True)
 class LoraReadyModel:
-    """A model that was made ready for adapters."""
+    """A model that is prepared for adapters."""
 
     files: tuple[Path, ...]
     """The model and its external data."""
@@ -47,29 +47,29 @@ class LoraReadyModel:
 
 @dataclass
 class _NodeFields:
-    """The pieces of a NodeProto that a branch needs."""
+    """The fields of a NodeProto that a branch needs."""
 
     inputs: list[str] = field(default_factory=list)
     """The names of its inputs."""
     outputs: list[str] = field(default_factory=list)
     """The names of its outputs."""
     numbers: dict[str, float] = field(default_factory=dict)
-    """Attribute -> number."""
+    """Attribute -> its number."""
     rest: bytes = b""
-    """Its other fields as they stand in the file."""
+    """All fields but the outputs, as they stand in the file."""
 
 
 def input_names(site: str) -> tuple[str, str]:
-    """The names of the inputs A and B at the site of that name."""
+    """The names of the inputs A and B for the site `site`."""
     module = site.removesuffix(".weight")
     return f"{module}.lora_A.weight", f"{module}.lora_B.weight"
 
 
 def make_lora_ready(plan: ApplyPlan, out: Path) -> LoraReadyModel:
-    """Writes the model of `plan` to `out`, with a branch at each of its targets.
+    """Write the model of `plan` to `out`, with a branch at each of its targets.
 
-    Raises E630 (the place is taken), E666 (the name of external data is), E668 (not an ONNX file, or a target that no
-    branch fits) and E632.
+    Raises E630 (the place is taken), E666 (the name of external data is taken), E668 (not an ONNX file, or no branch
+    fits a target) and E632.
     """
     graph = plan.model.component().graph if plan.model.layout == "file" else None
     if graph is None:
@@ -91,7 +91,7 @@ def make_lora_ready(plan: ApplyPlan, out: Path) -> LoraReadyModel:
 
 
 def _rewrite_file(plan: ApplyPlan, graph: Graph) -> Iterator[bytes]:
-    """The new file in pieces: the graph's fields are copied, but the targets' nodes."""
+    """Yield the new file in pieces: the old bytes, with new ones in place of the targets' nodes."""
     with file_errors(graph.path), graph.path.open("rb") as source:
         wire = WireReader(source, os.fstat(source.fileno()).st_size)
         pieces = list(_pieces(wire, plan, graph))
@@ -100,7 +100,7 @@ def _rewrite_file(plan: ApplyPlan, graph: Graph) -> Iterator[bytes]:
 
 
 def _pieces(wire: WireReader, plan: ApplyPlan, graph: Graph) -> Iterator[Range | bytes]:
-    """New bytes, and ranges of the old file."""
+    """Yield the parts of the new file in order: new bytes, or ranges of the old file."""
     before = 0
     for part in wire.fields((0, wire.size)):
         if part.number == 7:
@@ -123,12 +123,13 @@ def _pieces(wire: WireReader, plan: ApplyPlan, graph: Graph) -> Iterator[Range |
 
 
 def _copy(path: Path, span: Range) -> Iterator[bytes]:
+    """Yield the bytes of a range of the old file, 1 MiB at a time."""
     for position in range(span[0], span[1], 1 << 20):
         yield read_range(path, position, min(1 << 20, span[1] - position))
 
 
 def _find_branches(wire: WireReader, plan: ApplyPlan, graph: Graph, place: Range) -> dict[Range, bytes]:
-    """By the place of a node what replaces it. Raises E668 for every target that has no fitting node."""
+    """Map the range of each node that is replaced to its new bytes. Raises E668 if a target has no node that fits."""
     known = {(p.file, p.offset): name for name, p in onnx_external.locate_tensors(graph).items()}
     main = {part.span for part in wire.fields(place) if part.number == 1}
     made: dict[Range, bytes] = {}
@@ -152,7 +153,7 @@ def _find_branches(wire: WireReader, plan: ApplyPlan, graph: Graph, place: Range
 
 
 def _misfit(use: TensorUse, parsed: _NodeFields | None, target: TargetTensor) -> str:
-    """Why a node cannot get a branch, or ''."""
+    """Say why a node cannot get a branch, or ''."""
     if parsed is None:
         return "it is in a subgraph, or two targets share a node"
     if use.op not in ("MatMul", "Gemm") or use.index != 1 or len(parsed.outputs) != 1:
@@ -166,7 +167,7 @@ def _misfit(use: TensorUse, parsed: _NodeFields | None, target: TargetTensor) ->
 
 
 def _read_node(wire: WireReader, use: TensorUse) -> _NodeFields:
-    """A node without its outputs, and the numbers among its attributes."""
+    """Read a node's inputs, outputs and numbers, and keep its other fields."""
     found = _NodeFields()
     position = use.node[0]
     for part in wire.fields(use.node):
@@ -183,6 +184,7 @@ def _read_node(wire: WireReader, use: TensorUse) -> _NodeFields:
 
 
 def _read_attribute(wire: WireReader, span: Range) -> Mapping[str, float]:
+    """Read one attribute: its name -> its number."""
     name, value = "", 0.0
     for part in wire.fields(span):
         if part.number == 1 and part.kind == BYTES:
@@ -195,7 +197,7 @@ def _read_attribute(wire: WireReader, span: Range) -> Mapping[str, float]:
 
 
 def _make_branch(parsed: _NodeFields, site: Site) -> bytes:
-    """The node under another output, and the low-rank path that is added to it."""
+    """Encode the node with another output, and the low-rank path that is added to it."""
     (output,) = parsed.outputs
     A, B = input_names(site.name)
     nodes = [
@@ -208,7 +210,7 @@ def _make_branch(parsed: _NodeFields, site: Site) -> bytes:
 
 
 def _encode_inputs(target: TargetTensor) -> bytes:
-    """A and B as initializers of rank 0, and as inputs of any rank."""
+    """Encode A and B as initializers of rank 0, and as inputs of any rank."""
     site, dtype = target.record.site, target.tensor.dtype
     (d_out, d_in), rank = site.shape, f"{site.name}.rank"
     A, B = input_names(site.name)

@@ -1,7 +1,8 @@
-"""ONNX Runtime on exported graphs: what it computes from random weights or rows, against float64.
+"""Run exported graphs in ONNX Runtime, on random weights or rows, and compare with float64.
 
-It computes in float32, in an order of its own. `bound` is what any order can bring: a sum of n products has an error of
-at most n u / (1 - n u) times the sum of their absolute values (Higham, 2002, 3.5), with u half the spacing at 1.
+ONNX Runtime sums in an order of its own. `bound` is the largest error that any order can cause: a sum of n products has
+an error of at most n u / (1 - n u) times the sum of their absolute values (Higham, 2002, 3.5), where u is half the
+spacing at 1.
 """
 
 from __future__ import annotations
@@ -18,14 +19,17 @@ from editc.formats.exports.onnx.values import EDITED, EDITED_ROWS, ROWS, input_n
 from editc.numerics.bits import dtypes
 
 LARGEST = 1 << 30
-"""Bytes of weights that a trial makes up at most."""
+"""The most bytes of random weights that a trial makes (1 GiB). Chosen by hand."""
 _UNIT = {"F64": 2.0**-53, "F32": 2.0**-24, "F16": 2.0**-11, "BF16": 2.0**-8}
+"""Dtype -> u, half the spacing of its numbers at 1."""
 _LEAST = {"F64": 2.0**-1074, "F32": 2.0**-149, "F16": 2.0**-24, "BF16": 2.0**-133}
+"""Dtype -> its smallest positive number."""
 _NUMPY = {"F64": np.float64, "F32": np.float32, "F16": np.float16}
+"""Dtype -> numpy's type."""
 
 
 def try_graph(written: Written) -> ConsumerTrial:
-    """Runs an `onnx-graph` file on random weights."""
+    """Run an `onnx-graph` file on random weights."""
     delta = written.delta
     why = _why_skipped(sum(8 * record.site.shape[0] * record.site.shape[1] for record in delta.sites))
     if why:
@@ -50,7 +54,7 @@ def try_graph(written: Written) -> ConsumerTrial:
 
 
 def try_multiplier(written: Written) -> ConsumerTrial:
-    """An `onnx-multiplier` file, run on random rows: I + U V times each."""
+    """Run an `onnx-multiplier` file on random rows, and compare with I + U V times each row."""
     (factors,) = written.delta.factors.values()
     U, V = (part.astype(np.float64) for part in (factors.left[0], factors.right[0]))
     why = _why_skipped(0)
@@ -65,8 +69,11 @@ def try_multiplier(written: Written) -> ConsumerTrial:
 
 
 def _error_bound(base: Array, site: Site, factors: Factors, k: int) -> Array:
-    """The largest error that the graph's arithmetic can have at each entry: of float64 sums in any order, and, where
-    that crosses the border of a rounding, of the dtype's last place."""
+    """The largest error of the graph's arithmetic at each entry, in the shape of `base`.
+
+    It covers float64 sums in any order. If such an error crosses a rounding border, it also covers one step of the
+    site's dtype.
+    """
     absolute = Factors(
         factors.form,
         factors.sites,
@@ -81,12 +88,13 @@ def _error_bound(base: Array, site: Site, factors: Factors, k: int) -> Array:
 
 
 def _sum_error(terms: int, dtype: str) -> float:
+    """n u / (1 - n u) for a sum of `terms` products."""
     u = terms * _UNIT[dtype]
     return u / (1 - u)
 
 
 def run_in_onnxruntime(written: Written, feeds: dict[str, tuple[Array, str]]) -> dict[str, Array]:
-    """By output what one thread of ONNX Runtime computes."""
+    """Run an exported graph on one thread. `feeds`: input -> (array, dtype). Returns output -> array in float64."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
@@ -105,6 +113,7 @@ def run_in_onnxruntime(written: Written, feeds: dict[str, tuple[Array, str]]) ->
 
 
 def _value(values: Array, dtype: str) -> Any:
+    """Convert an array to an ONNX Runtime value of that dtype."""
     from onnxruntime import OrtValue
 
     if dtype != "BF16":
@@ -114,6 +123,7 @@ def _value(values: Array, dtype: str) -> Any:
 
 
 def _array(value: Any, kind: str) -> Array:
+    """Convert an ONNX Runtime value of the type `kind` to float64."""
     if kind != "tensor(bfloat16)":
         return np.asarray(value.numpy(), np.float64)
     import ctypes
@@ -124,10 +134,12 @@ def _array(value: Any, kind: str) -> Array:
 
 
 def _sites(delta: Delta) -> list[tuple[Factors, int, Site]]:
+    """Each site of the delta with its group, and its number within the group."""
     return [(f, k, delta.sites[index].site) for f in delta.factors.values() for k, index in enumerate(f.sites)]
 
 
 def _why_skipped(size: int) -> str:
+    """Why a trial with `size` bytes of weights is not made, or ''."""
     if find_spec("onnxruntime") is None:
         return "not installed: onnxruntime"
     return "its weights are more than 1 GiB" if size > LARGEST else ""
