@@ -16,7 +16,7 @@ from editc.backends.encoders.classes import refuse_other_class
 from editc.core.diagnostics import fail
 from editc.core.family import Family
 from editc.core.manifest import Manifest
-from editc.formats.containers import stand_ins
+from editc.formats.containers import placeholders
 from editc.formats.containers.safetensors import read_small
 from editc.formats.models.model import Checkpoint, Model, open_component
 from editc.libraries import pipeline_index
@@ -41,7 +41,7 @@ def require_pipeline(manifest: Manifest, model: Model, family: Family) -> None:
 
 def _language(folder: Path) -> None:
     """A language model's folder, whose weights were opened before."""
-    stand_ins.refuse_in(folder)
+    placeholders.refuse_in(folder)
     if (folder / ADAPTER).is_file():
         message = f"the folder holds an adapter beside the model (`{ADAPTER}`), which transformers would load with it"
         help_text = "merge the adapter into the model (`merge_and_unload()`), or move its files elsewhere"
@@ -53,7 +53,7 @@ def _pipeline(folder: Path, family: Family, painted: bool) -> None:
     parts.require_parts(folder, family.streams["text"])
     for part, t5 in dict(_text_parts(folder, family)).items():
         for place in (folder / part, folder / parts.tokenizer_of(part)):
-            stand_ins.refuse_in(place)
+            placeholders.refuse_in(place)
             _require_json(place)
         if not (folder / part / "config.json").is_file():
             message = f"the model's `{part}` has no `config.json`, which says how its weights are read"

@@ -17,7 +17,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from editc.core.diagnostics import EditcError, fail
-from editc.formats.containers import stand_ins
+from editc.formats.containers import placeholders
 from editc.formats.containers.safetensors import Header, TensorEntry
 
 MAGIC = b"GGUF"
@@ -59,7 +59,7 @@ def read_gguf(path: Path) -> Header:
 
     Raises E610 (cannot be opened), E618 (a Git LFS pointer) and E692 (malformed).
     """
-    stand_ins.refuse(path)
+    placeholders.refuse(path)
     try:
         if path.exists() and not path.is_file():
             raise fail("E610", "this is not a regular file", place=str(path), help="give a file")

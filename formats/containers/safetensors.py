@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from editc.core.diagnostics import EditcError, fail
-from editc.formats.containers import stand_ins
+from editc.formats.containers import placeholders
 from editc.formats.containers.canonical import strict_json
 from editc.numerics.bits.dtypes import BITS, nbytes
 
@@ -66,7 +66,7 @@ def open_file(path: Path) -> Iterator[tuple[BinaryIO, int]]:
     Raises E618 for a Git LFS pointer and E610 for everything else: opening a pipe would wait for ever, and a device has
     no end.
     """
-    stand_ins.refuse(path)
+    placeholders.refuse(path)
     try:
         with os.fdopen(_open_regular(path), "rb") as file:
             yield file, os.fstat(file.fileno()).st_size

@@ -11,7 +11,7 @@ from typing import Any
 
 from editc.core.diagnostics import EditcError, fail
 from editc.core.text import first_names
-from editc.formats.containers import stand_ins
+from editc.formats.containers import placeholders
 from editc.formats.containers.canonical import strict_json
 from editc.formats.containers.safetensors import read_small
 from editc.formats.containers.table import GGUF, ONNX, SAFETENSORS
@@ -173,7 +173,7 @@ def pipeline_notes(pipeline: Path) -> tuple[str, ...]:
 
 def _files(folder: Path) -> list[Path]:
     """The files of a folder. Links to nothing are included: whoever reads one reports it."""
-    return [path for path in _children(folder) if path.is_file() or stand_ins.is_dead_link(path)]
+    return [path for path in _children(folder) if path.is_file() or placeholders.is_dead_link(path)]
 
 
 def _children(folder: Path) -> list[Path]:

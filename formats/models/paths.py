@@ -11,7 +11,7 @@ from pathlib import Path
 
 from editc.core.diagnostics import fail
 from editc.demo import MODEL
-from editc.formats.containers import stand_ins
+from editc.formats.containers import placeholders
 from editc.formats.containers.table import MODEL_FILES, MODEL_FILES_TEXT
 
 DEMO = "editc:demo"
@@ -103,7 +103,7 @@ def _find_commit(folder: Path, revision: str, revisions: list[str]) -> str | Non
 def _require_path(path: Path, place: str) -> Path:
     """The path. Raises E610 where nothing is there, and E618 for a Git LFS pointer."""
     if not path.exists():
-        stand_ins.refuse(path)
+        placeholders.refuse(path)
         raise fail(
             "E610",
             f"there is no model at '{place}'",

@@ -1,4 +1,4 @@
-"""Files that stand for a file that is not here: Git LFS pointers, and links whose target is gone."""
+"""Recognise placeholders of files that are not here: Git LFS pointers, and links whose target is gone."""
 
 from __future__ import annotations
 
