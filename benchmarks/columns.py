@@ -20,7 +20,8 @@ import smollm2
 from editc.backends.networks import load
 from editc.backends.networks.causal import CausalNetwork
 from editc.core.delta import Array, Site
-from editc.core.network import Cloze, ConceptScores, Network, Prompt, ScoredColumns
+from editc.core.language_problem import ConceptScores, ScoredColumns
+from editc.core.network import Cloze, Network, Prompt
 from editc.passes.language.keys import concept_columns
 from editc.passes.methods.language.concept_vectors import ConceptVectors
 

@@ -10,14 +10,8 @@ from types import MappingProxyType
 from typing import Any
 
 from editc.core.diagnostics import Diagnostic, EditcError, fail, sort_by_place
-from editc.core.manifest import (
-    BystanderCheck,
-    Constraints,
-    ImageCheck,
-    Manifest,
-    Preserve,
-    Sites,
-)
+from editc.core.image_check import BystanderCheck, ImageCheck
+from editc.core.manifest import Constraints, Manifest, Preserve, Sites
 from editc.core.places import Source
 from editc.manifests import schema
 from editc.manifests.attached import AttachedFiles

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from editc.core.diagnostics import EditcError, fail
-from editc.core.manifest import DetectorOptions
+from editc.core.image_check import DetectorOptions
 from editc.core.places import Source, Span
 from editc.manifests import schema, value_kinds
 from editc.manifests.faults import Faults, list_words, suggest_name, tick

@@ -10,7 +10,8 @@ import re
 from collections.abc import Callable, Iterator
 
 from editc.core.diagnostics import Diagnostic
-from editc.core.manifest import ImageCheck, Manifest, Request
+from editc.core.image_check import ImageCheck
+from editc.core.manifest import Manifest, Request
 from editc.core.places import Span
 from editc.core.text import fold_name
 from editc.manifests import fuse_check

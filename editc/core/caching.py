@@ -1,4 +1,4 @@
-"""Results that are kept from one build to the next: the keys that they stand under, and looking them up."""
+"""Results that are cached between builds: their keys, and how they are looked up."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ from editc.core.delta import Array
 from editc.core.ports import Cache
 
 LAYOUT = "tally 2"
-"""Goes into the keys of `load_or_compute`: to be changed with what is computed from texts and cached."""
+"""Part of every key of `load_or_compute`. Change it when what is computed and cached from texts changes."""
 
 
 def cache_key(*parts: str) -> str:
-    """sha256 over the parts, each with its length before it; between them they name all that a result depends on."""
+    """sha256 over the parts, each preceded by its length. Together the parts must name everything that the result
+    depends on."""
     told = sha256()
     for part in parts:
         data = part.encode("utf-8", "surrogatepass")
@@ -24,9 +25,10 @@ def cache_key(*parts: str) -> str:
 def load_or_compute(
     texts: Sequence[str], what: str, compute: Callable[[], Mapping[str, Array]], cache: Cache | None, mark: str
 ) -> Mapping[str, Array]:
-    """What `compute` makes of these texts, from the cache where it is there.
+    """Returns the arrays of `compute`, by name and in their shapes, from the cache where they are there.
 
-    `what` names the computation, `mark` whatever else the result depends on; with an empty mark nothing is cached.
+    `texts` are what is computed from, `what` names the computation, and `mark` names everything else that the result
+    depends on, such as an encoder. With an empty mark nothing is cached.
     """
     if cache is None or not mark:
         return compute()

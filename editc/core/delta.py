@@ -1,6 +1,6 @@
-"""A delta in memory, as it is stored: what a site was and becomes, and the factors of the edit. All frozen.
+"""A delta in memory: what each site was and becomes, and the factors of the edit. All values are frozen.
 
-It imports nothing else of editc, so that `apply`, which needs only this, starts quickly.
+This module imports nothing else of editc, so that `apply`, which needs only this, starts quickly.
 """
 
 from __future__ import annotations
@@ -13,7 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 Array: TypeAlias = NDArray[np.float64]
+"""A float64 array."""
 Form: TypeAlias = Literal["shared", "low-rank", "dense", "xor"]
+"""The formula by which factors change a weight: see `editc.core.solution.Edit`. `xor` changes stored bits."""
 
 
 @dataclass(frozen=True, order=True)
@@ -29,17 +31,17 @@ class Site:
     dtype: str
     """As stored: `F32`, `F16`, `BF16`."""
     role: str
-    """What it does in its layer, such as `k` or `mlp`."""
+    """What the matrix does in its layer: `k`, `v`, `mlp` and others (docs/glossary.md)."""
     group: str = "text"
-    """Sites of one group see the same input."""
+    """The name of its group. Sites of one group see the same input."""
     transposed: bool = False
     """True where the file stores (d_in, d_out)."""
 
 
 @dataclass(frozen=True)
 class SiteRecord:
-    """A site as a delta records it. Each mapping goes from the dtypes in which the base may come (`F32`, `F16`, `BF16`)
-    to a sha256."""
+    """A site as a delta records it. Each mapping leads from a dtype in which a model may store the base (`F32`, `F16`,
+    `BF16`) to a sha256."""
 
     site: Site
     """The site."""
@@ -55,19 +57,19 @@ class SiteRecord:
 
 @dataclass(frozen=True)
 class Factors:
-    """An edit of one group as stored, in float32; shapes as in `Edit`."""
+    """The edit of one group, as the delta stores it, in float32. Shapes are those of `editc.core.solution.Edit`."""
 
     form: Form
-    """The formula that the factors go into; `xor` has `bits` alone."""
+    """The formula that the factors go into. `xor` has only `bits`."""
     sites: tuple[int, ...]
-    """Numbers of the group's sites in the delta's site records."""
+    """Positions of the group's sites in `Delta.sites`."""
     left: tuple[NDArray[np.float32], ...]
-    """Left factors."""
+    """Left factors. Empty for `xor`."""
     right: tuple[NDArray[np.float32], ...]
-    """Right factors."""
+    """Right factors. Empty for `dense` and `xor`."""
     bits: tuple[NDArray[np.uint8], ...] = ()
-    """One change a site (`numerics.planes`), made to the rounded result where the base is the site's own, bit for bit;
-    one of no bytes is no change. Empty where no site has one."""
+    """One packed correction per site (`numerics.bits.planes`). It is applied to the rounded result where the base is
+    bit for bit the recorded one. An array of no bytes means no correction. Empty where no site has one."""
 
 
 @dataclass(frozen=True)
@@ -81,23 +83,23 @@ class Delta:
     factors: Mapping[str, Factors]
     """Group -> its edit."""
     encoder: str
-    """Fingerprint of the text encoder whose embeddings the keys are. Empty when none was used."""
+    """Fingerprint of the text encoder whose rows the keys are. Empty when none was used."""
     manifest: str
-    """The text of the manifest."""
+    """The text of the manifest that was built."""
     manifest_digest: str
-    """Its digest (`Manifest.digest`)."""
+    """`Manifest.digest` of it."""
     edits: tuple[Mapping[str, Any], ...]
     """JSON: concept, target and method of each edit."""
     claims: tuple[Mapping[str, Any], ...]
     """JSON: what the build measured."""
     tool: str
-    """Name and version of what wrote it."""
+    """Name and version of the program that wrote it."""
     version: int = 1
     """The version of the file format."""
     delta_id: str = ""
     """sha256 of its bytes. Empty before it is written."""
     extra: Mapping[str, Any] = field(default_factory=dict)
-    """JSON: what only some deltas have."""
+    """JSON: entries that only some deltas have, such as overrides and preserved prompts."""
 
     def __repr__(self) -> str:
         """Short: a delta holds arrays and its whole manifest."""

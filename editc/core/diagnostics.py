@@ -1,35 +1,43 @@
-"""Diagnostics: what is wrong, where, and what to do; one record as text and as JSON."""
+"""Diagnostics: what is wrong, where, and what to do about it. The same record is printed as text and as JSON."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from math import inf
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 if TYPE_CHECKING:
-    from editc.core.places import Source, Span
+    from editc.core.manifest import Manifest
+    from editc.core.places import ManifestBlock, Source, Span
 
 Severity: TypeAlias = Literal["error", "warning"]
+"""A warning does not change the exit code."""
 
 
 @dataclass(frozen=True)
 class Diagnostic:
-    """One fault: a code of `editc.codes`, a sentence, a place (in `source`, or a file at large), and help.
-
-    `place` names a file, tensor or option when there is no manifest line to underline. `related` are further places
-    in the same source with a few words each (`first given here`). A warning does not change the exit code.
-    """
+    """One fault or warning."""
 
     code: str
+    """A code of `editc.codes`, such as E501."""
     message: str
+    """What is wrong, in one sentence."""
     span: Span | None = None
+    """The place in `source`. None where the fault has no line."""
     source: Source | None = None
+    """The manifest that `span` belongs to. None where the fault is not in a manifest."""
     place: str = ""
+    """A file, tensor or option, where there is no line to underline. Else empty."""
     help: str = ""
+    """What to do. May be empty."""
     notes: tuple[str, ...] = ()
+    """Further lines, shown under the message."""
     severity: Severity = "error"
+    """Error or warning."""
     related: tuple[tuple[Span, str], ...] = ()
+    """Further places in the same source, each with a few words such as `first given here`."""
 
     @property
     def is_error(self) -> bool:
@@ -38,7 +46,7 @@ class Diagnostic:
 
 
 class EditcError(Exception):
-    """Stops a verb; carries every diagnostic found. The exit code follows from the codes (see `editc.codes`)."""
+    """Stops a verb, with every diagnostic that was found. The exit code follows from the codes (see `editc.codes`)."""
 
     def __init__(self, *diagnostics: Diagnostic) -> None:
         super().__init__("; ".join(f"{d.code}: {d.message}" for d in diagnostics))
@@ -46,22 +54,23 @@ class EditcError(Exception):
 
 
 def fail(code: str, message: str, *, place: str = "", help: str = "", notes: Iterable[str] = ()) -> EditcError:
-    """An error with one diagnostic that has no manifest line: `raise fail("E603", ...)`."""
+    """An error with one diagnostic that has no line in a manifest. Use it as `raise fail("E603", ...)`."""
     return EditcError(Diagnostic(code, message, place=place, help=help, notes=tuple(notes)))
 
 
 def sort_by_place(diagnostics: Iterable[Diagnostic]) -> tuple[Diagnostic, ...]:
-    """The diagnostics in the order of the manifest's lines (those with no line last), each once."""
+    """The diagnostics in the order of the lines of the manifest, each once. Those without a line come last."""
     return tuple(dict.fromkeys(sorted(diagnostics, key=_place)))
 
 
 def _place(diagnostic: Diagnostic) -> tuple[float, int, int, str]:
+    """The sort key of a diagnostic: line, column, length, code."""
     span = diagnostic.span
     return (span.line, span.column, span.length, diagnostic.code) if span else (inf, 0, 0, diagnostic.code)
 
 
 def as_json(diagnostic: Diagnostic) -> Mapping[str, Any]:
-    """The record as plain JSON values; absent fields are left out."""
+    """The diagnostic as plain JSON values, without empty entries."""
     span, source = diagnostic.span, diagnostic.source
     record: dict[str, Any] = {
         "code": diagnostic.code,
@@ -78,8 +87,27 @@ def as_json(diagnostic: Diagnostic) -> Mapping[str, Any]:
 
 
 def _where(source: Source | None, span: Span) -> Mapping[str, Any]:
-    """File, line and column of `span`; for a value from the command line the `--set` in full."""
+    """The file, line and column of `span`. For a value from the command line: the whole `--set`."""
     if source is not None and source.is_override(span):
         return {"place": source.line(span.line), "column": span.column, "length": span.length}
     file = {} if source is None else {"file": source.name}
     return {**file, "line": span.line, "column": span.column, "length": span.length}
+
+
+@contextmanager
+def pointing_at(manifest: Manifest, field: str, block: ManifestBlock | None = None) -> Iterator[None]:
+    """Inside this context, a diagnostic without a line of its own underlines `field` of the manifest, or of a block of
+    it."""
+    try:
+        yield
+    except EditcError as error:
+        span = (block or manifest).at(field)
+        raise EditcError(*(_with_span(one, manifest, span) for one in error.diagnostics)) from error
+
+
+def _with_span(one: Diagnostic, manifest: Manifest, span: Span | None) -> Diagnostic:
+    """The diagnostic with `span`; its own place goes into a note. A diagnostic with a line stays as it is."""
+    if one.span is not None:
+        return one
+    notes = (*one.notes, f"in {one.place}") if one.place else one.notes
+    return replace(one, span=span, source=manifest.source, notes=notes)

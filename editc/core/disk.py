@@ -1,6 +1,8 @@
-"""Every write that editc makes to a disk. Each function is one step after which a crash may come.
+"""Every write of editc to a disk, and checks that something can be written. Each write is one step, after which a crash
+may come.
 
-All are on the disk when they return, but for `write_at` and `copy_range`: of these, `sync_file` says so once a file.
+A function returns when its data is on the disk. `write_at` and `copy_range` are the exceptions: `sync_file` finishes
+them, once for each file.
 """
 
 from __future__ import annotations
@@ -11,21 +13,23 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from editc.core.diagnostics import fail
+from editc.core.diagnostics import EditcError, fail
 
 _AT_ONCE = 64 << 20
-"""Bytes that one call of the system copies."""
+"""Bytes that one system call copies. Chosen by hand: large enough that calls cost nothing, small enough that progress
+shows."""
 
 _EARLY = 8 << 20
-"""Bytes after which the disk is told to begin with a new file."""
+"""After so many bytes of a new file the disk is told to begin writing. Chosen by hand."""
 
 _FICLONE = 0x40049409
-"""The ioctl of Linux that makes a copy-on-write copy (btrfs, xfs, bcachefs): independent, but no bytes move."""
+"""The ioctl of Linux that makes a copy-on-write copy (btrfs, xfs, bcachefs): the copy is independent, and no bytes
+move."""
 
 
 @contextmanager
 def guard_writes(path: Path) -> Iterator[None]:
-    """Turns what the system refuses (full disk, no permission) into E632."""
+    """Turns an error of the operating system (full disk, no permission) into E632."""
     try:
         yield
     except OSError as error:
@@ -39,12 +43,13 @@ def guard_writes(path: Path) -> Iterator[None]:
 
 
 def temporary_path(path: Path) -> Path:
-    """A free name in the same folder, hence on the same file system, so that a rename is atomic."""
+    """A free name in the same folder. It is on the same file system, so that a rename is atomic."""
     return path.parent / f".{path.name}.editc-{os.urandom(6).hex()}"
 
 
 def replace_file(path: Path, data: bytes) -> None:
-    """Puts a file at `path`, replacing one that is there, whole or not at all."""
+    """Writes a file at `path` or replaces the one there. After a crash either the old or the new file is there,
+    whole."""
     temporary = temporary_path(path)
     try:
         write_new(temporary, [data])
@@ -57,7 +62,7 @@ def replace_file(path: Path, data: bytes) -> None:
 
 
 def write_new(path: Path, chunks: Iterable[bytes]) -> None:
-    """A new file with these bytes, on the disk when this returns. The chunks may be made while it is written."""
+    """Writes a new file with these bytes. The chunks may be generated while they are written."""
     with path.open("xb") as file:
         start = end = 0
         for chunk in chunks:
@@ -70,7 +75,7 @@ def write_new(path: Path, chunks: Iterable[bytes]) -> None:
 
 
 def write_at(path: Path, offset: int, data: bytes) -> None:
-    """Overwrites bytes in the middle of a file; its length stays. On the disk after `sync_file`."""
+    """Overwrites bytes in the middle of a file, whose length stays. Call `sync_file` afterwards."""
     with path.open("r+b", buffering=0) as file:
         file.seek(offset)
         view = memoryview(data)
@@ -80,13 +85,14 @@ def write_at(path: Path, offset: int, data: bytes) -> None:
 
 
 def sync_file(path: Path) -> None:
-    """Makes what was written to a file durable."""
+    """Puts what was written to a file onto the disk."""
     with path.open("r+b") as file:
         os.fsync(file.fileno())
 
 
 def create_like(source: Path, target: Path) -> bool:
-    """A new file of the size of `source`: True when it is a reflink, with its bytes; else it is a hole, all zeros."""
+    """Creates a file of the size of `source`. Returns True when it is a reflink with the same bytes, False when it is
+    all zeros."""
     with source.open("rb") as old, target.open("xb") as new:
         if _reflink(old.fileno(), new.fileno()):
             return True
@@ -95,7 +101,8 @@ def create_like(source: Path, target: Path) -> bool:
 
 
 def copy_range(source: Path, target: Path, offset: int, size: int) -> None:
-    """Copies bytes to the same place of a file that `create_like` made, in the kernel where it can."""
+    """Copies bytes to the same place of a file that `create_like` made, in the kernel where it can. Call `sync_file`
+    afterwards."""
     with source.open("rb") as old, target.open("r+b", buffering=0) as new:
         end = offset + size
         while offset < end:
@@ -107,37 +114,37 @@ def copy_range(source: Path, target: Path, offset: int, size: int) -> None:
 
 
 def copy_file(source: Path, target: Path) -> None:
-    """An independent copy of a whole file, on the disk when this returns: a reflink where there are some."""
+    """Copies a whole file. The copy is independent; it is a reflink where the file system has them."""
     if not create_like(source, target):
         copy_range(source, target, 0, source.stat().st_size)
     sync_file(target)
 
 
 def link_file(source: Path, target: Path) -> None:
-    """Another name for the same file. On the disk when its folder is."""
+    """Gives the same file another name. The name is on the disk when its folder is synced."""
     os.link(source, target)
 
 
 def make_folder(path: Path) -> None:
-    """A new folder; its parent must exist."""
+    """Makes a new folder. Its parent must exist."""
     path.mkdir()
     sync_folder(path.parent)
 
 
 def rename(source: Path, target: Path) -> None:
-    """Moves within one file system, atomically; an empty folder or nothing is at `target`."""
+    """Moves a file or folder within one file system, atomically. At `target` is nothing, or an empty folder."""
     source.rename(target)
     sync_folder(target.parent)
 
 
 def remove_file(path: Path) -> None:
-    """Removes a file if it is there."""
+    """Removes a file if there is one."""
     path.unlink(missing_ok=True)
     sync_folder(path.parent)
 
 
 def remove_tree(path: Path) -> None:
-    """Removes a folder and all that is in it."""
+    """Removes a folder with everything in it."""
     import shutil  # with the archives' libraries: an apply starts without
 
     shutil.rmtree(path)
@@ -145,7 +152,7 @@ def remove_tree(path: Path) -> None:
 
 
 def clear(path: Path) -> None:
-    """Removes a file or a folder, if there is one."""
+    """Removes what is at `path`, file or folder, if anything is there."""
     if path.is_dir() and not path.is_symlink():
         remove_tree(path)
     else:
@@ -153,18 +160,18 @@ def clear(path: Path) -> None:
 
 
 def remove_if_empty(path: Path) -> None:
-    """Removes a folder that has nothing in it."""
+    """Removes a folder if it is empty."""
     if path.is_dir() and not any(path.iterdir()):
         path.rmdir()
 
 
 def set_mtime(path: Path, nanoseconds: int) -> None:
-    """Sets the time of last change."""
+    """Sets the time of the last change, in nanoseconds since 1970."""
     os.utime(path, ns=(path.stat().st_atime_ns, nanoseconds))
 
 
 def sync_folder(path: Path) -> None:
-    """Makes the names in a folder durable, where the system can."""
+    """Puts the names in a folder onto the disk, where the system can."""
     with suppress(OSError):
         handle = os.open(path, os.O_RDONLY)
         try:
@@ -175,7 +182,8 @@ def sync_folder(path: Path) -> None:
 
 @contextmanager
 def lock_model(path: Path) -> Iterator[None]:
-    """Holds the model against another editc on this machine (E637). The lock goes when the process does."""
+    """Locks the model against other editc processes on this machine. Raises E637 where one holds the lock. The lock
+    ends with the process."""
     release = _lock(path)
     try:
         yield
@@ -184,6 +192,7 @@ def lock_model(path: Path) -> Iterator[None]:
 
 
 def _lock(path: Path) -> Callable[[], None]:
+    """Takes the lock; returns a function that releases it."""
     try:
         import fcntl
     except ImportError:  # not a POSIX system: two editc at once are then not told apart
@@ -201,14 +210,15 @@ def _lock(path: Path) -> Callable[[], None]:
 
 
 def _begin_writing(handle: int, start: int, end: int) -> int:
-    """Lets the disk begin with bytes that will be waited for later; returns `end`. (On Linux, this advice starts the
-    writing of dirty pages and does not wait for it.)"""
+    """Tells the disk to begin writing bytes that `sync_file` will wait for; returns `end`. (On Linux this advice starts
+    the writing of dirty pages and does not wait.)"""
     with suppress(OSError, AttributeError):
         os.posix_fadvise(handle, start, end - start, os.POSIX_FADV_DONTNEED)
     return end
 
 
 def _copy_some(old: int, new: int, offset: int, size: int) -> int:
+    """Copies at most `size` bytes from one open file to the other, at the same offset. Returns how many were copied."""
     if hasattr(os, "copy_file_range"):
         with suppress(OSError):
             return os.copy_file_range(old, new, size, offset, offset)
@@ -218,6 +228,7 @@ def _copy_some(old: int, new: int, offset: int, size: int) -> int:
 
 
 def _reflink(old: int, new: int) -> bool:
+    """Makes the new file a copy-on-write copy of the old one. Returns False where the file system cannot."""
     try:
         import fcntl
 
@@ -225,3 +236,45 @@ def _reflink(old: int, new: int) -> bool:
     except (ImportError, OSError):
         return False
     return True
+
+
+def check_folder(out: Path) -> None:
+    """Raises E697 unless `out` is a folder that files can be written to, or one that can be made."""
+    if out.is_symlink() and not out.exists():
+        raise _refusal(out, "it is a link to nothing", "remove the link, or give another folder")
+    if out.exists() and not out.is_dir():
+        raise _refusal(out, "it is a file, and a folder is needed", "give a folder, which is made if it is not there")
+    _check_writable(out, out)
+
+
+def check_file(out: Path) -> None:
+    """Raises E697 unless a file can be written at `out`. An existing file may be replaced."""
+    if out.is_dir():
+        raise _refusal(out, "it is a folder, and a file is needed", f"give the file, for example {out / 'NAME'}")
+    _check_writable(out.parent, out)
+
+
+def check_parent(out: Path) -> None:
+    """Raises E697 unless the folder of `out` can be written to, or can be made."""
+    _check_writable(out.parent, out)
+
+
+def make_parent(out: Path) -> None:
+    """Makes the folder in which `out` will lie."""
+    with guard_writes(out):
+        out.parent.mkdir(parents=True, exist_ok=True)
+
+
+def _check_writable(folder: Path, out: Path) -> None:
+    """Raises E697 unless `folder` can be written to. Where it does not exist yet, its nearest existing parent is
+    checked."""
+    there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    if not there.is_dir():
+        raise _refusal(out, f"'{there}' is a file, and a folder is needed there", "give another path")
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise _refusal(out, f"the folder '{there}' may not be written", "change its permissions, or give another path")
+
+
+def _refusal(out: Path, reason: str, help_text: str) -> EditcError:
+    """E697 with its reason."""
+    return fail("E697", f"the result cannot be written there: {reason}", place=str(out), help=help_text)

@@ -1,4 +1,4 @@
-"""How one kind of model names and shapes its weights, and what its layers are given to read."""
+"""How one family of models names and shapes its weights, and what its layers read."""
 
 from __future__ import annotations
 
@@ -8,31 +8,34 @@ from types import MappingProxyType
 from typing import Literal, TypeAlias
 
 Take: TypeAlias = Literal["last", "penultimate", "final", "pooled", "t5"]
+"""Which output of a text encoder a stream takes: see `Stream.take`."""
 
 
 @dataclass(frozen=True)
 class Stream:
-    """One thing that a pipeline makes of a prompt: the outputs of some text encoders, side by side along the width."""
+    """Rows that a pipeline makes of a prompt: the outputs of some text encoders, side by side along the width."""
 
     parts: tuple[str, ...]
-    """Folders of the encoders, in the order of the pipeline's own concatenation. Each reads with the tokenizer of the
-    same number (`text_encoder_2` with `tokenizer_2`). Those that a pipeline lacks are left out."""
+    """Folders of the encoders, in the order in which the pipeline puts their outputs side by side. Each encoder reads
+    with the tokenizer of the same number (`text_encoder_2` with `tokenizer_2`). A part that a pipeline lacks is left
+    out."""
     take: Take
-    """CLIP: rows of the `last` hidden state after the final LayerNorm, of the `penultimate` or the `final` entry of the
-    hidden states, or the one `pooled` row (projected where there is a projection). `t5`: the rows of a T5."""
+    """CLIP: the rows of the `last` hidden state after the final LayerNorm, those of the `penultimate` or `final` entry
+    of the hidden states, or the one `pooled` row (projected where the encoder has a projection). `t5`: the rows of a
+    T5."""
     length: int = 0
-    """Tokens that a T5 reads."""
+    """How many tokens a T5 reads. 0 for CLIP."""
     lengths: Mapping[str, int] = field(default_factory=dict)
-    """Pipeline class -> tokens that its T5 reads, where that is not `length`."""
+    """Pipeline class -> how many tokens its T5 reads, where that differs from `length`."""
     masked: bool = False
-    """True: the edited layers do not see the padding, so it has no rows."""
+    """True where the edited layers do not see the padding. Then padding has no rows."""
     attended: bool = False
-    """True: the encoder itself reads which tokens are padding."""
+    """True where the text encoder is told which tokens are padding."""
     lowered: bool = False
-    """True: prompts are stripped and lower-cased first."""
+    """True where the pipeline strips prompts and makes them lower-case."""
     through: str = ""
-    """A prefix of parameters of the edited component, through whose two layers the rows go before any site. Empty:
-    none."""
+    """Prefix of parameters of the edited component: a network of two layers that rows pass before they reach any site.
+    Empty: there is none."""
 
 
 @dataclass(frozen=True)
@@ -42,54 +45,69 @@ class Group:
     roles: tuple[str, ...]
     """The roles of the sites."""
     streams: tuple[str, ...]
-    """The streams whose rows, one after the other, are the input."""
+    """The streams whose rows are the input, one after the other."""
     sees: str
-    """What the input is, in words."""
+    """What the input is, in words, for reports."""
     leading: bool = False
-    """True: the rows fill the first columns only. In the keys the others are 0, so that their weights stay, bit for
-    bit."""
+    """True where the rows fill only the first columns of the input. The other entries of the keys are 0, so the weights
+    there keep every bit."""
 
 
 CLIP_ROWS: Mapping[str, Stream] = MappingProxyType({"text": Stream(("text_encoder",), "last")})
+"""The one stream of most families: the rows of one CLIP text encoder."""
 CROSS_ATTENTION: Mapping[str, Group] = MappingProxyType(
     {"text": Group(("k", "v"), ("text",), "every row of the text encoder, after its final LayerNorm")}
 )
+"""The one group of most families: the key and value matrices of cross-attention."""
 
 
 @dataclass(frozen=True)
 class Family:
-    """How one kind of model names and shapes its weights; `text_width` is d_in of every site (None: any).
+    """How one family of models names and shapes its weights, and what its layers read.
 
-    `marker` is a parameter whose number of dimensions tells families with equal names apart; `signs` are patterns of
-    further parameters that must be there. `patterns` has the parameters of each role, `edited` the roles that are
-    edited unless a manifest names others, `refused` why a role cannot be. `groups` say what each role's layers see,
-    `streams` what that is made of. A group that is not edited is a leak.
-    `neutral` is the prompt that stands for no concept; `contexts` are the sentences that a concept is put into.
-    `notes` say what an edit of this family is not.
-    A family that `models` language has no streams: its matrices read what the model makes of text, layer by layer, and
-    a site's group is its layer (`layers.5`). `transposed`: matrices are stored (d_in, d_out). `normed`: what they write
-    is normalised before it reaches the residual stream. `kinds`: what `model_type` in config.json is for such models.
+    In a family of language models no streams feed the sites: each matrix reads what the model makes of the text, layer
+    by layer. A site's group is then its layer (`layers.5`).
     """
 
     name: str
+    """The name in the registry, in deltas and reports."""
     title: str
+    """The name for people."""
     component: str
+    """The part of a pipeline that is edited, such as `unet`."""
     patterns: Mapping[str, str]
+    """Role -> pattern (fnmatch) over parameter names of its matrices."""
     marker: tuple[str, int] | None
+    """A pattern over parameter names and their number of dimensions, where only that tells the family from another with
+    the same names. None where names are enough."""
     text_width: int | None
+    """d_in of every site. None: any."""
     neutral: str
+    """The prompt that stands for no concept: the target where a manifest gives none."""
     default_method: str
+    """The method of a manifest that names none."""
     contexts: tuple[str, ...]
+    """The sentences with one `{}` that names are put into, where neither manifest nor model has any."""
     default_roles: tuple[str, ...] = ("k", "v")
+    """The roles that are edited unless the manifest names others."""
     required_parameters: tuple[str, ...] = ()
+    """Patterns of further parameters that a model of the family must have."""
     groups: Mapping[str, Group] = field(default_factory=lambda: CROSS_ATTENTION)
+    """Name of a group -> which roles it has and what they read. Image models only."""
     streams: Mapping[str, Stream] = field(default_factory=lambda: CLIP_ROWS)
+    """Name of a stream -> what it is made of. Image models only."""
     refused: Mapping[str, str] = field(default_factory=dict)
+    """Role -> why it cannot be edited, for the error."""
     notes: tuple[str, ...] = ()
+    """What an edit of this family does not do, in sentences for the report."""
     models: Literal["image", "language"] = "image"
+    """The kind of model."""
     transposed: bool = False
+    """True where matrices are stored as (d_in, d_out)."""
     normed: bool = False
+    """Language models: True where what a matrix writes is normalised before it reaches the residual stream."""
     model_types: tuple[str, ...] = ()
+    """Language models: what `model_type` in config.json is for models of this family."""
 
     def group_of(self, role: str) -> str:
         """The group that a role's sites belong to."""

@@ -1,4 +1,4 @@
-"""What the user asked: the manifest as frozen values, every field with its place in the YAML file."""
+"""What the user asks for: the manifest as frozen values. Every field remembers its place in the YAML file."""
 
 from __future__ import annotations
 
@@ -6,58 +6,83 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import ClassVar, Literal, TypeAlias
 
+from editc.core.image_check import ImageCheck
 from editc.core.places import ManifestBlock, Source
 
 Scalar: TypeAlias = str | int | float | bool
+"""What an option of a method can be."""
 Strength: TypeAlias = float | Literal["auto"]
+"""How much of an edit is made, 0 to 1.5. `auto`: the least that meets the constraints."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class TokenWeights(ManifestBlock):
-    """What each anchor of `keys: eot` counts; the defaults are TRCE's published ones, the first EOT alone."""
+    """The weight of each kind of row under the key rule `eot`. The defaults are those published for TRCE."""
 
     bos: float = 0.0
+    """Of the row of the BOS token."""
     eot: float = 1.0
+    """Of the row of the first end-of-text token."""
     last: float = 0.0
+    """Of the last row. It is multiplied by the number of padding rows that the last row stands for."""
     keyword: float = 0.0
+    """Of the rows of the concept's own tokens."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ShareSearch(ManifestBlock):
-    """How `moderate` searches for the pulls that give the wanted shares: `pictures` of the concept in each of at most
-    `rounds` edits, until every share is within `tolerance`, which is where UCE's debiasing stops as well."""
+    """How `moderate` searches for the pulls that lead to the wanted shares of pictures (UCE, debiasing)."""
 
     pictures: int = 40
+    """How many pictures of the concept are painted in each round."""
     rounds: int = 12
+    """The most rounds that are tried."""
     tolerance: float = 0.05
+    """The search ends when every share is this near to what is wanted. The default is that of UCE's debiasing."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Request(ManifestBlock):
-    """One item of `edits`.
+    """One edit of an image model: one item of `edits`. The kinds do this:
 
-    `erase` and `replace` map `concept` (and every name in `also`) to `to` (None: the family's neutral concept);
-    `moderate` maps it to itself plus the weighted concepts of `toward` (UCE's debiasing with given shares); with
-    `shares`, those of `toward` are what pictures must show, and the weights are found (`passes.images.solve.moderate`).
-    `fuse` adds a trained adapter, the file `adapter`; its `concept` is what the file erases, else the file's name.
+    `erase` and `replace` map the names of the concept to a target. `moderate` maps the concept to itself plus the
+    weighted concepts of `toward` (UCE's debiasing with given shares). `fuse` adds a trained adapter.
     """
 
     kind: Literal["erase", "replace", "moderate", "fuse"]
+    """What the edit does."""
     concept: str
+    """The concept to edit. For `fuse`: what the adapter erases, or the name of its file."""
     adapter: str = ""
+    """For `fuse`: the file of the adapter. Empty for the other kinds."""
     also: tuple[str, ...] = ()
+    """Other names of the concept, which are edited with it."""
     to: str | None = None
+    """For `erase` and `replace`: the target. None: the family's neutral prompt."""
     toward: tuple[tuple[str, float], ...] = ()
+    """For `moderate`: concepts with their shares, each 0 to 1. The shares are the pulls, or, where `shares` is given,
+    the shares of pictures."""
     shares: ShareSearch | None = None
+    """For `moderate`: how the pulls are searched for, so that pictures show the shares of `toward`
+    (`passes.images.solve.moderate`). None: `toward` gives the pulls themselves."""
     method: str | None = None
+    """The name of the method. None: the family's default method."""
     options: Mapping[str, Scalar] = field(default_factory=dict)
+    """The options of the method that the manifest sets, by name."""
     keys: str | None = None
-    """The name of a key rule (`editc.registry.key_rules`); None: that of another edit, of the method, or `aligned`."""
+    """The name of a key rule (`editc.registry.key_rules`). None: that of another edit, of the method, or `aligned`."""
     token_weights: TokenWeights = field(default_factory=TokenWeights)
+    """For the key rule `eot`: what each kind of row counts."""
     expand: Literal["object", "art"] | None = None
+    """Also edit phrases such as `photo of X` (`object`) or `painting by X` (`art`), as UCE's script does with
+    `--expand_prompts`. None: the name alone."""
     contexts: tuple[str, ...] | None = None
+    """Sentences with one `{}` for the name, for this edit alone. None: those of the manifest, the model or the
+    family."""
     strength: Strength = 1.0
+    """How much of this edit is made."""
     scale: float = 1.0
+    """The weight of this edit against the others of the manifest."""
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -67,140 +92,116 @@ class Request(ManifestBlock):
 
 @dataclass(frozen=True, kw_only=True)
 class Preserve(ManifestBlock):
-    """What must stay, beside what stays by default."""
+    """What must stay, besides what stays by default."""
 
     corpus: Literal["default", "none"] = "default"
-    """`default`: the prompts of the model's own list, or the everyday ones, are kept as well; `none`: they are not."""
+    """`default`: the default list (the model's own prompts, or the everyday ones) is preserved too. `none`: it is only
+    measured."""
     concepts: tuple[str, ...] = ()
-    """Names that go through the same contexts as the edits."""
+    """Names that must stay. They go through the same contexts as the edited names."""
     prompts: tuple[str, ...] = ()
-    """Prompts as they stand."""
+    """Whole prompts that must stay."""
     files: tuple[str, ...] = ()
-    """Files with one prompt a line, as the manifest names them; their lines are in `Manifest.preserve_lines`."""
+    """Files with one prompt a line, named as in the manifest. Their lines are in `Manifest.preserve_lines`."""
     weight: float | None = None
-    """How much all that is kept counts against the edits; None: the usual weight of the key rule."""
+    """How much everything that is preserved counts against the edits. None: the default of the key rule."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Sites(ManifestBlock):
-    """Which matrices: roles (`k`, `v`; none named: the family's own), then fnmatch patterns over parameter names; then,
-    where `auto` is a share, the fewest of them that carry that share of the edited concepts.
-
-    `layers` are those of a language model, counted from 0 and sorted; none: the family's own, or with `auto` those that
-    hold the subject."""
+    """Which matrices may be edited. Every field narrows the choice; the rules are applied in the order of the
+    fields."""
 
     roles: tuple[str, ...] = ()
+    """The roles of the matrices, such as `k` and `v`. Empty: the family's default roles."""
     include: tuple[str, ...] = ("*",)
+    """Patterns (fnmatch) over parameter names, of which one must match."""
     exclude: tuple[str, ...] = ()
+    """Patterns over parameter names, of which none may match."""
     auto: float | None = None
+    """Image models: the share of the edited concepts that the chosen matrices must carry; the fewest that do are taken.
+    Language models: not None where the layers are chosen by evidence. None: no choice by evidence."""
     layers: tuple[int, ...] = ()
+    """Layers of a language model, counted from 0 and sorted. Empty: the family's own, or with `auto` those that
+    evidence points to."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Constraints(ManifestBlock):
-    """Bounds that a build must meet: maxima, but for `MINIMA`; None asks nothing (docs/reference/manifest.md)."""
+    """Bounds that a build must meet. A field is None where the manifest sets no bound. docs/reference/manifest.md says
+    what each measures."""
 
     MINIMA: ClassVar[frozenset[str]] = frozenset({"efficacy", "paraphrase", "neighbourhood", "retain_top1"})
+    """The fields that are minima. All others are maxima."""
 
     erase_residual: float | None = None
+    """How much of the concept may be left in the edited outputs; 1 is no edit."""
     recoverable: float | None = None
+    """How much of the concept any embedding may bring back; 1 is all of it."""
     preserve_drift: float | None = None
+    """How far the outputs of preserved prompts may move, at the worst matrix."""
     unconditional_drift: float | None = None
+    """How far the outputs of the empty prompt may move, at the worst matrix."""
     rank: int | None = None
+    """The largest rank that any part of the delta may have."""
     bystander_loss: float | None = None
-    """The share that a bystander (what nobody named) may lose; None: the default of the kind of model."""
+    """The share that a bystander (a concept or question that the manifest does not name) may lose. None: the default of
+    the kind of model."""
     efficacy: float | None = None
+    """The least share of the edited prompts that must be answered as asked."""
     paraphrase: float | None = None
+    """The same for paraphrases of them."""
     neighbourhood: float | None = None
+    """The least share of neighbours that must keep their answer."""
     retain_kl: float | None = None
+    """The largest mean KL over the tokens of `retain`, in nats."""
     retain_top1: float | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class BystanderCheck(ManifestBlock):
-    """`verify.images.bystanders`: which concepts that nobody named are painted before and after, and how often."""
-
-    near: int = 8
-    """So many of those that lie nearest to what is edited."""
-    far: int = 4
-    """So many of the others."""
-    pictures: int = 6
-    """Pictures of each, on each side."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class DetectorOptions(ManifestBlock):
-    """What `verify.images.detector` says besides the detector's name."""
-
-    place: str = ""
-    """The folder or file that the detector is in, relative to the manifest."""
-    member: str = ""
-    """Of a Python file: the class, function or object in it."""
-    prompts: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    """Sentences for a concept, by its name; of any other they are made from the name."""
-    against: tuple[str, ...] = ()
-    """What a picture may show in place of a concept; empty: the detector's own list."""
-    labels: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    """The labels of a concept, by its name; of any other the label that is called so."""
-    threshold: float | None = None
-    """The probability from which a picture shows a concept; None: as the detector has it."""
-    foreign: bool = False
-    """True where a delta says this and not whoever runs editc: then no code is run for it."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class ImageCheck(ManifestBlock):
-    """`verify.images`: pictures before and after, judged by a detector; with `none` they are painted and not judged."""
-
-    detector: str = "none"
-    options: DetectorOptions = field(default_factory=DetectorOptions)
-    prompts_per_concept: int = 20
-    steps: int = 25
-    guidance: float = 7.5
-    erased_at_most: float | None = None
-    kept_loss_at_most: float | None = None
-    share_gap_at_most: float | None = None
-    bystanders: BystanderCheck = field(default_factory=BystanderCheck)
-    attacks: tuple[str, ...] = ("certificate",)
-    """The attacks on erased concepts that are painted, by their names in `editc.registry.attacks`."""
+    """The least share of these tokens whose likeliest successor must stay."""
 
 
 @dataclass(frozen=True)
 class PromptAnswer:
-    """A prompt and the text that goes on from it, without the space between; None: whatever the unedited model says."""
+    """A prompt and the answer that follows it."""
 
     prompt: str
+    """The prompt."""
     answer: str | None = None
+    """The text that follows, without the space between. None: what the unedited model says."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class LanguageEditBase(ManifestBlock):
-    """What every edit of a language model has. `contexts` hold the prompt of a fact, or the name of a concept, at their
-    `{}`; None: the method's own."""
+    """What every edit of a language model has."""
 
     method: str | None = None
+    """The name of the method. None: the family's or kind's default method."""
     options: Mapping[str, Scalar] = field(default_factory=dict)
+    """The options of the method that the manifest sets, by name."""
     contexts: tuple[str, ...] | None = None
+    """Sentences with one `{}`, which takes the prompt of a fact or the name of a concept. None: the method's own."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Fact(LanguageEditBase):
-    """`fact`: after `template`, with `subject` at its one `{}`, the model is to say `answer`.
-
-    `was` is what it says now (None: found by asking); `paraphrases` are other prompts with the same answer, whole
-    sentences in which a `{}` is filled already; `implied` are prompts that need the fact and a further step, with what
-    is right there after the edit; `neighbours` are prompts whose answers must stay.
-    """
+    """`fact`: after a prompt about one subject, the model is to give another answer."""
 
     kind: ClassVar[Literal["fact"]] = "fact"
     template: str
+    """The prompt, with one `{}` for the subject."""
     subject: str
+    """The subject. The edit is made at its last token."""
     answer: str
+    """What the model is to say."""
     was: str | None = None
+    """What the model says before the edit. None: editc asks it."""
     paraphrases: tuple[str, ...] = ()
+    """Other prompts with the same answer. A `{}` in the manifest has been filled already."""
     implied: tuple[PromptAnswer, ...] = ()
+    """Prompts that need the fact and one further step, with what is right there after the edit."""
     neighbours: tuple[PromptAnswer, ...] = ()
+    """Prompts about something else, whose answers must stay."""
     strength: float = 1.0
+    """How much of the edit is made."""
 
     @property
     def prompt(self) -> str:
@@ -215,21 +216,26 @@ class Fact(LanguageEditBase):
 
 @dataclass(frozen=True, kw_only=True)
 class Redirect(LanguageEditBase):
-    """`redirect` and `erase`: the names of `concept` lead to what `to` leads to, or, where that is None,
-    to noise or to a refusal. `toward` is `anchor` where a concept is named.
-
-    `relations` are templates with one `{}` for the concept, and what the model is no longer to say there (None: what it
-    says now); `neighbours` are prompts whose answers must stay.
-    """
+    """`redirect` and `erase` of a language model: the names of a concept lead to something else."""
 
     kind: Literal["redirect", "erase"]
+    """The word in the manifest."""
     concept: str
+    """The concept."""
     also: tuple[str, ...] = ()
+    """Other names of the concept, which are edited with it."""
     to: str | None = None
+    """The concept that takes its place. None: `toward` says what does."""
     toward: Literal["anchor", "noise", "refusal"] = "anchor"
+    """Where the names lead. `anchor`: to the concept `to`. `noise`: to random noise. `refusal`: the model declines to
+    answer."""
     relations: tuple[PromptAnswer, ...] = ()
+    """Sentences with one `{}` for the concept, and what the model must no longer say there. An answer of None is what
+    it says before the edit."""
     neighbours: tuple[PromptAnswer, ...] = ()
+    """Prompts about something else, whose answers must stay."""
     strength: float = 1.0
+    """How much of the edit is made."""
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -239,28 +245,32 @@ class Redirect(LanguageEditBase):
 
 @dataclass(frozen=True, kw_only=True)
 class Ablation(LanguageEditBase):
-    """`ablate`: the direction in which prompts that carry `concept` (`present`) differ from those that do not
-    (`absent`)."""
+    """`ablate`: take out the direction in which prompts with a concept differ from prompts without it."""
 
     kind: ClassVar[Literal["ablate"]] = "ablate"
     concept: str
+    """The name of the concept, for the report."""
     present: tuple[str, ...]
+    """Prompts with the concept."""
     absent: tuple[str, ...]
+    """Prompts without it."""
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The concept alone: it is found by its prompts."""
+        """The concept alone, because its prompts define it."""
         return (self.concept,)
 
 
 @dataclass(frozen=True)
 class Corpus:
-    """The text that statistics are taken from: its file, sha256 of its UTF-8, and its characters. A delta does not
-    record these: they are empty where a manifest was read from one."""
+    """The text from which the statistics of a language model are taken."""
 
     file: str
+    """The file, as the manifest names it."""
     sha256: str
+    """sha256 of its text in UTF-8."""
     text: str = field(default="", compare=False, repr=False)
+    """The text. Empty in a manifest that was read from a delta, which records the hash alone."""
 
 
 LanguageEdit: TypeAlias = Fact | Redirect | Ablation
@@ -270,46 +280,47 @@ Edit: TypeAlias = Request | LanguageEdit
 
 @dataclass(frozen=True, kw_only=True)
 class Manifest(ManifestBlock):
-    """A whole request, for a model of one kind."""
+    """A whole manifest. Its edits are all for one kind of model."""
 
     kind: Literal["image", "language"] = "image"
     """The kind of model that the edits are for."""
     source: Source
     """The text that it was read from."""
     digest: str
-    """sha256 over the source text, and for a language model over the files that it names."""
+    """sha256 over the source text. For a language model it also covers the files that the text names."""
     model: str
     """Where the model is, as the user typed it."""
     edits: tuple[Edit, ...]
-    """What is to change, in the order given; all of the manifest's kind."""
+    """What is to change, in the order given."""
     preserve: Preserve = field(default_factory=Preserve)
     """What must stay."""
     preserve_lines: tuple[str, ...] = ()
     """The lines of the files under `preserve.files`."""
     contexts: tuple[str, ...] | None = None
-    """Sentences with one `{}` for a concept; None: those of the model or of its family."""
+    """Sentences with one `{}` for a concept. None: those of the model, else of its family."""
     sites: Sites = field(default_factory=Sites)
-    """`sites`: which matrices."""
+    """Which matrices may be edited."""
     constraints: Constraints = field(default_factory=Constraints)
     """Bounds that the build must meet."""
     images: ImageCheck | None = None
-    """`verify.images`; None: nothing is painted."""
+    """`verify.images`. None: no pictures are painted."""
     emit: tuple[str, ...] = ()
-    """Formats that are written beside the delta."""
+    """The formats in which the edit is exported beside the delta."""
     seed: int = 0
-    """What random choices are made from."""
+    """The seed of every random choice."""
     encoder: str | None = None
-    """An image model's text encoder, where it is not beside the model."""
+    """Image models: the folder of the text encoder. None: it is with the model."""
     corpus: Corpus | None = None
-    """Language models: the text that statistics are taken from; None: the text that every Python has."""
+    """Language models: the text that statistics are taken from. None: the topics of Python's own help."""
     chat: bool = False
-    """Language models: keys are taken through the chat template as well."""
+    """Language models: True where keys are read through the chat template too."""
     retain: tuple[str, ...] = ()
-    """Language models: texts that are to stay as likely as they were; none: editc's own."""
+    """Language models: texts that must stay as likely as they were. Empty: editc's own sentences."""
     after: tuple[str, ...] = ()
-    """Language models: files of deltas that are in the model already and whose edits are to stay."""
+    """Language models: files of deltas that are in the model already. What they wrote is preserved."""
     files: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    """Language models: the lines of every other file that the manifest names, by name, as they went into the fields."""
+    """Language models: name of every other file that the manifest names -> its lines. The fields above hold them
+    too."""
 
     def __repr__(self) -> str:
         """Short: a manifest holds its whole text."""
@@ -343,20 +354,22 @@ class Manifest(ManifestBlock):
 
     @property
     def method(self) -> str | None:
-        """The method that the edits name (they are solved together, so they name at most one); None: the family's."""
+        """The method that the edits of an image model name. They are solved together, so they name at most one. None:
+        the family's default."""
         return next((edit.method for edit in self.image_edits if edit.method is not None), None)
 
     @property
     def fused(self) -> bool:
-        """True where adapters are fused; nothing else is solved in such a manifest."""
+        """True where the manifest fuses adapters. Such a manifest has no other edits."""
         return any(edit.kind == "fuse" for edit in self.image_edits)
 
     @property
     def keys(self) -> str:
-        """The name of the key rule of all edits, which name at most one: weights of two rules differ in scale."""
+        """The key rule of all edits of an image model. They name at most one, because the weights of two rules differ
+        in scale."""
         return next((edit.keys for edit in self.image_edits if edit.keys is not None), "aligned")
 
     @property
     def options(self) -> Mapping[str, Scalar]:
-        """The options that the edits give to the method, together."""
+        """The options that the edits of an image model give to their method, together."""
         return {name: value for edit in self.image_edits for name, value in edit.options.items()}

@@ -1,4 +1,5 @@
-"""What verify found: claims against their bounds, certificates with their attacks, pictures before and after."""
+"""What verify measures: claims with their bounds, certificates with their attacks, pictures and answers before and
+after."""
 
 from __future__ import annotations
 
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 from editc.core.places import Span
 
 Array: TypeAlias = NDArray[np.float64]
+"""A float64 array."""
 
 
 RUN_CLAIMS = frozenset(
@@ -36,9 +38,10 @@ RUN_CLAIMS = frozenset(
         "trace_overlap_mean",
     }
 )
-"""Claims by running a model in float32, which differ between machines in their last digits."""
+"""Claims that come from running a model in float32. Their last digits differ between machines."""
 GENERATED_CLAIMS = frozenset({"bystander_loss", "fluency_after", "fluency_before", "said"})
-"""Claims by words that a model goes on with: where two tokens are about as likely, another machine says other words."""
+"""Claims that depend on the words that a model generates. Where two tokens are about equally likely, another machine
+may say other words."""
 
 
 @dataclass(frozen=True)
@@ -50,21 +53,21 @@ class Claim:
     value: float
     """The figure."""
     bound: float | None = None
-    """The bound in the manifest. None: reported only."""
+    """The bound in the manifest. None: the figure is only reported."""
     subject: str = ""
-    """What it was measured of: a concept, a matrix or a form. Empty: of the whole build."""
+    """What it was measured of: a concept, a matrix or a form of question. Empty: of the whole build."""
     span: Span | None = None
-    """The place of the bound in the manifest. None where there is no bound."""
+    """Where the bound stands in the manifest. None where there is no bound."""
     unit: str = ""
     """The unit of `value`, such as `share`. Empty where it has none."""
     least: bool = False
     """True: the bound is a minimum. False: a maximum."""
     of: int = 0
-    """How many prompts or pictures a share is of. 0 where it is of anything else."""
+    """How many prompts or pictures a share was counted in. 0 where the value is no such share."""
 
     @property
     def holds(self) -> bool:
-        """True when there is no bound, or the value is finite and on the right side of it or equal."""
+        """True when there is no bound, or when the value is finite and does not break the bound."""
         if self.bound is None:
             return True
         return bool(np.isfinite(self.value) and (self.value >= self.bound if self.least else self.value <= self.bound))
@@ -83,7 +86,7 @@ def claim_fields(claim: Claim) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Attack:
-    """Rows that bring an erased concept back the furthest."""
+    """The embedding that brings an erased concept back the furthest: rows to put into one sentence."""
 
     prompt: str
     """The sentence that is attacked."""
@@ -95,14 +98,14 @@ class Attack:
 
 @dataclass(frozen=True)
 class Certificate:
-    """Worst case over all embeddings that the encoder can produce: how much of one concept can be restored. 0: no
-    nearer than its target; 1: all of it. Each figure is that of the worst sentence, except `median`;
-    docs/explanation/certificate.md defines them."""
+    """The worst case over all embeddings that the encoder can produce: how much of one concept can be restored. 0:
+    nothing; 1: all of it. Each figure is that of the worst sentence, except `median`. docs/explanation/certificate.md
+    defines them."""
 
     concept: str
     """The erased concept."""
     recoverable: float
-    """The most that any embedding restores; exact."""
+    """The most that any embedding restores. It is computed exactly."""
     sentence: str
     """The sentence at which it is reached."""
     median: float
@@ -110,21 +113,21 @@ class Certificate:
     own: float
     """What the sentence's own rows restore."""
     derived: float
-    """What RECE's embedding restores, moved into the set in which rows can lie."""
+    """What RECE's embedding restores after it is moved into the set in which rows can lie."""
     derived_free: float
     """What RECE's embedding restores as published."""
     derived_inside: float
-    """Share of the published embeddings that lie in that set."""
+    """The share of RECE's embeddings, as published, that lie in that set."""
     proven: bool
     """True: the set follows from the encoder's architecture. False: it was measured over a corpus."""
     exact: bool
-    """True: it is the set itself. False: a set around it."""
+    """True: the set is exactly where rows can lie. False: it is a larger set that contains it."""
     gap: float
     """The most by which rounding may be wrong."""
     residual: float
     """Relative residual of the optimality conditions."""
     attacks: tuple[Attack, ...] = field(default=(), compare=False, repr=False)
-    """The embeddings that reach it, one a sentence."""
+    """The embeddings that restore the most, one for each sentence."""
 
 
 @dataclass(frozen=True)
@@ -144,16 +147,16 @@ class Picture:
     after: NDArray[np.uint8]
     """(h, w, 3), uint8."""
     shown_before: bool | None
-    """What the detector said of `before`. None without a detector."""
+    """Whether the detector found the concept in `before`. None without a detector."""
     shown_after: bool | None
-    """What it said of `after`. None without a detector."""
+    """Whether the detector found the concept in `after`. None without a detector."""
     attack: bool = False
     """True: `after` is painted from the certificate's attack on the prompt."""
 
 
 @dataclass(frozen=True)
 class Depth:
-    """Where in a language model the edited concepts are, by three kinds of evidence. Each is (layers,), or () where it
+    """Evidence for where in a language model the edited concepts are. Each tuple has one figure per layer; () where it
     was not measured."""
 
     traced: tuple[float, ...] = ()
@@ -166,8 +169,8 @@ class Depth:
     lens: tuple[float, ...] = ()
     """Logit lens: median rank of the answer's first token at the prompt's last one; 0 is the likeliest."""
     probed: tuple[float, ...] = ()
-    """Concept depth: cross-validated accuracy of a linear probe that tells prompts with the concept from prompts
-    without."""
+    """Concept depth: for each layer, the cross-validated accuracy of a linear probe that tells prompts with the concept
+    from prompts without it."""
     window: tuple[int, ...] = ()
     """The layers that were chosen."""
     why: str = ""
@@ -176,24 +179,24 @@ class Depth:
 
 @dataclass(frozen=True)
 class Answer:
-    """One prompt, asked of a language model before and after the edit."""
+    """One prompt that a language model was asked before and after the edit."""
 
     edit: int
-    """The number of the edit in the manifest; a number that no edit has where it belongs to none."""
+    """The number of the edit in the manifest. A number that no edit has where the prompt belongs to none."""
     purpose: str
     """`efficacy` (the edited prompt itself), `paraphrase`, `relation` (of a redirected concept), `neighbour` (must
     stay), `form` (the edited knowledge asked for in another form) or `retain`."""
     form: str
-    """Which form of question it is."""
+    """The form of the question: see docs/glossary.md."""
     prompt: str
     """The text."""
     chat: bool
     """True where it went through the chat template."""
     wanted: str
-    """What is right now: the new answer, or of a neighbour its own. Empty where there is none, as for an erased
-    concept."""
+    """The right answer after the edit: the new one, or for a neighbour its own. Empty where there is none, as for an
+    erased concept."""
     other: str
-    """What is wrong now. Empty where there is none."""
+    """The wrong answer after the edit. Empty where there is none."""
     before: tuple[float, float]
     """Probabilities of the whole answers `wanted` and `other` before the edit."""
     after: tuple[float, float]
@@ -201,7 +204,8 @@ class Answer:
     holds: bool
     """True where the prompt counts as right in the shares of the claims."""
     said: tuple[str, str] = ("", "")
-    """What follows greedily, before and after; empty where nothing was generated."""
+    """What the model generates before and after the edit, with the likeliest token each time. Empty where nothing was
+    generated."""
 
 
 @dataclass(frozen=True)
@@ -212,20 +216,21 @@ class Bystander:
     name: str
     """The concept, or the question's prompt."""
     kind: str
-    """Images: `near` or `far` from what is edited, or `kept`: preserved by name, under the same bound. Language models:
-    why it was asked, e.g. `same last token`."""
+    """Images: `near` to what is edited or `far` from it, or `kept`: preserved by name, under the same bound. Language
+    models: why it was asked, such as `same last token`."""
     before: float
-    """Share of the pictures that showed the concept before the edit; of a question 1 (it is the standard)."""
+    """The share of pictures that showed the concept before the edit. For a question 1, because its answer then is the
+    standard."""
     after: float
-    """The same after the edit; of a question 1 where the answer stayed, else 0."""
+    """The same after the edit. For a question: 1 if the answer stayed, else 0."""
     of: int
-    """How many pictures were painted on each side; of a question 1."""
+    """How many pictures were painted before the edit, and how many after it. For a question 1."""
     said: tuple[str, str] = ("", "")
-    """What a language model says before and after; empty for images."""
+    """What a language model says before and after the edit. Empty for images."""
 
     @property
     def loss(self) -> float:
-        """The share lost; negative where it gained."""
+        """The share that was lost. Negative where more pictures show it than before."""
         return self.before - self.after
 
 
@@ -236,14 +241,15 @@ class Report:
     claims: tuple[Claim, ...]
     """Every measurement."""
     sites: tuple[Mapping[str, Any], ...] = ()
-    """By site: JSON with its drift and its change."""
+    """For each site: JSON with its drift and its change."""
     pictures: tuple[Picture, ...] = ()
-    """Empty where none were asked for."""
+    """The painted pictures. Empty where the manifest asks for none."""
     certificates: tuple[Certificate, ...] = ()
-    """One for each erased concept; empty for language models."""
+    """One for each erased concept. Empty for language models."""
     answers: tuple[Answer, ...] = ()
-    """Every prompt that a language model was asked; empty for image models."""
+    """Every prompt that a language model was asked. Empty for image models."""
     detector: Mapping[str, Any] = field(default_factory=dict)
-    """Who judged the pictures, as `backends.detectors.kind.identity` tells detectors apart; empty where nobody did."""
+    """What tells the detector from another (`Context.detector_identity`). Empty where nothing was judged."""
     bystanders: tuple[Bystander, ...] = ()
-    """What nobody named, worst first; empty where none could be measured, which a report calls "not checked"."""
+    """What the manifest does not name, worst first. Empty where nothing could be measured; a report calls that "not
+    checked"."""

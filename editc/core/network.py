@@ -1,6 +1,6 @@
-"""What flows between the passes for language models, and the port through which they ask one.
+"""What the passes for language models ask of a model, and the values that go with it.
 
-A prompt is plain text or, with `chat`, what a user says, put through the model's chat template with the answer to come.
+A prompt is plain text or, with `chat`, what a user says: it then goes through the model's chat template.
 """
 
 from __future__ import annotations
@@ -25,83 +25,38 @@ PREFIXES = (
     "As a friend told me yesterday over a cup of tea, ",
     "In the end, after a long discussion, everybody agreed. ",
 )
-"""What a prompt is put behind to see its subject in other contexts. ROME has the model write these, so that they
+"""What a prompt is put behind to see its subject in other contexts. ROME lets the model write such prefixes, so they
 differ from run to run; here they are the same for every model."""
 
 
 @dataclass(frozen=True)
-class Memory:
-    """One matrix W (d_out, d_in) of a language model as a linear memory, and the changes that it is to hold.
-
-    `keys` (d_in, m): what it reads at each edit's subject, the mean over contexts; `bare` (d_in, m): in the prompt as
-    it stands. `residuals` (d_out, m): what is to be added to its output there. `moment` (d_in, d_in): E[k k^T] of
-    ordinary text, not centred; `kept` (d_in, p): keys whose outputs
-    are to stay as they are: those of earlier edits, of a redirection's target, of names that are preserved.
-    """
-
-    keys: Array
-    bare: Array
-    residuals: Array
-    moment: Array
-    preserved: Array
-
-    def weighted_moment(self) -> Array:
-        """C + K_p K_p^T: the moment as if each kept key were read as often as all text together."""
-        return np.asarray(self.moment + self.preserved @ self.preserved.T)
-
-
-@dataclass(frozen=True)
-class Writer:
-    """One matrix W (d_out, d_in) that writes to the residual stream, and for each concept the stream that it meets: at
-    prompts that carry it, `present` (n, d_out), and at prompts that do not, `absent` (n', d_out)."""
-
-    weight: Array
-    present: tuple[Array, ...]
-    absent: tuple[Array, ...]
-
-
-@dataclass(frozen=True)
-class ConceptScores:
-    """How far each column of a matrix (d_out, d_in) names c concepts, by what it adds to the logits of their words.
-
-    `scores` (c, d_in): how many standard deviations of all the words' logits, with the sign. `ranks` (c, d_in): the
-    column's place by |score| among those of all matrices that are edited together, 0 the first.
-    """
-
-    scores: Array
-    ranks: NDArray[np.int64]
-
-
-@dataclass(frozen=True)
-class ScoredColumns:
-    """One matrix W (d_out, d_in) whose columns name c concepts, each to be taken out at its strength (c,)."""
-
-    weight: Array
-    concept_scores: ConceptScores
-    strengths: Array
-
-
-@dataclass(frozen=True)
 class Prompt:
-    """Something to go on from."""
+    """A text that the model goes on from."""
 
     text: str
+    """The text."""
     chat: bool = False
+    """True where it goes through the chat template."""
 
 
 @dataclass(frozen=True)
 class Spot:
-    """The last token of `subject` in `prompt`, behind `before` there, or if that is None where it last stands (as words
-    of their own rather than inside a longer one); without a subject, the last token of all."""
+    """One token of a prompt at which a state of the model is read: the last token of `subject`."""
 
     prompt: str
+    """The prompt."""
     subject: str = ""
+    """The subject. Empty: the spot is the last token of the prompt."""
     chat: bool = False
+    """True where the prompt goes through the chat template."""
     before: str | None = None
+    """The text before the subject. None: the subject where it last stands, as words of its own rather than inside a
+    longer word."""
 
     @property
     def begin(self) -> int:
-        """Where the subject begins, in characters of `prompt`. LookupError when it does not stand there."""
+        """Where the subject begins, in characters of `prompt`. Raises LookupError when the prompt does not have it
+        there."""
         if self.before is None:
             found = last_occurrence(self.prompt, self.subject)
         else:
@@ -112,223 +67,265 @@ class Spot:
 
     @property
     def causal_prefix(self) -> tuple[str, bool]:
-        """The prompt up to the subject's end, and whether it is chat: all that a state there depends on. LookupError
-        as `begin`."""
+        """The prompt up to the subject's end, and `chat`. In a causal model a state there depends on nothing else.
+        Raises LookupError as `begin` does."""
         return (self.prompt[: self.begin + len(self.subject)] if self.subject else self.prompt), self.chat
 
 
 @dataclass(frozen=True)
 class TokenPosition:
-    """Where a spot is: row `row` of `count` tokens, `first` being the subject's first row.
+    """Where a spot is among the tokens of its prompt.
 
-    Row 0 is an attention sink: what stands there has states hundreds of times as large as elsewhere, which depend
-    little on the word. A subject is there where a tokenizer adds no BOS and a prompt begins with it.
+    Position 0 is an attention sink: states there are hundreds of times as large as elsewhere and depend little on the
+    word. A subject is there where a tokenizer adds no BOS and the prompt begins with the subject.
     """
 
     row: int
+    """The position of the spot, counted from 0."""
     first: int
+    """The position of the subject's first token."""
     count: int
+    """How many tokens the prompt has."""
 
     @property
     def sink(self) -> bool:
-        """True for position 0."""
+        """True where the spot is at position 0, the attention sink."""
         return self.row == 0
 
 
 @dataclass(frozen=True)
 class Cloze:
-    """A prompt and a text that may follow it; between a plain prompt and a word there is a space, put in if need be."""
+    """A prompt and a text that may follow it. Between a plain prompt and a word stands a space; it is added where the
+    prompt lacks it."""
 
     prompt: str
+    """The prompt."""
     answer: str
+    """The text that may follow."""
     chat: bool = False
+    """True where the prompt goes through the chat template."""
 
 
 @dataclass(frozen=True)
 class KnownFact:
-    """Something that a model knows: after `prompt`, which has `subject` in it behind `before`, it goes on with
-    `answer`."""
+    """Something that a model knows: it continues `prompt` with `answer`."""
 
     prompt: str
+    """The prompt, which contains the subject."""
     subject: str
+    """The subject."""
     answer: str
+    """How the model continues."""
     chat: bool = False
+    """True where the prompt goes through the chat template."""
     before: str | None = None
+    """The text before the subject. None: see `Spot.before`."""
 
     @property
     def spot(self) -> Spot:
-        """Where the subject ends."""
+        """The subject's last token."""
         return Spot(self.prompt, self.subject, self.chat, self.before)
 
     @property
     def cloze(self) -> Cloze:
-        """Without the subject."""
+        """The prompt with the answer, without the subject."""
         return Cloze(self.prompt, self.answer, self.chat)
 
 
 @dataclass(frozen=True)
 class Noise:
-    """Normal noise on a subject's embeddings, of `sigmas` standard deviations of the embedding's entries, drawn
-    `samples` times from `seed` alone."""
+    """Normal noise on the embeddings of a subject, for causal tracing."""
 
     samples: int = 3
+    """How many times noise is drawn. Chosen by hand: ROME takes 10, and each sample costs a run."""
     seed: int = 0
+    """The noise depends on this alone."""
     sigmas: float = 3.0
+    """The size of the noise, in standard deviations of the entries of the embedding. 3 as in ROME, section 2."""
 
 
 @dataclass(frozen=True)
 class TracedFacts:
-    """Causal tracing of n things known, by the probability of each answer's first token: `clean` (n,); `noised` (n,),
-    with noise on the subject; and with the noise and the clean residual stream put back after each layer, `subject`
-    (n, layers) at the subject's last token, `last` (n, layers) at the prompt's. Means over samples of noise."""
+    """Causal tracing of n facts, by the probability of each answer's first token. All figures are means over samples of
+    noise."""
 
     clean: Array
+    """(n,): without noise."""
     noised: Array
+    """(n,): with noise on the subject."""
     subject: Array
+    """(n, layers): with noise, and the clean residual stream put back after each layer at the subject's last token."""
     last: Array
+    """(n, layers): the same with the clean stream put back at the prompt's last token."""
 
 
 @dataclass(frozen=True)
 class Continuation:
-    """What a model goes on with, the likeliest token each time: the whole `text`, the text of each token in `pieces`,
-    and in `likely` the log-probability of each token, natural logarithms."""
+    """How a model continues a prompt when it takes the likeliest token each time."""
 
     text: str
+    """The whole text."""
     pieces: tuple[str, ...]
+    """The text of each token."""
     likely: tuple[float, ...]
+    """The natural logarithm of the probability of each token."""
 
     def likelihood(self, beginning: str) -> float:
-        """The probability of the first tokens together that have `beginning` in them; of all where it is nowhere."""
+        """The probability of the shortest run of first tokens whose text contains `beginning`; of all tokens where none
+        does."""
         ends = (end for end in range(1, len(self.pieces) + 1) if beginning in "".join(self.pieces[:end]))
         return exp(sum(self.likely[: next(ends, len(self.pieces))]))
 
 
 @dataclass(frozen=True)
 class AnswerScores:
-    """Of n answers: `total` (n,), the log-probability of all tokens; `first` (n,), that of the first; `top` (n,), true
-    where the first token is the likeliest of all; `best` (n,), the number of the token that is; `tokens` (n,), how many
-    an answer has. Natural logarithms."""
+    """How likely n answers are. All logarithms are natural."""
 
     total: Array
+    """(n,): the log-probability of all tokens of the answer together."""
     first: Array
+    """(n,): the log-probability of the first token."""
     top: NDArray[np.bool_]
+    """(n,): true where the first token is the likeliest of all tokens."""
     best: NDArray[np.int64]
+    """(n,): the id of the token that is the likeliest there."""
     tokens: NDArray[np.int64]
+    """(n,): how many tokens the answer has."""
 
 
 @dataclass(frozen=True)
 class ModelComparison:
-    """The model before and after a change, of n texts, each the mean over its tokens: `divergence` (n,), KL(before |
-    after) of the next token in nats; `agreement` (n,), how often the likeliest token is the same; and the negative
-    log-likelihood of the text, `before` (n,) and `after` (n,), nan where the last token alone is compared."""
+    """n texts before and after a change of the model; each figure is the mean over the tokens of a text."""
 
     divergence: Array
+    """(n,): KL(before | after) of the next token, in nats."""
     agreement: Array
+    """(n,): how often the likeliest next token is the same."""
     before: Array
+    """(n,): the negative log-likelihood of a token of the text before the change. nan where only the last token is
+    compared."""
     after: Array
+    """(n,): the same after the change."""
 
 
 @dataclass(frozen=True)
 class SecondMoment:
-    """What a matrix reads over text: `second` (d_in, d_in) = mean k k^T, not centred, over `count` tokens."""
+    """The second moment of what a matrix reads over text."""
 
     second: Array
+    """(d_in, d_in): mean k k^T, not centred."""
     count: int
+    """Over how many tokens."""
 
 
 @dataclass(frozen=True)
 class ValueGoal:
-    """An answer that prompts are to have: `contexts`, one and the same prompt behind several prefixes; `essence`, where
-    the next token shall stay as likely as it was ("Paris is a")."""
+    """The answer that a learned value must lead to."""
 
     contexts: tuple[Spot, ...]
+    """The subject in one and the same prompt behind several prefixes."""
     answer: str
+    """The answer that must follow each of them."""
     essence: Spot
+    """A short text about the subject, such as "Paris is a". The probabilities of its next token must stay (ROME,
+    section 3.1)."""
 
 
 @dataclass(frozen=True)
 class Descent:
-    """How a value is learned, by Adam: the defaults are EasyEdit's for the Llama family.
-
-    steps: at most. rate: of Adam. decay: weight of |delta| / |v0|^2. kl: weight of KL at the essence.
-    clamp: the most that |delta| may be, in |v0|. enough: the answer's probability, the geometric mean over contexts, at
-    which it ends: a change that goes on to 0.99 is longer and costs the neighbours.
-    """
+    """How a value is learned, by Adam. The defaults are EasyEdit's for the Llama family."""
 
     steps: int = 25
+    """The most steps."""
     rate: float = 0.5
+    """The learning rate of Adam."""
     decay: float = 1e-3
+    """The weight of |delta| / |v0|^2 in the loss, where v0 is the output without the delta."""
     kl: float = 0.0625
+    """The weight of the KL divergence at the essence."""
     clamp: float = 4.0
+    """The largest |delta|, as a multiple of |v0|."""
     enough: float = 0.95
+    """The search ends when the answer has this probability, as the geometric mean over contexts. Longer changes reach
+    0.99 and cost the neighbours (benchmarks/facts_enough.py)."""
 
 
 @dataclass(frozen=True)
 class LearnedValue:
-    """A learned change: `delta` (d,) of the output, which without it is `before` (d,), the mean over contexts;
-    `losses`, one a step; `probability`, the geometric mean over contexts of the answer's, with the delta."""
+    """A learned change of an output at a subject's last token."""
 
     delta: Array
+    """(d,): what is added to the output."""
     before: Array
+    """(d,): the output without the delta, the mean over contexts."""
     losses: tuple[float, ...]
+    """The loss at each step."""
     probability: float
+    """The answer's probability with the delta, as the geometric mean over contexts."""
 
 
 DeltaTarget: TypeAlias = Literal["output", "stream"]
+"""What a delta is added to: the `output` of an MLP, or the residual `stream` after its layer."""
 
 
 class Network(Protocol):
-    """A language model that runs. Matrices go by their names in the checkpoint, say
-    `model.layers.5.mlp.down_proj.weight`; `changed` maps names to the values (as stored, float64) to run with, the rest
-    is the base. Results are float64, in the order asked, and those of one question do not depend on the others beyond
-    float32 rounding. Raises LookupError for a subject that a prompt does not have and a matrix that the model does not
-    have."""
+    """A language model that runs.
+
+    Matrices go by their names in the checkpoint, such as `model.layers.5.mlp.down_proj.weight`. `changed` maps such
+    names to other values to run with, in float64 and in the shape that is stored; all other weights are those of the
+    base. Results are float64 and in the order of the question. The results of one question depend on the others only
+    within float32 rounding.
+
+    Raises LookupError for a subject that a prompt does not contain, and for a matrix that the model does not have.
+    """
 
     @property
     def layers(self) -> int:
-        """How many decoder layers."""
+        """How many decoder layers the model has."""
 
     @property
     def multiplier(self) -> float | None:
-        """By what a layer multiplies what its MLP says when it adds that to the residual stream: 1 in most models. None
-        where something else lies between, say a norm."""
+        """The number by which a layer multiplies the output of its MLP before it adds it to the residual stream: 1 in
+        most models. None where something else lies between, such as a norm."""
 
     def fingerprint(self) -> str:
-        """sha256 over weights, configuration and tokenizer: equal means the same states and words for the same text."""
+        """sha256 over weights, configuration and tokenizer. Equal fingerprints mean the same states and the same words
+        for the same text."""
 
     def tokens(self, text: str) -> tuple[int, ...]:
-        """The ids of a text by itself, without what begins or ends one. LookupError for a text that has none."""
+        """The ids of a text by itself, without the tokens that begin or end a text. Raises LookupError for a text that
+        has none."""
 
     def spell(self, ids: Sequence[int]) -> tuple[str, ...]:
-        """The text of each token."""
+        """The text of each of these token ids."""
 
     def embedding(self) -> NDArray[np.float32]:
-        """What each token's logit reads of the residual stream, (v, d): the output embedding with the gain of the norm
-        before it, for the tokens that the tokenizer has. Up to the stream's own length, which the norm divides by,
-        embedding @ x is what x adds to the logits."""
+        """The output embedding (v, d) with the gain of the norm before it, for the v tokens that the tokenizer has.
+        `embedding @ x` is what x adds to the logits, up to the length of the stream, by which the norm divides."""
 
     def positions(self, spots: Sequence[Spot]) -> Sequence[TokenPosition]:
-        """Where the spots are."""
+        """The position of each spot among the tokens of its prompt."""
 
     def read_keys(
         self, names: Sequence[str], spots: Sequence[Spot], changed: Mapping[str, Array] | None = None
     ) -> Mapping[str, Array]:
-        """What each matrix reads at the spots, (d_in, n): keys."""
+        """The keys (d_in, n) that each matrix reads at the n spots."""
 
     def states(
         self, layers: Sequence[int], spots: Sequence[Spot], changed: Mapping[str, Array] | None = None
     ) -> Mapping[int, Array]:
-        """The residual stream (d, n) after each layer, counted from 0, at the spots."""
+        """The residual stream (d, n) after each layer at the n spots. Layers count from 0."""
 
     def lens(self, layers: Sequence[int], cloze: Sequence[Cloze]) -> Mapping[int, NDArray[np.int64]]:
-        """Logit lens: the rank (n,), 0 the likeliest, of each answer's first token in what the final norm and the
-        output embedding make of the stream at the prompt's last token after each layer."""
+        """Logit lens: after each layer the final norm and the output embedding turn the stream at the prompt's last
+        token into logits. Returns for each layer the rank (n,) of each answer's first token in them; 0 is the
+        likeliest."""
 
     def trace(self, known: Sequence[KnownFact], noise: Noise) -> TracedFacts:
-        """Causal tracing of each. LookupError where an answer begins inside the subject's last token."""
+        """Traces each fact causally. Raises LookupError where an answer begins inside the subject's last token."""
 
     def score(self, asked: Sequence[Cloze], changed: Mapping[str, Array] | None = None) -> AnswerScores:
-        """How likely the answers are."""
+        """How likely each of n answers is; every figure is (n,)."""
 
     def compare(
         self,
@@ -337,34 +334,37 @@ class Network(Protocol):
         last: bool = False,
         base: Sequence[Array] | None = None,
     ) -> ModelComparison:
-        """The base against the model as changed, over all tokens of the texts or at their last ones. `base`, what
-        `final` said of the texts, saves half of the work; not with `last`."""
+        """Compares the base with the changed model, over all tokens of n texts or, with `last`, at their last tokens.
+        `base` is the result of `final_states` for these texts; it saves half of the work and does not go with
+        `last`."""
 
     def final_states(self, texts: Sequence[Prompt]) -> Sequence[Array]:
-        """The states (t, d) of each text behind the final norm: all that its next tokens hang on."""
+        """The states (t, d) of each text behind the final norm. The next-token probabilities depend on nothing else."""
 
     def generate(
         self, prompts: Sequence[Prompt], tokens: int, changed: Mapping[str, Array] | None = None
     ) -> tuple[str, ...]:
-        """What the model goes on with, the likeliest token each time, up to its end-of-text."""
+        """How the model continues each prompt, with the likeliest token each time, up to its end-of-text or `tokens`
+        tokens."""
 
     def generate_tokens(
         self, prompts: Sequence[Prompt], tokens: int, changed: Mapping[str, Array] | None = None
     ) -> tuple[Continuation, ...]:
-        """The same token by token, with how likely each was."""
+        """As `generate`, token by token, with the probability of each."""
 
     def generate_both(
         self, prompts: Sequence[Prompt], tokens: int, changed: Mapping[str, Array]
     ) -> tuple[tuple[str, ...], tuple[str, ...]]:
-        """`generate` of the base and of the model as changed, in little more time than one of them."""
+        """`generate` for the base and for the changed model, in little more time than one of them takes."""
 
     def moments(self, names: Sequence[str], texts: Sequence[str], tokens: int) -> Mapping[str, SecondMoment]:
-        """Of what each matrix reads over about so many tokens of the texts, position 0 left out."""
+        """The second moment of what each matrix reads over about `tokens` tokens of the texts, without position 0."""
 
     def learn_value(
         self, wish: ValueGoal, layer: int, where: DeltaTarget, how: Descent, changed: Mapping[str, Array] | None = None
     ) -> LearnedValue:
-        """Learns what to add at the subject's last token, to the `output` of the MLP of that layer (ROME) or to the
-        residual `stream` after it (MEMIT). Contexts whose subject is at position 0 are left out.
+        """Learns what to add at the subject's last token: to the `output` of the MLP of that layer (ROME), or to the
+        residual `stream` after the layer (MEMIT). Contexts with the subject at position 0 are left out.
 
-        Raises ValueError when that leaves none."""
+        Raises ValueError when that leaves none.
+        """

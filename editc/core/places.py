@@ -1,4 +1,4 @@
-"""Where something stands in the text of a manifest, so that a diagnostic can underline it."""
+"""Where things stand in the text of a manifest, so that a diagnostic can underline them."""
 
 from __future__ import annotations
 
@@ -14,24 +14,27 @@ _LINE_BREAK = re.compile("\r\n|[\n\r\x85\u2028\u2029]")  # YAML's own: lines are
 
 @dataclass(frozen=True, order=True)
 class Span:
-    """A stretch of one source line: 1-based `line` and `column`, `length` in characters (at least 1)."""
+    """A stretch of one line of a source text."""
 
     line: int
+    """The line, counted from 1."""
     column: int
+    """The column of its first character, counted from 1."""
     length: int = 1
+    """How many characters, at least 1."""
 
 
 @dataclass(frozen=True)
 class Source:
-    """A text that diagnostics point into: its name as the user typed it, and its characters.
-
-    `overrides` are the `KEY=VALUE` of `--set`. They are counted as lines after the last one of the text, so that every
-    Span of a manifest can be shown with its source, whether the value came from the file or from the command line.
-    """
+    """A text that diagnostics point into."""
 
     name: str
+    """The name of the file, as the user typed it."""
     text: str
+    """Its characters."""
     overrides: tuple[str, ...] = ()
+    """The `KEY=VALUE` of each `--set`. They count as lines after the last line of the text, so that every span of a
+    manifest can be shown, whether the value came from the file or from the command line."""
 
     @cached_property
     def lines(self) -> tuple[str, ...]:
@@ -39,24 +42,23 @@ class Source:
         return (*_LINE_BREAK.split(self.text), *(f"--set {override}" for override in self.overrides))
 
     def line(self, number: int) -> str:
-        """Line `number` (1-based) without its line break; empty beyond the end."""
+        """The line of this number, counted from 1, without its line break. Empty beyond the end."""
         return self.lines[number - 1] if 0 < number <= len(self.lines) else ""
 
     def is_override(self, span: Span) -> bool:
-        """True if `span` stands in a `--set` and not in the file."""
+        """True if `span` lies in a `--set` and not in the file."""
         return span.line > len(self.lines) - len(self.overrides)
 
 
 @dataclass(frozen=True, kw_only=True)
 class ManifestBlock:
-    """A manifest block that remembers where each of its fields stands; `""` is the block itself.
-
-    `"concepts"` is a field's value, `"concepts.0"` an item of it, `"concepts:"` its key. A field that was given but
-    could not be read has a place all the same.
-    """
+    """A block of a manifest that remembers where each of its fields stands."""
 
     spans: Mapping[str, Span] = field(default_factory=lambda: _NOWHERE, compare=False, repr=False)
+    """Where each field stands. `"concepts"` is the value of a field, `"concepts.0"` an item of it, `"concepts:"` its
+    key, `""` the block itself. A field that was given but could not be read is here too. Empty for a block that was
+    made in Python."""
 
     def at(self, name: str = "") -> Span | None:
-        """The place of field `name`, else of the block, else None (for a value made in Python)."""
+        """The place of the field `name`, else of the block. None for a block that was made in Python."""
         return self.spans.get(name, self.spans.get(""))

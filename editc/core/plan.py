@@ -18,53 +18,56 @@ class SiteShare:
     """How much one site carries the edited concepts, as `sites: auto` measured it."""
 
     site: Site
-    """The matrix."""
+    """The site."""
     alone: float
-    """Mean of `each`: 0 carries nothing, 1 as much as all sites together."""
+    """The mean of `by_concept`. 0: the site carries nothing; 1: as much as all sites together."""
     by_concept: tuple[float, ...]
-    """By concept: the change in predicted noise when this site alone is ablated, as a share of that of all sites."""
+    """For each concept: how much the predicted noise changes when this site alone reads the target instead, as a share
+    of the change when all sites do."""
     reached_without: float | None
-    """What the chosen sites reach without this one, for the worst concept. None for a site that is left out."""
+    """The share that the chosen sites reach without this one, for the worst concept. None for a site that was not
+    chosen."""
 
     @property
     def chosen(self) -> bool:
-        """True for a site of the plan."""
+        """True where the site will be edited."""
         return self.reached_without is not None
 
 
 @dataclass(frozen=True)
 class Ranking:
-    """What `sites: auto` measured. `ranked_sites` says how shares are measured."""
+    """What `sites: auto` measured on an image model. `passes.images.locate.ranked_sites` says how."""
 
     share: float
     """The share that the manifest asks for, 0 to 1."""
     concepts: tuple[str, ...]
     """The edited concepts, in the order of `reached`."""
     reached: tuple[float, ...]
-    """By concept: the share that the chosen sites reach."""
+    """For each concept: the share that the chosen sites reach together."""
     sites: tuple[SiteShare, ...]
-    """Every candidate: chosen sites first, then by what each does alone."""
+    """Every candidate: chosen sites first, then by descending `alone`."""
 
 
 @dataclass(frozen=True)
 class Stage:
-    """Edits of a language model that one method solves together. A stage works on what the stages before it left."""
+    """Edits of a language model that one method solves together. Each stage starts from the weights that the stages
+    before it left."""
 
     kind: Literal["fact", "redirect", "ablate"]
     """The kind of its edits."""
     method: str
     """The name of the method in the registry."""
     edits: tuple[int, ...]
-    """Numbers of the edits in the manifest."""
+    """Positions of the edits in the manifest."""
     sites: tuple[int, ...]
-    """Numbers of the changed sites in `Plan.sites`, by ascending layer."""
+    """Positions of the edited sites in `Plan.sites`, by ascending layer."""
     depth: Depth | None = None
-    """The evidence by which the layers were chosen. None where the manifest names them or the family gives them."""
+    """The evidence by which the layers were chosen. None where the manifest or the family gives the layers."""
 
 
 @dataclass(frozen=True)
 class Plan:
-    """A manifest with its family and the sites that will be edited. `locate` makes it."""
+    """A manifest with the family of its model and the sites that will be edited. `locate` makes it."""
 
     manifest: Manifest
     """What the user asked for."""
@@ -73,16 +76,18 @@ class Plan:
     model: str
     """Where the model is, as the user typed it."""
     sites: tuple[Site, ...]
-    """The sites to edit, in the order of their names."""
+    """The sites to edit, by name."""
     evidence: Mapping[str, str]
-    """Site name -> why it was chosen, or, where evidence decided, why it was not."""
+    """Name of a site -> why it was chosen. Where evidence decided, it also says why the other candidates were not."""
     ranking: Ranking | None = None
-    """What `sites: auto` measured on an image model. None where the manifest does not ask for it."""
+    """What `sites: auto` measured on an image model. None where the manifest does not ask for it, and for language
+    models."""
     stages: tuple[Stage, ...] = ()
-    """Language models: which edits change which sites. Empty for image models."""
+    """Language models: which edits change which sites, in the order in which they are solved. Empty for image
+    models."""
 
     def __repr__(self) -> str:
-        """Short: a plan holds its manifest and family."""
+        """A short text, because a plan holds its manifest and family."""
         return f"<Plan for {self.model} ({self.family.name}): {count(len(self.sites), 'site')}>"
 
     def sites_of(self, group: str) -> tuple[Site, ...]:
@@ -90,6 +95,7 @@ class Plan:
         return tuple(site for site in self.sites if site.group == group)
 
     def contexts(self, request: Request | None = None) -> tuple[str, ...]:
-        """The sentences that names are put into: those of the request, else of the manifest, else of the family."""
+        """The sentences with `{}` that names are put into: those of the request, else of the manifest, else of the
+        family."""
         own = None if request is None else request.contexts
         return own or self.manifest.contexts or self.family.contexts

@@ -1,4 +1,4 @@
-"""The ports through which passes reach the world: weights, a text encoder, a painter, a detector, progress."""
+"""The ports through which passes reach the world: weights, text encoders, a painter, a detector, a cache, progress."""
 
 from __future__ import annotations
 
@@ -9,75 +9,77 @@ from typing import Any, Protocol, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from editc.core.adapter import Adapter
 from editc.core.delta import Array
 from editc.core.diagnostics import Diagnostic
 from editc.core.family import Family
 from editc.core.network import Network, Spot
+from editc.core.problem import Adapter
 from editc.numerics.trust import Ball
 
 
 class Weights(Protocol):
-    """Header queries first, then one tensor at a time, of one model component."""
+    """The tensors of one component of a model. Names, shapes and dtypes come from the header; each tensor is read when
+    asked for."""
 
     def names(self) -> Sequence[str]:
-        """Parameter names, sorted."""
+        """The names of all parameters, sorted."""
 
     def shape(self, name: str) -> tuple[int, ...]:
-        """Shape as stored."""
+        """The shape of a tensor as the file stores it."""
 
     def dtype(self, name: str) -> str:
-        """Safetensors dtype: `F32`, `F16`, `BF16`, ..."""
+        """The dtype as the file stores it, in the words of safetensors: `F32`, `F16`, `BF16` and others."""
 
     def read(self, name: str) -> Array:
-        """The tensor in float64 (exact for every float dtype up to 64 bits)."""
+        """The tensor in float64, in its stored shape. This is exact for every float dtype of up to 64 bits."""
 
 
 @dataclass(frozen=True)
 class EncodedPrompt:
-    """A prompt as the model sees it."""
+    """A prompt as a text encoder gives it to the model."""
 
     prompt: str
     """The text."""
     rows: Array
-    """(t, d): what the text encoder gives."""
+    """(t, d): one row per token."""
     tokens: tuple[int, ...]
     """(t,): token ids."""
     start: tuple[int, ...]
-    """(t,): where the text of each token begins in the prompt, in characters; -1 for special tokens and padding."""
+    """(t,): where the text of each token begins, in characters of the prompt. -1 for special tokens and padding."""
     end: tuple[int, ...]
-    """(t,): where it ends; -1 likewise."""
+    """(t,): where it ends. -1 for special tokens and padding."""
     first: int = 1
-    """The row of the first token of the text: 1 after BOS, 0 where there is none (T5)."""
+    """The row of the first token of the text: 1 after a BOS, 0 where the encoder has none (T5)."""
     limit: int = 0
-    """How many tokens the encoder reads, special ones included. 0: as many as there are rows."""
+    """How many tokens the encoder reads at most, special ones included. 0: as many as there are rows."""
     pooled: bool = False
     """True where one row stands for the whole prompt."""
 
     @property
     def token_limit(self) -> int:
-        """How many tokens the encoder reads at most."""
+        """How many tokens the encoder reads at most, special ones included."""
         return self.limit or len(self.rows)
 
     @property
     def full(self) -> bool:
-        """True when no room is left after the text, BOS and EOS: what follows was cut off."""
+        """True when the text leaves no room after BOS and EOS, so that a longer text was cut off."""
         return sum(start >= 0 for start in self.start) >= self.token_limit - self.first - 1
 
 
 class Encoder(Protocol):
-    """A text encoder."""
+    """A text encoder with its tokenizer."""
 
     def encode(self, prompts: Sequence[str]) -> Sequence[EncodedPrompt]:
-        """Each prompt's rows; pure, in order."""
+        """Encodes each prompt, in order. The same prompts give the same rows."""
 
     def fingerprint(self) -> str:
-        """sha256 over the encoder's weights and tokenizer files: equal means the same embeddings."""
+        """sha256 over the encoder's weights and tokenizer files. Equal fingerprints mean the same rows."""
 
     def bounds(self) -> tuple[Ball, ...]:
-        """Where every row lies, as the architecture has it: a ball for each run of coordinates, in order, d together.
+        """The set in which every row lies, as far as the architecture gives it: one ball for each run of coordinates,
+        in order, which together cover all d.
 
-        A run that no final LayerNorm bounds has a ball of radius inf; it is then measured over a corpus.
+        A run that no final LayerNorm bounds has a ball of radius inf. Its radius is measured over a corpus later.
         """
 
 
@@ -87,7 +89,8 @@ class Painter(Protocol):
     def paint(
         self, prompts: Sequence[str], seeds: Sequence[int], changed: Mapping[str, NDArray[np.float64]] | None = None
     ) -> NDArray[np.uint8]:
-        """Pictures (n, h, w, 3); `changed` maps parameter names to the weights to paint with, the rest is the base."""
+        """Paints one picture (h, w, 3) per prompt and seed; returns (n, h, w, 3). `changed` maps parameter names to
+        other weights to paint with; all others are those of the base."""
 
     @property
     def reads_rows(self) -> bool:
@@ -96,38 +99,38 @@ class Painter(Protocol):
     def paint_rows(
         self, rows: Array, seeds: Sequence[int], changed: Mapping[str, NDArray[np.float64]] | None = None
     ) -> NDArray[np.uint8]:
-        """The same from rows (n, t, d) as the text encoder would give them, which no prompt needs to have."""
+        """As `paint`, from rows (n, t, d) such as the text encoder gives. No prompt need lead to these rows."""
 
 
 class Detector(Protocol):
-    """Says whether a picture shows a concept."""
+    """Judges whether a picture shows a concept."""
 
     def knows(self, concept: str) -> bool:
         """True if this detector can judge `concept`."""
 
     def shows(self, concept: str, pictures: NDArray[np.uint8]) -> NDArray[np.bool_]:
-        """For each picture (n, h, w, 3): does it show `concept`?"""
+        """For each of the pictures (n, h, w, 3): whether it shows `concept`, (n,)."""
 
     def concepts(self) -> Sequence[str]:
-        """Concepts that this detector can judge, each under one name; empty where it can judge any text."""
+        """The concepts that this detector can judge, each under one name. Empty where it can judge any text."""
 
 
 class Cache(Protocol):
-    """Arrays kept from one build to the next, by a key that names all that they were computed from.
+    """Stores arrays between builds, under keys that name everything that the arrays were computed from.
 
-    What comes out is what was put in, bit for bit, or nothing.
+    It returns what was stored, bit for bit, or nothing.
     """
 
     def get(self, key: str) -> Mapping[str, Array] | None:
-        """The arrays put under `key`, or None."""
+        """The arrays stored under `key`, by name, in their shapes. None if there are none."""
 
     def put(self, key: str, arrays: Mapping[str, Array]) -> None:
-        """Keeps the arrays under `key`; a cache that cannot keep them goes without."""
+        """Stores the arrays under `key`. A cache that cannot store them does nothing."""
 
 
 @dataclass(frozen=True)
 class NoisyLatents:
-    """Latents on their way from noise to a picture."""
+    """Latents between pure noise and a picture."""
 
     latents: Array
     """(n, c, h, w)."""
@@ -137,57 +140,58 @@ class NoisyLatents:
 
 @dataclass(frozen=True)
 class Conditioning:
-    """What a network reads of n prompts."""
+    """What a denoiser reads of n prompts."""
 
     rows: Array
-    """(n, t, d): the first `counts[i]` belong to prompt i; the others are zeros that no layer sees."""
+    """(n, t, d): the first `counts[i]` rows belong to prompt i. The others are zeros that no layer sees."""
     counts: NDArray[np.int64]
-    """(n,)."""
+    """(n,): how many rows each prompt has."""
     pooled: Array | None = None
-    """(n, p): embeddings of whole prompts. None where the network reads none."""
+    """(n, p): one embedding for each whole prompt. None where the denoiser reads none."""
 
     @staticmethod
     def of(rows: Sequence[Array], pooled: Sequence[Array] = ()) -> Conditioning:
-        """Prompts with rows (t_i, d) and, in the same order, pooled embeddings (1, p)."""
+        """Stacks prompts with rows (t_i, d) and, in the same order, pooled embeddings (1, p)."""
         longest = max(map(len, rows))
         stacked = np.stack([np.pad(one, ((0, longest - len(one)), (0, 0))) for one in rows])
         return Conditioning(stacked, np.array([len(one) for one in rows]), np.concatenate(pooled) if pooled else None)
 
     def take(self, which: slice | Sequence[int]) -> Conditioning:
-        """Some of the prompts, by their numbers."""
+        """The conditioning of some of the prompts, by their numbers."""
         return Conditioning(self.rows[which], self.counts[which], None if self.pooled is None else self.pooled[which])
 
 
 class Prober(Protocol):
-    """A denoiser that can be asked what it would predict if some of its sites saw another text."""
+    """A denoiser that predicts noise for a prompt, with chosen layers reading a different prompt (the ablation of
+    `sites: auto`)."""
 
     def denoise(
         self, told: Conditioning, empty: Conditioning, seeds: Sequence[int], steps: int
     ) -> Sequence[NoisyLatents]:
-        """The latents before each of `steps` denoising steps from pure noise, a picture for each prompt of `told` and
-        of `seeds` (n,); `empty` is the one prompt that guidance leads away from."""
+        """Denoises one picture from pure noise for each prompt and seed (n,). Returns the latents before each of
+        `steps` steps. `empty` is the one prompt that classifier-free guidance leads away from."""
 
     def predict(
         self, noisy: NoisyLatents, told: Conditioning, instead: Conditioning | None = None, sites: Sequence[str] = ()
     ) -> Array:
-        """The noise (n, c, h, w) predicted for `told`, where the parameters `sites` read `instead`, shaped alike: each
-        row's output there is that of the row in its place."""
+        """Predicts the noise (n, c, h, w) for the prompts. The parameters `sites` read `instead`, of the same shape,
+        where each row stands for the row at its place."""
 
 
 Progress: TypeAlias = Callable[[str, Iterable[object]], Iterable[object]]
-"""Takes what is done and what it is done to, one after the other, and gives that back; told of nothing to do it to, it
-says what is done from now on."""
+"""Takes the name of a phase and the items of work, and returns the same items one after the other while it shows how
+many are done. Without items it only shows the name from then on."""
 
 
 def announce(progress: Progress | None, phase: str) -> None:
-    """Says what begins now and cannot be counted."""
+    """Shows the name of a phase whose steps cannot be counted."""
     if progress is not None:
         progress(phase, ())
 
 
 @dataclass(frozen=True)
 class Context:
-    """What a pass may use. The verbs fill it; a port is None where the manifest does not need it."""
+    """What a pass may use. The verbs fill it. A port is None where the manifest does not need it."""
 
     weights: Weights
     """The tensors of the edited component."""
@@ -196,39 +200,39 @@ class Context:
     painter: Painter | None = None
     """Paints pictures. None where the manifest asks for none."""
     detector: Detector | None = None
-    """Judges pictures. None where nobody judges."""
+    """Judges pictures. None where no detector is named."""
     detector_identity: Mapping[str, Any] = field(default_factory=dict)
-    """How the detector is told from another; reports and deltas record it."""
+    """What tells the detector from another. Reports and deltas record it. Empty without a detector."""
     progress: Progress | None = None
-    """Shows what is being done. None: nobody watches."""
+    """Shows progress. None: nothing is shown."""
     cache: Cache | None = None
-    """Keeps arrays between builds. None: nothing is kept."""
+    """Stores arrays between builds. None: nothing is cached."""
     prober: Callable[[], Prober] | None = None
-    """Opens the denoiser for `sites: auto`, when called: it may be large. None where sites are not chosen by
-    evidence."""
+    """Opens the denoiser for `sites: auto`. It is opened on call, because it may be large. None where sites are not
+    chosen by evidence."""
     network: Network | None = None
-    """The language model as it runs. None for image models."""
+    """The language model, ready to run. None for image models."""
     earlier: Mapping[str, Sequence[Spot]] = field(default_factory=dict)
-    """Delta id -> where the edits of a delta under `after` took their keys."""
+    """Id of a delta under `after` -> the spots at which its edits took their keys."""
     streams: Mapping[str, Encoder] = field(default_factory=dict)
-    """The other encoders of the family, by the stream's name."""
+    """Name of a stream -> its encoder, for the streams other than `encoder`."""
     adapters: Sequence[Adapter] = ()
-    """The adapters to fuse, one an edit."""
+    """The adapters to fuse, one per edit."""
     settings: Mapping[str, Any] = field(default_factory=dict)
-    """config.json of a language model's folder."""
+    """config.json of the folder of a language model. Empty for image models."""
     contexts: tuple[str, ...] = ()
-    """The model's own sentences for concepts, each with one `{}`; (): those of its family."""
+    """The model's own sentences for concepts, each with one `{}`. Empty: those of the family are used."""
     encoder_parts: Mapping[str, str] = field(default_factory=dict)
-    """Text encoder of the model's folder -> sha256 of its weights, which the delta records."""
+    """Text encoder in the model's folder -> sha256 of its weights, which the delta records."""
     notes: tuple[Diagnostic, ...] = ()
-    """Warnings of what could not be checked before the build."""
+    """Warnings about what could not be checked before the build."""
     family: Family | None = None
-    """The model's family; None where it was not asked yet."""
+    """The model's family. None where it was not recognised yet."""
 
     def with_own_contexts(self, family: Family) -> Family:
-        """The family with the model's own sentences in place of its everyday ones, where the model has some."""
+        """The family with the model's own sentences in place of the family's, where the model has some."""
         return replace(family, contexts=self.contexts) if self.contexts else family
 
     def stream(self, name: str) -> Encoder | None:
-        """The encoder of a stream; None when the pipeline lacks it."""
+        """The encoder of a stream. None when the pipeline lacks it."""
         return self.streams.get(name, self.encoder if name == "text" else None)

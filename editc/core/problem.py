@@ -20,95 +20,126 @@ from editc.numerics.trust import Ball
 
 
 @dataclass(frozen=True)
+class AdapterModule:
+    """What an adapter adds to one matrix: W becomes W + scale * up @ down."""
+
+    up: Array
+    """(d_out, r)."""
+    down: Array
+    """(r, d_in)."""
+    scale: float
+    """alpha / r."""
+
+
+@dataclass(frozen=True)
+class Adapter:
+    """A trained adapter, read from its file."""
+
+    modules: Mapping[str, AdapterModule]
+    """Parameter name -> what the adapter adds to it."""
+    fingerprint: str
+    """sha256 of the file."""
+    left_out: tuple[str, ...] = ()
+    """Modules of the file that belong to a text encoder. They are no part of the edit."""
+
+
+@dataclass(frozen=True)
 class Block:
-    """The keys of one request, with the targets that they are to be mapped to."""
+    """The keys of one edit, with the targets that they are mapped to. One column stands for one row of a prompt."""
 
     request: Request
-    """The edit of the manifest."""
+    """The edit in the manifest."""
     keys: Array
-    """(d_in, m): the inputs to edit."""
+    """(d_in, m): the inputs whose outputs change."""
     targets: Array
-    """(d_in, m): the inputs whose outputs they take. Strength is not applied: `numerics.ridge` moves them to `c +
-    strength (c* - c)`."""
+    """(d_in, m): the inputs whose outputs they take instead. Strength is not applied here: `numerics.ridge` moves the
+    target of a key c to c + strength * (target - c)."""
     weights: Array
     """(m,): how much each column counts."""
     origin: tuple[str, ...]
-    """By column: the prompt and token that it comes from."""
+    """For each column: the prompt and token that it comes from."""
     strength: float = 1.0
-    """0 changes nothing, 1 is the whole edit."""
+    """How much of the edit is made: 0 changes nothing, 1 is the whole edit."""
     places: tuple[str, ...] = ()
-    """(m,): the kind of row of each column, as the key rule names it. Empty where the rule names none."""
+    """(m,): what kind of row each column is, in the words of the key rule. Empty where the key rule has no kinds."""
     pulls: Array = field(default_factory=lambda: np.zeros((0, 0, 0)))
-    """(k, d_in, m), filled for `moderate`: targets = keys + sum_k share_k pulls_k. Else (0, 0, 0)."""
+    """(k, d_in, m): for `moderate`, the direction towards each of the k concepts, so that targets = keys + sum_k
+    share_k * pulls[k]. (0, 0, 0) for other edits."""
 
 
 @dataclass(frozen=True)
 class NamedRows:
-    """What a manifest names under `preserve`, beside the default list."""
+    """The rows of what a manifest names under `preserve`, where there is a default list too."""
 
     rows: Array
-    """(d_in, k), condensed as those of `PreservedRows` are; drift is measured over them apart."""
+    """(d_in, k): its rows, condensed as `PreservedRows.rows` are. Drift is measured over them separately."""
     prompts: tuple[str, ...]
-    """Their prompts."""
+    """The prompts that the rows come from."""
 
 
 @dataclass(frozen=True)
 class PreservedRows:
-    """Rows whose outputs must not move."""
+    """Rows whose outputs must stay: the default list, and what the manifest names under `preserve`."""
 
     moment: Array
-    """(d_in, d_in): their weighted second moment, as the solver reads it."""
+    """(d_in, d_in): the weighted second moment of the rows, as the solver reads it."""
     rows: Array
-    """(d_in, k): rows of the default list, over which drift is measured. Those of what is named where there is no
-    default list. Condensed where `count` > k: |X rows| is then the same for every X."""
+    """(d_in, k): the rows of the default list, over which drift is measured; where there is no default list, those of
+    what the manifest names. Where `count` > k they are condensed: |X rows| stays the same for every X."""
     empty: Array
     """(d_in, t): the rows of the empty prompt."""
     prompts: tuple[str, ...]
-    """The prompts that the rows come from."""
+    """The prompts that are preserved: those of the default list, then those that the manifest names."""
     count: int = 0
     """How many rows `rows` stands for."""
     keys: Array = field(default_factory=lambda: np.zeros((0, 0)))
-    """(d_in, n): the columns that `moment` sums, moment = keys diag(weights) keys^T. Filled for methods that ask for
-    them (`passes.methods.Retaining`); else (0, 0)."""
+    """(d_in, n): the single rows that `moment` sums: moment = keys @ diag(weights) @ keys.T. Only filled for methods
+    that ask for them (`passes.methods.Retaining`); else (0, 0)."""
     weights: Array = field(default_factory=lambda: np.zeros(0))
     """(n,): the weight of each column of `keys`; else (0,)."""
     named: NamedRows | None = None
-    """What the manifest names beside the default list; None where it names nothing."""
+    """The rows of what the manifest names, where there is a default list too. None where it names nothing."""
     default: bool = True
-    """True where the rows of the default list are in `moment`; False: they are measured and not kept."""
+    """True where the rows of the default list are in `moment`. False where they are only measured, not preserved."""
 
     @property
     def all_rows(self) -> Array:
-        """The rows (d_in, k) of every prompt that is kept."""
+        """The rows (d_in, k) of every prompt that is preserved."""
         return np.hstack([*([self.rows] if self.default else []), *([self.named.rows] if self.named else [])])
 
     @property
     def lists(self) -> tuple[Array, ...]:
-        """The rows (d_in, k) of each list that drift is measured over: the default one, then what is named."""
+        """The rows (d_in, k) of each list over which drift is measured: the default list, then what the manifest
+        names."""
         return (self.rows, *([self.named.rows] if self.named else []))
 
 
 @dataclass(frozen=True)
 class Witness:
-    """One sentence that names an erased concept: of its `rows` (m,) that the target would change, the encoder's own
-    `keys` (d, m), the same rows with the target in its place (d, m), and their `weights` (m,)."""
+    """One sentence that names an erased concept. The certificate is computed for each."""
 
     concept: str
+    """The erased concept."""
     prompt: str
+    """The sentence."""
     rows: tuple[int, ...]
+    """(m,): numbers of the rows of the sentence that the target changes."""
     keys: Array
+    """(d, m): these rows as the encoder gives them."""
     targets: Array
+    """(d, m): the same rows with the target in place of the concept."""
     weights: Array
+    """(m,): how much each row counts."""
 
 
 @dataclass(frozen=True)
 class CertificateInput:
-    """What the certificate is computed over, whichever keys a method edits."""
+    """What the certificate is computed from. It does not depend on which keys a method edits."""
 
     witnesses: tuple[Witness, ...]
-    """The sentences of every erased concept."""
+    """The sentences that name each erased concept."""
     balls: tuple[Ball, ...]
-    """The balls in which every row of the encoder lies."""
+    """The balls in which every row of the text encoder lies, one for each run of coordinates."""
 
 
 @dataclass(frozen=True)
@@ -116,24 +147,26 @@ class System:
     """One joint least-squares problem over a group of sites that see the same input."""
 
     blocks: tuple[Block, ...]
-    """One block a request."""
+    """One block per edit, in the order of the manifest."""
     preserved: PreservedRows
-    """What must stay."""
+    """The rows whose outputs must stay."""
     weights: Sequence[Array]
-    """Each W (d_out, d_in) in float64, in the order of the sites of the group. It may read from disk, so a method goes
-    through it once."""
+    """Each W (d_out, d_in) in float64, in the order of the sites. The sequence may read from disk, so go through it
+    once."""
     ridge: float = 0.5
-    """The lambda that suits the scale of `blocks` and `kept`. A `lamb` in the manifest goes before it."""
+    """The ridge lambda that suits the scale of `blocks` and `preserved`. The option `lamb` in a manifest replaces
+    it."""
     gram: Array | None = None
-    """(d_in, d_in): sum_l W_l^T W_l. None where it was not computed yet."""
+    """(d_in, d_in): sum_l W_l^T W_l over the sites. None where it is not computed yet."""
     certificate_input: CertificateInput | None = None
-    """What the certificate is computed over. None where nothing is erased."""
+    """What the certificate is computed from. None where nothing is erased."""
     cache: ArrayCache | None = field(default=None, compare=False, repr=False)
-    """The cache in which `numerics.chain` keeps sums and factors between builds. No result depends on it. None: nothing
-    is kept."""
+    """Where `numerics.chain` caches sums and factors between builds. No result depends on it. None: nothing is
+    cached."""
 
     def total_gram(self) -> Array:
-        """sum_l W_l^T W_l, (d_in, d_in): `gram` when it is known, else from the weights, one at a time in order."""
+        """Returns sum_l W_l^T W_l, (d_in, d_in): `gram` if it is there, else the sum over the weights, one at a time in
+        order."""
         if self.gram is not None:
             return self.gram
         total = np.zeros_like(self.preserved.moment)
@@ -149,14 +182,14 @@ class Problem:
     plan: Plan
     """The plan."""
     systems: Mapping[str, System]
-    """Group -> its system. Empty for language models."""
+    """Name of a group -> its system. Empty for language models."""
     encoder: str
-    """Fingerprint of the text encoder, or of the language model that was run."""
+    """Fingerprint of the text encoder, or of the language model."""
     corpus: str
-    """Hash of the prompts or text that must stay."""
+    """What must stay, for the delta: how many prompts, or a hash of the text."""
     leaks: tuple[Claim, ...] = ()
-    """Claims about what reaches the model through groups that are not edited."""
+    """Claims about concepts that reach the model through groups that are not edited."""
 
     def __repr__(self) -> str:
-        """Short: a problem holds the weights."""
+        """A short text, because a problem holds the weights."""
         return f"<{type(self).__name__} of {self.plan!r}>"

@@ -1,5 +1,5 @@
-"""What a delta remembers of one site: the hashes of its base and of its result, in each dtype it may come in, and a
-sketch of the base that tells how far other weights are from it."""
+"""A site's bytes in a delta: hashes of its base and result in each dtype, a sketch of the base, and the edited
+bytes."""
 
 from __future__ import annotations
 
@@ -13,26 +13,29 @@ from editc.numerics.bits.arithmetic import Real, patch
 from editc.numerics.bits.rounded import edited_rows
 
 RECORDED = ("F32", "F16", "BF16")
-"""The dtypes in which models are published. A site stored as F64 is recorded in F64 too."""
+"""The dtypes in which models are published; a delta records hashes for each. A site that is stored as F64 is recorded
+in F64 too."""
 _ELEMENTS = 1 << 20
-"""Of a transposed tensor, how many elements are turned round at a time."""
+"""How many elements of a transposed tensor are edited at a time: 8 MB in float64. Chosen by hand."""
 
 
 def stored_shape(site: Site) -> tuple[int, int]:
-    """The tensor's shape in the file: (d_in, d_out) for a transposed site, else (d_out, d_in)."""
+    """The shape of the tensor in the file: (d_in, d_out) for a transposed site, else (d_out, d_in)."""
     return (site.shape[1], site.shape[0]) if site.transposed else site.shape
 
 
 def matrix_shape(shape: tuple[int, ...]) -> tuple[int, ...]:
-    """Any tensor as a matrix: a convolution's (d_out, channels, h, w) as (d_out, channels h w), a bias as a column."""
+    """The shape of any tensor as a matrix: a convolution (d_out, channels, h, w) is (d_out, channels * h * w), a bias
+    one column."""
     return (shape[0], prod(shape[1:])) if shape else (1, 1)
 
 
 def site_record(site: Site, stored: Array, factors: Factors, k: int) -> SiteRecord:
-    """The record of site `factors.sites[k]`, whose base tensor is `stored`, as the file holds it, in float64.
+    """The record of the site `factors.sites[k]`. `stored` is its base tensor, in float64 and in the shape that the file
+    stores.
 
-    For each dtype the base is cast to it once, and the result is what apply computes from the cast weights. A dtype
-    in which the base or the result is not finite is left out; `xor` has the site's own dtype only.
+    The base is rounded to each dtype once, and the result is what apply computes from the rounded base. A dtype in
+    which the base or the result is not finite is left out. `xor` is recorded in the site's own dtype only.
     """
     shape = stored_shape(site)
     hashes: dict[str, tuple[str, str, str]] = {}
@@ -48,7 +51,7 @@ def site_record(site: Site, stored: Array, factors: Factors, k: int) -> SiteReco
 
 
 def bits_record(site: Site, base: bytes, result: bytes) -> SiteRecord:
-    """The record of a site of the form `xor`, from its stored bytes before and after: its own dtype and no other."""
+    """The record of a site of the form `xor`, from its stored bytes before and after, in the site's own dtype only."""
     flipped = dtypes.transpose(base, site.dtype, stored_shape(site))
     base_of, flipped_of, result_of = ({site.dtype: dtypes.sha256(raw)} for raw in (base, flipped, result))
     stored = dtypes.decode(base, site.dtype, stored_shape(site))
@@ -58,11 +61,11 @@ def bits_record(site: Site, base: bytes, result: bytes) -> SiteRecord:
 def edit_bytes(
     raw: bytes, dtype: str, site: Site, factors: Factors, k: int, first: int = 0, exact: bool = True
 ) -> bytes:
-    """The edited tensor's bytes from its stored bytes: float64 arithmetic, one rounding to the same dtype.
+    """Returns the edited tensor's bytes from its stored bytes: float64 arithmetic, then one rounding to the same dtype.
 
-    `raw` may be some whole rows of a tensor that is not transposed and has no `bits`, `first` being the number of the
-    first of them. `exact`: these are the very bytes that the delta was made for, so that its `bits`, where it has them,
-    hold too. ValueError where they are damaged.
+    `raw` may be whole rows of a tensor that is not transposed and has no `bits`; `first` is then the number of the
+    first row. `exact` says that these are the very bytes that the delta was made for, so that its `bits` apply too.
+    Raises ValueError where `bits` are damaged.
     """
     if factors.form != "xor":
         raw = _add_edit(raw, dtype, site, factors, k, first)
@@ -71,6 +74,7 @@ def edit_bytes(
 
 
 def _add_edit(raw: bytes, dtype: str, site: Site, factors: Factors, k: int, first: int) -> bytes:
+    """The bytes with an edit of the form `shared`, `low-rank` or `dense` made."""
     left, right = _factors(factors, k)
     width = site.shape[1]
     if site.transposed:
@@ -81,7 +85,7 @@ def _add_edit(raw: bytes, dtype: str, site: Site, factors: Factors, k: int, firs
 
 
 def _edited_columns(raw: bytes, dtype: str, site: Site, edit: tuple[str, Real, Real | None]) -> bytes:
-    """A transposed tensor, some of its columns at a time: each is a row of the weight."""
+    """Edits a transposed tensor, some of its columns at a time: each column is a row of the weight."""
     form, left, right = edit
     stored = np.frombuffer(raw, f"<u{dtypes.BITS[dtype] // 8}").reshape(stored_shape(site))
     out = np.empty_like(stored)
@@ -95,18 +99,19 @@ def _edited_columns(raw: bytes, dtype: str, site: Site, edit: tuple[str, Real, R
 
 
 def _factors(factors: Factors, k: int) -> tuple[Real, Real | None]:
+    """The left and right factor of site number k of the group; None for the right one of a dense edit."""
     left = factors.left[0 if factors.form == "shared" else k]
     return left, factors.right[k if len(factors.right) > 1 else 0] if factors.right else None
 
 
 def patch_site(W: Array, factors: Factors, k: int) -> Array:
-    """The edited weight of site `factors.sites[k]`, (d_out, d_in), in float64."""
+    """The edited weight (d_out, d_in) of the site `factors.sites[k]`, in float64."""
     left, right = _factors(factors, k)
     return patch(W, factors.form, left, right)
 
 
 def patch_as_stored(stored: Array, transposed: bool, factors: Factors, k: int) -> Array:
-    """`patch_site` for a tensor as the file holds it: (d_in, d_out) when `transposed`, else (d_out, d_in)."""
+    """As `patch_site`, for a tensor in the shape of the file: (d_in, d_out) when `transposed`, else (d_out, d_in)."""
     if not transposed:
         return patch_site(stored, factors, k)
     return np.ascontiguousarray(patch_site(stored.T, factors, k).T)

@@ -17,13 +17,18 @@ from editc.core.verdict import Verdict
 
 @dataclass(frozen=True)
 class Stats:
-    """What a solve can say of itself: condition number of G, relative residual of the factorisation, notes."""
+    """How well a system could be solved."""
 
     condition: float
+    """Condition number of the normal matrix."""
     residual: float
+    """Relative residual of the factorisation."""
     rank: int
+    """Rank of the edit."""
     discarded: float = 0.0
+    """The share of the change that a limit on the rank left out."""
     notes: tuple[str, ...] = ()
+    """What a user should know of this solve, in sentences for the report."""
 
 
 @dataclass(frozen=True)
@@ -38,48 +43,56 @@ class Edit:
     form: Form
     """Which of the three formulas."""
     left: tuple[Array, ...]
-    """Left factors; shapes as above."""
+    """Left factors, in the shapes above."""
     right: tuple[Array, ...]
-    """Right factors; shapes as above. Empty for dense."""
+    """Right factors, in the shapes above. Empty for `dense`."""
     stats: Stats
     """How well it could be solved."""
 
     def at(self, index: int) -> tuple[Edit, int]:
-        """The edit of this group's site `index`, and the site's index in it."""
+        """Returns the edit of the group's site number `index`, and the number of the site within that edit."""
         return self, index
 
 
 @dataclass(frozen=True)
 class LinkedEdit(Edit):
-    """A group whose sites belong to several edits, as in a linked delta: of each site, the edit and its index there."""
+    """The edit of a group whose sites belong to several edits, as in a linked delta."""
 
     sources: tuple[tuple[Edit, int], ...]
+    """For each site of the group: its edit, and the number of the site within that edit."""
 
     def at(self, index: int) -> tuple[Edit, int]:
-        """See `Edit.at`."""
+        """Returns the edit of one site and its number there: see `Edit.at`."""
         return self.sources[index]
 
 
 @dataclass(frozen=True)
 class PullRound:
-    """One edit that was tried: the pull towards each concept, and the share of pictures that then showed it."""
+    """One edit that was tried while the pulls of `moderate` were searched for."""
 
     pulls: tuple[float, ...]
+    """The pull towards each concept."""
     shown: tuple[float, ...]
+    """The share of pictures that then showed each concept."""
 
 
 @dataclass(frozen=True)
 class PullSearch:
-    """How the pulls of edit `index` were found: the shares `wanted` of its `toward`, every round that was tried (the
-    first without a pull), which of them was taken, and why the search stopped: `reached` (every share within
-    `tolerance`), `rounds` (no more were allowed), `stalled` (the last ones came no nearer)."""
+    """How the pulls of one `moderate` edit were found."""
 
     index: int
+    """The number of the edit in the manifest."""
     wanted: tuple[float, ...]
+    """The shares to reach, in the order of `toward`."""
     tolerance: float
+    """The largest accepted gap between a share and what is wanted."""
     rounds: tuple[PullRound, ...]
+    """Every round that was tried. The first has no pull."""
     taken: int
+    """The number of the round whose pulls the edit takes."""
     stopped: str
+    """Why the search ended. `reached`: every share is within `tolerance`. `rounds`: no more rounds were allowed.
+    `stalled`: the last rounds came no nearer."""
 
     @property
     def pulls(self) -> tuple[float, ...]:
@@ -88,7 +101,8 @@ class PullSearch:
 
     @property
     def gap(self) -> float:
-        """The largest |wanted - shown| of that round; shares are counts, so twelve digits are all of it."""
+        """The largest |wanted - shown| of that round, rounded to 12 digits, because shares are ratios of small
+        counts."""
         shown = self.rounds[self.taken].shown
         return round(max(abs(a - b) for a, b in zip(self.wanted, shown, strict=True)), 12)
 
@@ -100,16 +114,17 @@ class Solution:
     problem: Problem
     """The problem."""
     edits: Mapping[str, Edit]
-    """Group -> its edit."""
+    """Name of a group -> its edit."""
     methods: tuple[Mapping[str, Any], ...]
     """JSON: each method that was used, with its options."""
     strengths: tuple[float, ...]
-    """By request: the strength that was used, found where the manifest says `auto`."""
+    """For each edit of the manifest: the strength that was used. Where the manifest says `auto`, it was searched
+    for."""
     pull_searches: tuple[PullSearch, ...] = ()
-    """How the pulls of `moderate` were found. Empty where no shares were to be measured."""
+    """How the pulls of `moderate` were found. Empty where no shares of pictures were asked for."""
 
     def __repr__(self) -> str:
-        """Short: a solution holds the factors."""
+        """A short text, because a solution holds the factors."""
         return f"<Solution of {self.problem.plan!r} in {len(self.edits)} groups>"
 
 
@@ -125,7 +140,7 @@ class Verified:
     """What the report comes to: works, costs, robust. `judging.conclude` fills it."""
 
     def __repr__(self) -> str:
-        """Short: what was found, in three words."""
+        """A short text: the three answers of the verdict."""
         return f"<Verified {self.solution.problem.plan.manifest.source.name}: {self.verdict.short}>"
 
     def _repr_html_(self) -> str:

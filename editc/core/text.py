@@ -1,4 +1,4 @@
-"""Words in texts: where a name stands as words of its own, and numbers with their words."""
+"""Texts for people and names in prompts: numbers with their words, shortened lists, where a name stands."""
 
 from __future__ import annotations
 
@@ -6,20 +6,20 @@ import unicodedata
 from collections.abc import Iterator, Sequence
 
 WORDS = {"matrix": "matrices", "is": "are", "was": "were"}
-"""Words whose many is not made with an s."""
+"""Words whose plural does not end in s."""
 SHOWN_ROWS = 12
-"""Rows under an error that names many things: half of a terminal's 24 lines."""
+"""How many rows an error shows that names many things: half of a terminal's 24 lines."""
 
 
 def count(number: int, word: str) -> str:
-    """`1 matrix`, `2 matrices`: a number with its word, of which the last is put into the plural."""
+    """A number with its word: `1 matrix`, `2 matrices`. Of several words the last is put into the plural."""
     first, _, last = word.rpartition(" ")
     many = word if number == 1 else f"{first} {WORDS.get(last, last + 's')}".strip()
     return f"{number:,} {many}"
 
 
 def first_rows(rows: Sequence[str], most: int = SHOWN_ROWS) -> tuple[str, ...]:
-    """The first `most` rows of a list, and a row that says how many more there are."""
+    """The first `most` rows of a list. Where there are more, one row says how many."""
     left = len(rows) - most
     return (*rows[:most], *([f"and {left} more"] if left > 0 else []))
 
@@ -31,7 +31,7 @@ def first_names(names: Sequence[str], most: int) -> str:
 
 
 def occurrences(text: str, name: str) -> Iterator[int]:
-    """Where the name stands and is no part of a longer word: its tokens would be others."""
+    """Each position at which the name stands as words of its own. Within a longer word its tokens would be others."""
     start = text.find(name)
     while start >= 0:
         end = start + len(name)
@@ -41,7 +41,8 @@ def occurrences(text: str, name: str) -> Iterator[int]:
 
 
 def last_occurrence(text: str, name: str) -> int:
-    """Where the name last stands, as words of its own if it does anywhere; -1 if it does not stand there at all."""
+    """The last position of the name as words of its own; else its last position within a word; -1 where the text does
+    not have it."""
     return max(occurrences(text, name), default=text.rfind(name))
 
 
@@ -52,15 +53,15 @@ def mentions(prompt: str, name: str) -> bool:
 
 
 def fold_name(text: str) -> str:
-    """The form in which two names are compared: case, spacing and composed accents make no difference to the tokens."""
+    """A name in the form in which names are compared: case, spacing and composed accents make no difference."""
     return " ".join(unicodedata.normalize("NFC", text).casefold().split())
 
 
 def _in_one_word(left: str, right: str) -> bool:
-    """True for two characters of one word, in scripts that have spaces between words."""
+    """True if two neighbouring characters belong to one word, in scripts with spaces between words."""
     return bool(left and right) and all(one.isdigit() or one.lower() != one.upper() for one in (left, right))
 
 
 def _plain_words(text: str) -> list[str]:
-    """The words of a text, lower case, without marks."""
+    """The words of a text in lower case, without punctuation."""
     return "".join(c if c.isalnum() or c == "'" else " " for c in text.lower()).split()

@@ -1,7 +1,5 @@
-"""The verdict that people read: *Works?*, *Costs?*, *Robust?*, each green, amber or red, each with its numbers.
-
-Report, page, terminal and `--json` all say it from this one value; `editc.judging` makes it.
-"""
+"""The verdict on a report: three lines (works, costs, robust), each with a state and its reasons. The rules are in
+`editc.judging`."""
 
 from __future__ import annotations
 
@@ -13,30 +11,36 @@ from typing import Any, Literal, TypeAlias
 from editc.numerics.binomial import lower_limit, upper_limit
 
 State: TypeAlias = Literal["red", "amber", "green", "plain"]
+"""What a line or a reason comes to."""
 STATES: tuple[State, ...] = ("red", "amber", "green", "plain")
-"""Worst first; `plain` is a figure that decides nothing."""
+"""All states, worst first. `plain` marks a figure that decides nothing."""
 QUESTIONS = ("Works?", "Costs?", "Robust?")
+"""The questions of the three lines, in the order in which they are shown."""
 COLOURS: Mapping[State, str] = {"red": "#b3261e", "amber": "#8a5a00", "green": "#17734a"}
+"""State -> its colour in HTML."""
 ANSI: Mapping[State, str] = {"red": "red", "amber": "yellow", "green": "green"}
+"""State -> its colour in a terminal."""
 SHOWN_REASONS = 4
-"""Reasons that a line shows; the others are in report.json."""
+"""How many reasons a line shows; report.json has all. Chosen by hand, so that the verdict fits a screen."""
 
 
 @dataclass(frozen=True)
 class Share:
-    """So many `count` of so many `of`."""
+    """A count out of a number of pictures or prompts."""
 
     count: int
+    """How many were counted."""
     of: int
+    """Out of how many."""
 
     @property
     def at_most(self) -> float:
-        """The one-sided 95 % limit above: 0 of 20 is at most 0.14."""
+        """The one-sided 95 % upper limit of the share: 0 of 20 is at most 0.14."""
         return upper_limit(self.count, self.of)
 
     @property
     def at_least(self) -> float:
-        """The one-sided 95 % limit below: 20 of 20 is at least 0.86."""
+        """The one-sided 95 % lower limit of the share: 20 of 20 is at least 0.86."""
         return lower_limit(self.count, self.of)
 
     def __str__(self) -> str:
@@ -45,38 +49,43 @@ class Share:
 
 @dataclass(frozen=True)
 class Reason:
-    """One measurement that speaks for or against an edit, or one that is missing."""
+    """One measurement that speaks for or against an edit, or a measurement that is missing."""
 
     state: State
+    """How good the measurement is."""
     text: str
     """What was found, for people, with its number and its interval."""
     claim: str = ""
-    """The claim that it is from; empty where something was not measured at all."""
+    """The name of the claim that it comes from. Empty where nothing was measured."""
     subject: str = ""
+    """The subject of that claim. Empty where it has none."""
     value: float | None = None
-    """The claim's value."""
+    """The value of that claim. None where nothing was measured."""
     share: Share | None = None
-    """The count behind a share of pictures or prompts; None for other figures."""
+    """The count behind a share of pictures or prompts. None for other figures."""
     limit: float | None = None
-    """The 95 % limit of the share on its bad side: `at_most` of what should not be, `at_least` of what should."""
+    """The 95 % limit of the share on its bad side: `at_most` for what should not happen, `at_least` for what should.
+    None for other figures."""
 
 
 @dataclass(frozen=True)
 class Judgement:
-    """One line of the verdict: its question and the reasons, worst first."""
+    """One line of the verdict."""
 
     question: str
+    """The question that it answers, such as `Works?`."""
     reasons: tuple[Reason, ...]
+    """The reasons for its state, worst first."""
 
     @property
     def state(self) -> State:
-        """The worst of its reasons; amber where nothing decides, for nothing was checked."""
+        """The worst state of the reasons. Amber where no reason decides, because then nothing was checked."""
         worst = min((STATES.index(reason.state) for reason in self.reasons), default=STATES.index("plain"))
         return "amber" if STATES[worst] == "plain" else STATES[worst]
 
     @property
     def texts(self) -> tuple[str, ...]:
-        """The first reasons in words; one for the others where there are more."""
+        """The first reasons in words, and one line that counts the others."""
         texts = tuple(reason.text for reason in self.reasons)
         left = len(texts) - SHOWN_REASONS
         return texts if left <= 1 else (*texts[:SHOWN_REASONS], f"and {left} more (report.json has all)")
@@ -84,25 +93,28 @@ class Judgement:
 
 @dataclass(frozen=True)
 class Verdict:
-    """Whether the edit does what was asked, what it cost, and whether what was edited can be brought back."""
+    """The three lines of a verdict."""
 
     works: Judgement
+    """Whether the edit does what was asked."""
     costs: Judgement
+    """What the edit changed besides."""
     robust: Judgement
+    """Whether what was edited can be brought back."""
 
     @property
     def lines(self) -> tuple[Judgement, ...]:
-        """The three in the order in which they are read."""
+        """The three lines, in the order in which they are shown."""
         return self.works, self.costs, self.robust
 
     @property
     def state(self) -> State:
-        """The worst of the three."""
+        """The worst state of the three lines."""
         return STATES[min(STATES.index(line.state) for line in self.lines)]
 
     @property
     def short(self) -> str:
-        """`works green, costs amber, robust red`."""
+        """The three states in one line: `works green, costs amber, robust red`."""
         return ", ".join(f"{line.question.rstrip('?').lower()} {line.state}" for line in self.lines)
 
     def __str__(self) -> str:
@@ -119,12 +131,12 @@ class Verdict:
 
 
 def make_judgement(question: str, reasons: Iterable[Reason]) -> Judgement:
-    """The reasons in the order of their states; those of one state stay in the order given."""
+    """Orders the reasons by state, worst first; reasons of the same state stay in their order."""
     return Judgement(question, tuple(sorted(reasons, key=lambda reason: STATES.index(reason.state))))
 
 
 def as_lines(verdict: Verdict) -> list[str]:
-    """The verdict as text: `Works?   green  0 of 20 pictures ...`, each further reason on a line of its own."""
+    """The verdict as text: `Works? green 0 of 20 pictures ...`. Each further reason has a line of its own."""
     lines = []
     for line in verdict.lines:
         first, *others = line.texts or ("not checked",)
@@ -134,7 +146,7 @@ def as_lines(verdict: Verdict) -> list[str]:
 
 
 def as_json(verdict: Verdict) -> dict[str, Any]:
-    """The verdict as JSON values."""
+    """The verdict as JSON values, for report.json."""
     lines = {
         line.question.rstrip("?").lower(): {"state": line.state, "reasons": [_reason(one) for one in line.reasons]}
         for line in verdict.lines
@@ -143,6 +155,7 @@ def as_json(verdict: Verdict) -> dict[str, Any]:
 
 
 def _reason(reason: Reason) -> Mapping[str, Any]:
+    """A reason as JSON values, without what is empty or None."""
     record: dict[str, Any] = {"state": reason.state, "text": reason.text}
     record |= {name: text for name in ("claim", "subject") if (text := getattr(reason, name))}
     record |= {name: found for name in ("value", "limit") if (found := getattr(reason, name)) is not None}

@@ -1,7 +1,7 @@
-"""What a report comes to: the reasons of each line of the verdict, from claims, pictures, answers and bystanders. Pure.
+"""What a report comes to: the reasons of each line of the verdict, from claims, pictures, answers and bystanders.
 
-A bound decides where there is one. A share without a bound is green from GOOD on, red below POOR, amber between. What
-was not measured is amber and says so: a report may not be green over something that nobody looked at.
+A bound decides where there is one. A share without a bound is green from GOOD on, red below POOR, and amber between.
+What was not measured is amber and says so: a report must not be green where nothing was checked. Pure functions.
 """
 
 from __future__ import annotations
@@ -33,19 +33,21 @@ from editc.judging.language import (
 )
 
 WORKS_CLAIMS = ("erase_residual", "erased", "toward_fitted", "toward_gap", "efficacy")
+"""Claims whose bounds belong to the line `Works?`."""
 ROBUST_CLAIMS = ("recoverable", "paraphrase")
-"""Claims with a bound by the line that they belong to; all others are costs."""
+"""Claims whose bounds belong to the line `Robust?`. All other bounds belong to `Costs?`."""
 PICTURE_BOUNDS: Mapping[str, str] = {
     "erased": "erased_at_most",
     "kept_loss": "kept_loss_at_most",
     "toward_gap": "share_gap_at_most",
 }
-"""Claim -> its bound under `verify.images`."""
+"""Claim -> the field of `verify.images` that bounds it."""
 Rule = Callable[[Report, Manifest], Iterator[Reason]]
+"""Yields the reasons that a report gives for one line of the verdict."""
 
 
 def judge(report: Report, manifest: Manifest) -> Verdict:
-    """The verdict of a report on the build of a manifest."""
+    """The verdict on the report of a build of this manifest."""
     return Verdict(*(make_judgement(question, _reasons(RULES[question], report, manifest)) for question in QUESTIONS))
 
 
@@ -61,13 +63,17 @@ def unanswered_claims(report: Report, manifest: Manifest) -> tuple[str, ...]:
 
 
 def _reasons(rules: Sequence[Rule], report: Report, manifest: Manifest) -> Iterator[Reason]:
+    """The reasons of all these rules, in order."""
     for rule in rules:
         yield from rule(report, manifest)
 
 
 def _bounds(mine: Callable[[str], bool]) -> Rule:
+    """A rule for every bound of the claims that `mine` picks, where no other rule judges it, and for every such bound
+    that nothing answered."""
+
     def bounds(report: Report, manifest: Manifest) -> Iterator[Reason]:
-        """Every bound that no other rule speaks of, and every bound that nothing answered."""
+        """Reasons for these bounds."""
         for claim in report.claims:
             if claim.bound is not None and mine(claim.name) and claim.name not in OWN_RULE_CLAIMS:
                 yield _bound_reason(claim)
@@ -79,6 +85,7 @@ def _bounds(mine: Callable[[str], bool]) -> Rule:
 
 
 def _bound_reason(claim: Claim) -> Reason:
+    """The reason for one claim with a bound: plain if it holds, red if not."""
     side = ("at least" if claim.holds else "below") if claim.least else "at most" if claim.holds else "above"
     subject = f" of {claim.subject}" if claim.name in WORKS_CLAIMS and claim.subject else ""
     told = f"{claim.name}{subject} {claim.value:.3g}, {side} {claim.bound:.3g}"
@@ -86,7 +93,7 @@ def _bound_reason(claim: Claim) -> Reason:
 
 
 def _bounded_claims(manifest: Manifest) -> Iterator[str]:
-    """The claims that the manifest bounds."""
+    """The names of the claims that the manifest bounds."""
     bounds = manifest.constraints
     yield from (
         one.name for one in fields(Constraints) if one.name != "spans" and getattr(bounds, one.name) is not None
@@ -98,6 +105,7 @@ def _bounded_claims(manifest: Manifest) -> Iterator[str]:
 OWN_RULE_CLAIMS = frozenset(
     {"erased", "toward_gap", "efficacy", "bystander_loss", "kept_loss", "neighbourhood", "recoverable", "paraphrase"}
 )
+"""Claims that a rule of their own judges."""
 RULES: Mapping[str, tuple[Rule, ...]] = {
     "Works?": (
         judge_erasures,
@@ -123,4 +131,4 @@ RULES: Mapping[str, tuple[Rule, ...]] = {
         _bounds(lambda name: name in ROBUST_CLAIMS),
     ),
 }
-"""Question -> what is looked at, in the order in which it is told."""
+"""Question -> the rules for its line, in the order in which their reasons are shown."""

@@ -1,4 +1,4 @@
-"""Reasons by what nobody named, of either kind of model."""
+"""Reasons from bystanders (what the manifest does not name), for either kind of model."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from editc.core.verdict import Reason, Share
 from editc.judging.shares import POOR, claims_of, doubt, judge_share, percent
 
 COUNTED = {"image": "pictures of bystanders show them", "language": "questions nobody named are answered"}
-"""Kind of model -> what is counted of bystanders."""
+"""Kind of model -> what is counted of bystanders, in words."""
 
 
 def judge_bystanders(report: Report, manifest: Manifest) -> Iterator[Reason]:
-    """What nobody named: how much of it is as it was, and what suffered most."""
+    """How many bystanders are as they were before the edit, and which one lost most."""
     every = report.bystanders
     shown = sum(round(one.before * one.of) for one in every)
     if not shown:
@@ -40,7 +40,8 @@ def judge_bystanders(report: Report, manifest: Manifest) -> Iterator[Reason]:
 
 
 def _worst(worst: Bystander, claim: Claim) -> str:
-    """What suffered most, with the bound that it broke: both numbers are of the same few pictures or questions."""
+    """What lost most, in words, with the bound that it broke. Both numbers are of the same few pictures or
+    questions."""
     if worst.loss <= 0:
         return ""
     if claim.of and not claim.holds:
@@ -53,6 +54,6 @@ def _worst(worst: Bystander, claim: Claim) -> str:
 
 
 def _allowance(claim: Claim, of: int) -> str:
-    """How many of so many the bound lets change, in words."""
+    """How many of `of` the bound lets change, in words."""
     most = sum((count + 1) / of <= (claim.bound or 0.0) for count in range(of))
     return f"at most {most}" if most else "none"

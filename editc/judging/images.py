@@ -1,4 +1,4 @@
-"""Reasons that an image model's report gives: pictures of what was edited, preserved and attacked."""
+"""Reasons from the report of an image model: pictures of what was edited, preserved and attacked."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def judge_erasures(report: Report, manifest: Manifest) -> Iterator[Reason]:
 
 
 def judge_shares(report: Report, manifest: Manifest) -> Iterator[Reason]:
-    """How far the shares of each moderated concept are from those wanted."""
+    """How far the shares of each moderated concept are from the wanted shares."""
     gaps = claims_of(report, "toward_gap")
     for claim in gaps:
         told = f"shares of {claim.subject} are {percent(claim.value)} or less from those wanted"
@@ -48,7 +48,7 @@ def judge_shares(report: Report, manifest: Manifest) -> Iterator[Reason]:
 
 
 def list_unpainted(report: Report, manifest: Manifest) -> Iterator[Reason]:
-    """Edits of an image model that no judged picture shows."""
+    """Edits that no judged picture shows."""
     judged = {one.subject for one in claims_of(report, "erased")}
     judged |= {one.subject.split(": ", 1)[0] for one in claims_of(report, "toward_after")}
     missing = [edit.concept for edit in manifest.image_edits if edit.concept not in judged]
@@ -58,7 +58,7 @@ def list_unpainted(report: Report, manifest: Manifest) -> Iterator[Reason]:
 
 
 def judge_preserve(report: Report, manifest: Manifest) -> Iterator[Reason]:
-    """The preserved concepts that were painted: all together, and each that lost more than a little."""
+    """The preserved concepts that were painted: all together, and each one that lost more than a little."""
     claims = claims_of(report, "kept_loss")
     names = dict.fromkeys(claim.subject for claim in claims if claim.subject)
     for claim in claims:
@@ -74,7 +74,7 @@ def judge_preserve(report: Report, manifest: Manifest) -> Iterator[Reason]:
 
 
 def judge_attacks(report: Report, manifest: Manifest) -> Iterator[Reason]:
-    """Pictures painted from the certificate's embeddings: one that shows the concept is one too many."""
+    """Pictures painted from the certificate's embeddings. One that shows the concept is one too many."""
     claims = claims_of(report, "attacked")
     for claim in claims:
         seen = count_shown(pictures_of(report, claim.subject, attack=True))
@@ -90,7 +90,7 @@ def judge_attacks(report: Report, manifest: Manifest) -> Iterator[Reason]:
 
 
 def judge_recoverable(report: Report, manifest: Manifest) -> Iterator[Reason]:
-    """How much of a concept any embedding can bring back."""
+    """How much of each concept the worst embedding can bring back."""
     for claim in claims_of(report, "recoverable"):
         told = f"{percent(claim.value)} of {claim.subject} is recoverable by the worst embedding"
         state = judge_share(claim, 1.0) if claim.bound is not None else "amber" if claim.value > POOR else "plain"

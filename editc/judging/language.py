@@ -1,4 +1,5 @@
-"""Reasons that a language model's report gives: what it answers, asked as edited, in other words and elsewhere."""
+"""Reasons from the report of a language model: what it answers to the edited prompts, to other forms of them, and
+elsewhere."""
 
 from __future__ import annotations
 
@@ -10,13 +11,14 @@ from editc.core.verdict import Reason, Share, State
 from editc.judging.shares import POOR, claims_of, count_right, judge_share, list_some, percent
 
 UNMOVED = 0.1
-"""A share of the edit below which a text that begins with the subject counts as left as it was."""
+"""Below this share of the edit, a text that begins with the subject counts as unchanged. Chosen by hand."""
 CARRIED = 2 / 3
-"""A share of what sets a name apart from which on an edit at its last word alone is likely to be read past."""
+"""From this share on, the first words of a name alone identify it, so that an edit at its last word is likely to be
+passed over. Chosen by hand."""
 
 
 def judge_answers(report: Report, manifest: Manifest) -> Iterator[Reason]:
-    """How many of the edited prompts are answered as asked, and whether the model knew what it was to lose."""
+    """How many edited prompts are answered as asked, and whether the model knew what it was to lose."""
     for claim in claims_of(report, "efficacy", ""):
         held = count_right(report.answers, "efficacy", "relation")
         told = f"{held} edited prompts are answered as asked"
@@ -29,7 +31,7 @@ def judge_answers(report: Report, manifest: Manifest) -> Iterator[Reason]:
 
 
 def judge_ablations(report: Report, manifest: Manifest) -> Iterator[Reason]:
-    """By how much text with an ablated concept became less likely; beside it, text without the concept."""
+    """How much less likely text with an ablated concept became, against text without it."""
     spared = {claim.subject: claim.value for claim in claims_of(report, "absent_nll")}
     for claim in claims_of(report, "present_nll"):
         other = max(spared.get(claim.subject, 0.0), 0.0)
@@ -39,7 +41,7 @@ def judge_ablations(report: Report, manifest: Manifest) -> Iterator[Reason]:
 
 
 def list_unasked(report: Report, manifest: Manifest) -> Iterator[Reason]:
-    """Edits of a language model that no prompt asks for and no text measures."""
+    """Edits of a language model that no prompt asks about and no text measures."""
     edits = manifest.language_edits
     asked = {one.edit for one in report.answers if one.purpose in ("efficacy", "relation")}
     texts = {claim.subject for claim in claims_of(report, "present_nll")}
@@ -49,7 +51,7 @@ def list_unasked(report: Report, manifest: Manifest) -> Iterator[Reason]:
 
 
 def judge_neighbours(report: Report, manifest: Manifest) -> Iterator[Reason]:
-    """The neighbours that a manifest names."""
+    """How many of the neighbours that the manifest names keep their answer."""
     for claim in claims_of(report, "neighbourhood"):
         held = count_right(report.answers, "neighbour")
         told = f"{held} named neighbours keep their answer (at least {percent(held.at_least)})"
@@ -57,7 +59,7 @@ def judge_neighbours(report: Report, manifest: Manifest) -> Iterator[Reason]:
 
 
 def judge_paraphrases(report: Report, manifest: Manifest) -> Iterator[Reason]:
-    """The same asked in other words, by the manifest's paraphrases and by editc's own forms."""
+    """How many questions in other words are answered as asked: the manifest's paraphrases, and editc's own forms."""
     for claim in claims_of(report, "paraphrase"):
         held = count_right(report.answers, "paraphrase")
         told = f"{held} paraphrases are answered as asked (at least {percent(held.at_least)})"
@@ -72,7 +74,8 @@ def judge_paraphrases(report: Report, manifest: Manifest) -> Iterator[Reason]:
 
 
 def judge_beginnings(report: Report, manifest: Manifest) -> Iterator[Reason]:
-    """Texts that begin with the subject, and names that their first words carry: both are read past an edit."""
+    """Two ways to get past an edit: a text that begins with the subject, and a name that its first words alone
+    identify."""
     for claim in claims_of(report, "at_start"):
         state: State = "red" if claim.value < UNMOVED else "amber" if claim.value < POOR else "green"
         told = f"where a text begins with {claim.subject} {percent(claim.value)} of the edit acts"
@@ -84,6 +87,6 @@ def judge_beginnings(report: Report, manifest: Manifest) -> Iterator[Reason]:
 
 
 def list_untried(report: Report, manifest: Manifest) -> Iterator[Reason]:
-    """Language models of which nothing was asked in another way."""
+    """A reason for language models that no question in other words was put to."""
     if manifest.kind == "language" and not any(one.purpose in ("paraphrase", "form") for one in report.answers):
         yield Reason("amber", "not checked: no prompt asks for it in another form")

@@ -9,39 +9,41 @@ from editc.core.measurements import Answer, Claim, Picture, Report
 from editc.core.verdict import Share, State
 
 GOOD, POOR = 0.9, 0.5
-"""Shares of what is as it should be, where no bound says what is enough."""
+"""Shares of what is as it should be: from GOOD on green, below POOR red, where no bound says what is enough. Chosen by
+hand."""
 
 
 def judge_share(claim: Claim | None, good: float) -> State:
-    """By its bound; without one by the share `good` of what is as it should be."""
+    """The state of a claim by its bound; without a bound by `good`, the share of what is as it should be."""
     if claim is not None and claim.bound is not None:
         return "green" if claim.holds else "red"
     return "green" if good >= GOOD else "amber" if good >= POOR else "red"
 
 
 def doubt(state: State, doubtful: bool) -> State:
-    """Amber instead of green, where the count proves little."""
+    """Amber instead of green where the count is too small to prove it."""
     return "amber" if state == "green" and doubtful else state
 
 
 def claims_of(report: Report, name: str, subject: str | None = None) -> list[Claim]:
-    """The claims of a name, of one subject or of all."""
+    """The claims of this name, of one subject or of all."""
     return [one for one in report.claims if one.name == name and (subject is None or one.subject == subject)]
 
 
 def pictures_of(report: Report, *concepts: str, erased: bool = True, attack: bool = False) -> list[Picture]:
-    """The judged pictures of some concepts: of edits, or of what is preserved."""
+    """The judged pictures of some concepts: with `attack` those that were attacked, with `erased` those of edits, else
+    those that are preserved."""
     mine = [one for one in report.pictures if one.concept in concepts and one.shown_before is not None]
     return [one for one in mine if one.attack == attack and (one.erased or attack) == erased]
 
 
 def count_shown(shots: Sequence[Picture]) -> Share:
-    """How many show their concept after the edit."""
+    """How many pictures show their concept after the edit."""
     return Share(sum(bool(one.shown_after) for one in shots), len(shots))
 
 
 def count_right(answers: Sequence[Answer], *purposes: str) -> Share:
-    """How many of the prompts of some purposes count as they should."""
+    """How many prompts of these purposes are answered as they should be."""
     mine = [one.holds for one in answers if one.purpose in purposes]
     return Share(sum(mine), len(mine))
 
@@ -53,7 +55,7 @@ def list_some(names: Sequence[str]) -> str:
 
 
 def percent(share: float) -> str:
-    """A share in words, with a decimal where it is near 0 or 1."""
+    """A share as a percentage, with one decimal where it is near 0 or 1."""
     if not isfinite(share):
         return str(share)
     digits = f"{100 * share:.1f}" if 0 < share < 0.1 or 0.9 < share < 1 else f"{100 * share:.0f}"

@@ -1,4 +1,4 @@
-"""Packages that some commands need and a plain install leaves out: which are missing, and how they are installed."""
+"""Packages that only some commands need: which are missing, and how to install them."""
 
 from __future__ import annotations
 
@@ -13,12 +13,13 @@ def missing_packages(*packages: str) -> tuple[str, ...]:
 
 
 def install_command(extra: str) -> str:
-    """What to type for the extra of that name: editc is installed from its own folder, by its lock."""
+    """What to type to install an extra. editc is installed from its own folder, with the versions of its lock file."""
     return f"in editc's folder: pip install -c constraints.txt '.[{extra}]'"
 
 
 def require_build(*needed: str) -> None:
-    """Raises E207 when what a build needs is not installed: apply, revert, status and inspect do without."""
+    """Raises E207 when packages that a build needs are not installed. apply, revert, status and inspect work without
+    them."""
     absent = missing_packages(*(needed or ("torch", "transformers", "diffusers", "scipy")))
     if absent:
         message = f"a build needs {', '.join(absent)}, which {'is' if len(absent) == 1 else 'are'} not installed"

@@ -1,7 +1,7 @@
-"""What libraries say of themselves while a verb runs: kept, and never on a user's terminal.
+"""What libraries print while a verb runs. It is captured and does not reach the terminal.
 
-Warnings, logs, bars of others and what their C++ prints all end in one file, by the streams of Python and by the two
-file descriptors under them. It is shown where a verb ends in a bug, and always with EDITC_DEBUG=1.
+Warnings, logs, progress bars and what C++ prints all go into one file, through the streams of Python and the two file
+descriptors under them. It is shown where a verb ends in a bug, and always with EDITC_DEBUG=1.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ from tempfile import mkstemp
 from typing import Any, TextIO
 
 CAPTURED: list[str] = []
-"""Every line that was kept back so far."""
+"""Every line that was captured so far."""
 SHOWN_LINES = 50
-"""Lines that a bug shows of them."""
+"""How many of the last lines are shown with a bug. Chosen by hand: two screens."""
 
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """The warnings, logs and bars of the libraries that load models held back; what they raise is not. diffusers takes
-    long to import, and is quiet where nobody did."""
+    """Switches off warnings, logs and progress bars of the libraries that load models; errors come through. diffusers
+    is only touched where it is imported already, because importing it takes long."""
     for name in ("transformers", *({"diffusers"} & sys.modules.keys())):
         logging = import_module(f"{name}.utils.logging")
         logging.set_verbosity_error()
@@ -39,9 +39,10 @@ def quiet() -> Iterator[None]:
 
 @contextmanager
 def capture_output() -> Iterator[tuple[TextIO, TextIO]]:
-    """Meanwhile nothing that is printed reaches the terminal, but by the true stdout and stderr that this gives.
+    """Inside this context nothing that is printed reaches the terminal, except through the two streams that it gives:
+    the true stdout and stderr.
 
-    Libraries hold on to the stream that they found, so it takes what comes later as well.
+    Libraries keep the stream that they found, so the same sink also takes what they print later.
     """
     sink, streams = _sink(), (sys.stdout, sys.stderr)
     saved = [(number, os.dup(number)) for number in _numbers(*streams)]
@@ -65,7 +66,7 @@ def capture_output() -> Iterator[tuple[TextIO, TextIO]]:
 
 
 def last_lines(everything: bool = False) -> str:
-    """The last lines that were kept back, or with `everything` all; empty where there are none."""
+    """The last captured lines, or with `everything` all of them. Empty where there are none."""
     if not CAPTURED:
         return ""
     shown = CAPTURED if everything else CAPTURED[-SHOWN_LINES:]
@@ -73,7 +74,7 @@ def last_lines(everything: bool = False) -> str:
 
 
 def _numbers(*streams: TextIO) -> list[int]:
-    """The file descriptors of the streams, where they are the process's own: under a test they are not."""
+    """The file descriptors of the streams, where they are the process's own. Under a test they are not."""
     found = []
     for stream, number in zip(streams, (1, 2), strict=True):
         with suppress(OSError, ValueError, AttributeError):
@@ -83,18 +84,19 @@ def _numbers(*streams: TextIO) -> list[int]:
 
 
 def _true(stream: TextIO, copy: int | None) -> TextIO:
-    """A stream that leads to where this one led, by a copy of its descriptor."""
+    """A stream to where the given one led, through a copy of its descriptor."""
     return stream if copy is None else open(copy, "w", encoding=stream.encoding, errors="replace", closefd=False)
 
 
 def _flush(*streams: Any) -> None:
+    """Flushes streams, closed ones too."""
     for stream in streams:
         with suppress(OSError, ValueError):
             stream.flush()
 
 
 def _flush_c() -> None:
-    """What libraries in C have printed and not written yet: at the end of the process it would come out after all."""
+    """Flushes what C libraries have printed but not written. Otherwise it would appear at the end of the process."""
     with suppress(Exception):  # where there is no such library, nothing waits in it
         import ctypes
 
@@ -102,7 +104,7 @@ def _flush_c() -> None:
 
 
 def _lines(sink: Sink) -> list[str]:
-    """The lines since the last time, a bar that was drawn over itself only as it was last."""
+    """The lines since the last call. Of a progress bar that was drawn over itself only its last state."""
     lines = (line.rstrip().rpartition("\r")[2].strip() for line in sink.fresh().split("\n"))
     return [line for line in lines if line]
 
@@ -111,6 +113,7 @@ class Sink(TextIOBase):
     """A text stream into a file that has no name and lives as long as the process."""
 
     encoding = "utf-8"
+    """The encoding of the file."""
 
     def __init__(self) -> None:
         self.number, path = mkstemp(prefix="editc-")
@@ -120,24 +123,24 @@ class Sink(TextIOBase):
 
     @property
     def buffer(self) -> FileIO:
-        """The same for bytes."""
+        """The stream for bytes, into the same file."""
         return FileIO(self.number, "w", closefd=False)
 
     def fileno(self) -> int:
-        """The file's number."""
+        """The file descriptor."""
         return self.number
 
     def writable(self) -> bool:
-        """True."""
+        """Always True."""
         return True
 
     def write(self, text: str) -> int:
-        """Puts it at the end."""
+        """Appends the text to the file."""
         os.write(self.number, text.encode("utf-8", "replace"))
         return len(text)
 
     def fresh(self) -> str:
-        """What was written since this was asked last."""
+        """What was written since the last call."""
         size = os.fstat(self.number).st_size
         os.lseek(self.number, self.taken, os.SEEK_SET)
         data = os.read(self.number, size - self.taken)
@@ -147,4 +150,5 @@ class Sink(TextIOBase):
 
 @cache
 def _sink() -> Sink:
+    """The one sink of the process."""
     return Sink()

@@ -1,6 +1,6 @@
-"""Networks as they are loaded: every tensor from the file, of the shape that the network has, and finite.
+"""Loads networks: every tensor comes from the file, has the shape that the network wants, and is finite.
 
-The model libraries fill what a file lacks with random numbers, drop what they have no use for, and warn. Here both are
+Model libraries fill what a file lacks with random numbers, drop what they do not use, and only warn. Here both are
 errors. Every network that editc runs is loaded by `load_network`.
 """
 
@@ -23,8 +23,8 @@ HARMLESS: tuple[str, ...] = (
     r"(^|\.)(attn|attention)\.(bias|masked_bias)$",  # GPT-2's, GPT-J's and GPT-NeoX's causal masks
     r"^(v_head|mtp)\.",  # a reward head, and heads that guess further tokens
 )
-"""Tensors of a file that its network has no use for and that change none of its outputs, beside those that the library
-declares itself. A name that matches is ignored only where the network has no tensor of that name."""
+"""Tensors that a network does not use and that change none of its outputs, besides those that the library declares
+itself. A matching name is ignored only where the network has no tensor of that name."""
 WRAPPED: Mapping[str, tuple[str, str]] = MappingProxyType(
     {
         r"\.base_layer\.|\.lora_[AB]\.|\.lora_(up|down)\.": (
@@ -35,12 +35,13 @@ WRAPPED: Mapping[str, tuple[str, str]] = MappingProxyType(
         r"^module\.": ("as DataParallel wraps it", "save the model inside (`model.module`)"),
     }
 )
-"""Pattern of a name that a model's own names do not have -> how the model was saved, and how to save it right."""
+"""Pattern of a name that is not among a model's own names -> how the model was saved, and how to save it right."""
 VARIANT = re.compile(
     r"(?:diffusion_pytorch_model|model)(?:\.(?P<file>\w+))?\.safetensors(?:\.index(?:\.(?P<index>\w+))?\.json)?"
 )
+"""File names of weights in diffusers folders, with their variant, such as `fp16`."""
 SHOWN = 4
-"""Names that a message lists of each kind."""
+"""How many names a message lists of each kind. Chosen by hand."""
 
 
 @dataclass(frozen=True)
@@ -48,17 +49,17 @@ class Difference:
     """How the tensors of a file differ from those of the network that is made from it."""
 
     missing: tuple[str, ...]
-    """Names that the network has and the file has not."""
+    """Names that the network has and the file lacks."""
     unexpected: tuple[str, ...]
-    """Names that the file has and the network has not, without harmless ones."""
+    """Names that the file has and the network lacks, without harmless ones."""
     shapes: Mapping[str, tuple[tuple[int, ...], tuple[int, ...]]]
-    """Name of a tensor -> its shape in the file and in the network, where they differ."""
+    """Name of a tensor -> its shape in the file and in the network, where the two differ."""
 
     @staticmethod
     def of(
         missing: Iterable[str], unexpected: Iterable[str], shapes: Iterable[Sequence[Any]], harmless: Sequence[str] = ()
     ) -> Difference:
-        """Sorted, without what is in HARMLESS or `harmless`."""
+        """Makes a difference: sorted, without names that match HARMLESS or `harmless`."""
         ignored = re.compile("|".join((*HARMLESS, *harmless)))
         return Difference(
             tuple(sorted(missing)),
@@ -73,11 +74,11 @@ class Difference:
 
 
 def load_network(kind: Any, folder: Path, what: str, harmless: Sequence[str] = (), **given: Any) -> Any:
-    """`kind.from_pretrained(folder)`, whole and finite. `what` is what messages call it (`the model's `unet``);
-    `harmless` are patterns of further tensors of the file that are left out on purpose; `given` goes to the library.
+    """Loads `kind.from_pretrained(folder)`, whole and finite. `what` is what messages call it (`the model's `unet``).
+    `harmless` are patterns of further tensors of the file that are left out on purpose. `given` goes to the library.
 
-    Never opens a pickle, fetches nothing and runs no code from the folder. Raises E205 for a network that cannot be
-    loaded or is not what is in its files, E402 for values that are not finite.
+    It opens no pickle, downloads nothing and runs no code from the folder. Raises E205 for a network that cannot be
+    loaded or does not match its files, and E402 for values that are not finite.
     """
     asked = {
         "local_files_only": True,
@@ -94,25 +95,26 @@ def load_network(kind: Any, folder: Path, what: str, harmless: Sequence[str] = (
 
 
 def weight_variant(folder: Path) -> str | None:
-    """`fp16` where a folder has its weights in that variant alone, as `layout` takes them; None where it
-    has plain ones."""
+    """The variant to load: None where the folder has plain weights, else `fp16` where it has that, else the first of
+    its variants."""
     found = [VARIANT.fullmatch(path.name) for path in sorted(folder.iterdir())]
     names = {one["index"] or one["file"] or "" for one in found if one}
     return None if not names or "" in names else "fp16" if "fp16" in names else min(names)
 
 
 def require_whole(found: Difference, what: str, network: str, folder: Path) -> None:
-    """Raises E205 with the names, where the files are not those of the network."""
+    """Raises E205, with the names, where the files do not match the network."""
     if not found.empty:
         message = f"the files of {what} do not make a {network}: {'; '.join(_difference_lines(found))}"
         raise fail("E205", message, place=str(folder), help=_what_to_do(found), notes=_names(found))
 
 
 def require_finite(network: Any, what: str, folder: Path) -> None:
-    """Raises E402 with the names of parameters and buffers that hold NaN or infinity."""
+    """Raises E402, with the names, where parameters or buffers hold NaN or infinity."""
     import torch
 
     def finite(values: Any) -> bool:
+        """True where all values are finite."""
         return all(bool(torch.isfinite(one)) for one in torch.aminmax(values))
 
     state = network.state_dict()
@@ -120,7 +122,7 @@ def require_finite(network: Any, what: str, folder: Path) -> None:
 
 
 def refuse_values(names: Sequence[str], what: str, folder: Path) -> None:
-    """Raises E402 where `names` are there: the tensors that hold NaN or infinity."""
+    """Raises E402 unless `names` is empty. They are the tensors that hold NaN or infinity."""
     if names:
         message = f"{what} holds NaN or infinity, in {_many(names, '', '')}".rstrip()
         help_text = "the checkpoint is damaged, or overflowed when it was converted: fetch it again"
@@ -129,7 +131,7 @@ def refuse_values(names: Sequence[str], what: str, folder: Path) -> None:
 
 @contextmanager
 def library_errors(what: str, folder: Path, help_text: str = "") -> Iterator[None]:
-    """Whatever a model library raises over the files of a folder, as E205 that begins with `what`."""
+    """Turns whatever a model library raises over the files of a folder into E205, whose message begins with `what`."""
     try:
         yield
     except EditcError:
@@ -140,16 +142,18 @@ def library_errors(what: str, folder: Path, help_text: str = "") -> Iterator[Non
 
 
 def brief(error: Exception) -> str:
-    """A library's message in one line, its first 300 characters; the error's kind where it has no message."""
+    """A library's message in one line, its first 300 characters; the class of the error where it has no message."""
     return " ".join(str(error).split())[:300] or type(error).__name__
 
 
 def find_wrapper(names: Sequence[str]) -> tuple[str, str] | None:
-    """How a model with these names was saved, where that is not by itself, and how to save it right."""
+    """How a model with these names was saved, where it was not saved by itself, and how to save it right. None where it
+    was."""
     return next((told for mark, told in WRAPPED.items() if any(re.search(mark, name) for name in names)), None)
 
 
 def _difference_lines(found: Difference) -> Iterator[str]:
+    """The difference in words, for a message."""
     if found.missing:
         yield f"{_many(found.missing, 'of the network is', 'of the network are')} not in them"
     if found.unexpected:
@@ -159,6 +163,7 @@ def _difference_lines(found: Difference) -> Iterator[str]:
 
 
 def _names(found: Difference) -> Iterator[str]:
+    """The names that differ, as notes."""
     yield from first_rows([f"missing: {name}" for name in found.missing], SHOWN)
     yield from first_rows([f"not its own: {name}" for name in found.unexpected], SHOWN)
     yield from first_rows(
@@ -168,10 +173,12 @@ def _names(found: Difference) -> Iterator[str]:
 
 
 def _what_to_do(found: Difference) -> str:
+    """The help for a difference."""
     if around := find_wrapper(found.unexpected):
         return f"the model was saved {around[0]}: {around[1]}"
     return "fetch or save it again; its config.json and its weights must be those of one and the same model"
 
 
 def _many(things: Sequence[str] | Mapping[str, Any], one: str, more: str) -> str:
+    """A count of tensors with the words for one or for several."""
     return f"1 tensor {one}" if len(things) == 1 else f"{len(things)} tensors {more}"

@@ -1,4 +1,4 @@
-"""What a pipeline's model_index.json says its parts are, and which of them bring a program of their own."""
+"""What a pipeline's model_index.json says about its parts, and which of them bring code of their own."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ from typing import Any
 from editc.core.diagnostics import fail
 
 INDEX = "model_index.json"
+"""The file in which diffusers names a pipeline's parts."""
 
 
 def parts(folder: Path) -> Mapping[str, tuple[str, str]]:
-    """Part -> library and class, of those that are there; {} without an index that can be read."""
+    """Part -> its library and class, for the parts that are there. {} where there is no readable index."""
     named = {name: value for name, value in _index(folder).items() if isinstance(value, list) and len(value) == 2}
     return {
         name: (value[0], value[1])
@@ -23,8 +24,8 @@ def parts(folder: Path) -> Mapping[str, tuple[str, str]]:
 
 
 def refuse_own_code(folder: Path) -> None:
-    """Raises E224 where the index names a Python file of the folder, as a pipeline or as a part of it: diffusers runs
-    such files, some versions without being asked to."""
+    """Raises E224 where the index names a Python file in the folder, as the pipeline or as a part of it. diffusers runs
+    such files, some versions without being asked."""
     found = sorted({path.relative_to(folder).as_posix() for path in _programs(folder) if path.is_file()})
     if found:
         message = f"the pipeline brings a program of its own, {', '.join(f'`{name}`' for name in found)}: it is not run"
@@ -33,8 +34,8 @@ def refuse_own_code(folder: Path) -> None:
 
 
 def networks(folder: Path) -> Mapping[str, Any]:
-    """Part -> its class, of the parts that are loaded from weights. Imports diffusers. Raises E224 where a part is of
-    another library, or of the folder's own code."""
+    """Part -> its class, for the parts that are loaded from weights. Imports diffusers. Raises E224 where a part comes
+    from another library or from code in the folder."""
     import diffusers
     import transformers
 
@@ -53,8 +54,8 @@ def networks(folder: Path) -> Mapping[str, Any]:
 
 
 def _programs(folder: Path) -> Iterator[Path]:
-    """The files that diffusers takes for the pipeline's own code if they are there. `None.py` is what older versions
-    look for when they were given no custom pipeline."""
+    """The files that diffusers takes for the pipeline's own code where they exist. Older versions look for `None.py`
+    when no custom pipeline is given."""
     named = _index(folder).get("_class_name")
     yield from (folder / f"{name}.py" for name in ([named[0]] if isinstance(named, list) and named else []))
     yield folder / "None.py"
@@ -62,6 +63,7 @@ def _programs(folder: Path) -> Iterator[Path]:
 
 
 def _index(folder: Path) -> Mapping[str, Any]:
+    """The index as JSON; {} where it is missing or damaged."""
     try:
         found = json.loads((folder / INDEX).read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError):

@@ -1,1 +1,1 @@
-"""Opening what a build runs on: the model, its text encoder, a detector, and the manifest that a delta records."""
+"""Opens what a build runs on: the model, its text encoder, the detector, and the manifest that a delta records."""

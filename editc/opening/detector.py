@@ -1,4 +1,4 @@
-"""The detector that a manifest names: what is wrong with it, and itself."""
+"""The detector that a manifest names: what is wrong with it, and how it is opened."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from typing import Any
 
 from editc.backends.detectors.kind import DetectorRequest
 from editc.backends.detectors.lookup import detector_kind, identity
-from editc.core.diagnostics import Diagnostic, EditcError
-from editc.core.manifest import ImageCheck, Manifest
-from editc.core.pointing import pointing_at
+from editc.core.diagnostics import Diagnostic, EditcError, pointing_at
+from editc.core.image_check import ImageCheck
+from editc.core.manifest import Manifest
 from editc.core.ports import Detector
 from editc.formats.models import paths
 from editc.passes.images.painting import pictures
@@ -18,8 +18,8 @@ from editc.registry.detectors import DETECTORS
 
 
 def check_detector(manifest: Manifest) -> tuple[Diagnostic, ...]:
-    """What is wrong with the detector that `verify.images` names, nothing opened: E134 to E137, and E504 for concepts
-    that it will not know."""
+    """What is wrong with the detector that `verify.images` names, without opening it: E134 to E137, and E504 for
+    concepts that it cannot judge. Empty where nothing is wrong."""
     check = manifest.images
     if check is None or check.detector not in DETECTORS.names():
         return ()
@@ -35,6 +35,7 @@ def check_detector(manifest: Manifest) -> tuple[Diagnostic, ...]:
 
 
 def _refuse_foreign_code(check: ImageCheck, manifest: Manifest) -> Diagnostic:
+    """E137: a delta names code as its detector."""
     where = f"{check.options.place}:{check.options.member}"
     return Diagnostic(
         "E137",
@@ -55,6 +56,8 @@ def _asked_of(manifest: Manifest, check: ImageCheck) -> DetectorRequest:
 
 
 def _detector_place(manifest: Manifest, check: ImageCheck) -> Path | None:
+    """Where the detector's `place` leads: relative to the manifest, else to the working directory, else a hub id in the
+    local cache. None where the manifest gives no place."""
     given = check.options.place
     if not given:
         return None
@@ -68,8 +71,8 @@ def _detector_place(manifest: Manifest, check: ImageCheck) -> Path | None:
 
 
 def open_detector(manifest: Manifest, check: ImageCheck) -> tuple[Detector | None, Mapping[str, Any]]:
-    """The detector that `verify.images` names, None where nobody is to judge the pictures, and how to tell it from
-    another. E504 for concepts that it does not know."""
+    """Opens the detector that `verify.images` names. Returns it with what tells it from another; (None, {}) where
+    nothing is judged. Raises E504 for concepts that it cannot judge."""
     asked = _asked_of(manifest, check)
     with pointing_at(manifest, "place", check.options):
         detector = detector_kind(check.detector).open(asked)

@@ -1,4 +1,5 @@
-"""Where a build's text encoder comes from: the model's folder, a folder that the manifest names, or the file itself."""
+"""Finds a build's text encoder: in the model's folder, in a folder that the manifest names, or in the model's own
+file."""
 
 from __future__ import annotations
 
@@ -37,21 +38,25 @@ _SETTINGS = (
     "hidden_act",
     "layer_norm_eps",
 )
+"""Settings of a CLIP text encoder that its network is made with."""
 
 
 @dataclass(frozen=True)
 class EncoderSource:
-    """A pipeline `folder` whose encoders are the model's, or else the encoder `inside` the model's own file; and the
-    fingerprint that both ways have."""
+    """Where the text encoders of a model are."""
 
     folder: Path
+    """A pipeline folder, whose encoders are taken unless `inside` is there. It has the tokenizers in either case."""
     fingerprint: str
+    """Fingerprint of the encoders. It is the same whether they come from a folder or from a file."""
     inside: AssembledEncoder | None = None
+    """The encoder in the model's own file. None where the encoders are folders."""
     parts: Mapping[str, str] = field(default_factory=dict)
-    """Text encoder -> sha256 of its weights alone, as `editc.formats.apply.encoder_marks` makes it."""
+    """Text encoder -> sha256 of its weights alone (`editc.formats.apply.encoder_marks`)."""
 
     def load(self, family: Family, weights: Weights) -> Mapping[str, Encoder]:
-        """The encoder of every stream of the family; `weights` are the edited component's. Raises E205 and E223."""
+        """Loads the encoder of every stream of the family. `weights` are those of the edited component. Raises E205 and
+        E223."""
         mark = projected_fingerprint(self.fingerprint, weights)
         if self.inside is None:
             from editc.backends.encoders.load import load_streams
@@ -61,11 +66,12 @@ class EncoderSource:
 
 
 def find_encoder(manifest: Manifest, model: Model) -> EncoderSource:
-    """The encoders whose rows this model's cross-attention sees.
+    """Finds the encoders whose rows the cross-attention of this model reads.
 
-    A pipeline folder has its own. A single file is completed by `encoder:`, or by the folders beside it: an LDM file
-    of SD 1 or 2 needs a tokenizer only, a UNet alone and SDXL need `text_encoder*` too.
-    Raises E220 (none can be had), E222 (not the model's own), E223 (settings unknown).
+    A pipeline folder has its own. A single file is completed by `encoder:` in the manifest, or by the folders beside
+    it: an LDM file of SD 1 or 2 needs only a tokenizer; a UNet alone, and SDXL, need `text_encoder*` too.
+
+    Raises E220 (no encoder found), E222 (not the model's own) and E223 (settings unknown).
     """
     from editc.formats.apply.encoder_marks import weight_marks
 
@@ -85,7 +91,7 @@ def find_encoder(manifest: Manifest, model: Model) -> EncoderSource:
 
 
 def require_encoder(manifest: Manifest, model: Model) -> None:
-    """Raises E220 where `find_encoder` finds no encoder to go with the weights: looks for the files and hashes none."""
+    """Raises E220 where `find_encoder` would find no encoder. It only looks for the files and hashes none."""
     given = _manifest_folder(manifest)
     folder = pipeline_of(model) if given is None else given
     inside = ldm_encoder.inner_encoders(model)
@@ -97,7 +103,8 @@ def require_encoder(manifest: Manifest, model: Model) -> None:
 
 
 def load_clip(found: AssembledEncoder, mark: str) -> ClipEncoder:
-    """The CLIP with these weights (in transformers' names) and settings; E223 if they do not fit together."""
+    """Makes the CLIP text encoder with these weights (under the names of transformers) and settings. Raises E223 if
+    they do not fit together."""
     import torch
     from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizerFast
 
@@ -123,7 +130,8 @@ def load_clip(found: AssembledEncoder, mark: str) -> ClipEncoder:
 
 
 def _manifest_folder(manifest: Manifest) -> Path | None:
-    """The folder of `encoder:`, relative to the manifest first, then to where the command runs; or a hub id's."""
+    """The folder of `encoder:`, relative to the manifest, else to the working directory, else that of a hub id. None
+    where the manifest has no `encoder`. Raises E220 for a file."""
     if manifest.encoder is None:
         return None
     beside = Path(manifest.source.name).parent / manifest.encoder
@@ -134,6 +142,7 @@ def _manifest_folder(manifest: Manifest) -> Path | None:
 
 
 def _in_file(model: Model, folder: Path, inside: tuple[str, ...]) -> EncoderSource:
+    """The source for encoders in the model's own file. Raises E222 where the folder beside it has other encoders."""
     if len(inside) > 1 and any((folder / part).is_dir() for part in inside):
         message = f"the text encoders in '{folder}' are not those in the model's file"
         raise fail("E222", message, place=str(model.path), help="name the folder of the model that the file is made of")
@@ -144,7 +153,7 @@ def _in_file(model: Model, folder: Path, inside: tuple[str, ...]) -> EncoderSour
 
 
 def _require_tokenizer(model: Model, folder: Path, inside: tuple[str, ...]) -> AssembledEncoder:
-    """The encoder inside the file with a tokenizer; E220 without one."""
+    """The encoder in the file with its tokenizer. Raises E220 where there is no tokenizer."""
     found = ldm_encoder.assemble_encoder(model, folder)
     if found is None:
         lacking = "a tokenizer" if len(inside) == 1 else "tokenizers and encoders as folders"
@@ -155,18 +164,21 @@ def _require_tokenizer(model: Model, folder: Path, inside: tuple[str, ...]) -> A
 
 
 def _require_folders(model: Model, folder: Path) -> None:
+    """Raises E220 unless the folder has a text encoder and a tokenizer."""
     for part in ("text_encoder", "tokenizer"):
         if not (folder / part).is_dir():
             raise _no_encoder(f"the model is weights alone, and '{folder}' has no `{part}` to go with them", model.path)
 
 
 def _require_same(own: str, given: str, folder: Path) -> None:
+    """Raises E222 where the given encoder is not the model's own. `own` is '' where the model has none."""
     if own and own != given:
         message = f"the text encoder in '{folder}' is not the model's own"
         raise fail("E222", message, place=str(folder), help="leave `encoder` out: the model's folder has its encoder")
 
 
 def _no_encoder(message: str, place: Path) -> EditcError:
+    """E220 with the reason."""
     help_text = (
         "name a diffusers folder or hub id of the same model with `encoder: FOLDER` in the manifest (for SD 1 and 2 "
         "files its `tokenizer` is enough), or put these folders beside the file"

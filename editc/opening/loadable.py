@@ -1,7 +1,7 @@
-"""What a build will load beside the weights that it edits, looked through without a model library.
+"""Looks through what a build will load besides the weights that it edits, without a model library.
 
-So `check` says in a moment what a build would say later: pickles, Git LFS pointers, dead links, headers and JSON that
-are damaged, a text encoder of another class.
+So `check` finds in a moment what a build would find later: pickles, Git LFS pointers, dead links, damaged headers and
+JSON, a text encoder of another class.
 """
 
 from __future__ import annotations
@@ -22,8 +22,9 @@ from editc.formats.models.model import Checkpoint, Model, open_component
 from editc.libraries import pipeline_index
 
 JSON_BYTES = 64_000_000
-"""Bytes of a JSON file at most; the largest tokenizers have some 35 MB."""
+"""The largest JSON file that is read, in bytes; the largest tokenizers have some 35 MB."""
 ADAPTER = "adapter_config.json"
+"""A file of PEFT, with which transformers would load an adapter on top of the model."""
 
 
 def require_language_folder(model: Model) -> None:
@@ -33,14 +34,14 @@ def require_language_folder(model: Model) -> None:
 
 
 def require_pipeline(manifest: Manifest, model: Model, family: Family) -> None:
-    """Raises E205, E224, E610 to E613 and E616 to E618 for a pipeline that a build could not load. Of a file, and of a
-    model with an `encoder` of its own, whoever opens that encoder says the same."""
+    """Raises E205, E224, E610 to E613 and E616 to E618 for a pipeline that a build could not load. It skips a single
+    file, and a model for which the manifest names an `encoder`: opening that encoder finds the same faults."""
     if model.layout == "pipeline" and manifest.encoder is None:
         _pipeline(model.path, family, manifest.images is not None)
 
 
 def _language(folder: Path) -> None:
-    """A language model's folder, whose weights were opened before."""
+    """Checks the folder of a language model. Its weights have been opened before."""
     placeholders.refuse_in(folder)
     if (folder / ADAPTER).is_file():
         message = f"the folder holds an adapter beside the model (`{ADAPTER}`), which transformers would load with it"
@@ -50,6 +51,8 @@ def _language(folder: Path) -> None:
 
 
 def _pipeline(folder: Path, family: Family, painted: bool) -> None:
+    """Checks the text encoders and tokenizers of a pipeline. `painted`: pictures will be painted, so code of its own is
+    refused too."""
     parts.require_parts(folder, family.streams["text"])
     for part, t5 in dict(_text_parts(folder, family)).items():
         for place in (folder / part, folder / parts.tokenizer_of(part)):
@@ -65,7 +68,7 @@ def _pipeline(folder: Path, family: Family, painted: bool) -> None:
 
 
 def _require_floats(checkpoint: Checkpoint) -> None:
-    """Raises E616 for weights stored as integers: the libraries take the integers for the weights' values."""
+    """Raises E616 for weights that are stored as integers: the libraries would read the integers as the values."""
     found = [name for name in checkpoint.names() if name.endswith(".weight") and checkpoint.dtype(name)[:1] in "IU"]
     if found:
         message = (
@@ -76,14 +79,14 @@ def _require_floats(checkpoint: Checkpoint) -> None:
 
 
 def _text_parts(folder: Path, family: Family) -> Iterator[tuple[str, bool]]:
-    """The text encoders that are there with their tokenizers, and whether each is to be a T5."""
+    """Each text encoder that is there with its tokenizer, and whether it should be a T5."""
     for stream in family.streams.values():
         for part in parts.encoder_parts(folder, stream):
             yield part, stream.take == "t5"
 
 
 def _require_json(folder: Path) -> None:
-    """Raises E617 for a JSON file of a folder that is damaged, or a configuration that is no object."""
+    """Raises E617 for a damaged JSON file in a folder, or a configuration that is not an object."""
     for path in sorted(folder.glob("*.json")):
         found = _read(path)
         if path.name.endswith("config.json") and not isinstance(found, dict):
@@ -91,6 +94,7 @@ def _require_json(folder: Path) -> None:
 
 
 def _read(path: Path) -> Any:
+    """A JSON file. Raises E617 where it is damaged."""
     try:
         return json.loads(read_small(path, JSON_BYTES).decode("utf-8"))
     except (ValueError, RecursionError) as error:

@@ -1,4 +1,4 @@
-"""The manifest that a delta records, with the files, overrides and sentences that went into its build."""
+"""The manifest that a delta records, with the files, overrides and sentences of its build."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from pathlib import Path
 
 from editc.core.delta import Delta
 from editc.core.diagnostics import EditcError, fail
-from editc.core.manifest import ImageCheck, Manifest
+from editc.core.image_check import ImageCheck
+from editc.core.manifest import Manifest
 from editc.core.places import Source
 from editc.formats.delta.check import check_claims
 from editc.manifests.decode import decode
@@ -16,10 +17,11 @@ from editc.registry.families import FAMILIES
 
 
 def recorded_manifest(delta: Delta, path: Path, detector: str = "") -> Manifest:
-    """The manifest inside the delta, with the overrides and kept prompts that went in; raises what decoding finds, and
-    E696 for a delta whose account of itself is not one.
+    """Reads the manifest inside a delta, with the overrides and the preserved prompts that its build used. `detector`
+    replaces the detector that it names, whose code would be a stranger's.
 
-    `detector`: who is to judge its pictures, in place of whom it names, whose code would be a stranger's."""
+    Raises what decoding finds, and E696 where the metadata of the delta are damaged.
+    """
     check_claims(delta, str(path))
     source = Source(f"{path}#manifest", delta.manifest, tuple(delta.extra.get("set", ())))
     manifest, found = decode(
@@ -33,7 +35,8 @@ def recorded_manifest(delta: Delta, path: Path, detector: str = "") -> Manifest:
 
 
 def _judged_by(manifest: Manifest, detector: str) -> ImageCheck | None:
-    """`verify.images` with another detector, or with its own as a stranger named it. E509 where no picture is asked."""
+    """`verify.images` with another detector; without one, with its own marked as foreign. Raises E509 for a detector
+    where the manifest asks for no pictures."""
     check = manifest.images
     if check is None:
         if detector:

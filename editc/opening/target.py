@@ -1,4 +1,4 @@
-"""The model that edits are for: opened, read by its header and recognised, each once."""
+"""The model that the edits are for. It is opened, read by its header and recognised once each."""
 
 from __future__ import annotations
 
@@ -16,38 +16,39 @@ from editc.formats.models.model import Model, open_model
 from editc.registry.families import FAMILIES
 
 COMPONENTS = ("unet", "transformer", "prior", "decoder")
-"""What a pipeline calls the part that reads the text, in the order in which one with several is looked at."""
+"""What pipelines call the part that reads the text. Of several, the first in this order is edited."""
 USUAL_KINDS: Mapping[str, tuple[str, ...]] = {"pipeline": ("image",), "folder": ("language",)}
-"""What kind of model lies on disk so, as a rule."""
+"""Layout of a model on disk -> the kinds of model that usually have it."""
 OWN_CORPUS = "prompts.txt"
-"""In a model's folder, the prompts that are preserved by default."""
+"""A file in a model's folder: the prompts that are preserved by default."""
 
 
 @dataclass(frozen=True)
 class Target:
-    """The model that edits are for. Each property does its work once; what it raises has no place in a manifest yet."""
+    """The model that the edits are for. Each property does its work once. What it raises has no place in a manifest
+    yet."""
 
     place: Path | str
-    """Where it is."""
+    """Where the model is."""
     name: str
-    """As the manifest calls it."""
+    """What the manifest calls it."""
     given: Model | None = None
-    """The model itself, where it is open already."""
+    """The model, where it is open already. Else None."""
 
     @cached_property
     def model(self) -> Model:
-        """The model, opened. Raises E610 to E619."""
+        """The opened model. Raises E610 to E619."""
         return open_model(self.place) if self.given is None else self.given
 
     @cached_property
     def header(self) -> Context:
-        """Ports for what needs headers only: no torch. E617 for a damaged config.json."""
+        """A context with what the headers hold, made without torch. Raises E617 for a damaged config.json."""
         weights = self.model.component(component_of(self.model))
         return Context(weights, settings=language_settings(self.model))
 
     @cached_property
     def family(self) -> Family:
-        """The family whose names these weights have. Raises E201 and E206."""
+        """The family whose parameter names these weights have. Raises E201 and E206."""
         from editc.passes.locate import recognise
 
         asked = self.header.weights, self.name, self.header.settings
@@ -68,12 +69,12 @@ def language_settings(model: Model) -> Mapping[str, Any]:
 
 
 def families(*kinds: str) -> tuple[Family, ...]:
-    """Every family of these kinds of models, of all where none is named, in the order of their names."""
+    """All families of these kinds of model, or of every kind where none is given, by name."""
     return tuple(family for kind in kinds or ("image", "language") for _, family in FAMILIES.each(kind))
 
 
 def corpus_of(model: Model) -> tuple[str, ...]:
-    """Prompts to keep where a manifest names none: `prompts.txt` in the model's folder, else everyday prompts."""
+    """The default list: the prompts of `prompts.txt` in the model's folder, else editc's everyday prompts."""
     from editc.texts import read_text
 
     own = model.path / OWN_CORPUS

@@ -1,7 +1,8 @@
-"""The parts of a model that a build does not load and that yet must be whole: what is edited, and what paints with it.
+"""Checks the parts of a model that a build does not load but that must be whole: what is edited, and what paints with
+it.
 
-Their headers are compared with the network that their config.json describes, which is made without memory for its
-weights; their values are looked through for NaN and infinity, once for each file as it is.
+Their headers are compared with the network that config.json describes, which is made without memory for its weights.
+Their values are searched for NaN and infinity, once for each state of a file.
 """
 
 from __future__ import annotations
@@ -23,8 +24,9 @@ from editc.libraries.loading import Difference, library_errors, refuse_values, r
 
 
 def check_unloaded_parts(model: Model, edited: str, cache: Cache | None) -> Iterator[Diagnostic]:
-    """Raises E205 and E402 for a part that is not what its configuration says, or holds NaN or infinity; a warning,
-    E226, for an edited part without a configuration to compare with. `edited` is the component that a build edits."""
+    """Raises E205 for a part that is not what its configuration says, and E402 for one that holds NaN or infinity.
+    Yields a warning, E226, where the edited part has no configuration to compare with. `edited` is the component that a
+    build edits."""
     for part, place in _parts(model, edited).items():
         checkpoint, what = model.component(part), f"the model's `{part}`"
         folder = place if place.is_dir() else place.parent
@@ -39,7 +41,8 @@ def check_unloaded_parts(model: Model, edited: str, cache: Cache | None) -> Iter
 
 
 def _parts(model: Model, edited: str) -> Mapping[str, Path]:
-    """What is edited, and every other part of diffusers' own classes: a VAE, a second denoiser."""
+    """Name -> place of the edited part, and of every other part of diffusers' own classes, such as a VAE or a second
+    denoiser."""
     if model.layout != "pipeline":
         ((_, place),) = model.components.items()
         return {edited: place}
@@ -47,7 +50,7 @@ def _parts(model: Model, edited: str) -> Mapping[str, Path]:
 
 
 def _class(place: Path) -> Any:
-    """The diffusers class that a folder's config.json names; None where it names none."""
+    """The diffusers class that the config.json of a folder names. None where it names none."""
     if not place.is_dir():
         return None
     name = settings_of(place).get("_class_name")
@@ -61,7 +64,7 @@ def _class(place: Path) -> Any:
 
 
 def _compare(checkpoint: Checkpoint, kind: Any, folder: Path, what: str) -> Difference:
-    """The header against the network, whose parameters are made as shapes alone ("meta")."""
+    """Compares the header with the network, whose parameters are made as shapes alone (on the device "meta")."""
     import torch
 
     with quiet(), library_errors(f"{what} cannot be made as its config.json says", folder), torch.device("meta"):
@@ -79,6 +82,7 @@ def _compare(checkpoint: Checkpoint, kind: Any, folder: Path, what: str) -> Diff
 
 
 def _cannot_compare(part: str, place: Path) -> Diagnostic:
+    """The warning E226."""
     return Diagnostic(
         "E226",
         f"nothing says how the `{part}` is built, so its tensors were not compared with what they should be",
@@ -89,16 +93,19 @@ def _cannot_compare(part: str, place: Path) -> Diagnostic:
 
 
 def _is_known(checkpoint: Checkpoint, cache: Cache | None) -> bool:
+    """True where these very files were found finite before."""
     return cache is not None and cache.get(_stamp(checkpoint)) is not None
 
 
 def _remember(checkpoint: Checkpoint, cache: Cache | None) -> None:
+    """Notes in the cache that these files are finite."""
     if cache is not None:
         cache.put(_stamp(checkpoint), {"finite": np.ones(1)})
 
 
 def _stamp(checkpoint: Checkpoint) -> str:
-    """The files as they are now: a file that is written to has another time of change."""
+    """The cache key of the files in their present state. Writing to a file changes it, because the time of change is
+    part of it."""
     files = sorted({tensor.file for tensor in checkpoint.tensors.values()})
     told = [(file.resolve(), file.stat()) for file in files]
     return json.dumps(["finite 1", *[[str(p), s.st_size, s.st_mtime_ns, s.st_ctime_ns, s.st_ino] for p, s in told]])

@@ -1,1 +1,2 @@
-"""What can be named in a manifest or on the command line: one table a file, editc's own names and those of plugins."""
+"""What can be named in a manifest or on the command line. Each file has one table: editc's own names and those of
+plugins."""

@@ -14,3 +14,4 @@ ATTACKS = Table(
     lambda attack: "image",
     needs=("says", "suits", "rows"),
 )
+"""Name of an attack -> its `PictureAttack`."""

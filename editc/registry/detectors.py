@@ -1,4 +1,4 @@
-"""Who can judge whether a picture shows a concept."""
+"""The detectors, which judge whether a picture shows a concept."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The options of a method: the fields of its dataclass. Manifests need their types, `editc explain` their texts."""
+"""The options of a method. They are the fields of its dataclass, read for manifests and for `editc explain`."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from editc.core.manifest import Scalar
 
 OptionType: TypeAlias = type[int] | type[float] | type[bool] | type[str] | tuple[str, ...]
+"""The type of an option; a tuple of words where only these are allowed."""
 OPTION_LINE = re.compile(r"^ +(\w+): (.+(?:\n {8,}\S.*)*)\n?", re.MULTILINE)
 """A line `option: what it does` of an indented class docstring, with its continuation lines."""
 
@@ -29,11 +30,12 @@ class Option:
     type: OptionType
     """Its type; a tuple where a few words are allowed."""
     default: Scalar | None
-    """Its default. None: the key rule decides, or there is none."""
+    """Its default. None: the key rule decides, or there is no default."""
 
 
 def options(method: str) -> tuple[Option, ...]:
-    """The options of a method, in the order of its fields. E139 for a plugin's method that has none to be read."""
+    """The options of a method, in the order of its fields. Raises E139 for a plugin's method whose options cannot be
+    read."""
     try:
         return _options(METHODS.resolve(method))
     except (TypeError, NameError) as error:
@@ -64,10 +66,10 @@ def without_option_lines(text: str, names: Collection[str]) -> str:
 
 
 def construct(method: str, given: Mapping[str, Scalar], seed: int = 0) -> Any:
-    """The method with these options, made once for each set of them, as methods are frozen.
+    """The method with these options. It is made once for each set of options, because methods are frozen.
 
-    An option `seed` that was not given is the manifest's `seed`. Whatever `__post_init__` has against the options
-    (ValueError) comes through.
+    An option `seed` that was not given takes the `seed` of the manifest. A ValueError that `__post_init__` raises about
+    the options comes through.
     """
     if any(option.name == "seed" for option in options(method)):
         given = {"seed": seed, **given}
@@ -77,12 +79,13 @@ def construct(method: str, given: Mapping[str, Scalar], seed: int = 0) -> Any:
 
 @lru_cache(maxsize=64)
 def _build_method(method: type, typed: tuple[tuple[str, type, Scalar], ...]) -> Any:
-    """`typed` has the types beside the values, because 1 and 1.0 and True are equal and yet other options."""
+    """Makes the method. `typed` holds (name, type, value): 1, 1.0 and True are equal, but are different options."""
     return method(**{name: value for name, _, value in typed})
 
 
 @cache
 def _options(method: type) -> tuple[Option, ...]:
+    """The options of a method class. Raises TypeError where it is no dataclass or a field has another type."""
     if not is_dataclass(method):
         raise TypeError(f"{method.__name__} is not a dataclass, so it has no options to check")
     hints = get_type_hints(method)
@@ -94,7 +97,8 @@ def _options(method: type) -> tuple[Option, ...]:
 
 
 def _type(method: type, hint: Any) -> OptionType:
-    """The type that a YAML value must have; `float | None` asks for a float, as None is said by leaving it out."""
+    """The type that a YAML value must have. `float | None` asks for a float, because leaving the option out says
+    None."""
     if get_origin(hint) in (Union, UnionType):
         rest = [arm for arm in get_args(hint) if arm is not NoneType]
         hint = rest[0] if len(rest) == 1 else hint

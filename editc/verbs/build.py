@@ -9,9 +9,9 @@ from typing import Any
 
 from editc.core.delta import Delta
 from editc.core.diagnostics import EditcError
+from editc.core.disk import check_folder
 from editc.core.ports import Context, Progress, announce
 from editc.core.solution import Verified
-from editc.core.writable import check_folder
 from editc.opening.target import corpus_of
 from editc.verbs import emit
 from editc.verbs.kind import OpenedManifest

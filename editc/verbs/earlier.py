@@ -6,9 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from editc.core.delta import Delta
-from editc.core.diagnostics import fail
+from editc.core.diagnostics import fail, pointing_at
 from editc.core.network import Spot
-from editc.core.pointing import pointing_at
 from editc.verbs.kind import OpenedManifest
 
 IN_MODEL = ("result", "either")

@@ -8,8 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
-from editc.core.diagnostics import Diagnostic
-from editc.core.pointing import pointing_at
+from editc.core.diagnostics import Diagnostic, pointing_at
 from editc.core.ports import Context
 from editc.formats.models.model import Model
 from editc.opening.target import Target

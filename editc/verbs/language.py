@@ -7,10 +7,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from editc.core.diagnostics import Diagnostic, EditcError, fail
+from editc.core.diagnostics import Diagnostic, EditcError, fail, pointing_at
 from editc.core.family import Family
 from editc.core.manifest import Manifest
-from editc.core.pointing import pointing_at
 from editc.core.ports import Context, Progress, announce
 from editc.formats.models.model import Model
 from editc.libraries.extras import require_build

@@ -11,10 +11,10 @@ from typing import Any
 from editc.core import disk
 from editc.core.delta import Delta
 from editc.core.diagnostics import Diagnostic, fail
+from editc.core.disk import make_parent
 from editc.core.measurements import Claim
 from editc.core.ports import Progress, announce
 from editc.core.solution import Verified
-from editc.core.writable import make_parent
 from editc.formats.containers.canonical import canonical_json
 from editc.formats.delta.container import write_delta
 from editc.formats.delta.parts import parts

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from editc.core import disk
 from editc.core.diagnostics import EditcError, fail
-from editc.core.writable import check_parent, make_parent
+from editc.core.disk import check_parent, make_parent
 from editc.formats.apply import journal
 from editc.formats.apply.target import ApplyPlan
 from editc.formats.models.model import Model

@@ -15,10 +15,10 @@ from pathlib import Path
 
 import numpy as np
 
-from editc.core.adapter import Adapter, AdapterModule
 from editc.core.delta import Array
 from editc.core.diagnostics import EditcError, fail
 from editc.core.ports import Weights
+from editc.core.problem import Adapter, AdapterModule
 from editc.core.site_bytes import matrix_shape
 from editc.core.text import first_rows
 from editc.formats.containers.safetensors import TensorEntry

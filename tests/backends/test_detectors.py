@@ -19,7 +19,7 @@ from editc.backends.detectors import clip
 from editc.backends.detectors.kind import DetectorRequest
 from editc.backends.detectors.lookup import detector_kind, identity
 from editc.core.diagnostics import EditcError
-from editc.core.manifest import DetectorOptions
+from editc.core.image_check import DetectorOptions
 
 a_clip = detector_cases.a_clip
 a_classifier = detector_cases.a_classifier

@@ -10,12 +10,11 @@ from pathlib import Path
 
 import pytest
 
+from editc.core.image_check import BystanderCheck, ImageCheck
 from editc.core.manifest import (
     Ablation,
-    BystanderCheck,
     Constraints,
     Fact,
-    ImageCheck,
     Manifest,
     Preserve,
     Redirect,

@@ -20,7 +20,7 @@ from editc import api
 from editc.cli import cli, terminal
 from editc.core.delta import Array
 from editc.core.diagnostics import Diagnostic, EditcError
-from editc.core.manifest import ImageCheck
+from editc.core.image_check import ImageCheck
 from editc.core.places import Source
 from editc.core.ports import Context, EncodedPrompt
 from editc.formats.models.model import open_model

@@ -10,7 +10,7 @@ from tiny_detectors import classifier_folder, clip_folder
 
 from editc.backends.detectors.kind import DetectorRequest
 from editc.backends.detectors.lookup import detector_kind
-from editc.core.manifest import DetectorOptions
+from editc.core.image_check import DetectorOptions
 from editc.manifests.decode import decode_file
 from editc.opening import detector as detecting
 

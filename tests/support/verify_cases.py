@@ -11,13 +11,8 @@ from numpy.typing import NDArray
 
 from editc.core.delta import Array, Form, Site
 from editc.core.family import Family
-from editc.core.manifest import (
-    Constraints,
-    ImageCheck,
-    Manifest,
-    Preserve,
-    Request,
-)
+from editc.core.image_check import ImageCheck
+from editc.core.manifest import Constraints, Manifest, Preserve, Request
 from editc.core.places import Source, Span
 from editc.core.plan import Plan
 from editc.core.ports import Context

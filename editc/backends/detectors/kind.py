@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from editc.core.manifest import DetectorOptions
+from editc.core.image_check import DetectorOptions
 from editc.core.ports import Detector
 
 

@@ -16,14 +16,13 @@ from typing import Any
 
 import numpy as np
 
-from editc.core.adapter import AdapterModule
 from editc.core.delta import Array, Site
 from editc.core.diagnostics import Diagnostic, EditcError
 from editc.core.family import Family
 from editc.core.manifest import Manifest, Request
 from editc.core.plan import Plan
 from editc.core.ports import Context
-from editc.core.problem import PreservedRows, Problem, System
+from editc.core.problem import AdapterModule, PreservedRows, Problem, System
 from editc.core.site_bytes import matrix_shape
 from editc.core.solution import Edit, Solution, Stats
 from editc.numerics import fusion

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from editc.core.delta import Array
 from editc.core.diagnostics import Diagnostic, EditcError
-from editc.core.manifest import ImageCheck, Manifest, Request
+from editc.core.image_check import ImageCheck
+from editc.core.manifest import Manifest, Request
 from editc.core.measurements import Claim, Picture, Report
 from editc.core.plan import Plan
 from editc.core.ports import Context, Detector

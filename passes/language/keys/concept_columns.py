@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 
 from editc.core.delta import Array, Site
 from editc.core.diagnostics import Diagnostic, EditcError, fail
+from editc.core.language_problem import ConceptScores
 from editc.core.manifest import Redirect
-from editc.core.network import ConceptScores, Network
+from editc.core.network import Network
 from editc.core.places import Source
 from editc.numerics import logits
 from editc.passes.sites import layer_of

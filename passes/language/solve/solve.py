@@ -10,9 +10,9 @@ import numpy as np
 
 from editc.core.delta import Array, Site
 from editc.core.diagnostics import Diagnostic, EditcError
-from editc.core.language_problem import LanguageProblem, MemoryKey
+from editc.core.language_problem import LanguageProblem, Memory, MemoryKey, ScoredColumns, Writer
 from editc.core.manifest import Ablation
-from editc.core.network import Memory, Network, ScoredColumns, Spot, Writer
+from editc.core.network import Network, Spot
 from editc.core.plan import Plan, Stage
 from editc.core.ports import Context, Weights
 from editc.core.problem import Problem

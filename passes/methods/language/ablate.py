@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from editc.core.delta import Array
-from editc.core.network import Writer
+from editc.core.language_problem import Writer
 from editc.core.solution import Edit, Stats
 from editc.numerics import directions
 from editc.passes.methods import require_at_least_zero

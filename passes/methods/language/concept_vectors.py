@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from editc.core.delta import Array
-from editc.core.network import ConceptScores, ScoredColumns
+from editc.core.language_problem import ConceptScores, ScoredColumns
 from editc.core.solution import Edit, Stats
 from editc.numerics.ridge import require_finite
 from editc.passes.methods import require_at_least_zero

@@ -8,7 +8,7 @@ from typing import ClassVar, Literal
 import numpy as np
 
 from editc.core.delta import Array
-from editc.core.network import Memory
+from editc.core.language_problem import Memory
 from editc.core.solution import Edit, Stats
 from editc.numerics import memory as memories
 from editc.numerics.ridge import SingularError, factorise

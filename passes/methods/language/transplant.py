@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from editc.core.network import Memory
+from editc.core.language_problem import Memory
 from editc.core.solution import Edit
 from editc.passes.methods.language.memit import MEMIT
 

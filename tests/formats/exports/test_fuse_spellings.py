@@ -14,8 +14,8 @@ from adapter_cases import FL, FQ, STYLES, K, Tensors, kohya, ones, pair, write
 from loaders import part
 
 from editc import api
-from editc.core.adapter import Adapter
 from editc.core.diagnostics import EditcError
+from editc.core.problem import Adapter
 from editc.formats.doctor.adapter import read_adapter
 from editc.formats.doctor.examine import examine
 from editc.formats.models.ldm_names import to_ldm

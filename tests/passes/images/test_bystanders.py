@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from verify_cases import Brush, Eye, World, context, erase, exact, images, kept, manifest
 
 from editc.core.delta import Array
-from editc.core.manifest import BystanderCheck, Constraints, Preserve
+from editc.core.image_check import BystanderCheck
+from editc.core.manifest import Constraints, Preserve
 from editc.core.measurements import Bystander
 from editc.core.ports import EncodedPrompt
 from editc.core.solution import Verified

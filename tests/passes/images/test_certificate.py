@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 from editc.backends.encoders import load
 from editc.core.delta import Array
 from editc.core.diagnostics import EditcError
-from editc.core.manifest import Constraints, ImageCheck, Manifest, Request
+from editc.core.image_check import ImageCheck
+from editc.core.manifest import Constraints, Manifest, Request
 from editc.core.measurements import Attack, Certificate, Report
 from editc.core.places import Source, Span
 from editc.core.ports import Context, EncodedPrompt

@@ -16,7 +16,8 @@ from verify_cases import FAMILY, NoWeights
 
 from editc.core.delta import Array, Site
 from editc.core.diagnostics import EditcError
-from editc.core.manifest import ImageCheck, Manifest
+from editc.core.image_check import ImageCheck
+from editc.core.manifest import Manifest
 from editc.core.places import Source
 from editc.core.plan import Plan
 from editc.core.ports import Context

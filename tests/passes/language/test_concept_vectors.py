@@ -17,8 +17,9 @@ from hypothesis import strategies as st
 from editc.backends.networks import load
 from editc.core.delta import Array, Site
 from editc.core.diagnostics import EditcError
+from editc.core.language_problem import ConceptScores, ScoredColumns
 from editc.core.manifest import Redirect
-from editc.core.network import ConceptScores, Network, ScoredColumns
+from editc.core.network import Network
 from editc.core.places import Source
 from editc.core.solution import Edit
 from editc.manifests.decode import decode

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from editc.core.delta import Array
-from editc.core.network import Memory, Writer
+from editc.core.language_problem import Memory, Writer
 from editc.core.solution import Edit
 from editc.numerics import directions
 from editc.numerics import memory as memories

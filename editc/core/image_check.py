@@ -1,0 +1,69 @@
+"""`verify.images` of a manifest: which pictures are painted, and who judges them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from editc.core.places import ManifestBlock
+
+
+@dataclass(frozen=True, kw_only=True)
+class BystanderCheck(ManifestBlock):
+    """`verify.images.bystanders`: which concepts that the manifest does not name are painted, and how often."""
+
+    near: int = 8
+    """How many of those that lie nearest to the edited concepts."""
+    far: int = 4
+    """How many of the others."""
+    pictures: int = 6
+    """How many pictures of each are painted before the edit, and how many after it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class DetectorOptions(ManifestBlock):
+    """What `verify.images.detector` says besides the detector's name."""
+
+    place: str = ""
+    """The folder or file that holds the detector, relative to the manifest. Empty where the detector needs none."""
+    member: str = ""
+    """For a Python file: the class, function or object in it. Empty for other detectors."""
+    prompts: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Concept -> the sentences that describe it to the detector. For a concept that is not here they are made from its
+    name."""
+    against: tuple[str, ...] = ()
+    """What a picture may show in place of a concept. Empty: the detector's own list."""
+    labels: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Concept -> the labels of the classifier that stand for it. For a concept that is not here: the label of the same
+    name."""
+    threshold: float | None = None
+    """The probability from which a picture counts as showing a concept. None: the detector's own."""
+    foreign: bool = False
+    """True where these options come from a delta and not from the person who runs editc. Then no code is run for
+    them."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageCheck(ManifestBlock):
+    """`verify.images`: which pictures are painted before and after the edit, and who judges them."""
+
+    detector: str = "none"
+    """The name of the detector. `none`: the pictures are painted and not judged."""
+    options: DetectorOptions = field(default_factory=DetectorOptions)
+    """What the manifest says about the detector besides its name."""
+    prompts_per_concept: int = 20
+    """How many pictures of each concept are painted."""
+    steps: int = 25
+    """Denoising steps of each picture."""
+    guidance: float = 7.5
+    """The scale of classifier-free guidance."""
+    erased_at_most: float | None = None
+    """The share of pictures that may still show an erased concept. None: no bound."""
+    kept_loss_at_most: float | None = None
+    """The share of pictures in which a preserved concept may be lost. None: no bound."""
+    share_gap_at_most: float | None = None
+    """How far the shares of `moderate` may be from those that are wanted. None: no bound."""
+    bystanders: BystanderCheck = field(default_factory=BystanderCheck)
+    """Which concepts that the manifest does not name are painted too."""
+    attacks: tuple[str, ...] = ("certificate",)
+    """The attacks on erased concepts that are painted, by their names in `editc.registry.attacks`."""
