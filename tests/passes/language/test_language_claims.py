@@ -134,7 +134,7 @@ def test_texts_are_compared_a_few_at_a_time(monkeypatch: pytest.MonkeyPatch) -> 
     base = BaseModel(GOOD)  # type: ignore[arg-type]
     texts = [Prompt(text * 3) for text in ("The tower.", "A", "A river.", "Another one.")]
     whole = base.compare(texts, {})
-    monkeypatch.setattr(base_model, "AT_ONCE", 20)
+    monkeypatch.setattr(base_model, "BLOCK_CHARACTERS", 20)
     parts = base.compare(texts, {})
     assert [[one.text[0] for one in some] for some in base_model._blocks(texts)] == [["T"], ["A", "A"], ["A"]]
     assert all(np.array_equal(value, getattr(parts, name)) for name, value in vars(whole).items())
