@@ -79,18 +79,18 @@ def score_columns(
 
 def sites_with_columns(
     sites: Sequence[Site],
-    namings: Mapping[str, ConceptScores],
+    concept_scores: Mapping[str, ConceptScores],
     edits: Sequence[Redirect],
     method: ColumnChooser,
     source: Source,
 ) -> tuple[Site, ...]:
     """The sites in which the method removes a column, in their given order. Raises E343 for each concept that no column
     names."""
-    each = [method.choose_columns(namings[site.name]) for site in sites]
+    each = [method.choose_columns(concept_scores[site.name]) for site in sites]
     wrong = []
     for i, edit in enumerate(edits):
         if not any(taken[i].any() for taken in each):
-            most = max((float(np.abs(namings[site.name].scores[i]).max()) for site in sites), default=0.0)
+            most = max((float(np.abs(concept_scores[site.name].scores[i]).max()) for site in sites), default=0.0)
             least = f"`threshold` is {method.threshold:g}"
             message = f"no column names `{edit.concept}`: the strongest scores {most:.1f}, and {least}"
             help = "lower `threshold`, take more layers, or write `method: rocr`, which needs no such column"
@@ -102,7 +102,7 @@ def sites_with_columns(
 
 def strongest_columns(
     sites: Sequence[Site],
-    namings: Mapping[str, ConceptScores],
+    concept_scores: Mapping[str, ConceptScores],
     network: Network,
     weights: ReadWeight,
     count: int = 10,
@@ -114,7 +114,7 @@ def strongest_columns(
     """
     best = []
     for site in sites:
-        naming = namings[site.name]
+        naming = concept_scores[site.name]
         for concept, index in np.argwhere(naming.ranks < count).tolist():
             one = ConceptColumn(concept, site, index, float(naming.scores[concept, index]), ())
             best.append((concept, int(naming.ranks[concept, index]), one))

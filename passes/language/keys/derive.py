@@ -55,18 +55,20 @@ class DeriveLanguage:
         (a matrix does not write to the residual stream), E345 (a preserved name stands only in the attention sink),
         E401 (two edits have the same key)."""
         network = _network_of(ctx)
-        plan, namings = _score_stages(plan, network, ctx)
+        plan, concept_scores = _score_stages(plan, network, ctx)
         problem = build_problem(plan, ctx)
         texts = _corpus_of(plan.manifest)
-        columns = list(problem.memory_keys)
+        memory_keys = list(problem.memory_keys)
         watched: Iterable[object] = ctx.progress("derive", problem.memory_keys) if ctx.progress else problem.memory_keys
         for i, _ in enumerate(watched):
-            columns[i] = _with_value(plan, columns, i, network, ctx)
+            memory_keys[i] = _with_value(plan, memory_keys, i, network, ctx)
         names = [plan.sites[i].name for stage in plan.stages if works_on(stage) == "memory" for i in stage.sites]
         found = statistics.moments(network, names, texts, ctx.cache) if names else {}
         moments = {name: add_ridge(one.second) for name, one in found.items()}
         corpus = sha256("\n\n".join(texts).encode("utf-8", "surrogatepass")).hexdigest() if names else ""
-        problem = replace(problem, memory_keys=tuple(columns), concept_scores=namings, moments=moments, corpus=corpus)
+        problem = replace(
+            problem, memory_keys=tuple(memory_keys), concept_scores=concept_scores, moments=moments, corpus=corpus
+        )
         near = tuple(_close_pairs(problem, network))
         _refuse_equal_keys(problem, near)
         return replace(problem, close_edits=near)
@@ -77,12 +79,12 @@ def add_ridge(second: Array) -> Array:
     return np.asarray(second + RIDGE * np.trace(second) / len(second) * np.eye(len(second)))
 
 
-def mean_keys(network: Network, site: Site, columns: Sequence[MemoryKey], changed: Any) -> Array:
-    """The key of each column at one matrix, (d_in, columns): what the matrix reads there, the mean over contexts.
+def mean_keys(network: Network, site: Site, memory_keys: Sequence[MemoryKey], changed: Any) -> Array:
+    """The keys (d_in, m) of m memory keys at one matrix: what the matrix reads at each, the mean over its contexts.
 
     `changed`: the edited weights to run with, by name; None runs the base.
     """
-    groups = [one.contexts for one in columns]
+    groups = [one.contexts for one in memory_keys]
     return group_means(
         network.read_keys([site.name], [spot for one in groups for spot in one], changed)[site.name], groups
     )
@@ -125,16 +127,18 @@ def build_method(plan: Plan, stage: Stage) -> Any:
     return construct(stage.method, given, plan.manifest.seed)
 
 
-def _with_value(plan: Plan, columns: Sequence[MemoryKey], index: int, network: Network, ctx: Context) -> MemoryKey:
-    """Column number `index` with `wanted` filled. The plain and the chat column of one name share one learned value,
-    which is learned on the contexts of both."""
-    column = columns[index]
-    stage = next(one for one in plan.stages if column.edit in one.edits)
-    first = next((one for one in columns[:index] if (one.edit, one.name) == (column.edit, column.name)), None)
+def _with_value(plan: Plan, memory_keys: Sequence[MemoryKey], index: int, network: Network, ctx: Context) -> MemoryKey:
+    """Memory key number `index` with `residual` filled. The plain and the chat key of one name share one value, which
+    is learned on the contexts of both."""
+    memory_key = memory_keys[index]
+    stage = next(one for one in plan.stages if memory_key.edit in one.edits)
+    first = next(
+        (one for one in memory_keys[:index] if (one.edit, one.name) == (memory_key.edit, memory_key.name)), None
+    )
     if first is not None and first.value is not None:
-        return replace(column, residual=first.residual, value=first.value)
-    same_name = [one for one in columns if (one.edit, one.name) == (column.edit, column.name)]
-    return find_value(plan, stage, column, same_name, network, ctx.cache)
+        return replace(memory_key, residual=first.residual, value=first.value)
+    same_name = [one for one in memory_keys if (one.edit, one.name) == (memory_key.edit, memory_key.name)]
+    return find_value(plan, stage, memory_key, same_name, network, ctx.cache)
 
 
 def _close_pairs(problem: LanguageProblem, network: Network) -> Iterator[CloseEdits]:

@@ -31,7 +31,7 @@ def build_problem(plan: Plan, ctx: Context) -> LanguageProblem:
     found: list[MemoryKey] = []
     for stage in plan.stages:
         for index in stage.edits if works_on(stage) == "memory" else ():
-            found += _columns(plan, index, manifest.language_edits[index], network)
+            found += _memory_keys(plan, index, manifest.language_edits[index], network)
     found.sort(key=lambda one: one.edit)
     earlier, overwritten = _earlier_spots(found, ctx.earlier)
     written = tuple((spot,) for spot in _off_sink(earlier, network))
@@ -59,8 +59,8 @@ def build_problem(plan: Plan, ctx: Context) -> LanguageProblem:
     )
 
 
-def _columns(plan: Plan, index: int, edit: Any, network: Network) -> Iterator[MemoryKey]:
-    """One column for each name and form of an edit, without the contexts that have the name or its target in the
+def _memory_keys(plan: Plan, index: int, edit: Any, network: Network) -> Iterator[MemoryKey]:
+    """One memory key for each name and form of an edit, without the contexts that have the name or its target in the
     attention sink. Raises E333 if no context is left."""
     manifest = plan.manifest
     for one in sentences.edit_sentences(edit, manifest):
@@ -119,7 +119,7 @@ def _preserved_groups(plan: Plan, index: int, network: Network) -> Iterator[tupl
 
 
 def _earlier_spots(
-    columns: Sequence[MemoryKey], earlier: Mapping[str, Sequence[Spot]]
+    memory_keys: Sequence[MemoryKey], earlier: Mapping[str, Sequence[Spot]]
 ) -> tuple[list[Spot], Mapping[int, tuple[str, ...]]]:
     """The positions that earlier deltas edited and that are preserved, and edit -> ids of the deltas that edited the
     same keys as it does. A key that an edit changes cannot be preserved too. Two keys are the same if the text up to
@@ -128,7 +128,7 @@ def _earlier_spots(
     `earlier`: delta id -> the positions of its keys.
     """
     own: dict[int, set[tuple[str, bool]]] = {}
-    for one in columns:
+    for one in memory_keys:
         own.setdefault(one.edit, set()).update(spot.causal_prefix for spot in one.contexts)
     wrote = {delta: {spot.causal_prefix for spot in spots} for delta, spots in earlier.items()}
     overwritten = {

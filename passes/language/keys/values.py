@@ -27,58 +27,63 @@ LAYOUT = "value 2"
 
 
 def find_value(
-    plan: Plan, stage: Stage, column: MemoryKey, same_name: Sequence[MemoryKey], network: Network, cache: Cache | None
+    plan: Plan,
+    stage: Stage,
+    memory_key: MemoryKey,
+    same_name: Sequence[MemoryKey],
+    network: Network,
+    cache: Cache | None,
 ) -> MemoryKey:
-    """The column with `wanted` filled, for the stage's last layer. Raises E336 if no value could be learned.
+    """The memory key with `residual` filled, for the stage's last layer. Raises E336 if no value could be learned.
 
-    `same_name`: all columns of this edit and name. A value is learned on the contexts of all of them together.
+    `same_name`: all memory keys of this edit and name. A value is learned on the contexts of all of them together.
 
     A value is learned at the output of the layer's MLP, as in ROME, for MEMIT and its followers too. What is added
     there also reaches the residual stream, and a length bounded by the output's own harms less than one bounded by the
     stream's (docs/measurements/facts.md). If a norm lies between MLP and stream, it is learned in the stream.
     """
-    edit = plan.manifest.language_edits[column.edit]
+    edit = plan.manifest.language_edits[memory_key.edit]
     layer = layer_of(plan.sites[stage.sites[-1]].name)
     where: DeltaTarget = "stream" if plan.family.normed and not is_single(stage.method) else "output"
     if isinstance(edit, Fact):
-        return _learn_value(plan, column, same_name, edit, edit.answer, (network, layer, where), cache)
+        return _learn_value(plan, memory_key, same_name, edit, edit.answer, (network, layer, where), cache)
     assert isinstance(edit, Redirect)
     if edit.to is None and edit.toward == "refusal":
-        return _learn_value(plan, column, same_name, edit, REFUSAL, (network, layer, where), cache)
-    here = network.states([layer], column.contexts)[layer].mean(axis=1)
-    there = _draw_noise(plan, column, here) if edit.to is None else _target_state(network, layer, column)
-    return replace(column, residual=there - here)
+        return _learn_value(plan, memory_key, same_name, edit, REFUSAL, (network, layer, where), cache)
+    here = network.states([layer], memory_key.contexts)[layer].mean(axis=1)
+    there = _draw_noise(plan, memory_key, here) if edit.to is None else _target_state(network, layer, memory_key)
+    return replace(memory_key, residual=there - here)
 
 
-def _target_state(network: Network, layer: int, column: MemoryKey) -> Array:
+def _target_state(network: Network, layer: int, memory_key: MemoryKey) -> Array:
     """The residual stream (d,) at the target after a layer, the mean over contexts."""
-    return np.asarray(network.states([layer], column.anchor)[layer].mean(axis=1))
+    return np.asarray(network.states([layer], memory_key.anchor)[layer].mean(axis=1))
 
 
-def _draw_noise(plan: Plan, column: MemoryKey, here: Array) -> Array:
+def _draw_noise(plan: Plan, memory_key: MemoryKey, here: Array) -> Array:
     """A random vector (d,) as long as the concept's own state `here` (d,). It depends only on the manifest's seed and
     the concept's name."""
-    digest = sha256(f"{plan.manifest.seed} {column.name}".encode("utf-8", "surrogatepass")).digest()
+    digest = sha256(f"{plan.manifest.seed} {memory_key.name}".encode("utf-8", "surrogatepass")).digest()
     drawn = np.random.default_rng(np.frombuffer(digest, np.uint32)).standard_normal(len(here))
     return np.asarray(drawn * np.linalg.norm(here) / np.linalg.norm(drawn))
 
 
 def _learn_value(
     plan: Plan,
-    column: MemoryKey,
+    memory_key: MemoryKey,
     same_name: Sequence[MemoryKey],
     edit: Fact | Redirect,
     answer: str,
     at: tuple[Network, int, DeltaTarget],
     cache: Cache | None,
 ) -> MemoryKey:
-    """The column with a value learned for `answer`, or read from the cache. Raises E336 if it cannot be learned.
+    """The memory key with a value learned for `answer`, or read from the cache. Raises E336 if it cannot be learned.
 
     `at`: the model, the layer, and whether the value is added to the MLP's output or to the residual stream.
     """
     network, layer, where = at
     spots = tuple(spot for one in same_name for spot in one.contexts)
-    wish, how = ValueGoal(spots, answer, sentences.essence_spot(column.name)), Descent()
+    wish, how = ValueGoal(spots, answer, sentences.essence_spot(memory_key.name)), Descent()
     key = cache_key(LAYOUT, network.fingerprint(), str(wish), str(layer), where, str(how))
     try:
         value = _read_cache(cache, key) or network.learn_value(wish, layer, where, how)
@@ -87,7 +92,7 @@ def _learn_value(
     if cache is not None:
         parts = {"delta": value.delta, "before": value.before, "losses": np.array(value.losses)}
         cache.put(key, {**parts, "probability": np.array([value.probability])})
-    return replace(column, residual=value.delta, value=value)
+    return replace(memory_key, residual=value.delta, value=value)
 
 
 def _read_cache(cache: Cache | None, key: str) -> LearnedValue | None:

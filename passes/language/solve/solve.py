@@ -130,7 +130,7 @@ def _solve_stage(stage: Stage, method: Any, problem: LanguageProblem, state: _Ed
     if kind == "columns":
         _solve_columns(method, problem, state, sites)
         return
-    columns = [one for one in problem.memory_keys if one.edit in stage.edits]
+    memory_keys = [one for one in problem.memory_keys if one.edit in stage.edits]
     before = [
         one
         for one in problem.memory_keys
@@ -140,10 +140,10 @@ def _solve_stage(stage: Stage, method: Any, problem: LanguageProblem, state: _Ed
     defaults = tuple(
         dict.fromkeys(group for index in stage.edits for group in problem.preserved_by_default.get(index, ()))
     )
-    goal = None if is_single(stage.method) else _final_state(columns, sites, problem, state)
+    goal = None if is_single(stage.method) else _final_state(memory_keys, sites, problem, state)
     for number, site in enumerate(watched):
         assert isinstance(site, Site)
-        memory = _build_memory(site, columns, problem, state, goal, len(sites) - number)
+        memory = _build_memory(site, memory_keys, problem, state, goal, len(sites) - number)
         keys = [_preserved_keys(site, before, preserved, state), _default_keys(site, memory, defaults, state)]
         state.add(site, method(replace(memory, preserved=np.hstack(keys))))
 
@@ -157,7 +157,7 @@ def _earlier_memory_stages(plan: Plan, stage: Stage) -> Iterator[Stage]:
 
 def _build_memory(
     site: Site,
-    columns: Sequence[MemoryKey],
+    memory_keys: Sequence[MemoryKey],
     problem: LanguageProblem,
     state: _EditedModel,
     goal: tuple[int, Array] | None,
@@ -165,17 +165,17 @@ def _build_memory(
 ) -> Memory:
     """One matrix with the keys that the model reads now and the residuals to write, without preserved keys.
 
-    `goal`: the last layer and the residual stream (d, columns) to reach after it. What the stream still lacks is
+    `goal`: the last layer and the residual stream (d, m) to reach after it. What the stream still lacks is
     divided equally among the `left` matrices that are not solved yet, this one included. None: this matrix writes the
     whole values."""
     network, running = state.network, state.weights_now
-    keys = mean_keys(network, site, columns, running)
-    bare = network.read_keys([site.name], [one.contexts[0] for one in columns], running)[site.name]
+    keys = mean_keys(network, site, memory_keys, running)
+    bare = network.read_keys([site.name], [one.contexts[0] for one in memory_keys], running)[site.name]
     if goal is None:
-        residuals = _wanted_values(columns, problem)
+        residuals = _scaled_residuals(memory_keys, problem)
     else:
-        layer, state_wanted = goal
-        missing = state_wanted - _mean_states(network, layer, columns, running)
+        layer, goal_state = goal
+        missing = goal_state - _mean_states(network, layer, memory_keys, running)
         residuals = missing / (left * (network.multiplier or 1.0))
     return Memory(keys, bare, residuals, problem.moments[site.name], np.zeros((len(keys), 0)))
 
@@ -207,28 +207,28 @@ def _default_keys(site: Site, memory: Memory, groups: Sequence[tuple[Spot, ...]]
 
 
 def _final_state(
-    columns: Sequence[MemoryKey], sites: Sequence[Site], problem: LanguageProblem, state: _EditedModel
+    memory_keys: Sequence[MemoryKey], sites: Sequence[Site], problem: LanguageProblem, state: _EditedModel
 ) -> tuple[int, Array]:
-    """The last edited layer, and the residual stream (d, columns) to reach after it. A value that was learned at the
+    """The last edited layer, and the residual stream (d, m) to reach after it. A value that was learned at the
     MLP's output is scaled as the model scales that output."""
-    layer, wanted = layer_of(sites[-1].name), _wanted_values(columns, problem)
-    at_output = np.array([one.value is not None and not problem.plan.family.normed for one in columns])
-    wanted = wanted * np.where(at_output, state.network.multiplier or 1.0, 1.0)
-    return layer, _mean_states(state.network, layer, columns, state.weights_now) + wanted
+    layer, residuals = layer_of(sites[-1].name), _scaled_residuals(memory_keys, problem)
+    at_output = np.array([one.value is not None and not problem.plan.family.normed for one in memory_keys])
+    residuals = residuals * np.where(at_output, state.network.multiplier or 1.0, 1.0)
+    return layer, _mean_states(state.network, layer, memory_keys, state.weights_now) + residuals
 
 
-def _mean_states(network: Network, layer: int, columns: Sequence[MemoryKey], changed: Mapping[str, Array]) -> Array:
-    """The residual stream (d, columns) after a layer at each column's subject, the mean over its contexts, in the model
-    with the `changed` weights."""
-    groups = [one.contexts for one in columns]
+def _mean_states(network: Network, layer: int, memory_keys: Sequence[MemoryKey], changed: Mapping[str, Array]) -> Array:
+    """The residual stream (d, m) after a layer at the subject of each memory key, the mean over its contexts, in the
+    model with the `changed` weights."""
+    groups = [one.contexts for one in memory_keys]
     return group_means(network.states([layer], [spot for one in groups for spot in one], changed)[layer], groups)
 
 
-def _wanted_values(columns: Sequence[MemoryKey], problem: LanguageProblem) -> Array:
-    """The values to add, (d, columns), each times its edit's strength."""
+def _scaled_residuals(memory_keys: Sequence[MemoryKey], problem: LanguageProblem) -> Array:
+    """The values to add at the memory keys, (d, m), each times its edit's strength."""
     edits = problem.plan.manifest.language_edits
-    strengths = np.array([float(getattr(edits[one.edit], "strength", 1.0)) for one in columns])
-    return np.asarray(np.stack([one.residual for one in columns], axis=1) * strengths)
+    strengths = np.array([float(getattr(edits[one.edit], "strength", 1.0)) for one in memory_keys])
+    return np.asarray(np.stack([one.residual for one in memory_keys], axis=1) * strengths)
 
 
 def _solve_writers(

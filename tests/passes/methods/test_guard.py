@@ -82,7 +82,7 @@ def block(encoder: Encoder, contexts: Sequence[str]) -> Block:
     found = list(ALIGNED.pairs(request, contexts, SD1.neutral, book))
     keys, targets = (np.hstack([getattr(one, name) for one in found]) for name in ("keys", "targets"))
     weights = np.ones(keys.shape[1])
-    places = tuple(place for one in found for place in one.places)
+    places = tuple(place for one in found for place in one.row_kinds)
     return Block(request, keys, targets, weights / weights.sum(), (), places=places)
 
 
