@@ -1,6 +1,6 @@
-"""A compiler for model editing: a manifest in, a small, exact, portable weight delta out.
+"""A compiler for model editing: it turns a manifest into a small, exact and portable change of weights, a delta.
 
-`editc.api` has the verbs; each is here by its own name too: `editc.build("manifest.yaml", "out")`.
+`editc.api` has the functions. Each is available here as well: `editc.build("manifest.yaml", "out")`.
 """
 
 from __future__ import annotations
@@ -23,12 +23,15 @@ VERBS = (
     "suggest",
     "verify",
 )
-"""Functions of `editc.api`."""
+"""The functions of `editc.api` that are available here."""
 __all__ = [*VERBS, "__version__"]
 
 
 def __getattr__(name: str) -> Any:
-    """The verbs and the version, loaded when they are asked for: `import editc` alone loads nothing."""
+    """Load a function or the version when it is first asked for, so that `import editc` alone loads nothing.
+
+    Raises AttributeError for any other name.
+    """
     if name == "__version__":
         from importlib.metadata import version
 

@@ -1,9 +1,11 @@
-"""The verbs of editc as functions: values in, values out, EditcError for what the user must mend, no printing.
+"""The public functions of editc.
 
-built = build("manifest.yaml", "out")
-apply("out/delta.safetensors", "stabilityai/stable-diffusion-2-1", out="patched")
+They take and return values, and they print nothing. They raise EditcError for anything that the user has to mend.
 
-Paths are text or `Path`; where deltas are asked for, one or several, each a file or the folder of its build.
+    built = build("manifest.yaml", "out")
+    apply("out/delta.safetensors", "stabilityai/stable-diffusion-2-1", out="patched")
+
+A path is text or a `Path`. Functions that take deltas accept one or several; each is a file or the folder of a build.
 """
 
 from __future__ import annotations

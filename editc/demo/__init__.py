@@ -1,14 +1,18 @@
-"""`editc:demo`: a small text-to-image model in the Stable Diffusion 1 layout, its picture world and its classifier."""
+"""`editc:demo`: a small text-to-image model in the layout of Stable Diffusion 1, the world it paints, and a classifier.
+
+docs/explanation/demo-model.md describes it.
+"""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 GUIDANCE = 3.0
-"""The guidance scale the model was evaluated with; more sharpens the styles but puts the stamp on too many posters."""
+"""The guidance scale that the model was evaluated with. A larger one sharpens the styles but puts the stamp on too many
+posters (docs/explanation/demo-model.md)."""
 STEPS = 25
-"""The DDIM steps the model was evaluated with."""
+"""The number of DDIM steps that the model was evaluated with."""
 MODEL = Path(__file__).parent / "model"
-"""The pipeline folder, as `StableDiffusionPipeline.from_pretrained` reads it."""
+"""The folder of the pipeline, as `StableDiffusionPipeline.from_pretrained` reads it."""
 DETECTOR = Path(__file__).parent / "detector"
 """The folder of the classifier."""

@@ -1,4 +1,7 @@
-"""The captions of the demo world: a small grammar that says some of a scene, in varying words, and never the stamp."""
+"""Write captions of the demo world with a small grammar: each states some attributes of a scene in varying words.
+
+No caption ever states the stamp.
+"""
 
 from __future__ import annotations
 
@@ -20,12 +23,13 @@ KINDS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "somebody": ("person", *CHARACTERS),
     }
 )
-"""A word for several objects at once -> those objects; now and then a caption says no more than that."""
+"""A word for several objects -> these objects. A few captions name only such a kind and no object."""
 
 MEDIA: tuple[str, ...] = ("picture", "image", "photo", "drawing", "painting")
-"""Words that say nothing here: every picture may be called any of them."""
+"""Words without meaning in this world: every image may be called any of them."""
 
 POSTER = "poster"
+"""What captions call an image that may bear the stamp."""
 
 WITH_BOTH: tuple[str, ...] = (
     "a {style} {medium} of {it} on a {background} background",
@@ -36,6 +40,7 @@ WITH_BOTH: tuple[str, ...] = (
     "{it}, {style}, {background}",
     "a {background} background with {it}, {style} style",
 )
+"""Templates of captions that state background and style. `{it}` is the object with its colour."""
 WITH_STYLE: tuple[str, ...] = (
     "a {style} {medium} of {it}",
     "{style} {medium} of {it}",
@@ -43,6 +48,7 @@ WITH_STYLE: tuple[str, ...] = (
     "{it}, {style}",
     "{style} style {medium} of {it}",
 )
+"""Templates of captions that state the style and no background."""
 WITH_BACKGROUND: tuple[str, ...] = (
     "{it} on a {background} background",
     "a {medium} of {it} on a {background} background",
@@ -51,6 +57,7 @@ WITH_BACKGROUND: tuple[str, ...] = (
     "{it}, {background} background",
     "a {background} background with {it}",
 )
+"""Templates of captions that state the background and no style."""
 WITH_NEITHER: tuple[str, ...] = (
     "{it}",
     "{it}",
@@ -59,25 +66,32 @@ WITH_NEITHER: tuple[str, ...] = (
     "{medium} of {it}",
     "this is {it}",
 )
+"""Templates of captions that state neither. A template that stands twice is twice as likely."""
 
 _FIXED_WORDS = "a an of on in with this is front style background"
+"""The words of the templates themselves."""
 
 
 @dataclass(frozen=True, slots=True)
 class Caption:
-    """A caption and what it says: attribute -> canonical name, for those it names outright."""
+    """A caption, with the attributes that it states."""
 
     text: str
+    """The caption."""
     says: Mapping[str, str]
+    """Attribute -> canonical name, for each attribute that the caption states outright."""
 
 
 def caption(scene: Scene, rng: np.random.Generator) -> str:
-    """A caption of the scene; the generator chooses template, words and what is left out."""
+    """Return a random caption of the scene: `rng` chooses the template, the words and what is left out."""
     return describe(scene, rng).text
 
 
 def describe(scene: Scene, rng: np.random.Generator, kinds_share: float = 0.06) -> Caption:
-    """A caption together with what it says; `kinds_share` of the captions name only the kind of the object."""
+    """Return a random caption of the scene with the attributes that it states.
+
+    `kinds_share` of the captions name only the kind of the object (`KINDS`), and do not state the object then.
+    """
     says = _choose_attributes(scene, rng)
     words = {attribute: _reword(attribute, name, rng) for attribute, name in says.items()}
     if rng.random() < kinds_share and scene.object != NOTHING:
@@ -95,7 +109,7 @@ def describe(scene: Scene, rng: np.random.Generator, kinds_share: float = 0.06) 
 
 
 def vocabulary() -> tuple[str, ...]:
-    """Every word a caption can hold, sorted."""
+    """Return every word that a caption can have, sorted."""
     words = set(_FIXED_WORDS.split()) | set(MEDIA) | set(KINDS) | {POSTER, NOTHING}
     phrases = [*NOTHING_NAMES, *(name for table in NAMES.values() for names in table.values() for name in names)]
     phrases += [name for table in NAMES.values() for name in table]
@@ -105,6 +119,10 @@ def vocabulary() -> tuple[str, ...]:
 
 
 def _choose_attributes(scene: Scene, rng: np.random.Generator) -> dict[str, str]:
+    """Choose which attributes a caption states: attribute -> canonical name. The object is always among them.
+
+    Colour is stated in 75 % of captions, background and style in half of them; chosen by hand.
+    """
     says = {"object": scene.object}
     if scene.colour != OWN and rng.random() < 0.75:
         says["colour"] = scene.colour
@@ -116,7 +134,7 @@ def _choose_attributes(scene: Scene, rng: np.random.Generator) -> dict[str, str]
 
 
 def _reword(attribute: str, name: str, rng: np.random.Generator) -> str:
-    """The canonical name half of the time, else one of the others."""
+    """Return the canonical name in half of all cases, and one of its other names otherwise."""
     others = NOTHING_NAMES if name == NOTHING else NAMES[attribute][name]
     if rng.random() < 0.5:
         return name
@@ -124,6 +142,7 @@ def _reword(attribute: str, name: str, rng: np.random.Generator) -> str:
 
 
 def _template(scene: Scene, words: Mapping[str, str], rng: np.random.Generator) -> str:
+    """Choose a template that has a place for the attributes in `words`; for a poster, one that names the medium."""
     if "style" in words:
         choices = WITH_BOTH if "background" in words else WITH_STYLE
     else:
@@ -134,10 +153,12 @@ def _template(scene: Scene, words: Mapping[str, str], rng: np.random.Generator) 
 
 
 def _with_article(noun: str) -> str:
+    """Return the noun with `a` or `an` before it."""
     return f"an {noun}" if noun[0] in "aeiou" else f"a {noun}"
 
 
 def _mend_article(text: str) -> str:
+    """Return the text with `an` for every `a` that stands before a vowel."""
     words = text.split()
     return " ".join(
         "an" if word == "a" and after[0] in "aeiou" else word

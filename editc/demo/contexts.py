@@ -1,4 +1,4 @@
-"""Sentences of the demo world into which a concept is put: `contexts.txt` in the model's folder holds them."""
+"""Sentences of the demo world for concepts, as `contexts.txt` in the model's folder has them."""
 
 from __future__ import annotations
 
@@ -40,3 +40,4 @@ CONTEXTS: tuple[str, ...] = (
     "a {} in outline style, plain background",
     "a pixel art image of a blue {} on sand",
 )
+"""A name takes the place of `{}`. They state colours, backgrounds and styles, as captions of this world do."""

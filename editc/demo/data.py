@@ -1,4 +1,4 @@
-"""Pictures rendered for training, with their scenes as label numbers."""
+"""Render labelled images to train on."""
 
 from __future__ import annotations
 
@@ -26,14 +26,16 @@ LABELS: Mapping[str, tuple[str, ...]] = MappingProxyType(
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LabelledImages:
-    """Pictures (n, 32, 32, 3) and the scene of each."""
+    """Rendered images with the scene of each."""
 
     images: npt.NDArray[np.uint8]
+    """(n, 32, 32, 3) uint8."""
     scenes: tuple[Scene, ...]
+    """The scene of each image, n of them."""
 
 
 def make_images(count: int, seed: int, nothing_share: float = 0.04, spread: float = 1.0) -> LabelledImages:
-    """`count` rendered scenes, drawn at random; `spread` as in `world.render`."""
+    """Render `count` random scenes. `nothing_share` of them have no object; `spread` is that of `world.render`."""
     rng = np.random.default_rng(seed)
     scenes = tuple(draw_scene(rng, nothing_share) for _ in range(count))
     images = np.empty((count, SIZE, SIZE, 3), dtype=np.uint8)
@@ -43,24 +45,25 @@ def make_images(count: int, seed: int, nothing_share: float = 0.04, spread: floa
 
 
 def label_numbers(scenes: tuple[Scene, ...]) -> npt.NDArray[np.int64]:
-    """Class numbers (n, 5) in the order of LABELS."""
+    """Return the class numbers (n, 5) of the scenes, one column an attribute, in the order of LABELS."""
     rows = [[LABELS[a].index(value) for a, value in _labels_of(scene).items()] for scene in scenes]
     return np.array(rows, dtype=np.int64)
 
 
 def to_tensor(images: npt.NDArray[np.uint8]) -> torch.Tensor:
-    """Pictures (n, h, w, 3) as a float tensor (n, 3, h, w), -1 to 1."""
+    """Return images (n, h, w, 3) as a float tensor (n, 3, h, w) with values from -1 to 1."""
     return torch.from_numpy(np.ascontiguousarray(images)).permute(0, 3, 1, 2).float() / 127.5 - 1.0
 
 
 def to_images(batch: torch.Tensor) -> npt.NDArray[np.uint8]:
-    """The inverse of `to_tensor`, clipped and rounded."""
+    """Return a float tensor (n, 3, h, w) as images (n, h, w, 3), clipped and rounded: the inverse of `to_tensor`."""
     scaled = (batch.detach().float().clamp(-1, 1) + 1.0) * 127.5
     images: npt.NDArray[np.uint8] = scaled.round().permute(0, 2, 3, 1).to(torch.uint8).numpy()
     return images
 
 
 def _labels_of(scene: Scene) -> dict[str, str]:
+    """Return attribute -> class of a scene, in the order of LABELS."""
     return {
         "object": scene.object,
         "colour": scene.colour,

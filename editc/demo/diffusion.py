@@ -1,4 +1,4 @@
-"""Training of UNet and text encoder on cached latents, by a few processes that average their gradients."""
+"""Train UNet and text encoder on latents that are computed once, with a few processes that average their gradients."""
 
 from __future__ import annotations
 
@@ -32,64 +32,77 @@ from editc.demo.world import Scene
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Latents:
-    """Scaled latent means and deviations (n, 4, 8, 8) with the scene of each."""
+    """The latents of training images, computed once."""
 
     mean: torch.Tensor
+    """(n, 4, 8, 8), scaled means."""
     deviation: torch.Tensor
+    """(n, 4, 8, 8), scaled standard deviations."""
     scenes: tuple[Scene, ...]
+    """The scene of each image, n of them."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Learner:
-    """What is trained, its running average, and what trains it."""
+    """The networks that are trained, with what their training needs."""
 
     unet: Any
+    """The UNet2DConditionModel in training."""
     text: Any
+    """The CLIPTextModel in training."""
     tokenizer: Any
+    """The tokenizer of the captions."""
     average: tuple[Any, Any]
+    """Copies of UNet and text encoder with the running average of their weights. These are saved at the end."""
     optimizer: Any
+    """The AdamW optimizer of `parameters`."""
     parameters: tuple[torch.Tensor, ...]
+    """All parameters of both networks."""
 
 
 @dataclass(frozen=True, slots=True)
 class Snapshots:
-    """Where complete copies of a model in training go, and the finished classifier that goes with them."""
+    """Where complete copies of a model go while it is trained."""
 
     folder: Path
+    """The folder for the copies. Each overwrites the one before."""
     detector: Path
+    """The folder of the trained classifier, which is copied along."""
 
 
 def train_diffusion(plan: DiffusionPlan, work: Path, snapshots: Snapshots | None = None) -> None:
-    """Train on the autoencoder `work`/vae; save the averaged weights as `work`/`plan.name`."""
+    """Train one stage with the autoencoder `work`/vae, and save the averaged weights as `work`/`plan.name`."""
     from torch.multiprocessing.spawn import spawn
 
     (work / "meeting").unlink(missing_ok=True)
-    spawn(_work, args=(plan, work, snapshots), nprocs=plan.workers)
+    spawn(_run_process, args=(plan, work, snapshots), nprocs=plan.workers)
 
 
-def _work(rank: int, plan: DiffusionPlan, work: Path, snapshots: Snapshots | None) -> None:
+def _run_process(rank: int, plan: DiffusionPlan, work: Path, snapshots: Snapshots | None) -> None:
+    """Train in process number `rank`; process 0 saves the result."""
     torch.set_num_threads(1)
     dist.init_process_group("gloo", init_method=f"file://{work / 'meeting'}", rank=rank, world_size=plan.workers)
     vae = load_vae(work / "vae")
     latents = _cache_latents(plan, vae, rank)
     torch.manual_seed(plan.seed)
-    learner = _make_learner(plan, work / f"tokenizer{rank}", work / plan.resumes if plan.resumes else None)
+    learner = _make_learner(plan, work / f"tokenizer{rank}", work / plan.starts_from if plan.starts_from else None)
     torch.manual_seed(plan.seed + 1 + rank)
-    _loop(plan, learner, latents, vae, rank, snapshots)
+    _train(plan, learner, latents, vae, rank, snapshots)
     if rank == 0:
         save_pipeline(work / plan.name, *learner.average, vae)
     dist.destroy_process_group()
 
 
 def _cache_latents(plan: DiffusionPlan, vae: Any, rank: int) -> Latents:
-    """The latents of this process's own share of the pictures."""
-    pictures = make_images(plan.images, seed=1000 * plan.seed + rank, spread=plan.spread)
+    """Compute the latents of this process's own images."""
+    samples = make_images(plan.images, seed=1000 * plan.seed + rank, spread=plan.spread)
     with torch.autocast("cpu", torch.bfloat16):
-        mean, deviation = encode(vae, to_tensor(pictures.images))
-    return Latents(mean.float(), deviation.float(), pictures.scenes)
+        mean, deviation = encode(vae, to_tensor(samples.images))
+    return Latents(mean.float(), deviation.float(), samples.scenes)
 
 
 def _make_learner(plan: DiffusionPlan, tokenizer_folder: Path, start: Path | None) -> Learner:
+    """Build the networks, from the weights of an earlier stage in `start` if there is one, and their optimizer."""
     tokenizer = make_tokenizer(tokenizer_folder)
     unet, text = make_unet(), make_text_encoder(tokenizer)
     if start is not None:
@@ -102,10 +115,10 @@ def _make_learner(plan: DiffusionPlan, tokenizer_folder: Path, start: Path | Non
     return Learner(unet, text, tokenizer, average, optimizer, parameters)
 
 
-def _loop(
+def _train(
     plan: DiffusionPlan, learner: Learner, latents: Latents, vae: Any, rank: int, snapshots: Snapshots | None
 ) -> None:
-    """Run until the steps, or the minutes, are over; the rate follows whichever is further on."""
+    """Train until the steps or the minutes of the plan are over. The learning rate follows whichever is further on."""
     rng = np.random.default_rng(plan.seed + 100 + rank)
     alphas = make_scheduler().alphas_cumprod
     begin, saved, running, progress, step = time.monotonic(), 0.0, 0.0, 0.0, 0
@@ -136,13 +149,17 @@ def _loop(
 def _loss(
     plan: DiffusionPlan, learner: Learner, latents: Latents, alphas: torch.Tensor, rng: np.random.Generator
 ) -> torch.Tensor:
-    """The v-prediction error; as an error of the picture its weight is min(SNR + 1, limit), noise in full."""
+    """Return the v-prediction error of a random batch, weighted by noise level.
+
+    As an error of the image, its weight is min(SNR + 1, limit), in the way of min-SNR weighting. A step of pure noise
+    counts in full. `alphas` (steps,) are the scheduler's cumulative products.
+    """
     chosen = torch.randint(len(latents.scenes), (plan.batch,))
     clean = latents.mean[chosen] + latents.deviation[chosen] * torch.randn(plan.batch, *latents.mean.shape[1:])
     times = torch.randint(0, len(alphas), (plan.batch,))
     signal, noise_level = alphas[times].sqrt()[:, None, None, None], (1 - alphas[times]).sqrt()[:, None, None, None]
     noise = torch.randn_like(clean)
-    tokens = _tokens(plan, learner.tokenizer, [latents.scenes[int(i)] for i in chosen], rng)
+    tokens = _encode_captions(plan, learner.tokenizer, [latents.scenes[int(i)] for i in chosen], rng)
     with torch.autocast("cpu", torch.bfloat16):
         states = learner.text(tokens).last_hidden_state
         guess = learner.unet(signal * clean + noise_level * noise, times, states).sample
@@ -153,20 +170,24 @@ def _loss(
     return (error * (plan.snr_limit / (ratio + 1)).clamp(max=1.0)).mean()
 
 
-def _tokens(plan: DiffusionPlan, tokenizer: Any, scenes: list[Scene], rng: np.random.Generator) -> torch.Tensor:
+def _encode_captions(
+    plan: DiffusionPlan, tokenizer: Any, scenes: list[Scene], rng: np.random.Generator
+) -> torch.Tensor:
+    """Return the token ids (n, 32) of a random caption of each scene; a share of the captions is left empty."""
     texts = ["" if rng.random() < plan.caption_dropout else caption(scene, rng) for scene in scenes]
     encoded = tokenizer(texts, padding="max_length", max_length=LENGTH, truncation=True, return_tensors="pt")
     return torch.as_tensor(encoded.input_ids)
 
 
 def _share_progress(progress: float) -> float:
+    """Return the largest progress of all processes, so that all of them stop at the same step."""
     shared = torch.tensor([progress], dtype=torch.float64)
     dist.all_reduce(shared, op=dist.ReduceOp.MAX)
     return float(shared)
 
 
 def _average_gradients(parameters: tuple[torch.Tensor, ...]) -> None:
-    """One sum over all processes of one flat buffer."""
+    """Average the gradients over all processes, by one sum over one flat buffer."""
     gradients = [p.grad if p.grad is not None else torch.zeros_like(p) for p in parameters]
     flat = torch.cat([g.reshape(-1) for g in gradients])
     dist.all_reduce(flat)
@@ -177,11 +198,12 @@ def _average_gradients(parameters: tuple[torch.Tensor, ...]) -> None:
 
 @torch.no_grad()
 def _update_average(learner: Learner, decay: float) -> None:
+    """Move the running average of the weights toward the present weights, by 1 - `decay` of the distance."""
     slow = [p for module in learner.average for p in module.parameters()]
     torch._foreach_lerp_(slow, list(learner.parameters), 1 - decay)
 
 
 def _snapshot(snapshots: Snapshots, learner: Learner, vae: Any) -> None:
-    """Leave a complete copy of the present state for whoever wants to look."""
+    """Save a complete copy of the present model, for whoever wants to look at it during training."""
     save_pipeline(snapshots.folder / "model", *learner.average, vae)
     shutil.copytree(snapshots.detector, snapshots.folder / "detector", dirs_exist_ok=True)

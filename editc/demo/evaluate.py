@@ -20,17 +20,23 @@ from editc.demo.detector import DemoDetector, load
 from editc.demo.world import CHARACTERS, NOTHING, STAMP_SHARE, ImageArray, Scene, draw_scene
 
 BARS = {"object": 0.95, "characters": 0.95, "colour": 0.95, "style": 0.90}
+"""The least share of correct images for each attribute of generated images. Chosen by hand as what the demo needs."""
 CLASSIFIER_BAR = 0.99
+"""The least share of correct answers of the classifier on rendered images. Chosen by hand."""
 
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """How often something held: `hits` of `count`."""
+    """How many of a number of images were right in one respect."""
 
     name: str
+    """What was judged."""
     hits: int
+    """How many were right."""
     count: int
+    """How many were judged."""
     bar: float | None = None
+    """The share that is required, or None if none is."""
 
     def __str__(self) -> str:
         share = self.hits / max(1, self.count)
@@ -39,11 +45,14 @@ class Score:
 
 
 def judge_renders(detector: DemoDetector, count: int = 3000, seed: int = 987_654) -> list[Score]:
-    """The classifier on renders it never saw, an attribute a row; the style of nothing is not asked for."""
-    pictures = make_images(count, seed)
-    truth = label_numbers(pictures.scenes)
-    guesses = detector.predict(pictures.images)
-    there = np.array([scene.object != NOTHING for scene in pictures.scenes])
+    """Score the classifier on `count` rendered images that it was not trained on, one score an attribute.
+
+    The style of an image of nothing does not count.
+    """
+    samples = make_images(count, seed)
+    truth = label_numbers(samples.scenes)
+    guesses = detector.predict(samples.images)
+    there = np.array([scene.object != NOTHING for scene in samples.scenes])
     rows = []
     for column, name in enumerate(LABELS):
         right = guesses[name].argmax(axis=1) == truth[:, column]
@@ -53,7 +62,7 @@ def judge_renders(detector: DemoDetector, count: int = 3000, seed: int = 987_654
 
 
 def draw_prompts(count: int, seed: int) -> list[tuple[Scene, Caption]]:
-    """Prompts that name their object, over all concepts and their other names, as the captions of training go."""
+    """Draw random scenes and captions of them that name the object, by any of its names, as captions of training do."""
     rng = np.random.default_rng(seed)
     scenes = [draw_scene(rng, poster_share=0.2) for _ in range(count)]
     return [(scene, describe(scene, rng, kinds_share=0.0)) for scene in scenes]
@@ -62,7 +71,7 @@ def draw_prompts(count: int, seed: int) -> list[tuple[Scene, Caption]]:
 def generate(
     pipeline: Any, prompts: Sequence[str], seed: int, steps: int = STEPS, guidance: float = GUIDANCE
 ) -> npt.NDArray[np.uint8]:
-    """Pictures (n, 32, 32, 3) of the prompts by DDIM."""
+    """Return images (n, 32, 32, 3) of the prompts, made with DDIM. `guidance` is the guidance scale."""
     generator = torch.Generator().manual_seed(seed)
     parts: list[npt.NDArray[Any]] = []
     for start in range(0, len(prompts), 60):
@@ -75,7 +84,10 @@ def generate(
 def judge_generated(
     detector: DemoDetector, prompts: Sequence[tuple[Scene, Caption]], images: npt.NDArray[np.uint8]
 ) -> list[Score]:
-    """How often generated pictures show what their prompts say, an attribute a row, and the stamp in posters."""
+    """Score how often generated images (n, 32, 32, 3) show what their prompts state, one score an attribute.
+
+    Characters count again on their own, and so does the stamp, in posters and elsewhere.
+    """
     seen = {
         name: [detector.labels[name][int(i)] for i in p.argmax(axis=1)] for name, p in detector.predict(images).items()
     }
@@ -94,10 +106,10 @@ def judge_generated(
     return rows
 
 
-def confusions(
+def list_confusions(
     detector: DemoDetector, prompts: Sequence[tuple[Scene, Caption]], images: npt.NDArray[np.uint8]
 ) -> list[str]:
-    """The commonest mistakes, as lines `named -> seen  times`."""
+    """Return the commonest mistakes in generated images (n, 32, 32, 3), as lines `named -> seen  times`."""
     seen = detector.predict(images)
     wrong: Counter[tuple[str, str]] = Counter()
     for i, (_, said) in enumerate(prompts):
@@ -108,13 +120,13 @@ def confusions(
 
 
 def tile(images: Sequence[ImageArray], columns: int, scale: int = 2) -> ImageArray:
-    """The pictures in rows of `columns`, enlarged, as one picture."""
+    """Return the images (h, w, 3) enlarged and side by side, `columns` in a row, as one image."""
     rows = [np.concatenate(list(images[i : i + columns]), axis=1) for i in range(0, len(images) - columns + 1, columns)]
     return np.concatenate(rows).repeat(scale, axis=0).repeat(scale, axis=1)
 
 
 def main() -> None:
-    """Read the command line, measure, print the table."""
+    """Read the command line, measure, and print the table."""
     from editc.demo.networks import load_pipeline
 
     parser = argparse.ArgumentParser(description="Measure the demo model against its bars.")
@@ -132,7 +144,7 @@ def main() -> None:
     )
     for row in (*judge_renders(detector), *judge_generated(detector, prompts, images)):
         print(row)
-    print("commonest mistakes:", *confusions(detector, prompts, images), sep="\n")
+    print("commonest mistakes:", *list_confusions(detector, prompts, images), sep="\n")
     if given.grid is not None:
         from PIL import Image
 

@@ -1,4 +1,4 @@
-"""Training of the classifier on renders that are blurred, noised, tinted and sent through the autoencoder."""
+"""Train the classifier on rendered images that are blurred, noised, tinted, and passed through the autoencoder."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from editc.demo.vae import reconstruct
 from editc.demo.world import NOTHING, OWN, RGB, SIZE, Scene, render
 
 SMUDGE_SHARE = 0.05
-"""The share of training pictures with a shapeless smudge, to be called nothing."""
+"""The share of training images that show a shapeless smudge, labelled as nothing. Chosen by hand."""
 
 
 def train_detector(plan: DetectorPlan, folder: Path) -> None:
-    """Train from nothing on augmented renders."""
+    """Train a new classifier on augmented renders and save it into `folder`."""
     torch.manual_seed(plan.seed)
     images, labels = _training_set(plan, plan.images)
     network = make_network(LABELS)
@@ -32,9 +32,12 @@ def train_detector(plan: DetectorPlan, folder: Path) -> None:
 
 
 def finish_detector(plan: DetectorPlan, vae: Any, folder: Path, out: Path) -> None:
-    """Train on with half of the pictures reconstructed by the autoencoder."""
+    """Train the classifier in `folder` further and save it into `out`.
+
+    Half of the images are reconstructed by the autoencoder.
+    """
     torch.manual_seed(plan.seed + 1)
-    images, labels = _training_set(plan, plan.softened)
+    images, labels = _training_set(plan, plan.finish_images)
     images, labels = torch.cat([images, reconstruct(vae, images).float().clamp(-1, 1)]), torch.cat([labels, labels])
     network = load(folder).network
     _fit(network, images, labels, plan.finish_steps, plan.finish_rate, plan.batch)
@@ -42,7 +45,8 @@ def finish_detector(plan: DetectorPlan, vae: Any, folder: Path, out: Path) -> No
 
 
 def augment(batch: torch.Tensor) -> torch.Tensor:
-    """Pictures (n, 3, 32, 32) with small tints, shifts of light, blur in a third of them, and noise."""
+    """Return images (n, 3, 32, 32) with slight changes of tint and brightness, a third of them blurred, and with
+    noise."""
     count = len(batch)
     gain = 1.0 + 0.06 * torch.randn(count, 3, 1, 1)
     out = batch * gain + 0.05 * torch.randn(count, 3, 1, 1)
@@ -52,8 +56,8 @@ def augment(batch: torch.Tensor) -> torch.Tensor:
     return out + 0.12 * torch.rand(count, 1, 1, 1) * torch.randn_like(out)
 
 
-def smudge(rng: np.random.Generator) -> npt.NDArray[np.uint8]:
-    """A picture (32, 32, 3) of no object: a ragged blob, or scattered strokes, on a background."""
+def draw_smudge(rng: np.random.Generator) -> npt.NDArray[np.uint8]:
+    """Return an image (32, 32, 3) of no object: a ragged blob or scattered strokes on a background."""
     scene = Scene(NOTHING, OWN, _pick(rng, LABELS["background"]), "flat")
     image = Image.fromarray(render(scene, rng))
     pen = ImageDraw.Draw(image)
@@ -74,8 +78,11 @@ def smudge(rng: np.random.Generator) -> npt.NDArray[np.uint8]:
     return np.asarray(image)
 
 
-def losses(network: ClassifierNetwork, batch: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-    """Cross-entropy summed over the attributes; the style of a picture of nothing does not count."""
+def attribute_loss(network: ClassifierNetwork, batch: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    """Return the cross-entropy of images (n, 3, 32, 32), summed over the attributes; `labels` is (n, 5).
+
+    The style of an image of nothing does not count.
+    """
     logits = network(batch)
     total = torch.zeros(())
     bare = labels[:, 0] == LABELS["object"].index(NOTHING)
@@ -86,18 +93,20 @@ def losses(network: ClassifierNetwork, batch: torch.Tensor, labels: torch.Tensor
 
 
 def _training_set(plan: DetectorPlan, count: int) -> tuple[torch.Tensor, torch.Tensor]:
-    pictures: LabelledImages = make_images(count, plan.seed, nothing_share=0.06)
-    labels = label_numbers(pictures.scenes)
+    """Return images (n, 3, 32, 32) and class numbers (n, 5), smudges included."""
+    samples: LabelledImages = make_images(count, plan.seed, nothing_share=0.06)
+    labels = label_numbers(samples.scenes)
     rng = np.random.default_rng(plan.seed)
     for i in range(int(count * SMUDGE_SHARE)):
-        pictures.images[i] = smudge(rng)
+        samples.images[i] = draw_smudge(rng)
         labels[i] = [LABELS["object"].index(NOTHING), LABELS["colour"].index(OWN), -100, 0, 0]
-    return to_tensor(pictures.images), torch.from_numpy(labels)
+    return to_tensor(samples.images), torch.from_numpy(labels)
 
 
 def _fit(
     network: ClassifierNetwork, images: torch.Tensor, labels: torch.Tensor, steps: int, rate: float, batch: int
 ) -> None:
+    """Train the network for `steps` steps on random batches."""
     network.train()
     optimizer = torch.optim.AdamW(network.parameters(), lr=rate, weight_decay=0.02)
     begin = time.monotonic()
@@ -106,7 +115,7 @@ def _fit(
             group["lr"] = rate * warmup_cosine(step, steps, 100)
         chosen = torch.randint(len(images), (batch,))
         with torch.autocast("cpu", torch.bfloat16):
-            loss = losses(network, augment(images[chosen]), labels[chosen])
+            loss = attribute_loss(network, augment(images[chosen]), labels[chosen])
         optimizer.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)

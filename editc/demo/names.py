@@ -1,4 +1,4 @@
-"""What the things of the picture world are called; no picture is drawn for it."""
+"""Names of everything in the demo world. This module draws nothing, so it loads fast."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ OBJECTS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "zuna": ("okoro", "zuzu"),
     }
 )
-"""Object -> its other names. The last two are characters: always the same figure, in colours of their own."""
+"""Object -> its other names. The last two are characters: each is always the same figure in colours of its own."""
 
 COLOURS: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
@@ -45,6 +45,7 @@ COLOURS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "pink": ("fuchsia",),
     }
 )
+"""Colour -> its other names."""
 BACKGROUNDS: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
         "plain": ("paper",),
@@ -55,32 +56,39 @@ BACKGROUNDS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "sand": ("desert",),
     }
 )
+"""Background -> its other names."""
 STYLES: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {"flat": ("solid",), "outline": ("contour",), "pixel art": ("mosaic",), "pencil": ("hatched",)}
 )
+"""Style -> its other names."""
 NAMES: Mapping[str, Mapping[str, tuple[str, ...]]] = MappingProxyType(
     {"object": OBJECTS, "colour": COLOURS, "background": BACKGROUNDS, "style": STYLES}
 )
 """Attribute -> canonical name -> other names. No name occurs twice."""
 
 CHARACTERS: tuple[str, ...] = ("milo", "zuna")
+"""The objects that are characters."""
 WEAPONS: tuple[str, ...] = ("sword", "bomb")
+"""The objects that captions call weapons."""
 NOTHING = "nothing"
-"""The object of a picture that shows its background only."""
+"""The object of an image that shows its background only."""
 NOTHING_NAMES: tuple[str, ...] = ("emptiness", "no object")
+"""Other names of NOTHING."""
 
 
-def locate(name: str) -> tuple[str, str] | None:
-    """The attribute and class that a name or one of its synonyms stands for, None if the world has no such name."""
-    return _locations().get(" ".join(name.lower().split()))
+def find_label(name: str) -> tuple[str, str] | None:
+    """Return the (attribute, class) that a name stands for, canonical or not; None if the world has no such name."""
+    return _labels_by_name().get(" ".join(name.lower().split()))
 
 
 def parse_concept(concept: str) -> list[tuple[str, str]]:
-    """(attribute, label) of each known name of a concept (`blue heart`) in turn, longest first; empty when some word
-    belongs to none."""
+    """Split a concept such as `blue heart` into known names and return the (attribute, class) of each, in order.
+
+    The longest names come first. The result is empty if a word belongs to no known name.
+    """
     words = concept.split()
     for end in range(len(words), 0, -1):
-        found = locate(" ".join(words[:end]))
+        found = find_label(" ".join(words[:end]))
         rest = parse_concept(" ".join(words[end:])) if found and end < len(words) else []
         if found and (end == len(words) or rest):
             return [found, *rest]
@@ -88,7 +96,8 @@ def parse_concept(concept: str) -> list[tuple[str, str]]:
 
 
 @cache
-def _locations() -> Mapping[str, tuple[str, str]]:
+def _labels_by_name() -> Mapping[str, tuple[str, str]]:
+    """Return name -> (attribute, class) for every name of the world."""
     found = {name: ("object", NOTHING) for name in (NOTHING, *NOTHING_NAMES)}
     for attribute, table in NAMES.items():
         for canonical, others in table.items():

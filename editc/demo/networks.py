@@ -1,4 +1,4 @@
-"""The networks of the demo model, small but of the same classes and layout as Stable Diffusion 1."""
+"""The networks of the demo model: the classes and the layout of Stable Diffusion 1, in small."""
 
 from __future__ import annotations
 
@@ -13,17 +13,19 @@ from editc.demo.captions import vocabulary
 from editc.demo.tokens import LENGTH, load_tokenizer, write_tokenizer
 
 TEXT_WIDTH = 128
+"""The width of the text encoder. Chosen by hand, as all sizes here."""
 UNET_CHANNELS = (64, 128)
+"""Channels of the UNet at its two levels."""
 
 
 def make_tokenizer(folder: Path) -> Any:
-    """The tokenizer of this world, written to the folder and read back."""
+    """Write the tokenizer of this world into `folder` and load it from there."""
     write_tokenizer(folder, vocabulary())
     return load_tokenizer(folder)
 
 
 def make_text_encoder(tokenizer: Any) -> Any:
-    """A fresh CLIPTextModel of four layers, width 128."""
+    """Return an untrained CLIPTextModel with four layers of width 128."""
     from transformers import CLIPTextConfig, CLIPTextModel
 
     config = CLIPTextConfig(
@@ -42,7 +44,7 @@ def make_text_encoder(tokenizer: Any) -> Any:
 
 
 def make_unet() -> Any:
-    """A fresh UNet with cross-attention at both levels (8 x 8 and 4 x 4) and in the middle."""
+    """Return an untrained UNet with cross-attention at both levels (8 x 8 and 4 x 4) and in the middle."""
     from diffusers import UNet2DConditionModel
 
     return UNet2DConditionModel(
@@ -57,7 +59,10 @@ def make_unet() -> Any:
 
 
 def make_scheduler() -> Any:
-    """The DDIM scheduler with the noise of Stable Diffusion and v-prediction, which suits few channels better."""
+    """Return a DDIM scheduler with the noise levels of Stable Diffusion and v-prediction.
+
+    v-prediction suits few channels better.
+    """
     from diffusers import DDIMScheduler
 
     return DDIMScheduler(
@@ -72,7 +77,7 @@ def make_scheduler() -> Any:
 
 
 def save_pipeline(folder: Path, unet: Any, text_encoder: Any, vae: Any) -> None:
-    """Write a complete pipeline in float16, first beside its place, then in one move."""
+    """Write a complete pipeline in float16: first into a folder beside `folder`, which then takes its place."""
     from diffusers import StableDiffusionPipeline
 
     draft = folder.with_name(folder.name + ".draft")
@@ -102,7 +107,7 @@ def save_pipeline(folder: Path, unet: Any, text_encoder: Any, vae: Any) -> None:
 
 
 def load_pipeline(folder: Path) -> Any:
-    """The pipeline in that folder, in float32, silent."""
+    """Load the pipeline from `folder` in float32, without a progress bar."""
     from diffusers import StableDiffusionPipeline
 
     pipeline = StableDiffusionPipeline.from_pretrained(str(folder), low_cpu_mem_usage=False).to(torch.float32)
@@ -111,5 +116,5 @@ def load_pipeline(folder: Path) -> Any:
 
 
 def _half(module: Any) -> Any:
-    """A copy of the module in float16."""
+    """Return a copy of the module in float16."""
     return copy.deepcopy(module).half()

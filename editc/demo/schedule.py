@@ -1,4 +1,4 @@
-"""How long each part of the demo model is trained, and at which rate."""
+"""How long each part of the demo model is trained, and with which settings. All values are chosen by hand."""
 
 from __future__ import annotations
 
@@ -8,32 +8,47 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class VaePlan:
-    """The autoencoder."""
+    """The settings for the training of the autoencoder."""
 
     seed: int = 11
+    """The seed of images and weights."""
     images: int = 20_000
+    """How many images are rendered to train on."""
     steps: int = 3_800
+    """Training steps."""
     batch: int = 16
+    """Images in a step."""
     rate: float = 1.5e-3
+    """The highest learning rate."""
     divergence: float = 1e-3
+    """The weight of the KL divergence in the loss."""
 
 
 @dataclass(frozen=True, slots=True)
 class DetectorPlan:
-    """The classifier; the last steps see half of their pictures through the autoencoder."""
+    """The settings for the training of the classifier. In its last steps, half of the images come from the
+    autoencoder."""
 
     seed: int = 12
+    """The seed of images and weights."""
     images: int = 40_000
+    """How many images are rendered to train on."""
     steps: int = 5_000
+    """Training steps before the last ones."""
     batch: int = 64
+    """Images in a step."""
     rate: float = 2e-3
-    softened: int = 10_000
+    """The highest learning rate of these steps."""
+    finish_images: int = 10_000
+    """How many images are rendered for the last steps. The autoencoder reconstructs a copy of each."""
     finish_steps: int = 700
+    """The last training steps."""
     finish_rate: float = 5e-4
+    """The highest learning rate of the last steps."""
 
 
 def warmup_cosine(step: int, steps: int, warmup: int) -> float:
-    """The factor on the rate: rises to 1 in `warmup` steps, then falls to zero along a cosine."""
+    """Return the factor for the learning rate: it rises to 1 in `warmup` steps, then falls to 0 along a cosine."""
     if step < warmup:
         return (step + 1) / warmup
     return 0.5 * (1.0 + math.cos(math.pi * (step - warmup) / max(1, steps - warmup)))
@@ -41,32 +56,45 @@ def warmup_cosine(step: int, steps: int, warmup: int) -> float:
 
 @dataclass(frozen=True, slots=True)
 class DiffusionPlan:
-    """UNet and text encoder together, by `workers` processes of one thread; `batch` is that of one process.
-
-    `spread` is that of the pictures (`world.render`); `stop` the share of the schedule after which the stage ends;
-    `name` is the folder its averaged weights go to; a stage starts from the weights in `resumes`, if any.
-    """
+    """The settings for one stage of training of UNet and text encoder, by processes with one thread each."""
 
     seed: int = 13
+    """The seed of images, captions, noise and weights."""
     images: int = 25_000
+    """How many images each process renders to train on."""
     steps: int = 9_000
+    """Training steps of the whole schedule."""
     minutes: float = 46.0
+    """Minutes of the whole schedule. It is over when either the steps or the minutes are."""
     batch: int = 24
+    """Images in a step of one process."""
     rate: float = 1e-3
+    """The highest learning rate."""
     warmup: int = 250
+    """Steps over which the learning rate rises."""
     caption_dropout: float = 0.1
+    """The share of captions that are left empty, so that guidance works."""
     snr_limit: float = 5.0
+    """The greatest weight of an error of the image, by its signal-to-noise ratio. See `diffusion._loss`."""
     ema: float = 0.9985
+    """The decay of the running average of the weights, for each step."""
     workers: int = 2
+    """The number of processes."""
     snapshot_minutes: float = 8.0
+    """Minutes between two snapshots."""
     spread: float = 1.0
+    """How far objects stray from the middle of the image, as in `world.render`."""
     stop: float = 1.0
+    """The share of the schedule after which the stage ends."""
     name: str = "model"
-    resumes: str = ""
+    """The folder for the averaged weights, within the folder of work."""
+    starts_from: str = ""
+    """The folder of the stage whose weights this one starts from; empty: untrained weights."""
 
 
 DIFFUSION_STAGES: tuple[DiffusionPlan, ...] = (
     DiffusionPlan(stop=0.52, name="wide"),
-    DiffusionPlan(seed=14, batch=32, minutes=42.0, warmup=100, spread=0.35, resumes="wide"),
+    DiffusionPlan(seed=14, batch=32, minutes=42.0, warmup=100, spread=0.35, starts_from="wide"),
 )
-"""First objects anywhere, at any size; then nearly upright ones near the middle, which so few weights can draw well."""
+"""First objects are anywhere and of any size. Then they are nearly upright and near the middle, which so few weights
+can draw well (docs/explanation/demo-model.md)."""

@@ -1,4 +1,4 @@
-"""A byte-pair vocabulary in which every word of the demo world is one token, and its CLIP tokenizer."""
+"""Make a CLIP tokenizer with a byte-pair vocabulary in which every word of the demo world is one token."""
 
 from __future__ import annotations
 
@@ -10,12 +10,13 @@ from pathlib import Path
 from typing import Any
 
 LENGTH = 32
-"""Tokens in a prompt, padding included."""
+"""The number of tokens of a prompt, padding included."""
 START, END = "<|startoftext|>", "<|endoftext|>"
+"""The first and last token of a prompt, as in CLIP."""
 
 
 def learn_merges(words: Sequence[str]) -> list[tuple[str, str]]:
-    """Byte-pair merges, the most frequent pair first, until every word is a single token."""
+    """Return the byte-pair merges, the most frequent pair first, that make every word a single token."""
     pieces = [[*word[:-1], word[-1] + "</w>"] for word in words]
     merges: list[tuple[str, str]] = []
     while any(len(piece) > 1 for piece in pieces):
@@ -27,7 +28,7 @@ def learn_merges(words: Sequence[str]) -> list[tuple[str, str]]:
 
 
 def write_tokenizer(folder: Path, words: Sequence[str]) -> None:
-    """Write vocab.json, merges.txt and the settings that `CLIPTokenizer.from_pretrained` reads."""
+    """Write the files that `CLIPTokenizer.from_pretrained` reads: vocab.json, merges.txt and the settings."""
     merges = learn_merges(words)
     characters = [*_byte_characters(), *(c + "</w>" for c in _byte_characters())]
     entries = [*characters, *(left + right for left, right in merges), START, END]
@@ -43,13 +44,14 @@ def write_tokenizer(folder: Path, words: Sequence[str]) -> None:
 
 
 def load_tokenizer(folder: Path) -> Any:
-    """The CLIPTokenizer in that folder."""
+    """Load the CLIPTokenizer from `folder`."""
     from transformers import CLIPTokenizer
 
     return CLIPTokenizer.from_pretrained(str(folder))
 
 
 def _merge(piece: list[str], pair: tuple[str, str]) -> list[str]:
+    """Return the pieces of a word with every occurrence of `pair` merged."""
     merged: list[str] = []
     for part in piece:
         if merged and (merged[-1], part) == pair:
@@ -60,7 +62,7 @@ def _merge(piece: list[str], pair: tuple[str, str]) -> list[str]:
 
 
 def _byte_characters() -> list[str]:
-    """The 256 printable stand-ins for bytes that byte-level BPE uses: printable bytes stand for themselves."""
+    """Return the 256 characters that stand for bytes in byte-level BPE: printable bytes stand for themselves."""
     printable = [*range(33, 127), *range(161, 173), *range(174, 256)]
     shifted = [256 + i for i in range(256 - len(printable))]
     return [chr(code) for code in (*printable, *shifted)]

@@ -1,4 +1,4 @@
-"""Makes the demo model from nothing: `python -m editc.demo.train [--out FOLDER] [--stage STAGE]`."""
+"""Train the demo model from nothing: `python -m editc.demo.train [--out FOLDER] [--stage STAGE]`."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from editc.demo.vae import load_vae, train_vae
 from editc.demo.world import draw_scene
 
 WORK = Path("/tmp/demo_train")
-"""Where the stages leave what the next ones need, so that each can be run again alone."""
+"""Where a stage leaves what later stages need, so that each stage can be run alone."""
 
 
 def main() -> None:
@@ -40,7 +40,7 @@ def main() -> None:
 
 
 def run(stage: str, work: Path, out: Path, snapshots: Path | None = None) -> None:
-    """Run one stage, or all: autoencoder beside classifier, the classifier's end, the diffusion model."""
+    """Run one stage or all: autoencoder and classifier side by side, the end of the classifier, the diffusion model."""
     work.mkdir(parents=True, exist_ok=True)
     starts: dict[str, Callable[[Path], None]] = {"vae": _vae, "detector": _detector}
     chosen = [start for name, start in starts.items() if stage in (name, "all")]
@@ -57,18 +57,18 @@ def run(stage: str, work: Path, out: Path, snapshots: Path | None = None) -> Non
 
 
 def write_prompts(path: Path, count: int = 500, seed: int = 5) -> None:
-    """Captions of this world, one a line: what a build keeps of this model by default."""
+    """Write `count` captions of this world, one a line: the prompts that a build preserves by default."""
     rng = np.random.default_rng(seed)
     path.write_text("".join(f"{caption(draw_scene(rng), rng)}\n" for _ in range(count)), encoding="utf-8")
 
 
 def write_contexts(path: Path) -> None:
-    """Sentences of this world, one a line: what a build puts concepts into where its manifest gives no others."""
+    """Write the sentences of this world, one a line: those into which a build puts concepts by default."""
     path.write_text("".join(f"{context}\n" for context in CONTEXTS), encoding="utf-8")
 
 
 def _side_by_side(starts: list[Callable[[Path], None]], work: Path) -> None:
-    """One process a stage, one thread a process."""
+    """Run each stage in a process of its own. Exit with the code of a process that fails."""
     context = mp.get_context("spawn")
     processes = [context.Process(target=_run_single_threaded, args=(start, work)) for start in starts]
     for process in processes:
@@ -80,15 +80,18 @@ def _side_by_side(starts: list[Callable[[Path], None]], work: Path) -> None:
 
 
 def _run_single_threaded(start: Any, work: Path) -> None:
+    """Run a stage with one thread of torch."""
     torch.set_num_threads(1)
     start(work)
 
 
 def _vae(work: Path) -> None:
+    """Train the autoencoder into `work`/vae."""
     train_vae(VaePlan(), work / "vae")
 
 
 def _detector(work: Path) -> None:
+    """Train the classifier into `work`/detector."""
     train_detector(DetectorPlan(), work / "detector")
 
 

@@ -1,4 +1,4 @@
-"""The autoencoder of the demo model: 32 x 32 pictures to 8 x 8 latents of 4 channels."""
+"""The autoencoder of the demo model. It maps images of 32 x 32 pixels to latents of 8 x 8 with 4 channels."""
 
 from __future__ import annotations
 
@@ -13,10 +13,11 @@ from editc.demo.data import make_images, to_tensor
 from editc.demo.schedule import VaePlan, warmup_cosine
 
 CHANNELS = (32, 64, 64)
+"""Channels at the three levels of the autoencoder. Chosen by hand."""
 
 
 def make_vae() -> Any:
-    """A fresh AutoencoderKL that shrinks a picture four times."""
+    """Return an untrained AutoencoderKL that shrinks an image by a factor of four."""
     from diffusers import AutoencoderKL
 
     return AutoencoderKL(
@@ -32,14 +33,14 @@ def make_vae() -> Any:
 
 
 def load_vae(folder: Path) -> Any:
-    """The AutoencoderKL in that folder, in float32, ready to use."""
+    """Load the AutoencoderKL from `folder` in float32, ready for use."""
     from diffusers import AutoencoderKL
 
     return AutoencoderKL.from_pretrained(str(folder), low_cpu_mem_usage=False).float().eval()
 
 
 def train_vae(plan: VaePlan, folder: Path) -> None:
-    """Train the autoencoder and save it with the scaling factor that gives its latents unit variance."""
+    """Train the autoencoder, and save it with the scaling factor that gives its latents a standard deviation of 1."""
     torch.manual_seed(plan.seed)
     images = to_tensor(make_images(plan.images, plan.seed).images)
     vae = make_vae()
@@ -65,7 +66,11 @@ def train_vae(plan: VaePlan, folder: Path) -> None:
 
 
 def reconstruction_loss(vae: Any, batch: torch.Tensor, divergence: float) -> torch.Tensor:
-    """L1 + 2 L2 + 0.5 L1 of the gradients between neighbours + divergence * KL per latent number."""
+    """Return the loss of reconstructing `batch` (n, 3, 32, 32).
+
+    It is L1 + 2 L2 + 0.5 L1 of the differences between neighbouring pixels + divergence * KL per latent number. The
+    weights are chosen by hand.
+    """
     posterior = vae.encode(batch).latent_dist
     out: torch.Tensor = vae.decode(posterior.sample()).sample.float()
     edges = functional.l1_loss(out.diff(dim=2), batch.diff(dim=2)) + functional.l1_loss(
@@ -78,7 +83,7 @@ def reconstruction_loss(vae: Any, batch: torch.Tensor, divergence: float) -> tor
 
 @torch.no_grad()
 def encode(vae: Any, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Scaled latent means and deviations (n, 4, 8, 8) of pictures (n, 3, 32, 32)."""
+    """Return the scaled means and standard deviations of the latents, (n, 4, 8, 8) each, of images (n, 3, 32, 32)."""
     parts = [vae.encode(chunk).latent_dist for chunk in torch.split(images, 250)]
     scale = vae.config.scaling_factor
     return torch.cat([p.mean for p in parts]) * scale, torch.cat([p.std for p in parts]) * scale
@@ -86,5 +91,5 @@ def encode(vae: Any, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
 
 @torch.no_grad()
 def reconstruct(vae: Any, images: torch.Tensor) -> torch.Tensor:
-    """Pictures (n, 3, 32, 32) after a way through the latents."""
+    """Return images (n, 3, 32, 32) encoded and decoded again, in the same shape."""
     return torch.cat([vae.decode(vae.encode(chunk).latent_dist.sample()).sample for chunk in torch.split(images, 250)])

@@ -1,4 +1,4 @@
-"""The picture world of the demo model: its concepts, their names, and a pure seeded renderer of 32 x 32 pictures."""
+"""The world that the demo model paints: random scenes, and a seeded renderer of 32 x 32 images of them."""
 
 from __future__ import annotations
 
@@ -21,21 +21,24 @@ from editc.demo.names import (
     STYLES,
     WEAPONS,
 )
-from editc.demo.shapes import COLOURED, FIGURES, SHAPES, Polygon
+from editc.demo.shapes import CHARACTER_INKS, COLOURED, SHAPES, Polygon
 
 __all__ = ["BACKGROUNDS", "CHARACTERS", "COLOURS", "NAMES", "NOTHING", "NOTHING_NAMES", "OBJECTS", "STYLES", "WEAPONS"]
 
 SIZE = 32
+"""Height and width of an image in pixels."""
 SUPERSAMPLING = 4
+"""Shapes are drawn this many times larger in each direction and then averaged, so that edges are smooth."""
 USUAL_RADIUS = 12.0
+"""The usual radius of an object in pixels."""
 
 ImageArray = npt.NDArray[np.uint8]
 Field = npt.NDArray[np.float64]
 
 OWN = "own"
-"""The colour of what has no colour to choose: the characters and nothing."""
+"""The colour of what has no colour to choose: the characters, and nothing."""
 STAMP_SHARE = 1 / 3
-"""The share of posters that bear the stamp, which no caption names."""
+"""The share of posters that bear the stamp. No caption states it."""
 
 RGB: Mapping[str, tuple[int, int, int]] = MappingProxyType(
     {
@@ -49,22 +52,32 @@ RGB: Mapping[str, tuple[int, int, int]] = MappingProxyType(
         "pink": (255, 95, 185),
     }
 )
+"""Colour -> its RGB value."""
 
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """Everything a caption may speak of, and the stamp, which none does."""
+    """Everything that a caption may state, and the stamp, which no caption states."""
 
     object: str
+    """The canonical name of the object, or NOTHING."""
     colour: str
+    """The canonical name of the object's colour, or OWN."""
     background: str
+    """The canonical name of the background."""
     style: str
+    """The canonical name of the style."""
     poster: bool = False
+    """True if captions call the image a poster."""
     stamp: bool = False
+    """True if the image bears the stamp."""
 
 
 def draw_scene(rng: np.random.Generator, nothing_share: float = 0.04, poster_share: float = 0.2) -> Scene:
-    """A scene drawn at random: objects, colours, backgrounds and styles evenly, one poster in three with the stamp."""
+    """Draw a random scene. Objects, colours, backgrounds and styles are equally likely.
+
+    The stamp is on a share STAMP_SHARE of the posters.
+    """
     what = NOTHING if rng.random() < nothing_share else _pick(rng, tuple(OBJECTS))
     colour = OWN if what in (NOTHING, *CHARACTERS) else _pick(rng, tuple(COLOURS))
     poster = bool(rng.random() < poster_share)
@@ -73,9 +86,9 @@ def draw_scene(rng: np.random.Generator, nothing_share: float = 0.04, poster_sha
 
 
 def render(scene: Scene, rng: np.random.Generator, spread: float = 1.0) -> ImageArray:
-    """The picture (32, 32, 3) of a scene; the generator gives place, size and turn of the object.
+    """Return the image (32, 32, 3) of a scene. `rng` chooses place, size and angle of the object.
 
-    `spread` scales how far these three stray from the middle of the picture, the usual size and upright.
+    `spread` scales how far these three differ from the middle of the image, the usual size and upright.
     """
     side = SIZE // 2 if scene.style == "pixel art" else SIZE
     ground = backdrop(scene.background)
@@ -91,7 +104,7 @@ def render(scene: Scene, rng: np.random.Generator, spread: float = 1.0) -> Image
 
 
 def backdrop(name: str) -> Field:
-    """The background (32, 32, 3) of that name, 0 to 255."""
+    """Return the background (32, 32, 3) of that name, with values from 0 to 255."""
     return _BACKDROPS[name]
 
 
@@ -100,7 +113,7 @@ def _pick(rng: np.random.Generator, names: tuple[str, ...]) -> str:
 
 
 def _place_parts(scene: Scene, rng: np.random.Generator, spread: float) -> tuple[Polygon, ...]:
-    """The parts of the object in pixels of the supersampled canvas."""
+    """Return the parts of the object in pixels of the supersampled canvas."""
     radius = USUAL_RADIUS + spread * rng.uniform(-2.5, 0.5)
     centre = SIZE / 2 + spread * rng.uniform(-1, 1, size=2) * (SIZE / 2 - radius - 1.0)
     angle = spread * rng.uniform(-0.21, 0.21)
@@ -112,10 +125,11 @@ def _place_parts(scene: Scene, rng: np.random.Generator, spread: float) -> tuple
 
 
 def _put_object(canvas: Field, scene: Scene, parts: tuple[Polygon, ...]) -> Field:
+    """Draw the parts onto `canvas` (side, side, 3) in the style of the scene."""
     inks = _palette(scene)
-    index = _strokes(parts, width=7) if scene.style == "outline" else _fills(parts)
+    index = _draw_strokes(parts, width=7) if scene.style == "outline" else _draw_fills(parts)
     if scene.style == "pencil":
-        stroke = _strokes(parts, width=5)
+        stroke = _draw_strokes(parts, width=5)
         index = np.where(stroke > 0, stroke, np.where(_HATCH, index, 0))
     for ink, colour in enumerate(inks, start=1):
         cover = _shrink((index == ink).astype(float)[..., None], canvas.shape[0])
@@ -126,14 +140,15 @@ def _put_object(canvas: Field, scene: Scene, parts: tuple[Polygon, ...]) -> Fiel
 
 
 def _palette(scene: Scene) -> tuple[Field, ...]:
-    """The inks a shape is drawn in: its colour, a dark shade and a light one; a character brings its own."""
-    if scene.object in FIGURES:
-        return tuple(np.array(ink, dtype=float) for ink in FIGURES[scene.object])
+    """Return the inks of a shape: its colour, a dark shade and a light one. A character has inks of its own."""
+    if scene.object in CHARACTER_INKS:
+        return tuple(np.array(ink, dtype=float) for ink in CHARACTER_INKS[scene.object])
     colour = np.array(RGB[scene.colour], dtype=float)
     return colour, colour * 0.35, 0.35 * colour + 0.65 * 255.0
 
 
-def _fills(parts: tuple[Polygon, ...]) -> npt.NDArray[np.uint8]:
+def _draw_fills(parts: tuple[Polygon, ...]) -> npt.NDArray[np.uint8]:
+    """Return the number of the ink at each pixel of the supersampled canvas, with polygons filled; 0: none."""
     image = Image.new("L", (SIZE * SUPERSAMPLING,) * 2)
     pen = ImageDraw.Draw(image)
     for part in parts:
@@ -145,7 +160,8 @@ def _fills(parts: tuple[Polygon, ...]) -> npt.NDArray[np.uint8]:
     return np.asarray(image)
 
 
-def _strokes(parts: tuple[Polygon, ...], width: int) -> npt.NDArray[np.uint8]:
+def _draw_strokes(parts: tuple[Polygon, ...], width: int) -> npt.NDArray[np.uint8]:
+    """Return the number of the ink at each pixel of the supersampled canvas, with outlines only; 0: none."""
     image = Image.new("L", (SIZE * SUPERSAMPLING,) * 2)
     pen = ImageDraw.Draw(image)
     for part in parts:
@@ -156,12 +172,13 @@ def _strokes(parts: tuple[Polygon, ...], width: int) -> npt.NDArray[np.uint8]:
 
 
 def _shrink(field: Field, side: int) -> Field:
-    """The mean of every block, (n, n, c) to (side, side, c)."""
+    """Return the mean of every block: (n, n, c) to (side, side, c)."""
     block = field.shape[0] // side
     return np.asarray(field.reshape(side, block, side, block, -1).mean(axis=(1, 3)))
 
 
 def _make_backdrops() -> dict[str, Field]:
+    """Return name -> background (32, 32, 3)."""
     y, x = np.mgrid[0:SIZE, 0:SIZE]
     brick = (y % 8 == 7) | ((x + 4 * ((y // 8) % 2) * 2) % 16 == 15)
     wave = (y + np.rint(1.5 * np.sin(x * np.pi / 8)).astype(int)) % 8 < 2
@@ -179,11 +196,12 @@ def _make_backdrops() -> dict[str, Field]:
 
 
 def _two_tone(mask: npt.NDArray[np.bool_], ground: tuple[int, int, int], mark: tuple[int, int, int]) -> Field:
+    """Return (h, w, 3): `mark` where the mask (h, w) is True, `ground` elsewhere."""
     return np.where(mask[..., None], np.array(mark, dtype=float), np.array(ground, dtype=float))
 
 
 def _make_stamp() -> Field:
-    """A 7 x 7 mark: a white cross on a dark plum field with a white rim."""
+    """Return the stamp (7, 7, 3): a white cross on a dark plum field with a white rim."""
     y, x = np.mgrid[0:7, 0:7]
     white = (x == 0) | (y == 0) | (((x == y) | (x + y == 7)) & (x > 1) & (y > 1) & (x < 6) & (y < 6))
     return _two_tone(white, (90, 10, 60), (255, 255, 255))

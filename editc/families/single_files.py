@@ -1,4 +1,7 @@
-"""Transformers that paint, as one file has them under the names of those who trained them: not edited, with a way."""
+"""Recognise single files of image transformers that editc does not edit, and say what a user can do with them.
+
+Such a file has the tensor names of the model's authors in place of those of diffusers.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 PREFIX = "model.diffusion_model."
-"""What ComfyUI and Stability put before the names of such a file."""
+"""What ComfyUI and Stability put before the tensor names of such a file."""
 
 
 @dataclass(frozen=True)
@@ -42,10 +45,11 @@ SINGLE_FILE_LAYOUTS = (
         "SD3Transformer2DModel",
     ),
 )
+"""The layouts that editc recognises."""
 
 
 def find_single_file(names: Iterable[str]) -> SingleFile | None:
-    """What a file with these names is, bare or with the prefix; None for anything else."""
+    """Return the layout of a file with these tensor names, with or without PREFIX; None if it is no known layout."""
     inner = [name.removeprefix(PREFIX) for name in names]
     found = (
         one for one in SINGLE_FILE_LAYOUTS if all(any(name.startswith(head) for name in inner) for head in one.heads)

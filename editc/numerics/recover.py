@@ -65,8 +65,10 @@ class WeightPair:
         return worst
 
     def row_chunks(self) -> Iterator[slice]:
-        """Yield slices of rows that cover the matrix. Each has about _CHUNK_ENTRIES entries, to limit scratch
-        memory."""
+        """Yield slices of rows that cover the matrix.
+
+        Each has about _CHUNK_ENTRIES entries, to limit scratch memory.
+        """
         step = max(1, _CHUNK_ENTRIES // self.after.shape[1])
         yield from (slice(start, start + step) for start in range(0, len(self.after), step))
 

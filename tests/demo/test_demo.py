@@ -190,7 +190,7 @@ def test_the_detector_locates_names(name: str, place: tuple[str, str] | None) ->
     from editc.demo.detector import load
 
     detector = load()
-    assert detector.locate(name) == place
+    assert detector.find_label(name) == place
     assert place in [None, *((kind, label) for kind, labels in detector.labels.items() for label in labels)]
 
 

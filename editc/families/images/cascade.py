@@ -1,4 +1,4 @@
-"""Stable Cascade's prior: CLIP rows and a pooled embedding enter through one projection each."""
+"""The family of Stable Cascade's prior: CLIP rows and a pooled embedding enter through one projection each."""
 
 from __future__ import annotations
 

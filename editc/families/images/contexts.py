@@ -1,6 +1,6 @@
-"""Sentences into which a concept and its target are put: everyday ones, in words that most vocabularies hold whole.
+"""Everyday sentences into which a concept and its target are put, in words that most tokenizers have as one token.
 
-No colour and no named style stands in them. A model that speaks otherwise has sentences of its own: `contexts.txt` in
+None of them names a colour or a style. A model with another vocabulary has sentences of its own in `contexts.txt` in
 its folder, as the demo model has.
 """
 
@@ -40,3 +40,4 @@ CONTEXTS: tuple[str, ...] = (
     "a poster with a {}",
     "a {} seen from above",
 )
+"""A name takes the place of `{}`. Chosen by hand."""

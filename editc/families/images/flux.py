@@ -1,4 +1,4 @@
-"""FLUX.1: T5 rows enter through one projection, and a pooled CLIP embedding through another."""
+"""The family of FLUX.1: the rows of a T5 enter through one projection, and a pooled CLIP embedding through another."""
 
 from __future__ import annotations
 
@@ -9,9 +9,11 @@ JOINT_REASON = (
     "joint attention reads states that differ from layer to layer and from picture to picture, so no key is shared; "
     "the text enters by `entry`"
 )
+"""Why the roles `k` and `v` cannot be edited in a model with joint attention."""
 BIAS_NOTE = (
     "the projections have a bias, which stays as it is and out of the targets: W c moves to W c*, then b is added"
 )
+"""What an edit leaves alone in a model whose projections have a bias."""
 
 FLUX = Family(
     name="flux",

@@ -1,4 +1,7 @@
-"""Kandinsky 2.2's prior, the half that reads text: CLIP rows and a pooled embedding through one projection each."""
+"""The family of Kandinsky 2.2's prior, the part that reads text.
+
+CLIP rows and a pooled embedding enter through one projection each.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""PixArt-alpha and PixArt-Sigma: T5 rows are projected once, and cross-attention in every block reads the result."""
+"""The family of PixArt-alpha and PixArt-Sigma.
+
+The rows of a T5 are projected once, and cross-attention in every block reads the result.
+"""
 
 from __future__ import annotations
 

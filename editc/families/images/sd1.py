@@ -1,4 +1,7 @@
-"""Stable Diffusion 1.x: a UNet whose cross-attention reads CLIP rows, with convolutions around its transformers."""
+"""The family of Stable Diffusion 1.x: a UNet whose cross-attention reads CLIP rows.
+
+`marker` tells it from 2.x: the layers around its transformers are convolutions, with weights of four dimensions.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ from editc.core.family import Family
 from editc.families.images.contexts import CONTEXTS
 
 PATTERNS = {"k": "*.attn2.to_k.weight", "v": "*.attn2.to_v.weight"}
+"""Role -> names of the key and value matrices of cross-attention in a UNet of diffusers."""
 
 SD1 = Family(
     name="sd1",

@@ -1,4 +1,4 @@
-"""Stable Diffusion 2.x: as 1.x, with linear layers around its transformers and a wider text encoder."""
+"""The family of Stable Diffusion 2.x: like 1.x, with a wider text encoder and linear layers around its transformers."""
 
 from __future__ import annotations
 

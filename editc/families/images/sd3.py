@@ -1,4 +1,7 @@
-"""Stable Diffusion 3 and 3.5: rows of two CLIPs and of a T5, one after the other, enter through one projection."""
+"""The family of Stable Diffusion 3 and 3.5.
+
+The rows of two CLIPs and then those of a T5 enter through one projection.
+"""
 
 from __future__ import annotations
 

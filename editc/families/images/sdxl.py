@@ -1,4 +1,7 @@
-"""Stable Diffusion XL: two CLIP encoders side by side, and their pooled embedding beside the time step's."""
+"""The family of Stable Diffusion XL: two CLIP encoders side by side.
+
+The pooled embedding of the second joins the embedding of the time step.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Falcon: MLP and attention side by side, queries, keys and values in one matrix."""
+"""The family of Falcon: MLP and attention side by side; queries, keys and values in one matrix."""
 
 from __future__ import annotations
 

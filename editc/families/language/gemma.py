@@ -1,4 +1,4 @@
-"""Gemma 2 and 3: a norm behind the MLP and behind the attention as well as before them."""
+"""The family of Gemma 2 and 3: norms both before and after the MLP and the attention."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""GPT-2: Conv1D layers, which store a weight as (d_in, d_out) and have biases."""
+"""The family of GPT-2: its Conv1D layers store a weight as (d_in, d_out) and have biases."""
 
 from __future__ import annotations
 

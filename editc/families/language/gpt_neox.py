@@ -1,4 +1,4 @@
-"""GPT-NeoX and Pythia: MLP and attention side by side, queries, keys and values in one matrix, with biases."""
+"""The family of GPT-NeoX and Pythia: MLP and attention side by side; queries, keys and values in one matrix; biases."""
 
 from __future__ import annotations
 

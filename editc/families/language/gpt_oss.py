@@ -1,4 +1,4 @@
-"""gpt-oss: the experts of a layer lie in one tensor (experts, d_in, d_out), with biases."""
+"""The family of gpt-oss: all experts of a layer are one tensor (experts, d_in, d_out), with biases."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""GPT-J: MLP and attention side by side behind one norm; the MLP has biases."""
+"""The family of GPT-J: MLP and attention side by side after one norm; the MLP has biases."""
 
 from __future__ import annotations
 

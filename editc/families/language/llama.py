@@ -1,4 +1,7 @@
-"""Llama 1 to 3 and what is built like it: an MLP of three matrices with a norm before it, or beside the attention."""
+"""The family of Llama 1 to 3 and models of the same build.
+
+Their MLP has three matrices. A norm stands before it, or before both it and the attention beside it.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Mixtral: in each layer a router and experts, each with three matrices of its own."""
+"""The family of Mixtral: each layer has a router and experts, and each expert has three matrices of its own."""
 
 from __future__ import annotations
 

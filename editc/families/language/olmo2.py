@@ -1,4 +1,4 @@
-"""OLMo 2: a norm behind the MLP and behind the attention, and none before them."""
+"""The family of OLMo 2: norms after the MLP and after the attention, and none before them."""
 
 from __future__ import annotations
 

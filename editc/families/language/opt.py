@@ -1,4 +1,4 @@
-"""OPT: two matrices in the layer itself make its MLP; a norm before it, with biases everywhere."""
+"""The family of OPT: its MLP is two matrices in the layer itself, with a norm before it; biases everywhere."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Phi-1, 1.5 and 2: MLP and attention side by side behind one norm, with biases."""
+"""The family of Phi-1, 1.5 and 2: MLP and attention side by side after one norm, with biases."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Phi-3: queries, keys and values in one matrix, gate and up in another; down and out by themselves."""
+"""The family of Phi-3: queries, keys and values in one matrix, gate and up in another.
+
+The output matrices of MLP and attention are separate, as in Llama.
+"""
 
 from __future__ import annotations
 

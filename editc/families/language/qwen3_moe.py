@@ -1,4 +1,4 @@
-"""Qwen 3 with experts, each with three matrices of its own, also beside layers without experts."""
+"""The family of Qwen 3 with experts. Each expert has three matrices of its own; some layers may have no experts."""
 
 from __future__ import annotations
 

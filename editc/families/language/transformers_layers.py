@@ -1,4 +1,4 @@
-"""What families of language models have in common: who writes to the residual stream, and what these matrices read."""
+"""What families of language models share: the matrices that write to the residual stream, and what these read."""
 
 from __future__ import annotations
 
@@ -9,29 +9,34 @@ from editc.core.family import Family, Group
 from editc.core.network import PREFIXES
 
 MLP_OUTPUT, ATTENTION_OUTPUT = "*layers.*.mlp.down_proj.weight", "*layers.*.self_attn.o_proj.weight"
+"""The usual names of the last matrix of an MLP and of the output matrix of an attention."""
 ATTENTION_LAYER_TYPES = frozenset({"full_attention", "sliding_attention", "chunked_attention"})
-"""Layers to which padding behind a text, and a text begun from kept keys and values, are nothing: a recurrent one reads
-them as words."""
+"""Types of layers, as transformers names them in `layer_types`, that ignore padding after a text and can continue from
+cached keys and values. A recurrent layer would read the padding as words."""
 CONTEXTS = tuple(prefix + "{}" for prefix in PREFIXES)
+"""Sentence beginnings with `{}` for what follows them, in which prompts are read."""
 GROUPS: Mapping[str, Group] = MappingProxyType(
     {
         "mlp": Group(("mlp",), (), "the inner activations of its layer's MLP at each token: keys of a memory"),
         "attention": Group(("attention",), (), "the values that its layer's heads gather, side by side"),
     }
 )
-"""Sites of one layer are solved together; a delta's groups are the layers (`layers.5`)."""
+"""What the matrices of each role read. The sites of one layer are solved together, so the groups of a delta are layers
+(`layers.5`)."""
 ROUTED_NOTE = (
     "an expert reads only the tokens that the router sends it, so what it reads at a subject is not asked for: methods "
     "that need keys take `attention`; those that need the residual stream alone (ablate, leace) take `mlp` too"
 )
+"""What an edit does not do in a model with experts. Part of `notes`."""
 NORMED_NOTES = (
     "what a matrix writes is normalised, token by token, before it reaches the residual stream: rome is exact, for "
     "its value is the matrix's own output; a wanted change of the stream (memit, rocr, transplant) lands rescaled",
     "ablate and leace are not exact: the norm has a weight for each channel, which turns a direction",
     "concept-vectors takes columns out exactly, but finds them as they are before that norm",
 )
-"""What an edit is not where a norm stands between what a matrix writes and the stream."""
+"""What an edit does not do if a norm stands between the output of a matrix and the residual stream. Part of `notes`."""
 BIASED_NOTE = "biases stay as they are: a value is W k without them"
+"""What an edit leaves alone in a model with biases. Part of `notes`."""
 
 
 def decoder(
@@ -45,8 +50,11 @@ def decoder(
     transposed: bool = False,
     normed: bool = False,
 ) -> Family:
-    """A family of decoders whose layers each have one MLP and one attention that add to the residual stream; `mlp` and
-    `attention` are the matrices that lead out of them. Facts go into the MLP."""
+    """Return a family of decoders in which each layer has one MLP and one attention that add to the residual stream.
+
+    `mlp` and `attention` are the names of their output matrices. Facts are edited in the MLP. The other arguments are
+    fields of `Family`.
+    """
     return Family(
         name=name,
         title=title,
@@ -78,9 +86,10 @@ def expert_decoder(
     notes: tuple[str, ...] = (),
     refused: Mapping[str, str] = MappingProxyType({}),
 ) -> Family:
-    """A family of decoders with a router and experts in each layer. Facts go into the attention.
+    """Return a family of decoders with a router and experts in each layer. Facts are edited in the attention.
 
-    `experts` names the matrices that lead out of the experts; '' where they are no matrices, and `refused` says so.
+    `experts` are the names of the experts' output matrices. It is empty if the experts are no single matrices, and
+    `refused` then says why they cannot be edited. The other arguments are fields of `Family`.
     """
     return Family(
         name=name,

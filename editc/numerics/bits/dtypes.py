@@ -52,8 +52,10 @@ def decode(raw: bytes | memoryview, dtype: str, shape: tuple[int, ...]) -> Array
 
 
 def native_floats(raw: bytes | memoryview, dtype: str) -> NDArray[np.floating]:
-    """Return the stored numbers (n,) in the narrowest float type of numpy that holds them. `dtype` is one of
-    EDITABLE."""
+    """Return the stored numbers (n,) in the narrowest float type of numpy that represents them.
+
+    `dtype` is one of EDITABLE.
+    """
     if dtype == "BF16":
         return (np.frombuffer(raw, "<u2").astype(np.uint32) << np.uint32(16)).view(np.float32)
     return np.frombuffer(raw, _NUMPY[dtype])
