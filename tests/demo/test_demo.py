@@ -202,5 +202,5 @@ def test_pictures_show_what_prompts_name(pipeline: Any) -> None:
     images = generate(pipeline, [f"a picture of {name}" for name in names], seed=1)
     detector = load()
     seen = [detector.labels["object"][int(i)] for i in detector.predict(images)["object"].argmax(axis=1)]
-    wanted = [place[1] for place in map(detector.locate, names) if place is not None]
+    wanted = [place[1] for place in map(detector.find_label, names) if place is not None]
     assert np.mean([a == b for a, b in zip(seen, wanted, strict=True)]) >= 0.85

@@ -1,6 +1,6 @@
 """The family of Stable Diffusion 1.x: a UNet whose cross-attention reads CLIP rows.
 
-`marker` tells it from 2.x: the layers around its transformers are convolutions, with weights of four dimensions.
+Unlike in 2.x, the layers around its transformers are convolutions. `marker` tells the two apart by that.
 """
 
 from __future__ import annotations
