@@ -75,12 +75,15 @@ class DiskCache:
             self._make_room()
 
     def _name(self, key: str) -> str:
+        """Return the first part of an entry's file name."""
         return _hash("\0".join((key, *self.environment)).encode())
 
     def _entries(self, name: str = "*") -> list[Path]:
+        """List the files of the cache, or those of one name."""
         return sorted(self.folder.glob(f"{name}.*.safetensors"))
 
     def _make_room(self) -> None:
+        """Remove the entries that were not used for longest until the rest is within the limit."""
         entries = sorted(((path.stat().st_mtime_ns, path) for path in self._entries()), reverse=True)
         total = 0
         for _, path in entries:

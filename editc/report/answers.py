@@ -47,6 +47,7 @@ PURPOSES: Mapping[str, Purpose] = {
     "neighbour": Purpose("Neighbours", "Its answer", "Wrong here", "prompts nearby, whose answers must stay"),
     "retain": Purpose("Kept", "Its answer", "Wrong here", "what must stay as it was"),
 }
+"""Purpose -> how the page shows it, in the order of the page."""
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,7 @@ PICTURE_SIDE = 160
 """The longest side of a picture in the report, in pixels; larger ones are reduced. Chosen by hand to keep the page
 small."""
 _LAYER = re.compile(r"(?:.*\.)?(?:model|transformer)\.(?:.*\.)?(?:layers|h)\.(\d+)\.")
+"""Matches a language model's parameter name and captures the number of its layer."""
 LETTER_WIDTH = 6.3
 """Width of a letter on the axis, in SVG units, roughly. A block's name is left out where it has no room."""
 

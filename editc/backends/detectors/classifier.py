@@ -27,6 +27,7 @@ MULTI_LABEL_THRESHOLD = 0.5
 """The threshold of a classifier with several labels where the manifest gives none: from here on the label is likelier
 than not."""
 ADVICE = "name an image classifier as transformers saves it (its config.json says `...ForImageClassification`)"
+"""The help of every fault of the folder."""
 
 
 @dataclass(frozen=True)
@@ -131,6 +132,7 @@ def _label_names(label: str) -> list[str]:
 
 
 def _find_faults(request: DetectorRequest) -> Iterator[DetectorFault]:
+    """Yield E134 where the folder holds no image classifier, and E136 for labels that it lacks."""
     found = tuple(folder.find_faults(request, "an image classifier", ADVICE))
     yield from found
     assert request.path is not None
@@ -152,11 +154,13 @@ def _find_faults(request: DetectorRequest) -> Iterator[DetectorFault]:
 
 
 def _concept_test(request: DetectorRequest) -> Callable[[str], bool]:
+    """Return a test of which concepts the labels name."""
     labels = read_labels(request)
     return lambda concept: bool(labels.numbers_of(concept))
 
 
 def _open(request: DetectorRequest) -> ClassifierDetector:
+    """Load the classifier and its image processor. Raises E139, E205 or E402 where that fails."""
     from transformers import AutoModelForImageClassification
 
     path = request.path
@@ -171,6 +175,7 @@ def _files(request: DetectorRequest) -> Sequence[Path]:
 
 
 def _settings(request: DetectorRequest) -> Mapping[str, Any]:
+    """Return the labels and the threshold of the manifest; without them, the model alone decides."""
     labels = {name: list(given) for name, given in request.options.labels.items()}
     threshold = {} if request.options.threshold is None else {"threshold": request.options.threshold}
     return {**threshold, **({"labels": labels} if labels else {})}

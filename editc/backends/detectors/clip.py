@@ -42,6 +42,7 @@ by hand."""
 THRESHOLD = 0.5
 """The threshold where the manifest gives none: from here on the concept is likelier than all alternatives together."""
 ADVICE = "name a CLIP as transformers saves it, such as a snapshot of openai/clip-vit-large-patch14"
+"""The help of every fault of the folder."""
 
 
 @dataclass(frozen=True)
@@ -138,10 +139,12 @@ def alternatives(request: DetectorRequest) -> tuple[str, ...]:
 
 
 def _normalize(vectors: Array) -> Array:
+    """Scale vectors (..., d) to length 1."""
     return np.asarray(vectors / np.linalg.norm(vectors, axis=-1, keepdims=True))
 
 
 def _find_faults(request: DetectorRequest) -> Iterator[DetectorFault]:
+    """Yield E134 where the folder holds no CLIP, and E135 for a concept without alternatives."""
     found = tuple(folder.find_faults(request, "a CLIP", ADVICE, with_tokenizer=True))
     yield from found
     assert request.path is not None
@@ -159,6 +162,7 @@ def _find_faults(request: DetectorRequest) -> Iterator[DetectorFault]:
 
 
 def _open(request: DetectorRequest) -> ClipDetector:
+    """Load the CLIP, its tokenizer and its image processor. Raises E139, E205 or E402 where that fails."""
     from transformers import AutoTokenizer, CLIPModel
 
     path = request.path
@@ -176,6 +180,7 @@ def _files(request: DetectorRequest) -> Sequence[Path]:
 
 
 def _settings(request: DetectorRequest) -> Mapping[str, Any]:
+    """Return sentences, alternatives and threshold, with the defaults filled in."""
     threshold = THRESHOLD if request.options.threshold is None else request.options.threshold
     prompts = {name: list(texts) for name, texts in request.options.prompts.items()}
     made = {"sentences": list(SENTENCES), "against": list(alternatives(request)), "threshold": threshold}

@@ -31,6 +31,7 @@ from editc.core.diagnostics import EditcError, fail
 from editc.registry.table import nearest
 
 PROTOCOL = "docs/reference/detectors.md says what a detector has"
+"""The help of every fault."""
 
 
 @dataclass(frozen=True)
@@ -73,6 +74,7 @@ class CodeDetector:
                 raise self._error(f"`{method}` raises {_describe_error(error, self.file)}") from error
 
     def _error(self, message: str) -> EditcError:
+        """Make E138 at the detector's file."""
         return fail("E138", message, place=self.file, help=PROTOCOL)
 
 

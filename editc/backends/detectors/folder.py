@@ -118,5 +118,6 @@ def _pickle_hint(present: set[str], lacking: Sequence[str]) -> str:
 
 
 def _open_error(folder: Path, why: str) -> Exception:
+    """Make E139: the detector cannot be opened."""
     help_text = "fetch the folder again, or name another; it must be as transformers' `save_pretrained` writes it"
     return fail("E139", f"the detector cannot be opened: {why}", place=str(folder), help=help_text)

@@ -53,6 +53,7 @@ class ClipEncoder:
         return (trust.unbounded_ball(width),)
 
     def _batch(self, prompts: Sequence[str]) -> Iterator[EncodedPrompt]:
+        """Encode one batch, and yield each prompt with its rows, its tokens and their places."""
         import torch
 
         tokens = self.tokenizer(

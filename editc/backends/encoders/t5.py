@@ -49,6 +49,7 @@ class T5Encoder:
         return (Ball(gamma, np.zeros(len(gamma)), float(np.sqrt(len(gamma))), centred=False, proven=True),)
 
     def _batch(self, prompts: Sequence[str]) -> Iterator[EncodedPrompt]:
+        """Encode one batch, and yield each prompt with its rows, its tokens and their places."""
         import torch
 
         texts = [

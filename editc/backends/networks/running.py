@@ -35,6 +35,7 @@ MLP_NAMES = ("mlp", "block_sparse_moe", "fc2")
 """What a layer calls its MLP. `fc2` is OPT's, whose layers hold the matrices of the MLP themselves."""
 
 ChangedWeights: TypeAlias = Mapping[str, Array] | None
+"""Names of matrices in the checkpoint -> values to run with, in their stored shapes. None: the base."""
 
 
 @dataclass(frozen=True)
