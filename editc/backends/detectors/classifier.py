@@ -27,7 +27,7 @@ MULTI_LABEL_THRESHOLD = 0.5
 """The threshold of a classifier with several labels where the manifest gives none: from here on the label is likelier
 than not."""
 ADVICE = "name an image classifier as transformers saves it (its config.json says `...ForImageClassification`)"
-"""The help of every fault of the folder."""
+"""Help for a folder that is not such a model."""
 
 
 @dataclass(frozen=True)

@@ -42,7 +42,7 @@ by hand."""
 THRESHOLD = 0.5
 """The threshold where the manifest gives none: from here on the concept is likelier than all alternatives together."""
 ADVICE = "name a CLIP as transformers saves it, such as a snapshot of openai/clip-vit-large-patch14"
-"""The help of every fault of the folder."""
+"""Help for a folder that is not such a model."""
 
 
 @dataclass(frozen=True)

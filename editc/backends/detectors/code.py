@@ -31,7 +31,7 @@ from editc.core.diagnostics import EditcError, fail
 from editc.registry.table import nearest
 
 PROTOCOL = "docs/reference/detectors.md says what a detector has"
-"""The help of every fault."""
+"""Help for a detector that lacks something."""
 
 
 @dataclass(frozen=True)
