@@ -163,9 +163,9 @@ def locate_pass() -> Pass:
 
 def record_edits(solution: Solution) -> Iterator[Mapping[str, Any]]:
     """The record of each edit that a delta keeps, in the order of the manifest."""
-    from editc.passes.images.solve.record import describe_edits
+    from editc.passes.images.solve.record import record_edits
 
-    return describe_edits(solution)
+    return record_edits(solution)
 
 
 def derive_again(plan: Plan, ctx: Context, corpus: Sequence[str]) -> Problem:

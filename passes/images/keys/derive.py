@@ -19,7 +19,7 @@ from editc.passes.images.keys.edit_kind import edit_kind_of
 from editc.passes.images.keys.preserved import PreservedBuilder
 from editc.passes.images.keys.rule_of import rule_of
 from editc.passes.images.keys.rules.rule import KeyRule
-from editc.passes.images.keys.witnesses import make_watch
+from editc.passes.images.keys.witnesses import make_certificate_input
 from editc.passes.images.method import method_of
 from editc.passes.images.rows import encoding, preserved_rows
 from editc.passes.images.rows.inputs import TextStream, text_streams
@@ -56,13 +56,13 @@ class Derive:
         plan, rule = self._add_mined_names(plan, ctx.encoder), rule_of(plan)
         edited = {site.group for site in plan.sites}
         systems = {group: self._system(plan, rule, ctx, group) for group in plan.family.groups if group in edited}
-        kept = next(iter(systems.values())).preserved
+        preserved = next(iter(systems.values())).preserved
         found = tuple(
             leaks.measure_leaks(
                 plan, ctx, lambda request, streams: _make_block(plan, rule, request, streams, ctx.cache)
             )
         )
-        return Problem(plan, systems, ctx.encoder.fingerprint(), f"{len(kept.prompts)} prompts", found)
+        return Problem(plan, systems, ctx.encoder.fingerprint(), f"{len(preserved.prompts)} prompts", found)
 
     def _system(self, plan: Plan, rule: KeyRule, ctx: Context, group: str) -> System:
         """Make the system of one group of sites."""
@@ -72,12 +72,18 @@ class Derive:
             raise EditcError(_no_encoder(plan, group, sites[0]))
         blocks = tuple(_make_block(plan, rule, request, streams, ctx.cache) for request in plan.manifest.image_edits)
         prompts = preserved_rows.preserved_prompts(plan.manifest, plan.contexts(), self.prompts)
-        kept, square = PreservedBuilder(plan, rule, streams, prompts, ctx.cache).build(
+        preserved, mean_square = PreservedBuilder(plan, rule, streams, prompts, ctx.cache).build(
             isinstance(method_of(plan), NeedsPreservedRows)
         )
         _check_width(plan, sites, blocks[0].keys.shape[0])
-        watch = make_watch(plan, kept, streams, ctx.cache)
-        return System(blocks, kept, SiteWeights(ctx.weights, sites), rule.ridge(square), certificate_input=watch)
+        certificate_input = make_certificate_input(plan, preserved, streams, ctx.cache)
+        return System(
+            blocks,
+            preserved,
+            SiteWeights(ctx.weights, sites),
+            rule.ridge(mean_square),
+            certificate_input=certificate_input,
+        )
 
     def _add_mined_names(self, plan: Plan, encoder: Encoder) -> Plan:
         """Add the other names of each concept that the method wants to the `also` of its edit.

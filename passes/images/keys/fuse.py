@@ -60,8 +60,8 @@ class Fuse:
         systems = {}
         for group in dict.fromkeys(site.group for site in plan.sites):
             sites = plan.sites_of(group)
-            kept, square = _find_preserved(plan, ctx, sites, prompts)
-            systems[group] = System((), kept, SiteWeights(ctx.weights, sites), ALIGNED.ridge(square))
+            preserved, mean_square = _find_preserved(plan, ctx, sites, prompts)
+            systems[group] = System((), preserved, SiteWeights(ctx.weights, sites), ALIGNED.ridge(mean_square))
         count = max(len(system.preserved.prompts) for system in systems.values())
         return Problem(plan, systems, _encoder_of(plan, ctx), f"{count} prompts")
 
@@ -87,8 +87,8 @@ def _find_preserved(
     width = sites[0].shape[1]
     streams = _streams(plan, ctx, sites[0])
     if not streams:
-        nothing = np.zeros((width, 0))
-        return PreservedRows(np.zeros((0, 0)), nothing, nothing, ()), 0.0
+        no_rows = np.zeros((width, 0))
+        return PreservedRows(np.zeros((0, 0)), no_rows, no_rows, ()), 0.0
     prompts = preserved_rows.preserved_prompts(plan.manifest, plan.contexts(), default)
     return PreservedBuilder(plan, ALIGNED, streams, prompts, ctx.cache).build(False)
 

@@ -91,12 +91,10 @@ def add_mined_names(
     preserved) are left alone. The tokenizer's vocabulary is not searched: most of it is pieces of words, and names that
     no prompt uses do not help.
     """
-    spoken_for = [name for request in manifest.image_edits for name in _names_of(request)] + list(
-        manifest.preserve.concepts
-    )
-    kept = [*manifest.preserve.concepts, *manifest.preserve.prompts]
-    free = [name for name in candidates(prompts) if name not in {one.casefold() for one in spoken_for}]
-    free = [name for name in free if not any(mentions(prompt, name) for prompt in kept)]
+    used = [name for request in manifest.image_edits for name in _names_of(request)] + list(manifest.preserve.concepts)
+    preserved = [*manifest.preserve.concepts, *manifest.preserve.prompts]
+    free = [name for name in candidates(prompts) if name not in {one.casefold() for one in used}]
+    free = [name for name in free if not any(mentions(prompt, name) for prompt in preserved)]
     found = {
         request.concept: [
             one for one in neighbours(encoder, request.concept, free, contexts, most) if one.score >= alike

@@ -43,11 +43,11 @@ class PreservedBuilder:
         """
         empty = [stream.encoder.encode([self.plan.family.neutral])[0] for stream in self.streams]
         empty_rows = preserved_rows.condense_encoded(empty)
-        default, named = (self._tally(listed, "all") if listed else None for listed in self._lists)
+        default, named = (self._condense(listed, "all") if listed else None for listed in self._lists)
         base, extra = (default, named) if self._preserves_default else (named, None)
         parts = tuple(self._sums(base or empty_rows, extra, empty_rows))
         measured = default or named or empty_rows
-        kept = PreservedRows(
+        preserved = PreservedRows(
             reduce(add, (part.moment for part in parts)),
             measured.rows,
             np.vstack([one.rows for one in empty]).T,
@@ -56,7 +56,7 @@ class PreservedBuilder:
             named=None if named is None or default is None else NamedRows(named.rows, self.prompts.named),
             default=self._preserves_default or default is None,
         )
-        return (self._with_keys(kept, parts) if list_keys else kept), (base or empty_rows).mean_square
+        return (self._with_keys(preserved, parts) if list_keys else preserved), (base or empty_rows).mean_square
 
     @property
     def _lists(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -88,27 +88,27 @@ class PreservedBuilder:
             empty_rows,
             self.plan.family.neutral,
             (*manifest.preserve.concepts, *manifest.preserve.prompts, *manifest.preserve_lines),
-            self._tally,
+            self._condense,
         )
         weight = manifest.preserve.weight or default_weight(self.plan, self.rule, base.prompt_count)
         return self.rule.preserved_sums(lists, weight)
 
-    def _tally(self, listed: Sequence[str], which: preserved_rows.WhichRows) -> preserved_rows.CondensedRows:
+    def _condense(self, listed: Sequence[str], which: preserved_rows.WhichRows) -> preserved_rows.CondensedRows:
         """Condense the rows of a list over all streams. A prompt counts once, however many streams there are."""
         parts = [
             preserved_rows.condense_prompts(listed, one.encoder, self.cache, which, one.mark) for one in self.streams
         ]
         return replace(reduce(add, parts), prompt_count=parts[0].prompt_count)
 
-    def _with_keys(self, kept: PreservedRows, parts: Sequence[PreservedSum]) -> PreservedRows:
+    def _with_keys(self, preserved: PreservedRows, parts: Sequence[PreservedSum]) -> PreservedRows:
         """Fill `keys` and `weights` with the rows that the moment sums, a column each; none where no prompt is
         summed."""
-        keys, weights = [np.zeros((len(kept.moment), 0))], [np.zeros(0)]
+        keys, weights = [np.zeros((len(preserved.moment), 0))], [np.zeros(0)]
         for part in parts if any(part.prompts for part in parts) else ():
             found = [preserved_rows.list_rows(part.prompts, one.encoder, part.which) for one in self.streams]
             keys += found
             weights += [np.full(one.shape[1], part.weight) for one in found]
-        return replace(kept, keys=np.hstack(keys), weights=np.concatenate(weights))
+        return replace(preserved, keys=np.hstack(keys), weights=np.concatenate(weights))
 
 
 def preserves_default_list(manifest: Manifest, prompts: preserved_rows.PreservedPrompts) -> bool:

@@ -31,8 +31,8 @@ MEASURED_PROMPTS = 128
 """Prompts of each list over which a radius is measured where no LayerNorm gives it. Chosen by hand."""
 
 
-def make_watch(
-    plan: Plan, kept: PreservedRows, streams: Sequence[TextStream], cache: Cache | None = None
+def make_certificate_input(
+    plan: Plan, preserved: PreservedRows, streams: Sequence[TextStream], cache: Cache | None = None
 ) -> CertificateInput | None:
     """Return the witnesses of every concept that is erased or replaced; None where nothing can be certified.
 
@@ -50,15 +50,15 @@ def make_watch(
         return None
     seen = ball_sizes(balls, [one for witness in found for one in (witness.keys, witness.targets)])
     if any(np.isinf(ball.radius) for ball in balls):
-        listed = _sample_prompts(kept)
-        made = load_or_compute(
-            listed,
+        prompts = _sample_prompts(preserved)
+        cached = load_or_compute(
+            prompts,
             "sizes",
-            lambda: {"sizes": ball_sizes(balls, _varying_rows(kept, listed, encoder))},
+            lambda: {"sizes": ball_sizes(balls, _varying_rows(preserved, prompts, encoder))},
             cache,
             streams[0].mark,
         )
-        seen = np.maximum(seen, made["sizes"])
+        seen = np.maximum(seen, cached["sizes"])
     return CertificateInput(found, measure_radii(balls, seen))
 
 
@@ -84,16 +84,16 @@ def measure_radii(balls: Sequence[Ball], seen: Array) -> tuple[Ball, ...]:
     )
 
 
-def _sample_prompts(kept: PreservedRows) -> tuple[str, ...]:
+def _sample_prompts(preserved: PreservedRows) -> tuple[str, ...]:
     """Return the first MEASURED_PROMPTS prompts of the preserved list and of what is named beside it."""
-    named = () if kept.named is None else kept.named.prompts
-    return tuple(dict.fromkeys((*kept.prompts[:MEASURED_PROMPTS], *named[:MEASURED_PROMPTS])))
+    named = () if preserved.named is None else preserved.named.prompts
+    return tuple(dict.fromkeys((*preserved.prompts[:MEASURED_PROMPTS], *named[:MEASURED_PROMPTS])))
 
 
-def _varying_rows(kept: PreservedRows, listed: Sequence[str], encoder: Encoder) -> Iterator[Array]:
+def _varying_rows(preserved: PreservedRows, prompts: Sequence[str], encoder: Encoder) -> Iterator[Array]:
     """Yield the rows (d, t) of each prompt without those like BOS, which is an outlier and the same in every prompt."""
-    bos = kept.empty[:, :1]
-    for encoded in encoder.encode(listed):
+    bos = preserved.empty[:, :1]
+    for encoded in encoder.encode(prompts):
         rows = encoded.rows.T
         yield rows[:, np.abs(rows - bos).max(axis=0) > UNCHANGED * np.abs(bos).max()]
 
@@ -114,12 +114,12 @@ def _witnesses(plan: Plan, request: Request, stream: TextStream, cache: Cache | 
             except MissingTokensError:
                 continue
             rows, counterparts = aligned_rows(len(encoded.rows), at, there, len(other.rows))
-            mine, theirs = encoded.rows[rows], other.rows[counterparts]
-            moved = np.linalg.norm(mine - theirs, axis=1) > UNCHANGED * np.linalg.norm(mine, axis=1)
-            if moved.any():
-                places = tuple(int(row) for row in rows[moved])
-                weights = _weights(encoded)[rows[moved]]
-                yield Witness(request.concept, encoded.prompt, places, mine[moved].T, theirs[moved].T, weights)
+            keys, targets = encoded.rows[rows], other.rows[counterparts]
+            changed = np.linalg.norm(keys - targets, axis=1) > UNCHANGED * np.linalg.norm(keys, axis=1)
+            if changed.any():
+                places = tuple(int(row) for row in rows[changed])
+                weights = _weights(encoded)[rows[changed]]
+                yield Witness(request.concept, encoded.prompt, places, keys[changed].T, targets[changed].T, weights)
 
 
 def _weights(encoded: EncodedPrompt) -> Array:

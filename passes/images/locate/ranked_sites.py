@@ -138,22 +138,22 @@ def grow_set(alone: Mapping[str, tuple[float, ...]], share: float, reach: Measur
 
     Each time, add the site with the largest effect alone on the concept with the least reach (the first of equals).
     """
-    kept: list[str] = []
+    chosen: list[str] = []
     left, reached = list(alone), reach(())
     while left and min(reached) < share:
         behind = reached.index(min(reached))
-        kept.append(max(left, key=lambda name: alone[name][behind]))
-        left.remove(kept[-1])
-        reached = reach(kept)
-    return kept
+        chosen.append(max(left, key=lambda name: alone[name][behind]))
+        left.remove(chosen[-1])
+        reached = reach(chosen)
+    return chosen
 
 
-def drop_spare_sites(kept: Sequence[str], share: float, reach: MeasureReach) -> Mapping[str, float]:
+def drop_spare_sites(chosen: Sequence[str], share: float, reach: MeasureReach) -> Mapping[str, float]:
     """Drop sites as long as the others still reach `share` of every concept.
 
     Returns the name of each remaining site -> what the others reach without it, for the concept with the least reach.
     """
-    needed = list(kept)
+    needed = list(chosen)
     while True:
         without = {name: min(reach([other for other in needed if other != name])) for name in needed}
         if len(needed) == 1 or max(without.values()) < share:
@@ -251,7 +251,7 @@ def _rank(plan: Plan, found: Evidence, without: Mapping[str, float]) -> Ranking:
 
 def _explain(ranking: Ranking) -> Mapping[str, str]:
     """Say why each site was chosen or left out, in the order of the ranking."""
-    kept = sum(one.chosen for one in ranking.sites)
+    count = sum(one.chosen for one in ranking.sites)
     found = {}
     for rank, one in enumerate(ranking.sites, 1):
         text = f"{rank:>2} of {len(ranking.sites)}  alone {one.alone:6.2%}"
@@ -259,6 +259,6 @@ def _explain(ranking: Ranking) -> Mapping[str, str]:
             found[one.site.name] = f"left out  {text}"
         else:
             found[one.site.name] = (
-                f"kept      {text}; {kept} kept reach {min(ranking.reached):.2%}, without it {one.reached_without:.2%}"
+                f"kept      {text}; {count} kept reach {min(ranking.reached):.2%}, without it {one.reached_without:.2%}"
             )
     return found

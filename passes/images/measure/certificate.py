@@ -33,7 +33,7 @@ REGULARISATION = 0.1
 
 @dataclass
 class LayerSums:
-    """Adds up sum_l W'^T W' and sum_l W'^T W of each watched group, layer by layer.
+    """Adds up sum_l W'^T W' and sum_l W'^T W of each certified group of sites, layer by layer.
 
     With W' = W + W M + R, where M = left right is the shared edit and R the rounding of the stored weight (for other
     forms M = 0 and R is the whole change), both follow exactly from G = sum W^T W, P = sum W^T R and Q = sum R^T R:
@@ -62,7 +62,7 @@ class LayerSums:
         return _sum_products(self.solution.problem.systems[group].total_gram(), *self.sums[group])
 
     def certificates(self) -> tuple[Certificate, ...]:
-        """Return one certificate for each watched concept and group, and free the sums of the groups."""
+        """Return one certificate for each erased concept and group, and free the sums of the groups."""
         return tuple(one for group in [*self.sums] for one in self._certify_group(group))
 
     def _certify_group(self, group: str) -> tuple[Certificate, ...]:
@@ -96,7 +96,7 @@ def _sum_products(
 
 
 def certify(system: System, gram: Array, cross: Array) -> tuple[Certificate, ...]:
-    """Return a certificate for every concept that `system` watches; () where it watches none.
+    """Return a certificate for every concept with witnesses in `system`; () where it has none.
 
     `gram` is sum_l W'^T W' and `cross` sum_l W'^T W, (d, d) each. Takes one eigendecomposition for all concepts.
     """

@@ -67,8 +67,8 @@ def _paint_chunk(
     assert ctx.painter is not None
     tasks = [one.task for one in chunk]
     after = ctx.painter.paint_rows(_attack_rows(name, chunk, certificates, ctx), [task.seed for task in tasks], changed)
-    saw = pictures.judge_pictures(tasks, after, ctx.detector)
-    for one, picture, shown in zip(chunk, after, saw, strict=True):
+    judged = pictures.judge_pictures(tasks, after, ctx.detector)
+    for one, picture, shown in zip(chunk, after, judged, strict=True):
         yield replace(one, after=picture, shown_after=shown)
 
 

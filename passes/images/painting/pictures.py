@@ -235,9 +235,9 @@ def _paint_before_after(
     assert ctx.painter is not None
     prompts, seeds = [task.prompt for task in chunk], [task.seed for task in chunk]
     before, after = ctx.painter.paint(prompts, seeds), ctx.painter.paint(prompts, seeds, changed)
-    saw = [judge_pictures(chunk, pictures, ctx.detector) for pictures in (before, after)]
+    shown = [judge_pictures(chunk, pictures, ctx.detector) for pictures in (before, after)]
     for index, task in enumerate(chunk):
-        yield PicturePair(task, before[index], after[index], saw[0][index], saw[1][index])
+        yield PicturePair(task, before[index], after[index], shown[0][index], shown[1][index])
 
 
 def judge_pictures(
@@ -275,15 +275,17 @@ def _gap_claims(request: Request, asked: ImageCheck, after: Array) -> Iterator[C
         yield Claim("toward_gap", round(gap, 12), asked.share_gap_at_most, request.concept, place, "share")
 
 
-def _loss_claims(manifest: Manifest, kept: Sequence[PicturePair]) -> Iterator[Claim]:
+def _loss_claims(manifest: Manifest, preserved: Sequence[PicturePair]) -> Iterator[Claim]:
     """Yield the share lost over all preserved concepts together, which has the bound, then that of each concept."""
     asked = manifest.images
-    if asked is None or not kept:
+    if asked is None or not preserved:
         return
-    yield Claim("kept_loss", _loss(kept), asked.kept_loss_at_most, span=asked.at("kept_loss_at_most"), unit="share")
-    for concept in dict.fromkeys(one.task.concept for one in kept):
+    yield Claim(
+        "kept_loss", _loss(preserved), asked.kept_loss_at_most, span=asked.at("kept_loss_at_most"), unit="share"
+    )
+    for concept in dict.fromkeys(one.task.concept for one in preserved):
         yield Claim(
-            "kept_loss", _loss([one for one in kept if one.task.concept == concept]), subject=concept, unit="share"
+            "kept_loss", _loss([one for one in preserved if one.task.concept == concept]), subject=concept, unit="share"
         )
 
 

@@ -110,7 +110,7 @@ class SizeLimitedCache:
     """The size in bytes, with arrays as float32, of the largest result that is stored."""
 
     def get(self, key: str) -> Mapping[str, Array] | None:
-        """Return what the cache has under `key`; None if nothing."""
+        """Return the arrays that the cache has under `key`, or None."""
         return self.cache.get(key)
 
     def put(self, key: str, arrays: Mapping[str, Array]) -> None:

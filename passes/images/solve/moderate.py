@@ -47,7 +47,7 @@ SHARE_DIGITS = 12
 
 Systems = Mapping[str, System]
 """Group -> its system."""
-BalancedSystems = tuple[dict[str, System], tuple[PullSearch, ...]]
+SearchedSystems = tuple[dict[str, System], tuple[PullSearch, ...]]
 """The systems at the pulls that were found, and how these were found."""
 
 
@@ -95,7 +95,7 @@ def search(
     return SearchResult(tuple(seen), best, "rounds")
 
 
-def find_pulls(problem: Problem, systems: Systems, solver: Solver, ctx: Context) -> BalancedSystems:
+def find_pulls(problem: Problem, systems: Systems, solver: Solver, ctx: Context) -> SearchedSystems:
     """Find the pulls of all requests that give `shares`, in one joint search, and put them into the systems.
 
     Raises E504 (the detector does not know a concept) and E442 (no painter or no detector). Where nothing else is
@@ -113,10 +113,10 @@ def find_pulls(problem: Problem, systems: Systems, solver: Solver, ctx: Context)
     tolerance = np.repeat([options.tolerance for _, options in asked.values()], sizes)
     rounds: Iterable[object] = range(1 + max(options.rounds for _, options in asked.values()))
     found = search(meter.measure, wanted, tolerance, ctx.progress("moderate", rounds) if ctx.progress else rounds)
-    balances = tuple(_balances(found, asked, np.cumsum(sizes)[:-1]))
+    searches = tuple(_pull_searches(found, asked, np.cumsum(sizes)[:-1]))
     if found.best == 0 and len(asked) == len(manifest.image_edits):
-        raise EditcError(*(_no_pull_helps(one, manifest) for one in balances))
-    return with_pulls(systems, {one.index: one.pulls for one in balances}), balances
+        raise EditcError(*(_no_pull_helps(one, manifest) for one in searches))
+    return with_pulls(systems, {one.index: one.pulls for one in searches}), searches
 
 
 def with_pulls(systems: Systems, pulls: Mapping[int, Sequence[float]]) -> dict[str, System]:
@@ -184,8 +184,8 @@ class _ShareMeter:
         assert self.ctx.painter is not None and self.ctx.detector is not None
         prompts, seeds = [task.prompt for task in self.tasks], [task.seed for task in self.tasks]
         painted = self.ctx.painter.paint(prompts, seeds, self._edited_weights(pulls))
-        saw = pictures.judge_pictures(self.tasks, painted, self.ctx.detector)
-        return np.concatenate([self._share(index, saw) for index in self.indices])
+        judged = pictures.judge_pictures(self.tasks, painted, self.ctx.detector)
+        return np.concatenate([self._share(index, judged) for index in self.indices])
 
     def _edited_weights(self, pulls: Array) -> Mapping[str, Array] | None:
         """Return the edited weights by name. None without pulls and without other edits: that is the base."""
@@ -198,9 +198,9 @@ class _ShareMeter:
         solution = Solution(replace(self.problem, systems=systems), self.solver.solve_all(systems), (), ())
         return StoredWeights(solution, frozenset(site.name for site in self.problem.plan.sites))
 
-    def _share(self, index: int, saw: Sequence[NDArray[np.bool_]]) -> Array:
+    def _share(self, index: int, judged: Sequence[NDArray[np.bool_]]) -> Array:
         """Return the share of one request's pictures that show each concept of its `toward`, (k,)."""
-        mine = [seen for task, seen in zip(self.tasks, saw, strict=True) if task.request == index]
+        mine = [seen for task, seen in zip(self.tasks, judged, strict=True) if task.request == index]
         return np.asarray(np.mean(mine, axis=0))
 
 
@@ -221,7 +221,7 @@ def _plan_pictures(
         yield from pictures.picture_series(first, request.names, plan.contexts(request), options.pictures, PURPOSE)
 
 
-def _balances(
+def _pull_searches(
     found: SearchResult, asked: Mapping[int, tuple[Request, ShareSearch]], cuts: Array
 ) -> Iterator[PullSearch]:
     """Yield the record of the search for each request. `cuts` says where the pulls of the next request begin."""

@@ -11,7 +11,7 @@ from editc.core.solution import Solution
 from editc.passes.images.solve import moderate
 
 
-def describe_edits(solution: Solution) -> Iterator[Mapping[str, Any]]:
+def record_edits(solution: Solution) -> Iterator[Mapping[str, Any]]:
     """Yield one record for each edit, in the order of the manifest."""
     requests = solution.problem.plan.manifest.image_edits
     found = {one.index: moderate.as_json(one) for one in solution.pull_searches}

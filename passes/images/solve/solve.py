@@ -63,14 +63,14 @@ class Solve:
         name, solver = name_of_method(plan), Solver(method_of(plan), plan.manifest, self.tolerance)
         systems = {g: replace(s, gram=_weight_gram(s, ctx.cache), cache=ctx.cache) for g, s in problem.systems.items()}
         systems = even_strengths({group: _tune_strengths(system, solver) for group, system in systems.items()})
-        systems, balances = moderate.find_pulls(problem, systems, solver, ctx)
+        systems, pull_searches = moderate.find_pulls(problem, systems, solver, ctx)
         edits = solver.solve_all(systems)
         _refuse_no_change(systems, plan.manifest)
         strengths = tuple(block.strength for block in next(iter(systems.values())).blocks)
         given = {option: value for option, value in vars(solver.method).items() if value is not None}
         record: Mapping[str, Any] = {"method": name, "options": given}
         records = (record,) * len(plan.manifest.image_edits)
-        return Solution(replace(problem, systems=systems), edits, records, strengths, balances)
+        return Solution(replace(problem, systems=systems), edits, records, strengths, pull_searches)
 
 
 def _tune_strengths(system: System, solver: Solver) -> System:

@@ -41,7 +41,7 @@ class Solver:
         return reduce_rank(system, self.method(system), self.tolerance, self.manifest.constraints.rank)
 
     def solve_all(self, systems: Mapping[str, System]) -> dict[str, Edit]:
-        """Solve every group."""
+        """Return the edit of every group."""
         return {group: self(system) for group, system in systems.items()}
 
 

@@ -37,7 +37,7 @@ class Effect:
     unconditional_drift: float
     """The largest drift of the empty prompt at any site."""
     recoverable: Mapping[str, float] = field(default_factory=dict)
-    """Watched concept -> `recoverable`. Empty where no certificate was wanted."""
+    """Certified concept -> `recoverable`. Empty where no certificate was wanted."""
 
 
 @dataclass(frozen=True)
@@ -88,7 +88,7 @@ def tune(system: System, solve: Callable[[System], Edit], manifest: Manifest) ->
 def measure_effect(system: System, edit: Edit, certified: bool = False) -> Effect:
     """Measure residuals over all sites together and the largest drifts at any site, for an edit of any form.
 
-    `certified` adds `recoverable` of each watched concept.
+    `certified` adds `recoverable` of each certified concept.
     """
     if edit.form == "dense":  # a pair whose right side is the identity
         edit = replace(edit, form="low-rank", right=(np.eye(len(system.preserved.moment)),))
@@ -130,9 +130,9 @@ def _recoverable_by_concept(found: Sequence[Certificate]) -> Mapping[str, float]
 
 def _drifts(system: System, lefts: Sequence[Array], rights: Sequence[Array]) -> tuple[float, float]:
     """Return the largest drift of any preserved list, and of the empty prompt, at any site."""
-    kept, weights = system.preserved, system.weights
-    preserved = max(_worst_drift(weights, lefts, rights, rows) for rows in kept.lists)
-    return preserved, _worst_drift(weights, lefts, rights, kept.empty)
+    preserved, weights = system.preserved, system.weights
+    largest = max(_worst_drift(weights, lefts, rights, rows) for rows in preserved.lists)
+    return largest, _worst_drift(weights, lefts, rights, preserved.empty)
 
 
 def _weighted_norm(gram: Array, columns: Array, weights: Array) -> float:

@@ -58,7 +58,7 @@ class OtherNames:
 
     @property
     def clear(self) -> bool:
-        """True where the gap is clear."""
+        """True where the gap is at least CLEAR_GAP."""
         return self.gap >= CLEAR_GAP
 
 
@@ -153,8 +153,8 @@ def suggest(plan: Plan, ctx: Context, corpus: Sequence[str], dictionary: Sequenc
         compared = _pick_compared(plan, near, edited, pool)
         signals = Signals.of(ctx.encoder, _names_to_encode(plan, request, compared, pool), _contexts(plan, request))
         apart = _one_name_each(signals, compared)
-        bench = TargetTrials(plan, _with_other_names(request, names), cached, corpus, signals, apart, gram)
-        suggestions.append(_suggest_for_edit(bench, request, names, edited))
+        target_trials = TargetTrials(plan, _with_other_names(request, names), cached, corpus, signals, apart, gram)
+        suggestions.append(_suggest_for_edit(target_trials, request, names, edited))
     return tuple(suggestions)
 
 
@@ -202,20 +202,20 @@ def _pick_compared(plan: Plan, near: Sequence[Neighbour], edited: set[str], pool
     return [n for n in dict.fromkeys([*plan.manifest.preserve.concepts, *names]) if n.casefold() not in edited]
 
 
-def _names_to_encode(plan: Plan, request: Request, kept: Sequence[str], pool: Sequence[str]) -> list[str]:
+def _names_to_encode(plan: Plan, request: Request, compared: Sequence[str], pool: Sequence[str]) -> list[str]:
     """Return all names whose signals are needed, with evenly picked names of `pool` for the mean."""
     targets = [request.to] if request.to is not None else []
-    return [request.concept, *targets, plan.family.neutral, *kept, *sample_evenly(pool, CORPUS_WORDS)]
+    return [request.concept, *targets, plan.family.neutral, *compared, *sample_evenly(pool, CORPUS_WORDS)]
 
 
-def _suggest_for_edit(bench: TargetTrials, request: Request, names: OtherNames, edited: set[str]) -> Suggestion:
+def _suggest_for_edit(target_trials: TargetTrials, request: Request, names: OtherNames, edited: set[str]) -> Suggestion:
     """Make the suggestion for one edit. `edited` has all edited names of the manifest, in lower case."""
-    near = sorted(bench.compared, key=lambda name: (-bench.signals.cosine(request.concept, name), name))
-    trials = _trials(bench, request, near[:TARGETS_TRIED])
-    ingredients, made = _ingredients(bench.signals, request.concept, edited)
-    first = Suggestion(request, names, ingredients, made, trials, (), None)
+    near = sorted(target_trials.compared, key=lambda name: (-target_trials.signals.cosine(request.concept, name), name))
+    trials = _trials(target_trials, request, near[:TARGETS_TRIED])
+    ingredients, decomposition = _ingredients(target_trials.signals, request.concept, edited)
+    first = Suggestion(request, names, ingredients, decomposition, trials, (), None)
     moved = tuple(one for one in first.best.moved if one.name != first.best.to)[:MOST_PRESERVED]
-    return replace(first, preserve=moved, with_preserve=_try_preserving(bench, first.best, moved))
+    return replace(first, preserve=moved, with_preserve=_try_preserving(target_trials, first.best, moved))
 
 
 def other_names(near: Sequence[Neighbour]) -> OtherNames:
@@ -262,21 +262,23 @@ def _one_name_each(signals: Signals, names: Iterable[str]) -> tuple[str, ...]:
     return tuple(chosen)
 
 
-def _trials(bench: TargetTrials, request: Request, near: Sequence[str]) -> tuple[TargetTrial, ...]:
+def _trials(target_trials: TargetTrials, request: Request, near: Sequence[str]) -> tuple[TargetTrial, ...]:
     """Try every target; return the trials, best first (`TargetTrial.rank`)."""
     if request.kind == "moderate":
-        return (bench.try_as_is(),)
+        return (target_trials.try_as_is(),)
     given = [] if request.to is None else [request.to]
-    neutral = [] if request.kind == "replace" else [bench.plan.family.neutral]
-    tried = [bench.try_target(to) for to in dict.fromkeys([*near, *given, *neutral])]
+    neutral = [] if request.kind == "replace" else [target_trials.plan.family.neutral]
+    tried = [target_trials.try_target(to) for to in dict.fromkeys([*near, *given, *neutral])]
     return tuple(sorted(tried, key=lambda one: one.rank))
 
 
-def _try_preserving(bench: TargetTrials, best: TargetTrial, preserve: Sequence[NameMovement]) -> TargetTrial | None:
+def _try_preserving(
+    target_trials: TargetTrials, best: TargetTrial, preserve: Sequence[NameMovement]
+) -> TargetTrial | None:
     """Repeat the best trial with the concepts that it moves preserved by name. None if that does not lower the cost."""
     if not preserve or best.to is None:
         return None
-    again = bench.with_preserved([one.name for one in preserve]).try_target(best.to)
+    again = target_trials.with_preserved([one.name for one in preserve]).try_target(best.to)
     return again if again.gone and again.cost < best.cost else None
 
 
@@ -287,12 +289,12 @@ def _ingredients(signals: Signals, concept: str, own: set[str]) -> tuple[tuple[I
     )
     index, columns, cosines = {n: i for i, n in enumerate(signals.names)}, signals.flat(), signals.cosines()
     names = tuple(name for name in names if cosines[index[name], index[concept]] < SAME_THING)
-    made = decompose(columns[:, [index[name] for name in names]], columns[:, index[concept]])
-    parts = zip(made.chosen, made.amounts, made.shares, strict=True)
+    decomposition = decompose(columns[:, [index[name] for name in names]], columns[:, index[concept]])
+    parts = zip(decomposition.chosen, decomposition.amounts, decomposition.shares, strict=True)
     return tuple(
         Ingredient(names[i], amount, share, _rivals(signals.names, cosines[index[names[i]]], names[i]))
         for i, amount, share in parts
-    ), made
+    ), decomposition
 
 
 def _rivals(names: Sequence[str], cosines: Array, own: str) -> tuple[str, ...]:

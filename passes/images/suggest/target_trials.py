@@ -152,8 +152,8 @@ class TargetTrials:
     def _trial(self, problem: Problem, to: str | None, factor: float) -> TargetTrial:
         """Solve with `factor` times the usual weight, and measure how far each name moves."""
         system, names = problem.systems["text"], self.signals.names
-        kept = replace(system.preserved, moment=factor * system.preserved.moment)
-        edit = self._solve(replace(problem, systems={"text": replace(system, preserved=kept)}))
+        preserved = replace(system.preserved, moment=factor * system.preserved.moment)
+        edit = self._solve(replace(problem, systems={"text": replace(system, preserved=preserved)}))
         by_row = self.signals.movement(edit, system.total_gram())
         most = dict(zip(names, by_row.max(axis=1).tolist(), strict=True))
         moved = sorted(

@@ -37,8 +37,8 @@ LARGEST_LOSS = 1 / 6
 """The default bound: any bystander may lose at most one picture in six. Chosen by hand; docs/explanation/bystanders.md
 says what it can detect."""
 AGAIN = 2
-"""A bystander that lost a picture is painted again, so many times as often. Six pictures alone fail 7 of 100 builds
-that lose nothing (docs/explanation/bystanders.md)."""
+"""A bystander that lost a picture is painted again, so many times as often. Six pictures alone would fail 7 of 100
+harmless builds with twelve bystanders (docs/explanation/bystanders.md)."""
 LEAST_SHOWN = 0.5
 """A concept that the base shows in a smaller share of its pictures cannot be said to be lost. Chosen by hand."""
 SAME_THING = 0.85
@@ -74,7 +74,7 @@ class BystanderChooser:
 
     @property
     def plan(self) -> Plan:
-        """The plan of the solution."""
+        """The plan that the solution belongs to."""
         return self.solution.problem.plan
 
     def choose(self) -> tuple[ChosenBystander, ...]:
@@ -180,12 +180,15 @@ def measure_bystanders(
     Concepts preserved by name are taken from `pairs`, which verify has painted already.
     """
     chosen, asked = chooser.choose(), chooser.plan.manifest.images
-    kept = [one for one in pairs if one.task.request is None and one.task.concepts]
-    if asked is None or not (chosen or kept):
+    preserved = [one for one in pairs if one.task.request is None and one.task.concepts]
+    if asked is None or not (chosen or preserved):
         return ()
     count = asked.bystanders.pictures
-    first = (*_paint(chooser, chosen, changed, batch, (0, count)), *kept)
-    chosen = (*chosen, *(ChosenBystander(name, "kept") for name in dict.fromkeys(one.task.concept for one in kept)))
+    first = (*_paint(chooser, chosen, changed, batch, (0, count)), *preserved)
+    chosen = (
+        *chosen,
+        *(ChosenBystander(name, "kept") for name in dict.fromkeys(one.task.concept for one in preserved)),
+    )
     doubted = [one for one in chosen if _count_lost(first, one) > 0]
     again = _paint(chooser, doubted, changed, batch, (count, AGAIN * count)) if doubted else ()
     every = (_measure_one(one, [*first, *again]) for one in chosen)

@@ -31,7 +31,7 @@ class Aligned(InContexts):
     def counterparts(
         self, encoded: EncodedPrompt, at: Phrase, other: EncodedPrompt, target: Phrase
     ) -> tuple[RowNumbers, RowNumbers]:
-        """See `aligned_rows`."""
+        """Pair the rows by `aligned_rows`."""
         return aligned_rows(len(encoded.rows), at, target, len(other.rows))
 
     def edit_divisor(self, weights: Array, prompts: int) -> float:

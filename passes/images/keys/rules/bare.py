@@ -28,11 +28,11 @@ TEMPLATES: Mapping[str | None, tuple[str, ...]] = {
 
 
 class Bare(ABC):
-    """A key rule for bare names. A new one defines `rows`, `nothing` and `preserves`."""
+    """A key rule for bare names. A new one defines `rows`, `empty_target` and `preserves`."""
 
     options: ClassVar[tuple[str, ...]] = ("expand",)
     """See `KeyRule.options`."""
-    nothing: ClassVar[str]
+    empty_target: ClassVar[str]
     """The prompt in place of an empty target."""
     preserves: ClassVar[WhichRows]
     """Which rows of a preserved prompt are summed."""
@@ -99,7 +99,7 @@ class Bare(ABC):
     def _erase(self, phrase: str, name: str, target: str, lookup: EncodedPrompts) -> KeyPairs:
         """Pair the rows of a name in a phrase with those of its target in the same phrase."""
         old, _ = lookup.find(phrase, name)
-        new = lookup.entries[fill_context(phrase, target) or self.nothing]
+        new = lookup.entries[fill_context(phrase, target) or self.empty_target]
         here, there = self.rows(len(old.rows), last_text_row(old), len(new.rows), last_text_row(new))
         labels = tuple(f"{old.prompt} [{row}]" for row in range(len(old.rows))[here])
         return KeyPairs(old.rows[here].T, new.rows[there].T, np.ones(len(labels)), labels)

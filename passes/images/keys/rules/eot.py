@@ -30,11 +30,11 @@ class Eot(InContexts):
     def counterparts(
         self, encoded: EncodedPrompt, at: Phrase, other: EncodedPrompt, target: Phrase
     ) -> tuple[RowNumbers, RowNumbers]:
-        """See `eot_rows`."""
+        """Pair the rows by `eot_rows`."""
         return eot_rows(len(encoded.rows), at, (_first_end_row(encoded), _first_end_row(other)), len(other.rows))
 
     def weights(self, encoded: EncodedPrompt, at: Phrase, request: Request) -> Array:
-        """See `eot_weights`."""
+        """Weigh the rows (t,) by `eot_weights`, with the `token_weights` of the request."""
         return eot_weights(len(encoded.rows), at, _first_end_row(encoded), request.token_weights)
 
     def edit_divisor(self, weights: Array, prompts: int) -> float:

@@ -8,7 +8,7 @@ from editc.passes.images.keys.rules.bare import Bare
 class Last(Bare):
     """The row of a bare name's last token goes to that of the bare target's; a target of no words is BOS."""
 
-    nothing = ""
+    empty_target = ""
     preserves = "last"
 
     def rows(self, old: int, old_last: int, new: int, new_last: int) -> tuple[slice, slice]:

@@ -26,7 +26,7 @@ class Matched(InContexts):
     def counterparts(
         self, encoded: EncodedPrompt, at: Phrase, other: EncodedPrompt, target: Phrase
     ) -> tuple[RowNumbers, RowNumbers]:
-        """See `matched_rows`."""
+        """Pair the rows by `matched_rows`."""
         return matched_rows(len(encoded.rows), at, target, len(other.rows))
 
     def edit_divisor(self, weights: Array, prompts: int) -> float:

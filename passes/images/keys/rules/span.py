@@ -8,7 +8,7 @@ from editc.passes.images.keys.rules.bare import Bare
 class Span(Bare):
     """Every row from a bare name's last token on goes to its counterpart, so shifted that both last tokens meet."""
 
-    nothing = " "
+    empty_target = " "
     preserves = "all"
     counts_empty = True
 
