@@ -16,5 +16,5 @@ KEY_RULES = Table(
         },
     },
     lambda rule: "image",
-    needs=("options", "prompts", "pairs", "total", "ridge", "preserve_weight", "preserved"),
+    needs=("options", "prompts", "pairs", "edit_divisor", "ridge", "preserve_weight", "preserved_sums"),
 )
