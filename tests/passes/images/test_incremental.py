@@ -288,7 +288,7 @@ def test_a_list_without_one_prompt_is_cut_alike_elsewhere(gone: int) -> None:
 
 
 def test_a_corpus_too_large_is_not_kept_row_by_row(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(preserved_rows, "SPARE", 1000)
+    monkeypatch.setattr(preserved_rows, "CACHED_BYTES", 1000)
     cache = Memory()
     preserved_rows.condense_prompts(PROMPTS, Counting(), cache, mark="fake")
     assert len(cache.held) == 1  # the tally itself
