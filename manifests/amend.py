@@ -71,8 +71,8 @@ def _set(block: yaml.MappingNode, name: str, value: AmendedValue) -> None:
 
 def _replace_node(block: yaml.MappingNode, name: str, value: yaml.Node) -> None:
     """Set the key `name` to a node, at the end of the block."""
-    kept = [pair for pair in block.value if pair[0].value != name]
-    block.value = [*kept, (_text(name), value)]
+    others = [pair for pair in block.value if pair[0].value != name]
+    block.value = [*others, (_text(name), value)]
 
 
 def _text(value: str) -> yaml.ScalarNode:

@@ -221,8 +221,8 @@ def _read_inner(node: Node, kind: value_kinds.InnerBlock, faults: Faults) -> Blo
         if node.broken:
             return None
         if kind.word and node.text == kind.word:
-            said = {} if kind.meaning is None else {kind.word: kind.meaning}
-            return BlockValues(said, {"": node.span, kind.word: node.span})
+            values = {} if kind.meaning is None else {kind.word: kind.meaning}
+            return BlockValues(values, {"": node.span, kind.word: node.span})
         if node.empty:
             help = f"add keys below it ({', '.join(kind.table.names)}), or remove it"
             faults.add("E107", f"{tick(kind.table.name)} is empty", node.span, help=help)

@@ -82,13 +82,13 @@ def _warn_prompts_name_edits(manifest: Manifest, edited: dict[str, Span | None],
             faults.warn(
                 "E125", message, preserve.at(f"prompts.{i}"), help=help, related=[(edited[found[0]], "edited here")]
             )
-    kept = [(prompt, found[0]) for prompt in manifest.preserve_lines if (found := pattern.search(fold_name(prompt)))]
-    if kept:
-        count = "1 prompt" if len(kept) == 1 else f"{len(kept)} prompts"
+    hits = [(prompt, found[0]) for prompt in manifest.preserve_lines if (found := pattern.search(fold_name(prompt)))]
+    if hits:
+        count = "1 prompt" if len(hits) == 1 else f"{len(hits)} prompts"
         message = (
-            f"{count} in the preserved files name{'s' * (len(kept) == 1)} what is edited, such as {tick(kept[0][0])}"
+            f"{count} in the preserved files name{'s' * (len(hits) == 1)} what is edited, such as {tick(hits[0][0])}"
         )
-        faults.warn("E125", message, preserve.at("files"), help=help, related=[(edited[kept[0][1]], "edited here")])
+        faults.warn("E125", message, preserve.at("files"), help=help, related=[(edited[hits[0][1]], "edited here")])
 
 
 def targets_are_not_erased(manifest: Manifest, faults: Faults) -> None:

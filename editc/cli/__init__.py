@@ -81,10 +81,10 @@ def build(
     from editc.cli import show
     from editc.verbs import public as api
 
-    where = manifest.with_suffix(".out") if out is None else out
+    folder = manifest.with_suffix(".out") if out is None else out
     extra = [f"emit=[{', '.join(emit)}]"] if emit else []
     after = show.dump_after(print_after, terminal.print_part)
-    built = terminal.run_verb(api.build, manifest, where, [*set_, *extra], after=after)
+    built = terminal.run_verb(api.build, manifest, folder, [*set_, *extra], after=after)
     found = (*built.failures, *built.warnings) if built else ()
     return terminal.print_answer(show.build_result(built), found, json_)
 

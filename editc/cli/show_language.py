@@ -51,8 +51,8 @@ def answer_lines(manifest: Manifest, answers: Sequence[Answer]) -> Iterator[str]
         rows.append(("of no single edit", _correct_counts(answers, None, purposes, len(names))))
     width = max(len(name) for name, _ in rows)
     yield f"  {'prompts that hold':<{width}}" + "".join(f"  {head:>10}" for head in heads)
-    for name, held in rows:
-        cells = (f"  {cell:>{max(10, len(head))}}" for cell, head in zip(held, heads, strict=True))
+    for name, counts in rows:
+        cells = (f"  {cell:>{max(10, len(head))}}" for cell, head in zip(counts, heads, strict=True))
         yield f"  {name:<{width}}" + "".join(cells)
 
 
@@ -133,8 +133,8 @@ def edit_line(edit: Mapping[str, Any]) -> str:
 
 def _options_text(options: Mapping[str, Any]) -> str:
     """The options of a method in parentheses. Empty if there are none."""
-    said = (f"{name}={value:g}" if isinstance(value, float) else f"{name}={value}" for name, value in options.items())
-    return f" ({', '.join(said)})" if options else ""
+    texts = (f"{name}={value:g}" if isinstance(value, float) else f"{name}={value}" for name, value in options.items())
+    return f" ({', '.join(texts)})" if options else ""
 
 
 def _correct_counts(answers: Sequence[Answer], index: int | None, purposes: Sequence[str], edits: int = 0) -> list[str]:
@@ -142,8 +142,8 @@ def _correct_counts(answers: Sequence[Answer], index: int | None, purposes: Sequ
 
     `index` is the number of the edit. None: answers that belong to none of the `edits` edits.
     """
-    mine = [one for one in answers if (one.edit == index if index is not None else not 0 <= one.edit < edits)]
-    found = [[one.holds for one in mine if one.purpose == purpose] for purpose in purposes]
+    chosen = [one for one in answers if (one.edit == index if index is not None else not 0 <= one.edit < edits)]
+    found = [[one.holds for one in chosen if one.purpose == purpose] for purpose in purposes]
     return [f"{sum(holds)}/{len(holds)}" if holds else "-" for holds in found]
 
 

@@ -16,36 +16,36 @@ if TYPE_CHECKING:
     from editc.verbs.results import Again
 
 
-def link_result(found: Linked) -> Output:
+def link_result(linked: Linked) -> Output:
     """The deltas that were linked, how their edits overlap, and each claim beside what the delta claimed alone."""
     from editc.formats.link.overlap import as_json
 
-    arrangement, shared = found.arrangement, found.arrangement.overlap
+    arrangement, shared = linked.arrangement, linked.arrangement.overlap
     how = "composed in this order" if arrangement.composed else "added"
     size = f"{count(len(arrangement.deltas), 'delta')} {how}: {count(len(arrangement.sites), 'tensor')}"
     lines = [f"{size}, {len(shared)} edited by more than one"]
-    lines += _overlap_lines(found)
-    for number, part in enumerate(found.parts, 1):
+    lines += _overlap_lines(linked)
+    for number, part in enumerate(linked.parts, 1):
         lines += [_part_heading(number, part), *_comparison_lines(part)]
         lines += [f"  {line}" for line in verdicts.as_lines(part.verified.verdict)] if part.verified else []
         lines += [f"  note: it preserves `{name}`, which another part erases" for name in part.conflicts]
-    if not found.measured:
+    if not linked.measured:
         lines.append("not measured: name the base with --model to measure what they claim together")
     if shared:
         lines.append("note: edits made apart are off beside each other; one build of all manifests solves for all")
-    lines += [f"wrote {path} ({path.stat().st_size:,} bytes)" for path in found.files]
-    if found.delta is None:
+    lines += [f"wrote {path} ({path.stat().st_size:,} bytes)" for path in linked.files]
+    if linked.delta is None:
         lines.append("no delta was written: a bound is not met")
     data = {
-        "delta": str(found.files[0]) if found.delta else None,
-        "delta_id": found.delta.delta_id if found.delta else None,
+        "delta": str(linked.files[0]) if linked.delta else None,
+        "delta_id": linked.delta.delta_id if linked.delta else None,
         "order": "composed" if arrangement.composed else "added",
         "inputs": [delta.delta_id for delta in arrangement.deltas],
         "sites": len(arrangement.sites),
-        "overlap": [as_json(one) for one in found.overlaps],
-        "parts": [_part_record(part) for part in found.parts],
-        "measured": found.measured,
-        "files": [str(path) for path in found.files],
+        "overlap": [as_json(one) for one in linked.overlaps],
+        "parts": [_part_record(part) for part in linked.parts],
+        "measured": linked.measured,
+        "files": [str(path) for path in linked.files],
     }
     return Output("\n".join(lines), data, colours=claim_colours())
 
@@ -67,13 +67,13 @@ def _claim_lines(verified: Verified) -> Iterator[str]:
     yield from (f"  {line}" for line in verdicts.as_lines(verified.verdict))
 
 
-def _overlap_lines(found: Linked) -> Iterator[str]:
+def _overlap_lines(linked: Linked) -> Iterator[str]:
     """How the edits overlap, for each set of deltas that share sites: sizes, cosines, angles, each from least to
     greatest."""
     alike: dict[tuple[tuple[int, ...], str, bool], list[Overlap]] = {}
-    for one in found.overlaps:
+    for one in linked.overlaps:
         alike.setdefault((one.deltas, one.form, one.exact), []).append(one)
-    ids = [delta.delta_id[:12] for delta in found.arrangement.deltas]
+    ids = [delta.delta_id[:12] for delta in linked.arrangement.deltas]
     for (deltas, form, exact), sites in alike.items():
         rank, rounded = max(one.rank for one in sites), "" if exact else ", rounded to float32 once more"
         yield f"  {len(sites)} by {', '.join(ids[n] for n in deltas)}: {form}, rank {rank}{rounded}"

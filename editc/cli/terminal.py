@@ -80,22 +80,22 @@ def run_verb(verb: Callable[..., T], *given: Any, **named: Any) -> T:
     from editc.libraries import foreign
 
     context = click.get_current_context(silent=True)
-    hushed = context is not None and (context.params.get("json_") or context.find_root().params.get("quiet"))
+    silent = context is not None and (context.params.get("json_") or context.find_root().params.get("quiet"))
     with foreign.capture_output() as (out, err):
-        found = None if hushed else progress.open_progress((context and context.info_name) or verb.__name__, err)
-        with found.running() if found else nullcontext():
-            _running.append((out, found))
+        line = None if silent else progress.open_progress((context and context.info_name) or verb.__name__, err)
+        with line.running() if line else nullcontext():
+            _running.append((out, line))
             try:
-                return verb(*given, **named, **({"progress": found} if _takes_progress(verb) else {}))
+                return verb(*given, **named, **({"progress": line} if _takes_progress(verb) else {}))
             finally:
                 _running.pop()
 
 
 def print_part(text: str) -> None:
     """Print a part of the answer before the command is done."""
-    out, found = _running[-1] if _running else (sys.stdout, None)
-    if found is not None:
-        found.clear()
+    out, line = _running[-1] if _running else (sys.stdout, None)
+    if line is not None:
+        line.clear()
     click.echo(_printable(text), file=out, nl=False)
 
 

@@ -41,7 +41,7 @@ def build(
     check_folder(out)
     kind, manifest = opened.kind, opened.manifest
     ctx = kind.with_adapters(kind.open_ports(opened, progress), manifest)
-    found = (*opened.diagnostics, *kind.adapter_warnings(ctx, manifest))
+    diagnostics = (*opened.diagnostics, *kind.adapter_warnings(ctx, manifest))
     ctx = kind.with_earlier(ctx, opened)
     verified = _run_passes(opened, ctx, after)
     if verified is None:
@@ -52,7 +52,9 @@ def build(
     if delta is not None and after is not None and not after("emit", delta):
         return None
     announce(progress, "writing the report" if broken else "writing and trying what was made")
-    return _write_files(Built(verified, delta, broken, (*found, *ctx.notes, *kind.warnings(verified)), ()), opened, out)
+    return _write_files(
+        Built(verified, delta, broken, (*diagnostics, *ctx.notes, *kind.warnings(verified)), ()), opened, out
+    )
 
 
 def _run_passes(opened: OpenedManifest, ctx: Context, after: Callable[[str, Any], bool] | None) -> Verified | None:
@@ -118,8 +120,8 @@ def _write_report(built: Built, opened: OpenedManifest, out: Path) -> None:
     from editc.core.disk import replace_file
     from editc.report import record
 
-    found = (*built.failures, *built.warnings)
+    diagnostics = (*built.failures, *built.warnings)
     exports = emit.describe_exports(built.exports, out)
-    said = record.as_json(built.verified, built.delta, diagnostics=found, tool=tool(), exports=exports)
-    replace_file(out / REPORT, record.as_text(said).encode())
-    replace_file(out / PAGE, record.as_html(built.verified, said).encode())
+    report = record.as_json(built.verified, built.delta, diagnostics=diagnostics, tool=tool(), exports=exports)
+    replace_file(out / REPORT, record.as_text(report).encode())
+    replace_file(out / PAGE, record.as_html(built.verified, report).encode())

@@ -23,26 +23,26 @@ def check(path: Path, overrides: Sequence[str] = ()) -> Checked:
 
     The result has a plan if there is no error.
     """
-    opened, found = open_manifest(path, overrides)
+    opened, diagnostics = open_manifest(path, overrides)
     if opened is None:
-        return Checked(found, None, None)
+        return Checked(diagnostics, None, None)
     if not opened.sound:
-        return Checked(sort_by_place((*found, *_draft_faults(opened))), None, None)
+        return Checked(sort_by_place((*diagnostics, *_draft_faults(opened))), None, None)
     manifest, kind = opened.manifest, opened.kind
-    found = (*found, *_detector_faults(opened))
+    diagnostics = (*diagnostics, *_detector_faults(opened))
     try:
         ctx = kind.with_adapters(opened.header_ports, manifest)
-        found = (*found, *kind.adapter_warnings(ctx, manifest))
+        diagnostics = (*diagnostics, *kind.adapter_warnings(ctx, manifest))
         ctx = _with_family(opened, ctx)
     except EditcError as error:
-        return Checked(sort_by_place((*found, *error.diagnostics)), manifest, None)
+        return Checked(sort_by_place((*diagnostics, *error.diagnostics)), manifest, None)
     try:
         plan = kind.locate_pass()(manifest, ctx)
     except EditcError as error:
         rest = () if OTHER_KIND & {one.code for one in error.diagnostics} else _faults_without_plan(opened)
-        return Checked(sort_by_place((*found, *error.diagnostics, *rest)), manifest, None)
-    found = sort_by_place((*found, *kind.missing_parts(opened), *_format_faults(opened, plan)))
-    return Checked(found, manifest, None if any(one.is_error for one in found) else plan)
+        return Checked(sort_by_place((*diagnostics, *error.diagnostics, *rest)), manifest, None)
+    diagnostics = sort_by_place((*diagnostics, *kind.missing_parts(opened), *_format_faults(opened, plan)))
+    return Checked(diagnostics, manifest, None if any(one.is_error for one in diagnostics) else plan)
 
 
 def _detector_faults(opened: OpenedManifest) -> tuple[Diagnostic, ...]:

@@ -63,16 +63,20 @@ def _require_in_model(opened: OpenedManifest, deltas: Sequence[Delta]) -> None:
     from editc.formats.apply.status import status
 
     states = {one.delta_id: one for one in status(opened.model, deltas).deltas} if deltas else {}
-    begun = {(one.site.name, digest) for delta in deltas for one in delta.sites for digest in one.base.values()}
+    bases = {(one.site.name, digest) for delta in deltas for one in delta.sites for digest in one.base.values()}
     for index, delta in enumerate(deltas):
-        left = {f"{r.site.component}/{r.site.name}": {(r.site.name, d) for d in r.result.values()} for r in delta.sites}
+        results = {
+            f"{r.site.component}/{r.site.name}": {(r.site.name, d) for d in r.result.values()} for r in delta.sites
+        }
         state = states[delta.delta_id]
         tensors = {} if state.presence == "applied" else state.tensors
-        other = {n: what for n, what in tensors.items() if what not in IN_MODEL and not left.get(n, set()) & begun}
-        if other:
-            first, what = next(iter(other.items()))
+        differing = {
+            n: what for n, what in tensors.items() if what not in IN_MODEL and not results.get(n, set()) & bases
+        }
+        if differing:
+            first, what = next(iter(differing.items()))
             reason = REASONS.get(what, "is another")
-            why = f"{len(other)} of its {len(delta.sites)} tensors are others, `{first}` {reason}"
+            why = f"{len(differing)} of its {len(delta.sites)} tensors are others, `{first}` {reason}"
             help_text = "`editc apply` it first and name the model that this makes, or leave it out of `after`"
             with pointing_at(opened.manifest, f"after.{index}"):
                 raise fail("E213", f"this delta is not applied to the model: {why}", help=help_text)

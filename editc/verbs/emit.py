@@ -62,7 +62,7 @@ def emit_exports(
 
     A format that fails does not stop the others.
     """
-    made: list[write.Export] = []
+    exports: list[write.Export] = []
     faults: list[Diagnostic] = []
     for name, file in write.output_names(manifest.emit).items():
         if name == "safetensors":
@@ -72,9 +72,9 @@ def emit_exports(
         except EditcError as error:
             faults += error.diagnostics
         else:
-            made.append(one)
+            exports.append(one)
             faults += one.failures
-    return tuple(made), tuple(faults)
+    return tuple(exports), tuple(faults)
 
 
 def remove_last_exports(report: Path, model: Model) -> None:
@@ -92,27 +92,27 @@ def remove_last_exports(report: Path, model: Model) -> None:
 def set_aside(out: Path, name: str, files: Iterable[str], model: Model) -> None:
     """Move the files of the previous build, and its exports, from `out` into its subfolder `name`, which is emptied
     first."""
-    own = [
+    exports = [
         one
         for one in sorted(_files_in_report(out / "report.json"))
         if not model.path.resolve().is_relative_to(out / one)
     ]
-    made = [path for one in own for path in (out / one, destination.journal_folder(out / one))]
+    moved = [path for one in exports for path in (out / one, destination.journal_folder(out / one))]
     aside = out / name
     clear(aside)
     aside.mkdir()
-    for path in (*(out / one for one in files), *made):
+    for path in (*(out / one for one in files), *moved):
         if path.exists():
             path.rename(aside / path.name)
 
 
 def describe_exports(exports: Iterable[write.Export], out: Path) -> list[Mapping[str, Any]]:
     """Describe the exports for the report: files relative to `out`, the programs that read them, the rounding error."""
-    beside = out.absolute()
+    folder = out.absolute()
     return [
         {
             "format": one.format,
-            "files": [path.absolute().relative_to(beside).as_posix() for path in one.written.files],
+            "files": [path.absolute().relative_to(folder).as_posix() for path in one.written.files],
             "delta_id": one.written.delta.delta_id,
             "rounding": one.written.rounding,
             "consumers": [vars(trial) | {"passed": trial.passed} for trial in one.trials],

@@ -28,14 +28,14 @@ def with_adapters(ctx: Context, manifest: Manifest) -> Context:
 
     Errors (E610, E612, E670 to E674) underline the edit.
     """
-    found = []
+    adapters = []
     for edit in manifest.image_edits:
         if edit.adapter:
             from editc.formats.doctor.adapter import read_adapter
 
             with pointing_at(manifest, "adapter", edit):
-                found.append(read_adapter(Path(manifest.source.name).parent / edit.adapter, ctx.weights))
-    return replace(ctx, adapters=tuple(found))
+                adapters.append(read_adapter(Path(manifest.source.name).parent / edit.adapter, ctx.weights))
+    return replace(ctx, adapters=tuple(adapters))
 
 
 def text_encoder_warnings(ctx: Context, manifest: Manifest) -> tuple[Diagnostic, ...]:
@@ -114,8 +114,8 @@ def _open_painter(
 
     Raises E221 if the model is weights alone.
     """
-    asked = manifest.images
-    if asked is None:
+    check = manifest.images
+    if check is None:
         return None, None, {}
     if model.layout != "pipeline":
         with pointing_at(manifest, "images"):
@@ -124,9 +124,9 @@ def _open_painter(
     from editc.backends import painter
     from editc.opening import detector as detecting
 
-    detector, judged_by = detecting.open_detector(manifest, asked)  # first, because it opens faster
+    detector, judged_by = detecting.open_detector(manifest, check)  # first, because it opens faster
     return (
-        painter.load(model.path, component_of(model), asked.steps, asked.guidance, progress),
+        painter.load(model.path, component_of(model), check.steps, check.guidance, progress),
         detector,
         judged_by,
     )

@@ -78,12 +78,12 @@ def require_folder(manifest: Manifest, model: Model) -> None:
     with pointing_at(manifest, "model"):
         if model.layout != "folder":
             raise fail("E205", "a language model runs from its folder, and this is weights alone", help=help_text)
-        beside = {path.name for path in model.path.iterdir()}
-        if not any(beside.issuperset(names) for names in TOKENIZER_FILES):
+        present = {path.name for path in model.path.iterdir()}
+        if not any(present.issuperset(names) for names in TOKENIZER_FILES):
             named = ", ".join(" with ".join(f"`{name}`" for name in names) for names in TOKENIZER_FILES)
             message = f"the model's folder holds no tokenizer: none of {named} is there"
             raise fail("E205", message, place=str(model.path), help=help_text)
-        if "config.json" not in beside:
+        if "config.json" not in present:
             raise fail("E205", "the model's folder holds no `config.json`", place=str(model.path), help=help_text)
 
 
@@ -145,8 +145,8 @@ def problem_of_part(problem: Problem, part: Delta, linked: Delta) -> Problem:
 
     assert isinstance(problem, LanguageProblem)
     sites = tuple(record.site for record in linked.sites)
-    mine = {edit["concept"] for edit in part.edits}
-    others = tuple(edit["concept"] for edit in linked.edits if edit["concept"] not in mine)
+    own = {edit["concept"] for edit in part.edits}
+    others = tuple(edit["concept"] for edit in linked.edits if edit["concept"] not in own)
     return replace(problem, plan=replace(problem.plan, sites=sites), others=others)
 
 

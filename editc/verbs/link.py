@@ -97,20 +97,22 @@ def link_files(
     read = [(path, read_delta(path)) for path in paths]
     arrangement = arrange([delta for _, delta in read], composed)
     opened = None if model is None else open_model(model)
-    made = link(arrangement, opened, tool)
+    linked = link(arrangement, opened, tool)
     labels = {part.delta_id: str(path) for path, delta in read for part in parts(delta)}
-    found = tuple(measure_overlaps(arrangement, made, opened)) if opened else ()
-    measured = measure_parts(made, labels, opened, progress, detector) if opened else _unmeasured_parts(made, labels)
+    overlapping = tuple(measure_overlaps(arrangement, linked, opened)) if opened else ()
+    measured = (
+        measure_parts(linked, labels, opened, progress, detector) if opened else _unmeasured_parts(linked, labels)
+    )
     broken = tuple(fault for part in measured if part.verified for fault in _failures(part.verified))
     if broken:
-        return Linked(arrangement, found, measured, None, broken, ())
+        return Linked(arrangement, overlapping, measured, None, broken, ())
     make_parent(out)
-    made = write_delta(replace(made, claims=tuple(_linked_claims(arrangement, measured))), out)
+    linked = write_delta(replace(linked, claims=tuple(_linked_claims(arrangement, measured))), out)
     lock = out.with_suffix(LOCK_SUFFIX)
     by_id = {delta.delta_id: path for path, delta in read}
     with disk.guard_writes(lock):
-        disk.replace_file(lock, _lock_text(arrangement, by_id, out, made, tool).encode())
-    return Linked(arrangement, found, measured, made, (), (out, lock))
+        disk.replace_file(lock, _lock_text(arrangement, by_id, out, linked, tool).encode())
+    return Linked(arrangement, overlapping, measured, linked, (), (out, lock))
 
 
 def measure_parts(
@@ -122,11 +124,11 @@ def measure_parts(
     prompts of the default list that name what another part erases are not preserved, and what another part edits is no
     bystander.
     """
-    every, found = parts(linked), []
+    every, measured = parts(linked), []
     for part in every:
         label, erased = labels.get(part.delta_id, ""), _erased_names(every, but=part)
-        found.append(_measure_part(part, linked, label, model, erased, progress, detector))
-    return tuple(found)
+        measured.append(_measure_part(part, linked, label, model, erased, progress, detector))
+    return tuple(measured)
 
 
 def _measure_part(
@@ -148,8 +150,8 @@ def _measure_part(
     corpus = [p for p in corpus_of(model) if not any(mentions(p, name) for name in erased)]
     announce(progress, "deriving and measuring again")
     problem = derive_recorded(part, manifest, model.place, corpus, ctx)
-    asked = (*manifest.preserve.concepts, *manifest.preserve.prompts, *manifest.preserve_lines)
-    conflicts = tuple(name for name in erased if any(mentions(p, name) for p in asked))
+    preserved = (*manifest.preserve.concepts, *manifest.preserve.prompts, *manifest.preserve_lines)
+    conflicts = tuple(name for name in erased if any(mentions(p, name) for p in preserved))
     return LinkedPart(part, label, measure_solution(solution_of_part(part, linked, problem), ctx, erased), conflicts)
 
 
@@ -180,10 +182,10 @@ def _linked_claims(arrangement: Arrangement, measured: Sequence[LinkedPart]) -> 
 
     found: list[Mapping[str, Any]] = []
     for number, part in enumerate(measured):
-        mine = [dict(claim_as_json(claim)) for claim in part.verified.report.claims] if part.verified else []
+        claims = [dict(claim_as_json(claim)) for claim in part.verified.report.claims] if part.verified else []
         if part.verified is None and not _shares_sites(part.delta, arrangement):
-            mine = [dict(claim) for claim in part.delta.claims if not counts_pictures(str(claim["name"]))]
-        found += [claim | {"part": number} for claim in mine]
+            claims = [dict(claim) for claim in part.delta.claims if not counts_pictures(str(claim["name"]))]
+        found += [claim | {"part": number} for claim in claims]
     return found
 
 

@@ -53,8 +53,8 @@ def open_decoded(manifest: Manifest, model: Model | None = None) -> OpenedManife
 
 def _find_model(path: Path, name: str) -> Target:
     """The model `name`: looked for beside the manifest at `path` first, then where the command runs."""
-    beside = path.parent / name
-    return Target(beside if not Path(name).is_absolute() and beside.exists() else name, name)
+    near_manifest = path.parent / name
+    return Target(near_manifest if not Path(name).is_absolute() and near_manifest.exists() else name, name)
 
 
 def _kind_of_model(target: Target) -> Any:

@@ -29,19 +29,19 @@ class Proposal:
     """The files that were written. Empty if none was asked for."""
 
 
-def propose(manifest: Manifest, found: Sequence[Suggestion]) -> Proposal:
+def propose(manifest: Manifest, suggestions: Sequence[Suggestion]) -> Proposal:
     """Put the suggestions into the manifest: other names, targets, concepts to preserve and their weight."""
-    listed = [one for s in found if s.with_preserve for one in s.preserve]
+    listed = [one for s in suggestions if s.with_preserve for one in s.preserve]
     preserve: dict[str, AmendedValue] = {}
-    edited = {name for s in found for name in (*s.request.names, *(n.name for n in s.names.sure))}
+    edited = {name for s in suggestions for name in (*s.request.names, *(n.name for n in s.names.sure))}
     names = [one.name for one in listed if one.name not in edited]
     if names:
         preserve["concepts"] = list(dict.fromkeys([*manifest.preserve.concepts, *names]))
-    chosen = [_final_trial(s) for s in found if s.request.kind != "moderate"]
+    chosen = [_final_trial(s) for s in suggestions if s.request.kind != "moderate"]
     if chosen and not all(one.usual for one in chosen):
         preserve["weight"] = float(min(one.weight for one in chosen))
-    edits = {i: _edit_changes(s) for i, s in enumerate(found) if s.request.kind != "moderate"}
-    return Proposal(manifest, tuple(found), amend(manifest.source.text, Amendment(edits, preserve)))
+    edits = {i: _edit_changes(s) for i, s in enumerate(suggestions) if s.request.kind != "moderate"}
+    return Proposal(manifest, tuple(suggestions), amend(manifest.source.text, Amendment(edits, preserve)))
 
 
 def warnings(proposal: Proposal) -> tuple[Diagnostic, ...]:
@@ -116,11 +116,11 @@ def _suggestion_lines(s: Suggestion) -> Iterator[str]:
 
 def _names_text(s: Suggestion) -> str:
     """The other names of a concept, with their scores."""
-    names, told = s.names, {True: "clear", False: "narrow"}[s.names.clear]
+    names, gap_width = s.names, {True: "clear", False: "narrow"}[s.names.clear]
     sure = ", ".join(f"{one.name} {one.score:.2f}" for one in names.sure)
     doubt = ", ".join(f"{one.name} {one.score:.2f}" for one in names.doubtful)
     if sure:
-        return f"{sure}: a {told} gap of {names.gap:.2f} below" + (f"; doubtful: {doubt}" if doubt else "")
+        return f"{sure}: a {gap_width} gap of {names.gap:.2f} below" + (f"; doubtful: {doubt}" if doubt else "")
     return f"none is sure; near, with no gap below: {doubt}" if doubt else "none found"
 
 

@@ -62,8 +62,8 @@ def derive_recorded(delta: Delta, manifest: Manifest, model: str, corpus: Sequen
 
 def measure_solution(solution: Solution, ctx: Context, others: Sequence[str] = ()) -> Verified:
     """Measure every claim of a solution. `others` are names that other deltas edit in the same model."""
-    found: Verified = kind_of(solution.problem.plan.manifest).verify_pass(others)(solution, ctx)
-    return found
+    verified: Verified = kind_of(solution.problem.plan.manifest).verify_pass(others)(solution, ctx)
+    return verified
 
 
 def recorded_solution(delta: Delta, problem: Problem) -> Solution:
@@ -126,9 +126,9 @@ def _rank(delta: Delta, part: Factors) -> int:
 
 def _stats(delta: Delta, rank: int) -> Stats:
     """The statistics of the solve that the delta claims. NaN where it claims none."""
-    said = {claim["name"]: float(claim["value"]) for claim in delta.claims}
-    condition, residual = said.get("condition", float("nan")), said.get("solve_residual", float("nan"))
-    return Stats(condition, residual, rank, said.get("discarded", 0.0))
+    claimed = {claim["name"]: float(claim["value"]) for claim in delta.claims}
+    condition, residual = claimed.get("condition", float("nan")), claimed.get("solve_residual", float("nan"))
+    return Stats(condition, residual, rank, claimed.get("discarded", 0.0))
 
 
 def counts_pictures(name: str) -> bool:

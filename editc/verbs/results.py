@@ -50,8 +50,8 @@ class Built:
 
     def __repr__(self) -> str:
         """Short text: where the files are, and the verdict in three words."""
-        where = str(self.files[0].parent) if self.files else "nowhere"
-        return f"<Built in {where}: {self.verdict.short}{'' if self.delta else '; no delta, a constraint is not met'}>"
+        folder = str(self.files[0].parent) if self.files else "nowhere"
+        return f"<Built in {folder}: {self.verdict.short}{'' if self.delta else '; no delta, a constraint is not met'}>"
 
     def _repr_html_(self) -> str:
         """The verdict, for notebooks."""

@@ -29,8 +29,8 @@ def suggest(
     manifest, plan, ctx, corpus = _open(path, write, progress)
     announce(progress, "comparing names and trying targets")
     found = find(plan, ctx, corpus, () if dictionary is None else read_names(dictionary))
-    made = proposal.propose(manifest, found)
-    return made if write is None else _write(made, write)
+    proposed = proposal.propose(manifest, found)
+    return proposed if write is None else _write(proposed, write)
 
 
 def _open(path: Path, write: Path | None, progress: Progress | None) -> tuple[Manifest, Plan, Context, tuple[str, ...]]:
@@ -55,11 +55,11 @@ def _open(path: Path, write: Path | None, progress: Progress | None) -> tuple[Ma
     return opened.manifest, opened.kind.locate_pass()(opened.manifest, ctx), ctx, corpus_of(opened.model)
 
 
-def _write(made: Proposal, write: Path) -> Proposal:
+def _write(proposed: Proposal, write: Path) -> Proposal:
     """Write the proposed manifest to a new file."""
     from editc.core.disk import guard_writes, replace_file
 
     with guard_writes(write):
         write.parent.mkdir(parents=True, exist_ok=True)
-        replace_file(write, made.text.encode())
-    return replace(made, files=(write,))
+        replace_file(write, proposed.text.encode())
+    return replace(proposed, files=(write,))

@@ -47,8 +47,8 @@ def verify(
     announce(progress, "verify")
     verified = measure_solution(recorded_solution(delta, problem), ctx)
     differing = disagreements(delta, verified) if plan.tier == "exact" else ()
-    said = (*kind.warnings(verified), *detector_warnings(delta, verified))
-    return Again(delta, plan.tier, verified, (*kind.failures(verified), *differing), warnings=said)
+    warnings = (*kind.warnings(verified), *detector_warnings(delta, verified))
+    return Again(delta, plan.tier, verified, (*kind.failures(verified), *differing), warnings=warnings)
 
 
 def _already_fault(plan: ApplyPlan) -> Diagnostic:
