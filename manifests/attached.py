@@ -13,7 +13,7 @@ from editc.core.places import Span
 from editc.manifests.faults import Faults, tick
 from editc.manifests.fields import BlockValues
 from editc.manifests.files import read_lines, read_text_file
-from editc.manifests.lines import PromptFile, PromptList
+from editc.manifests.language_values import PromptFile, PromptList
 
 
 @dataclass(frozen=True)

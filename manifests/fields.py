@@ -10,7 +10,7 @@ from typing import Any
 from editc.core.places import Span
 from editc.manifests import value_kinds
 from editc.manifests.faults import Faults, suggest_name, tick
-from editc.manifests.lines import Layers, PromptFile, PromptList
+from editc.manifests.language_values import Layers, PromptFile, PromptList
 from editc.manifests.prompts import read_layers, read_prompts
 from editc.manifests.scalars import read_scalar, report_wrong_type
 from editc.manifests.tree import Items, Leaf, Node, Pairs
@@ -73,7 +73,7 @@ def _store(block: BlockValues, name: str, value: Any, span: Span) -> None:
 
 def _list_hint(node: Node, table: value_kinds.KeyTable) -> str:
     """How to write names that stand where a block is expected, if the block has a list of names. Else empty."""
-    lists = [one.name for one in table.fields if isinstance(one.kind, value_kinds.ListOf) and one.kind.names]
+    lists = [one.name for one in table.fields if isinstance(one.kind, value_kinds.ListOf) and one.kind.lists_names]
     first = "" if any(one.required for one in table.fields) else next(iter(lists), "")
     items = node.items if isinstance(node, Items) else (node,)
     names = [item.text for item in items if isinstance(item, Leaf) and item.text]

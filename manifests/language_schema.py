@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from editc.manifests import image_schema
-from editc.manifests.lines import PromptList
+from editc.manifests.language_values import PromptList
 from editc.manifests.value_kinds import (
     CONTEXT,
     NAME,

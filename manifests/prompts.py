@@ -1,4 +1,4 @@
-"""Read prompts and numbers of layers, as `lines` declares them. None means that it failed; the faults say why."""
+"""Read prompts and numbers of layers, as `language_values` declares them. None means that it failed; the faults say why."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TypeAlias
 from editc.core.manifest import PromptAnswer
 from editc.core.places import Span
 from editc.manifests.faults import Faults, tick
-from editc.manifests.lines import Layers, PromptList
+from editc.manifests.language_values import Layers, PromptList
 from editc.manifests.scalars import read_scalar, report_wrong_type
 from editc.manifests.tree import Items, Leaf, Node, Pairs
 from editc.manifests.value_kinds import Text

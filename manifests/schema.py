@@ -6,7 +6,7 @@ attribute of the dataclass in `editc.core.manifest` if it differs from the key.
 
 from __future__ import annotations
 
-from editc.manifests.lines import Layers, PromptList
+from editc.manifests.language_values import Layers, PromptList
 from editc.manifests.value_kinds import (
     CONTEXT,
     NAME,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-from editc.manifests.lines import Layers, PromptList
+from editc.manifests.language_values import Layers, PromptList
 from editc.manifests.wording import Role
 from editc.registry.options import OptionType
 from editc.registry.table import Table as NameTable
@@ -137,7 +137,7 @@ class ListOf:
     """The least number of items: 1 if the list may not be empty."""
 
     @property
-    def names(self) -> bool:
+    def lists_names(self) -> bool:
         """True for a list of names of concepts."""
         return isinstance(self.item, Text) and self.item.role == "name"
 
@@ -240,7 +240,7 @@ class KeyField:
     into: str = ""
     """The attribute of the dataclass that it fills; '' if it has the same name."""
     only: Literal["", "image", "language"] = ""
-    """The kind of model for which alone the key has a meaning; '' for both."""
+    """The only kind of model for which the key has a meaning; '' for both."""
     minimum: bool = False
     """True for a constraint that bounds a measurement from below."""
 
