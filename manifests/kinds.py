@@ -35,7 +35,7 @@ class ManifestKind:
 
 
 def _read_image(edits: Node | None, block: BlockValues, attached: AttachedFiles, faults: Faults) -> Mapping[str, Any]:
-    """The fields that only an image model's manifest has. E181 for an adapter that is no file."""
+    """The fields that only an image model's manifest has. E181 for an adapter that is not a file."""
     requests = read_edits(edits, faults)
     if attached.folder is not None:
         check_adapters_exist(requests, attached.folder, faults)

@@ -11,8 +11,8 @@ NAME = "contexts.txt"
 
 
 def read_own_contexts(folder: Path) -> tuple[str, ...]:
-    """The sentences in a model's folder, without lines that begin with `#`. () if `folder` is none, or has no such
-    file.
+    """The sentences in a model's folder, without lines that begin with `#`. () if `folder` is a file, or has no such
+    file in it.
 
     Raises E146 if the file cannot be read, has no sentence, or has a line without exactly one `{}`.
     """

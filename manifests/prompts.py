@@ -1,4 +1,4 @@
-"""Read prompts and numbers of layers, as `language_values` declares them. None means that it failed; the faults say why."""
+"""Read prompts and numbers of layers, as `language_values` declares them. None: it failed, and the faults say why."""
 
 from __future__ import annotations
 

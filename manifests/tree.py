@@ -49,7 +49,7 @@ class Leaf:
 
     @property
     def null(self) -> bool:
-        """True for `null` and `~`, by which a program says that there is no value."""
+        """True for `null` and `~`, which some programs write for a missing value."""
         return self.plain and self.text in ("~", "null", "Null", "NULL")
 
 
@@ -247,7 +247,7 @@ class TreeBuilder:
             raise UnreadableError
 
     def _pairs(self, children: list[Node]) -> tuple[tuple[Leaf, Node], ...]:
-        """Keys and values, from nodes by turns. E103 for a repeated key, E108 for one that is no text."""
+        """Keys and values, from nodes by turns. E103 for a repeated key, E108 for one that is not a text."""
         kept: dict[str, tuple[Leaf, Node]] = {}
         for key, value in zip(children[::2], children[1::2], strict=True):
             if not isinstance(key, Leaf):

@@ -112,8 +112,7 @@ def headline(edit: Mapping[str, Any]) -> str:
 
 
 def is_language(edit: Mapping[str, Any]) -> bool:
-    """True for the record of a language model's edit. The `toward` of an image model's edit has shares and is no
-    text."""
+    """True for the record of a language model's edit. The `toward` of an image model's edit is a block of shares."""
     return edit.get("kind") in ("fact", "redirect", "ablate") or isinstance(edit.get("toward"), str)
 
 
