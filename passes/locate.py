@@ -56,9 +56,9 @@ def recognise(
     reason = next((why for mark, why in UNSUPPORTED.items() if any(fnmatchcase(name, mark) for name in names)), None)
     if reason:
         raise _unsupported_model(reason, [family for family in families if family.models == "image"], model)
-    spoken = [family for family in families if family.models == "language"]
+    language = [family for family in families if family.models == "language"]
     if why := reason_to_refuse(settings):
-        raise _unsupported_model(why, spoken, model)
+        raise _unsupported_model(why, language, model)
     found = best_fit(families, weights, settings)
     if found is not None:
         return found
@@ -68,7 +68,7 @@ def recognise(
         (why for mark, why in UNSUPPORTED_LANGUAGE.items() if _any_matches(names, mark)), ""
     )
     if other:
-        raise _unsupported_model(other, spoken, model)
+        raise _unsupported_model(other, language, model)
     sought = [f"{family.name} wants `{next(iter(family.patterns.values()))}`" for family in families]
     there = f"the model has {count(len(names), 'tensor')} there"
     first = f"{there}, the first is `{names[0]}`" if names else "it has no tensors"
@@ -121,11 +121,13 @@ def roles_of(manifest: Manifest, family: Family) -> tuple[str, ...]:
 
 
 def _has_sites(family: Family, names: Sequence[str]) -> bool:
+    """Return whether each pattern of the family, and each parameter that it requires, matches a name."""
     patterns = (*family.patterns.values(), *family.required_parameters)
     return all(any(fnmatchcase(name, pattern) for name in names) for pattern in patterns)
 
 
 def _has_marker(family: Family, names: Sequence[str], weights: Weights) -> bool:
+    """Return whether the family's marker has as many dimensions as it should; True for a family without a marker."""
     if family.marker is None:
         return True
     pattern, dimensions = family.marker

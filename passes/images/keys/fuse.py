@@ -80,7 +80,8 @@ class Fuse:
 def _find_preserved(
     plan: Plan, ctx: Context, sites: Sequence[Site], default: Sequence[str]
 ) -> tuple[PreservedRows, float]:
-    """Return what is preserved at the sites of one group, and the mean square of the entries of its rows.
+    """Return what is preserved at the sites of one group, and the mean square of the entries of its rows (see
+    `PreservedBuilder.build`).
 
     Both are empty (no rows, 0) where the sites do not read the text.
     """

@@ -20,7 +20,7 @@ from editc.passes.images.rows.inputs import TextStream
 
 @dataclass(frozen=True)
 class PreservedBuilder:
-    """Makes what a group of sites preserves from two lists of prompts: the default list, and what the manifest names.
+    """Builds the `PreservedRows` of a group of sites from the default list and from what the manifest names.
 
     What is named is added to the default list, whose rows count as much as without it.
     """
@@ -37,7 +37,7 @@ class PreservedBuilder:
     """Keeps condensed rows between builds. None: nothing is cached."""
 
     def build(self, list_keys: bool) -> tuple[PreservedRows, float]:
-        """Return what is preserved, and the mean square of the entries of its rows.
+        """Return what is preserved, and the mean square of the entries of the rows that are preserved first.
 
         `list_keys` also fills `keys` and `weights`: every row that the moment sums, as a column of its own.
         """

@@ -44,7 +44,7 @@ NO_CHANGE = 1e-16
 """At this |eps(all) - eps()|^2 / |eps()|^2 or less, the text makes no difference: it is rounding. Chosen by hand."""
 
 MeasureReach = Callable[[Sequence[str]], tuple[float, ...]]
-"""Names of sites -> their joint reach for each concept, 0 to 1."""
+"""Names of sites -> their joint reach for each concept, at most 1."""
 
 
 @dataclass(frozen=True)
@@ -128,6 +128,7 @@ def gather_evidence(plan: Plan, ctx: Context) -> Evidence:
         return tuple(probe.reach([name for name in names if name in sites]) for probe in probes)
 
     def reach(sites: Sequence[str]) -> tuple[float, ...]:
+        """Return the reach of a set of sites, measured only once; 0 for the empty set."""
         return jointly(frozenset(sites)) if sites else (0.0,) * len(probes)
 
     return Evidence(alone, reach)

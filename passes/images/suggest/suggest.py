@@ -54,7 +54,8 @@ class OtherNames:
     doubtful: tuple[Neighbour, ...]
     """Names that may or may not be other names."""
     gap: float
-    """How much less the next name scores than the last sure one, or than the widest gap where none is sure."""
+    """The difference in score at the widest gap: between the last sure name and the next. 0 where no name scores
+    enough."""
 
     @property
     def clear(self) -> bool:

@@ -23,8 +23,8 @@ class PreservedLists:
     """What a key rule is given to preserve: two lists of prompts, each with its condensed rows."""
 
     base: CondensedRows
-    """The rows of the default list. Where it is not preserved, of what the manifest names; else, of the empty
-    prompt."""
+    """The rows of the list that is preserved first: the default list; where that is not preserved, what the manifest
+    names; without either, `empty`."""
     base_prompts: tuple[str, ...]
     """The prompts of `base`; () where `base` is `empty`."""
     named: CondensedRows | None
@@ -92,4 +92,4 @@ class KeyRule(Protocol):
         """
 
     def preserved_sums(self, lists: PreservedLists, weight: float) -> Iterator[PreservedSum]:
-        """Yield the terms of the second moment of what is preserved, which has `weight` in all."""
+        """Yield the terms whose sum is the second moment of what is preserved, at weight `weight`."""
