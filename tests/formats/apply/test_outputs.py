@@ -106,7 +106,7 @@ def test_shared_files_are_not_edited_in_place(tmp_path: Path, monkeypatch: pytes
 
 
 @pytest.mark.parametrize(
-    "step", ["new_like", "copy_range", "sync_file", "write_at", "write_new", "make_folder", "rename"]
+    "step", ["create_like", "copy_range", "sync_file", "write_at", "write_new", "make_folder", "rename"]
 )
 @pytest.mark.parametrize("fault", [errno.ENOSPC, errno.EACCES])
 def test_what_the_system_refuses_leaves_nothing_behind(
