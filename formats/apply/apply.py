@@ -122,15 +122,15 @@ def _apply_to(plan: ApplyPlan, out: Path, link: bool) -> ApplyResult:
     single = plan.model.layout == "file"
     copy = disk.temporary_path(out)
     state = copy.with_name(copy.name + journal.FOLDER) if single else copy / journal.FOLDER
-    beside = destination.external_files(plan.model, out)
-    with disk.guard_writes(out), destination.remove_on_failure(copy, state, *(part.temporary for part in beside)):
-        more = [(part.source, part.temporary) for part in beside]
+    external = destination.external_files(plan.model, out)
+    with disk.guard_writes(out), destination.remove_on_failure(copy, state, *(part.temporary for part in external)):
+        more = [(part.source, part.temporary) for part in external]
         with copies.copy_in_background(plan.model.path, copy, _edited_bytes_by_file(plan), link, more) as linked:
-            ranges = _write_copy(plan, copy, out.name if single else "", beside)
+            ranges = _write_copy(plan, copy, out.name if single else "", external)
         journal.record_copy(state, journal.locate_journal(plan.model), _summarise_deltas(plan), ranges)
         disk.sync_folder(copy.parent if single else copy)
-        with destination.remove_on_failure(*(part.final for part in beside)):
-            for part in beside:
+        with destination.remove_on_failure(*(part.final for part in external)):
+            for part in external:
                 disk.rename(part.temporary, part.final)
             disk.rename(copy, out)
         if single:
@@ -150,15 +150,15 @@ def _edited_bytes_by_file(plan: ApplyPlan) -> Mapping[Path, Sequence[tuple[int, 
 
 
 def _write_copy(
-    plan: ApplyPlan, copy: Path, name: str, beside: Sequence[destination.ExternalFile]
+    plan: ApplyPlan, copy: Path, name: str, external: Sequence[destination.ExternalFile]
 ) -> Sequence[EditedRange]:
     """Write the edited tensors into the copy, and return the range and hashes of each.
 
-    `name`: the file name of the model if it is a single file, else ''. `beside`: the files of external data that belong
-    to a single ONNX file.
+    `name`: the file name of the model if it is a single file, else ''. `external`: the files of external data that
+    belong to a single ONNX file.
     """
     ranges, pending = [], _pending_targets(plan)
-    parts = {part.source: part for part in beside}
+    parts = {part.source: part for part in external}
     for piece in rewrite(pending):
         target = pending[piece.index]
         part = parts.get(target.tensor.file)

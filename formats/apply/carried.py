@@ -20,10 +20,10 @@ def carried_deltas(
 ) -> tuple[Mapping[str, Any], ...]:
     """Find the recorded deltas whose results are in these tensors. `found`: (component, name, sha256 of the present
     bytes) of each."""
-    held = set(found)
+    present = set(found)
     known: dict[str, Mapping[str, Any]] = {}
     for entry in journal.entries(journal_place):
-        written = {part.delta for part in entry.ranges if (part.component, part.name, part.result) in held}
+        written = {part.delta for part in entry.ranges if (part.component, part.name, part.result) in present}
         known |= {one["delta_id"]: one for one in entry.deltas if one["delta_id"] in written}
     return tuple(known.values())
 

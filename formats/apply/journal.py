@@ -114,8 +114,8 @@ def record_copy(
     disk.make_folder(folder)
     stack = entries(earlier)
     for number, old in enumerate(stack, 1):
-        kept = JournalEntry(folder / f"{number:04d}-{_short_id(old.deltas)}", "out", old.deltas, {}, old.ranges, True)
-        _write_done_entry(kept)
+        entry = JournalEntry(folder / f"{number:04d}-{_short_id(old.deltas)}", "out", old.deltas, {}, old.ranges, True)
+        _write_done_entry(entry)
     if not deltas:
         return
     name = f"{len(stack) + 1:04d}-{_short_id(deltas)}"

@@ -67,7 +67,7 @@ class _GraphSearch:
         self._checkpoint, self._graph, self._raw = checkpoint, graph, raw
         self._shapes = {stored_shape(record.site) for record in records}
         shapes = self._shapes | {shape[::-1] for shape in self._shapes}
-        self._candidates = [n for n, held in graph.tensors.items() if matrix_shape(held.shape) in shapes]
+        self._candidates = [n for n, tensor in graph.tensors.items() if matrix_shape(tensor.shape) in shapes]
         self._contents = self._hash_candidates(records)
         self._origins: dict[str, frozenset[str]] = {}
         self._nodes: dict[Range, Sequence[str]] = {}
@@ -174,15 +174,15 @@ class _GraphSearch:
 def origins(graph: Graph, use: TensorUse) -> Iterator[str]:
     """Yield what a node says of its origin: the dotted name of the module, and `p:` with the mangled name of the
     parameter."""
-    said = provenance(graph.path, use.node)
-    scopes = re.findall(r"'([^']*)'", said.get("pkg.torch.onnx.name_scopes", ""))
+    metadata = provenance(graph.path, use.node)
+    scopes = re.findall(r"'([^']*)'", metadata.get("pkg.torch.onnx.name_scopes", ""))
     if len(scopes) > 1:
         yield scopes[-2]
-    for parameter in re.findall(r"%p_(\w+)", said.get("pkg.torch.onnx.fx_node", "")):
+    for parameter in re.findall(r"%p_(\w+)", metadata.get("pkg.torch.onnx.fx_node", "")):
         yield f"p:{parameter}"
         if len(scopes) > 1:
             yield f"p:{parameter.removeprefix(scopes[1].replace('.', '_') + '_')}"
-    name = said.get("name", "")
+    name = metadata.get("name", "")
     if name.startswith("/") and name.count("/") > 1:
         yield name[1:].rpartition("/")[0].replace("/", ".")
 

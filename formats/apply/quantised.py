@@ -158,18 +158,18 @@ def loss_notes(losses: Mapping[str, RequantisationLoss]) -> Sequence[str]:
         return ()
     whole = add_losses(losses.values())
     weak = sorted(name for name, loss in losses.items() if loss.survival < WEAK)
-    said = [
+    sentences = [
         f"requantised: {whole.survival:.1%} of the edit is left, with an error of {whole.error:.2g} of its size",
         "quantised weights cannot be compared with the delta's base by hash; that the edit is in them is known only "
         "from the journal beside the model",
     ]
     more = f" and {len(weak) - 1} more" if len(weak) > 1 else ""
-    said += (
+    sentences += (
         [f"{whole.clipped} weights lie past the range of their tensor's scale and were cut off"]
         if whole.clipped
         else []
     )
-    return [*said, *([f"less than {WEAK:.0%} of the edit is left in {weak[0]}{more}"] if weak else [])]
+    return [*sentences, *([f"less than {WEAK:.0%} of the edit is left in {weak[0]}{more}"] if weak else [])]
 
 
 def _change(raw: bytes, tensor: Tensor, site: Site, factors: Factors, k: int) -> tuple[Array, Array]:

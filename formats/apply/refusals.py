@@ -36,11 +36,11 @@ def find_misfits(delta: Delta, opened: Mapping[str, Checkpoint], requantize: boo
     """Yield the faults of targets that cannot be edited whatever they hold: E616, E620, E621, E690 and E691, one
     diagnostic for each code."""
     packed = quantised.find_quantised_faults(delta, opened, requantize)
-    told = {name for rows in packed.values() for name in rows}
+    reported = {name for rows in packed.values() for name in rows}
     missing, shapes, kinds = [], [], []
     for record in delta.sites:
         site, checkpoint = record.site, opened[record.site.component]
-        if site.name in told:
+        if site.name in reported:
             continue
         if site.name not in checkpoint.tensors:
             missing.append(site.name)
@@ -86,11 +86,11 @@ def check_targets(
         )
     refused = [(target.record.site.name, target.distance) for target in targets if target.state == "refused"]
     if refused:
-        held = ((t.record.site.component, t.record.site.name, t.base) for t in targets if t.state == "refused")
+        present = ((t.record.site.component, t.record.site.name, t.base) for t in targets if t.state == "refused")
         fault = finetune.refusal_error(
             refused, targets_distance(targets), len(targets), allow_finetune, model.place, remedy
         )
-        raise EditcError(explain_refusal(fault, carried_deltas(held, journal_place)))
+        raise EditcError(explain_refusal(fault, carried_deltas(present, journal_place)))
     if targets and all(target.state == "unchanged" for target in targets):
         help_text = "look at the manifest's edits and strength"
         raise fail("E625", "the delta changes nothing in this model", place=model.place, help=help_text)

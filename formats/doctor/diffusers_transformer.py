@@ -59,8 +59,8 @@ def transformer_rows(adapter: AdapterFile, known: KnownModules) -> Iterator[Modu
         return _judge_kohya(adapter, known)
     if flux and any("base_model" in name for name in names):
         raise LoaderStop(FLUX_BASE, "KeyError: 'base_model.model.double_blocks.0.img_mod.lin.lora_A.weight'")
-    told = any("lora" in name for name in names) if flux else all("lora" in name for name in names)
-    if not told:
+    has_lora = any("lora" in name for name in names) if flux else all("lora" in name for name in names)
+    if not has_lora:
         raise LoaderStop(
             LORA_IN_NAME, "ValueError: Invalid LoRA checkpoint. Make sure all LoRA param names contain `'lora'`"
         )

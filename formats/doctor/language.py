@@ -49,15 +49,15 @@ class LanguageModules:
 
 def read_language_modules(model: Model) -> LanguageModules:
     """Read the modules of a language model's folder or file, from the headers alone."""
-    held = {name: tensor.shape for name, tensor in model.component().tensors.items()}
-    program, why = program_of(model, held), f"the modules of {model.place}"
+    shapes = {name: tensor.shape for name, tensor in model.component().tensors.items()}
+    program, why = program_of(model, shapes), f"the modules of {model.place}"
     if program is None:
         unnamed = f"how programs name the modules of {model.place} is not known here"
-        return LanguageModules(_matrices(held), held, None, why, unnamed)
+        return LanguageModules(_matrices(shapes), shapes, None, why, unnamed)
     stacked = re.compile(program.stacked) if program.stacked else None
-    names = program_names(list(held), program)
+    names = program_names(list(shapes), program)
     parameters: dict[str, Shape] = {
-        new: held[old] for old, new in names.items() if not (stacked and stacked.search(new))
+        new: shapes[old] for old, new in names.items() if not (stacked and stacked.search(new))
     }
     modules = _matrices(parameters)
     tables = [name for name in modules if EMBEDDING.search(name) and not name.endswith(("wpe", "embed_positions"))]
@@ -81,5 +81,5 @@ def infer_language_modules(adapter: AdapterFile) -> LanguageModules:
 
 def _matrices(parameters: Mapping[str, Shape]) -> dict[str, Shape]:
     """Select the parameters that are matrices or convolutions, by the names of their modules."""
-    kept = {name: shape for name, shape in parameters.items() if shape is None or len(shape) in (2, 4)}
-    return {name.removesuffix(".weight"): shape for name, shape in kept.items() if name.endswith(".weight")}
+    matrices = {name: shape for name, shape in parameters.items() if shape is None or len(shape) in (2, 4)}
+    return {name.removesuffix(".weight"): shape for name, shape in matrices.items() if name.endswith(".weight")}

@@ -182,7 +182,8 @@ def _has_foreign_names(adapter: AdapterFile, kind: ModelKind) -> bool:
 
 @cache
 def published_modules(kind: ModelKind) -> KnownModules:
-    """The published architecture of a kind: names without shapes."""
+    """The published architecture of a kind: names without shapes. The numbers of blocks and layers are those of the
+    published configurations."""
     if kind in ("sd", "sdxl"):
         names = [f"unet.{name}" for name in _unet_names(kind == "sdxl")]
     else:
@@ -326,6 +327,7 @@ def _originals(kind: ModelKind, modules: Iterable[str]) -> dict[str, tuple[str, 
         return {old.removesuffix(".weight"): (f"unet.{new.removesuffix('.weight')}",) for new, old in pairs}
     if kind not in ("flux", "sd3"):
         return {}
+    # 99 is more than the blocks of any of these models
     table, repeats = (_FLUX, {"double": 99, "single": 99}) if kind == "flux" else (_SD3, {"joint": 99})
     every = {old: tuple(f"transformer.{part}" for part in parts) for old, parts in _expand(table, repeats)}
     return {old: parts for old, parts in every.items() if known.issuperset(parts)}

@@ -239,12 +239,12 @@ def _judge_weight(adapter: AdapterFile, module: FileModule, known: KnownModules,
     copy."""
     if not known.language.parameters and home not in known.modules:
         return unknown_row(module, UNSEEN)
-    held = {end: known.language.parameters.get(home + end) for end in module.tensors}
+    shapes = {end: known.language.parameters.get(home + end) for end in module.tensors}
     if known.language.parameters and not all(home + end in known.language.parameters for end in module.tensors):
         return lost_row(module, UNKNOWN)
     if is_targeted(adapter.config, home):
         return ModuleRow(module.name, "lost", WRAPPED, home)
-    if any(shape is not None and module.tensors[end].shape != shape for end, shape in held.items()):
+    if any(shape is not None and module.tensors[end].shape != shape for end, shape in shapes.items()):
         return ModuleRow(module.name, "wrong", SHAPE, home)
     return ModuleRow(module.name, "applied", SAVED if is_saved(adapter.config, home) else OWN, home)
 

@@ -216,7 +216,8 @@ def _read_folder(path: Path) -> AdapterFile:
 
 
 def _find_config_fault(config: Mapping[str, Any]) -> str:
-    """Say what is wrong with the config's fields that decide where an adapter goes, or ''."""
+    """Say what is wrong with the config's fields that decide where an adapter goes, or ''. The limits for a pattern,
+    1000 characters and 3 repetitions, were chosen by hand: see `_REPEATS`."""
     for name in ("target_modules", "exclude_modules", "modules_to_save"):
         value = config.get(name)
         if not (value is None or isinstance(value, str) or (isinstance(value, list) and _are_texts(value))):

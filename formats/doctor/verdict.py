@@ -106,10 +106,10 @@ def conclude(loader: str, rows: Sequence[ModuleRow], advice: Mapping[str, str], 
     If one module's fate is not known, the file is not judged. `advice`: rule -> what the user can do. `fallback`: the
     advice for other rules.
     """
-    open_ = [row.rule for row in rows if row.fate == "unknown"]
-    if open_:
+    undecided = [row.rule for row in rows if row.fate == "unknown"]
+    if undecided:
         return LoaderVerdict(
-            loader, "not judged", open_[0].says, advice.get(open_[0].name, fallback), rules=(open_[0],)
+            loader, "not judged", undecided[0].says, advice.get(undecided[0].name, fallback), rules=(undecided[0],)
         )
     fates = Counter(row.fate for row in rows)
     rules = tuple(dict.fromkeys(row.rule for row in rows))
@@ -117,10 +117,10 @@ def conclude(loader: str, rows: Sequence[ModuleRow], advice: Mapping[str, str], 
         return LoaderVerdict(loader, "applies", rules[0].says, rows=tuple(rows), rules=rules)
     worst = Counter(row.rule for row in rows if row.fate != "applied").most_common(1)
     reason = worst[0][0] if worst else None
-    said = reason.says if reason else "the file has no module"
+    sentence = reason.says if reason else "the file has no module"
     help_text = advice.get(reason.name, fallback) if reason else fallback
     outcome: Outcome = "partly" if fates["applied"] or fates["wrong"] else "nothing"
-    return LoaderVerdict(loader, outcome, said, help_text, rows=tuple(rows), rules=rules)
+    return LoaderVerdict(loader, outcome, sentence, help_text, rows=tuple(rows), rules=rules)
 
 
 def scaled_row(
@@ -128,7 +128,7 @@ def scaled_row(
 ) -> ModuleRow:
     """The row of a matched module: `applied` by the rule `right` if its scale is the intended one, else `wrong` by the
     rule `wrong`."""
-    good = isclose(scale, meant, rel_tol=1e-6)
+    good = isclose(scale, meant, rel_tol=1e-6)  # chosen by hand: far above the rounding of a quotient
     return ModuleRow(module.name, "applied" if good else "wrong", right if good else wrong, target, scale, meant)
 
 

@@ -119,9 +119,9 @@ def _find_stops(adapter: AdapterFile, known: KnownModules) -> Iterator[tuple[Loa
     if odd is not None:
         yield NAMES, f"ValueError: {odd} is unsupported LoRA weight"
     ends = {name.rpartition(".")[2] for name in known.modules}
-    lost_ = [_name(module) for module in adapter if _name(module).rpartition(".")[2] not in ends]
-    if lost_:
-        yield UNKNOWN, f"ValueError: expected target modules in [...] but received {lost_[:3]}"
+    unknown = [_name(module) for module in adapter if _name(module).rpartition(".")[2] not in ends]
+    if unknown:
+        yield UNKNOWN, f"ValueError: expected target modules in [...] but received {unknown[:3]}"
     bad = next((module for module in adapter if not fits(module, known.modules.get(_name(module)), strict=True)), None)
     if bad is not None:
         yield SHAPE, f"RuntimeError: {bad.name}"

@@ -92,12 +92,12 @@ def try_gguf_reader(job: Job, written: Written) -> ConsumerTrial:
     found = {t.name: gguf.quants.dequantize(t.data, t.tensor_type).astype(np.float64) for t in reader.tensors}
     names = strict_json(_read_field(reader, DELTA_KEY))["options"]["names"]
     ours = {theirs: name for name, theirs in names.items()}
-    held = {
+    changes = {
         ours.get(name.removesuffix(UP), name): alpha / up.shape[1] * (up @ found[name.removesuffix(UP) + DOWN])
         for name, up in found.items()
         if name.endswith(UP)
     }
-    return compare_changes("gguf reader", written.delta, held)
+    return compare_changes("gguf reader", written.delta, changes)
 
 
 def _read_field(reader: Any, name: str) -> Any:

@@ -1,10 +1,10 @@
 """LoRA files of UNets in kohya's spelling, which diffusers, ComfyUI, A1111 and sd-scripts all read.
 
 The names are `lora_unet_<module>.lora_down.weight` (r, d_in), `.lora_up.weight` (d_out, r) and `.alpha`. `<module>` is
-the name in diffusers with `_` for `.` (with the two exceptions of `kohya_names.module_name`). A loader multiplies up by
-alpha / r. Every loader is exact if ranks are powers of two, every alpha in the file is 1, and up is multiplied by r; so
-the file is written like this. If each alpha were its module's rank, diffusers 0.42 would give modules of other ranks
-1/r of their change, and would not say so.
+the name in diffusers with `_` for `.`; two modules of SDXL have another name. A loader multiplies up by alpha / r.
+Every loader is exact if ranks are powers of two, every alpha in the file is 1, and up is multiplied by r; so the file
+is written like this. If each alpha were its module's rank, diffusers 0.42 would give modules of other ranks 1/r of
+their change, and would not say so.
 """
 
 from __future__ import annotations

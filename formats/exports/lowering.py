@@ -189,9 +189,9 @@ def _read_base(target: TargetTensor) -> Array:
 
 def _check_holds_base(plan: ApplyPlan) -> None:
     """Raise E675 if a tensor holds its result already."""
-    held = [target.record.site.name for target in plan.targets if target.state == "already"]
-    if held:
-        message = f"the model holds the edit already in {count(len(held), 'tensor')}, the first is '{held[0]}'"
+    edited = [target.record.site.name for target in plan.targets if target.state == "already"]
+    if edited:
+        message = f"the model holds the edit already in {count(len(edited), 'tensor')}, the first is '{edited[0]}'"
         raise fail("E675", message, place=plan.model.place, help="name the model as it was before the edit")
 
 

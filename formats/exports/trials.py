@@ -84,8 +84,8 @@ def try_peft(job: Job, written: Written) -> ConsumerTrial:
     named = spell_for_program([record.site.name for record in written.delta.sites], job.model)
     ours = {theirs: name for name, theirs in named.items()}
     changes = {name.removeprefix("base_model.model."): change for name, change in adapter_changes(model).items()}
-    held = {ours.get(name, name): change for name, change in changes.items()}
-    return compare_changes(f"PEFT {peft.__version__}", written.delta, held)
+    by_site = {ours.get(name, name): change for name, change in changes.items()}
+    return compare_changes(f"PEFT {peft.__version__}", written.delta, by_site)
 
 
 def try_from_pretrained(model: Model, written: Written) -> ConsumerTrial:
@@ -111,16 +111,16 @@ def adapter_changes(model: Any) -> dict[str, Array]:
     return found
 
 
-def compare_changes(consumer: str, delta: Delta, held: Mapping[str, Array]) -> ConsumerTrial:
+def compare_changes(consumer: str, delta: Delta, changes: Mapping[str, Array]) -> ConsumerTrial:
     """Compare the changes (d_out, d_in) that a program adds, by parameter, with those of a low-rank delta."""
     worst, matched = 0.0, 0
     for record, left, right in pairs(delta):
-        change = held.get(record.site.name)
+        change = changes.get(record.site.name)
         if change is not None:
             matched += 1
             ours = left.astype(np.float64) @ right.astype(np.float64)
             worst = max(worst, float(np.abs(change - ours).max()))
-    strangers = held.keys() - {record.site.name for record in delta.sites}
+    strangers = changes.keys() - {record.site.name for record in delta.sites}
     return ConsumerTrial(consumer, matched, len(delta.sites) + len(strangers), worst)
 
 
@@ -135,9 +135,9 @@ def _try_component(model: Model, component: str, written: Written) -> ConsumerTr
     consumer, state = _load_component(model, component, config)
     names = [record.site.name for record in written.delta.sites if record.site.component == component]
     found = {name: _find_tensor(state, theirs) for name, theirs in spell_for_program(names, model).items()}
-    held = {name: values.double().numpy() for name, values in found.items() if values is not None}
-    errors = [float(np.abs(values - part.read(name)).max()) for name, values in held.items()]
-    return ConsumerTrial(consumer, len(held), len(names), max(errors, default=0.0))
+    loaded = {name: values.double().numpy() for name, values in found.items() if values is not None}
+    errors = [float(np.abs(values - part.read(name)).max()) for name, values in loaded.items()]
+    return ConsumerTrial(consumer, len(loaded), len(names), max(errors, default=0.0))
 
 
 def _find_tensor(state: Mapping[str, Any], name: str) -> Any:

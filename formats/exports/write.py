@@ -130,8 +130,8 @@ def _failed_error(name: str, trial: ConsumerTrial) -> Diagnostic:
 
 def _stopped_error(name: str, error: Exception) -> Diagnostic:
     """Make the diagnostic E684 for a program that stopped with an error."""
-    said = " ".join(str(error).split())[:200]
-    message = f"the program that the {name} file is for refuses it: {type(error).__name__}: {said}"
+    text = " ".join(str(error).split())[:200]
+    message = f"the program that the {name} file is for refuses it: {type(error).__name__}: {text}"
     return Diagnostic("E684", message, help=UNTOUCHED)
 
 

@@ -141,24 +141,24 @@ def _write_shards_and_index(
 
 def _write_shards(changes: Iterator[tuple[str, bytes, str]], out: Path) -> Iterator[tuple[str, ...]]:
     """Write `0.part`, `1.part`, ..., and yield the tensors' names in each."""
-    held: list[tuple[str, bytes, str]] = []
+    shard: list[tuple[str, bytes, str]] = []
     number, size = 0, 0
     for change in changes:
-        held.append(change)
+        shard.append(change)
         size += len(change[1])
         if size >= _SHARD:
-            yield _write_shard(held, out / f"{number}.part")
-            held, number, size = [], number + 1, 0
-    if held:
-        yield _write_shard(held, out / f"{number}.part")
+            yield _write_shard(shard, out / f"{number}.part")
+            shard, number, size = [], number + 1, 0
+    if shard:
+        yield _write_shard(shard, out / f"{number}.part")
 
 
-def _write_shard(held: list[tuple[str, bytes, str]], path: Path) -> tuple[str, ...]:
+def _write_shard(shard: list[tuple[str, bytes, str]], path: Path) -> tuple[str, ...]:
     """Write one shard, and return the tensors' names in it."""
-    rows = [(name, "U8", [len(frame)], len(frame)) for name, frame, _ in held]
-    head = header_bytes(rows, {name: checksum for name, _, checksum in held})
-    disk.write_new(path, (head, *(frame for _, frame, _ in held)))
-    return tuple(name for name, _, _ in held)
+    rows = [(name, "U8", [len(frame)], len(frame)) for name, frame, _ in shard]
+    head = header_bytes(rows, {name: checksum for name, _, checksum in shard})
+    disk.write_new(path, (head, *(frame for _, frame, _ in shard)))
+    return tuple(name for name, _, _ in shard)
 
 
 def _shard_name(number: int, count: int) -> str:

@@ -24,9 +24,9 @@ def decompress(frame: bytes, size: int) -> bytes:
     import zstandard
 
     try:
-        said = zstandard.frame_content_size(frame)
-        if said not in (size, _NO_SIZE):
-            raise ValueError(f"the frame says that it holds {said} bytes, and {size} are wanted")
+        recorded = zstandard.frame_content_size(frame)
+        if recorded not in (size, _NO_SIZE):
+            raise ValueError(f"the frame says that it holds {recorded} bytes, and {size} are wanted")
         plain = bytes(zstandard.ZstdDecompressor().decompress(frame, max_output_size=size, allow_extra_data=False))
     except zstandard.ZstdError as error:
         raise ValueError(f"the frame cannot be unpacked: {error}") from error

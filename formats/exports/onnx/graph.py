@@ -1,11 +1,10 @@
-"""A delta as an ONNX graph that applies it: base tensors go in, edited tensors come out, in any language that has a
+"""A delta as an ONNX graph that applies it: base tensors go in, edited tensors come out, in any language with an ONNX
 runtime.
 
 Each input has the name, shape and dtype of the tensor as torch stores it; its output is `<name>.edited`. The graph
-computes W + (W U) V for a shared edit, W + L R for a low-rank one and W + D for a dense one, with MatMul, Add and Cast.
-It computes in float64 and rounds once at the end, as editc does (the nodes for half precision are in `onnx/half.py`).
-For a transposed site, Einsum computes the first product. A runtime may sum in another order than editc; after the
-rounding that almost never shows.
+computes W + (W U) V for a shared edit, W + L R for a low-rank one and W + D for a dense one, with MatMul, Add and Cast
+(Einsum for the first product of a transposed site). It computes in float64 and rounds once at the end, as editc does. A
+runtime may sum in another order than editc; after the rounding that almost never shows.
 """
 
 from __future__ import annotations
@@ -51,7 +50,8 @@ def graph_bytes(delta: Delta) -> bytes:
 
 
 def _nodes(delta: Delta) -> Iterator[bytes]:
-    """Yield the nodes of the graph: casts of the factors to float64, then those of each site."""
+    """Yield the nodes of the graph: casts of the factors to float64, then those of each site. `half` has the nodes of
+    the final rounding to half precision."""
     yield from (encode_node("Cast", [one], f"{one}.double", to=TYPES["F64"]) for one in sorted(constants_of(delta)))
     for group, factors in delta.factors.items():
         for k, index in enumerate(factors.sites):

@@ -76,18 +76,18 @@ def make_lora_ready(plan: ApplyPlan, out: Path) -> LoraReadyModel:
         help_ = "give one .onnx file; `editc export` writes adapters for the others"
         raise fail("E668", "only an ONNX file can be made ready this way", place=plan.model.place, help=help_)
     destination.make_place(plan, out)
-    beside = (
+    external = (
         () if out.parent.resolve() == plan.model.path.parent.resolve() else destination.external_files(plan.model, out)
     )
     temporary = disk.temporary_path(out)
-    created = (temporary, *(part.final for part in beside))
+    created = (temporary, *(part.final for part in external))
     with disk.guard_writes(out), destination.remove_on_failure(*created):
         disk.write_new(temporary, _rewrite_file(plan, graph))
-        for part in beside:
+        for part in external:
             disk.copy_file(part.source, part.final)
         disk.rename(temporary, out)
     inputs = tuple(name for target in plan.targets for name in input_names(target.record.site.name))
-    return LoraReadyModel((out, *(part.final for part in beside)), inputs)
+    return LoraReadyModel((out, *(part.final for part in external)), inputs)
 
 
 def _rewrite_file(plan: ApplyPlan, graph: Graph) -> Iterator[bytes]:
@@ -167,7 +167,8 @@ def _misfit(use: TensorUse, parsed: _NodeFields | None, target: TargetTensor) ->
 
 
 def _read_node(wire: WireReader, use: TensorUse) -> _NodeFields:
-    """Read a node's inputs, outputs and numbers, and keep its other fields."""
+    """Read a node's inputs, outputs and numbers, and keep its other fields. Each may have at most 16 MiB, chosen by
+    hand."""
     found = _NodeFields()
     position = use.node[0]
     for part in wire.fields(use.node):

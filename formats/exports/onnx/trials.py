@@ -69,10 +69,10 @@ def try_multiplier(written: Written) -> ConsumerTrial:
 
 
 def _error_bound(base: Array, site: Site, factors: Factors, k: int) -> Array:
-    """The largest error of the graph's arithmetic at each entry, in the shape of `base`.
+    """The largest error of the graph's arithmetic at each entry, in the shape of `base` (the matrix as stored).
 
-    It covers float64 sums in any order. If such an error crosses a rounding border, it also covers one step of the
-    site's dtype.
+    It covers float64 sums in any order, with a reserve of 4 terms, chosen by hand, for the operations between the sums.
+    If such an error crosses a rounding border, it also covers a step of the site's dtype.
     """
     absolute = Factors(
         factors.form,
@@ -102,8 +102,8 @@ def run_in_onnxruntime(written: Written, feeds: dict[str, tuple[Array, str]]) ->
     options.log_severity_level = 3
     session = onnxruntime.InferenceSession(str(written.files[0]), options, providers=["CPUExecutionProvider"])
     binding = session.io_binding()
-    kept = [(name, _value(values, dtype)) for name, (values, dtype) in feeds.items()]
-    for name, value in kept:
+    inputs = [(name, _value(values, dtype)) for name, (values, dtype) in feeds.items()]
+    for name, value in inputs:
         binding.bind_ortvalue_input(name, value)
     for output in session.get_outputs():
         binding.bind_output(output.name)
