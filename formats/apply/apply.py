@@ -2,16 +2,16 @@
 
 Only the bytes of edited tensors differ from the base: headers and index files stay as they are.
 
-What state are the files in, if the process is killed?
+If the process is killed, in what state are the files?
 
-* To a copy (`--out`): the base is never written to. The copy is written under a hidden temporary name and gets its own
-  name by a rename, after every byte of it is on the disk. So `out` is either absent or whole; an ONNX model's external
-  data gets its name just before.
-* In place: before the journal entry is complete, the model's files are untouched. Then the new bytes are written, and
-  the files may hold any mixture of old and new bytes; the entry holds all old bytes. After every file is synced, `done`
-  is added to the entry: the files hold the results.
+* Apply to a copy (`--out`): the base is never written to. The copy is written under a hidden temporary name, and is
+  renamed once every byte of it is on the disk. So `out` is either absent or whole.
+* Apply in place, before the journal entry is complete: the model's files hold their old bytes.
+* Apply in place, from then on: the files may hold any mixture of old and new bytes. The entry holds all old bytes. The
+  next apply in place, and `revert`, see that the entry has no `done` and put the old bytes back.
+* Apply in place, once the entry has `done`: the files hold the new bytes. `done` is added after every file is synced.
 
-A next run sees an entry without `done`, and first puts the old bytes back. `journal` describes the entries.
+`journal` describes the entries.
 """
 
 from __future__ import annotations
@@ -41,8 +41,8 @@ class ApplyResult:
     """What an apply did."""
 
     status: Literal["done", "already"]
-    """`done`, or `already` if the model held every delta before. With `already`, an apply in place writes nothing, and
-    a copy has the same bytes as the model."""
+    """`done`, or `already` if the model held every delta before. With `already`, an apply in place writes nothing new,
+    and a copy has the same bytes as the model."""
     path: Path
     """The edited model: the copy, or the model itself after an apply in place."""
     results: Mapping[tuple[str, str], str]
@@ -73,7 +73,8 @@ def apply(plan: ApplyPlan, out: Path | None = None, in_place: bool = False, link
 
     Raises E626 (a result is not finite), E627 (a result has another hash than the delta records), E628 (the model
     changed since the plan), E629 (neither or both destinations, or links without a copy), E630 to E633, E635, E637, and
-    E638 (links are impossible there). After any of these errors the model's files hold what they held before.
+    E638 (links are impossible there). After an error the model's files hold their old bytes. If the disk refuses even
+    to put these back, the journal entry stays without `done`, and `revert` does it later.
     """
     if in_place == (out is not None):
         raise fail("E629", "say where the result goes: either an output path or in place, and not both")
@@ -116,7 +117,9 @@ def _apply_to(plan: ApplyPlan, out: Path, link: bool) -> ApplyResult:
     3. Everything is synced and renamed to its final name: external data first, then the model, then a single file's
        journal.
 
-    An error removes the temporary files. A killed process leaves them behind under their hidden names.
+    An error removes the temporary files. A killed process leaves them behind under their hidden names. If it is killed
+    between the renames, external data may be there without its model, or a single file's copy, whole, without its
+    journal.
     """
     destination.make_place(plan, out)
     single = plan.model.layout == "file"
