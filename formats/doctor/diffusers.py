@@ -119,18 +119,18 @@ def _unet_rows(adapter: AdapterFile, known: KnownModules) -> Iterator[ModuleRow]
 def _kohya_rows(adapter: AdapterFile, known: KnownModules) -> Iterator[ModuleRow]:
     """The same for a file in kohya's names, which diffusers converts."""
     mixed = known.kind == "sdxl" and _has_names(adapter, _LDM_BLOCKS) and _has_names(adapter, _DIFFUSERS_BLOCKS)
-    dropped = [module for module in adapter if mixed and any(sgm in module.name for sgm in _LDM_BLOCKS)]
-    kept = [module for module in adapter if not mixed or not any(sgm in module.name for sgm in _LDM_BLOCKS)]
-    for module in kept:
+    dropped = [module for module in adapter if mixed and any(block in module.name for block in _LDM_BLOCKS)]
+    read = [module for module in adapter if not mixed or not any(block in module.name for block in _LDM_BLOCKS)]
+    for module in read:
         _check_kohya_tensors(module)
     table = _kohya_table(known)
-    mine = [module for module in kept if module.name.startswith("lora_unet_")]
+    mine = [module for module in read if module.name.startswith("lora_unet_")]
     alphas = {module.name: module.alpha for module in mine if module.alpha is not None}
-    if adapter.diffusers_metadata is not None and any(module.alpha is not None for module in kept):
+    if adapter.diffusers_metadata is not None and any(module.alpha is not None for module in read):
         raise LoaderStop(ALPHA_AND_METADATA, "ValueError: Both `network_alphas` and `metadata` cannot be specified.")
     yield from _judge_modules(adapter, known, mine, {m.name: table.get(m.name) for m in mine}, alphas, "unet")
     yield from text_rows(
-        adapter, known, [module for module in kept if not module.name.startswith("lora_unet_")], scales
+        adapter, known, [module for module in read if not module.name.startswith("lora_unet_")], scales
     )
     yield from (lost_row(module, LDM_MIXED) for module in dropped)
 

@@ -179,29 +179,29 @@ def _row(adapter: AdapterFile, module: FileModule, known: KnownModules) -> Modul
     if not module.name.startswith(PREFIX):
         return unknown_row(module, CONVERTED) if _is_converted(known) else lost_row(module, UNPREFIXED)
     spelled = module.name.removeprefix(PREFIX)
-    home = _program_name(spelled, known)
-    if known.kind == "language" and home != spelled and not spelled.startswith("language_model."):
+    loaded_name = _program_name(spelled, known)
+    if known.kind == "language" and loaded_name != spelled and not spelled.startswith("language_model."):
         return unknown_row(module, CONVERTED)
-    name = home if known.kind == "language" else home.partition(".")[2]
+    name = loaded_name if known.kind == "language" else loaded_name.partition(".")[2]
     if module.tensors.keys() <= {".weight", ".bias"}:
-        return _judge_weight(adapter, module, known, home)
-    if home not in known.modules:
+        return _judge_weight(adapter, module, known, loaded_name)
+    if loaded_name not in known.modules:
         return lost_row(module, UNKNOWN)
     if not module.style or module.style not in ("peft", "named", "embedding"):
         return lost_row(module, UNREAD)
     if module.style == "named" and module.adapter_name != "default":
         return lost_row(module, NAMED)
     if not is_targeted(adapter.config, name):
-        return ModuleRow(module.name, "lost", UNTARGETED, home)
+        return ModuleRow(module.name, "lost", UNTARGETED, loaded_name)
     if config_rank(adapter.config, name) != module.rank:
-        return ModuleRow(module.name, "wrong", RANK, home)
-    if not any(fits(module, shape, strict=True) for shape in _shapes(adapter, known.modules[home])):
-        return ModuleRow(module.name, "wrong", SHAPE, home)
+        return ModuleRow(module.name, "wrong", RANK, loaded_name)
+    if not any(fits(module, shape, strict=True) for shape in _shapes(adapter, known.modules[loaded_name])):
+        return ModuleRow(module.name, "wrong", SHAPE, loaded_name)
     scale = config_scale(adapter.config, name)
-    extra = _extra_tensor_rule(adapter, module, known, home)
+    extra = _extra_tensor_rule(adapter, module, known, loaded_name)
     if extra is not None:
-        return ModuleRow(module.name, "unknown" if extra is LACKS else "wrong", extra, home, scale, scale)
-    return ModuleRow(module.name, "applied", APPLIES, home, scale, scale)
+        return ModuleRow(module.name, "unknown" if extra is LACKS else "wrong", extra, loaded_name, scale, scale)
+    return ModuleRow(module.name, "applied", APPLIES, loaded_name, scale, scale)
 
 
 def _is_converted(known: KnownModules) -> bool:
@@ -220,7 +220,9 @@ def _program_name(name: str, known: KnownModules) -> str:
     return apply_renamings(f"{name}.weight", program).removesuffix(".weight")
 
 
-def _extra_tensor_rule(adapter: AdapterFile, module: FileModule, known: KnownModules, home: str) -> LoaderRule | None:
+def _extra_tensor_rule(
+    adapter: AdapterFile, module: FileModule, known: KnownModules, loaded_name: str
+) -> LoaderRule | None:
     """Find the rule for tensors that a module has beside its two matrices. None if PEFT loads them all."""
     ends = module.tensors.keys() - {*module.ends, ".base_layer.weight"}
     dora = bool(adapter.config.get("use_dora"))
@@ -229,24 +231,24 @@ def _extra_tensor_rule(adapter: AdapterFile, module: FileModule, known: KnownMod
     ends -= {*MAGNITUDES[1:]}
     if adapter.config.get("lora_bias"):
         ends -= {".lora_B.bias"}
-    if f"{home}.bias" in known.language.parameters or not known.language.parameters:
+    if f"{loaded_name}.bias" in known.language.parameters or not known.language.parameters:
         ends -= {".base_layer.bias"}
     return EXTRA if ends else None
 
 
-def _judge_weight(adapter: AdapterFile, module: FileModule, known: KnownModules, home: str) -> ModuleRow:
+def _judge_weight(adapter: AdapterFile, module: FileModule, known: KnownModules, loaded_name: str) -> ModuleRow:
     """Predict what becomes of a weight of the model's own: PEFT loads it in place of the base's, or as a trained
     copy."""
-    if not known.language.parameters and home not in known.modules:
+    if not known.language.parameters and loaded_name not in known.modules:
         return unknown_row(module, UNSEEN)
-    shapes = {end: known.language.parameters.get(home + end) for end in module.tensors}
-    if known.language.parameters and not all(home + end in known.language.parameters for end in module.tensors):
+    shapes = {end: known.language.parameters.get(loaded_name + end) for end in module.tensors}
+    if known.language.parameters and not all(loaded_name + end in known.language.parameters for end in module.tensors):
         return lost_row(module, UNKNOWN)
-    if is_targeted(adapter.config, home):
-        return ModuleRow(module.name, "lost", WRAPPED, home)
+    if is_targeted(adapter.config, loaded_name):
+        return ModuleRow(module.name, "lost", WRAPPED, loaded_name)
     if any(shape is not None and module.tensors[end].shape != shape for end, shape in shapes.items()):
-        return ModuleRow(module.name, "wrong", SHAPE, home)
-    return ModuleRow(module.name, "applied", SAVED if is_saved(adapter.config, home) else OWN, home)
+        return ModuleRow(module.name, "wrong", SHAPE, loaded_name)
+    return ModuleRow(module.name, "applied", SAVED if is_saved(adapter.config, loaded_name) else OWN, loaded_name)
 
 
 def _shapes(adapter: AdapterFile, shape: Shape) -> tuple[Shape, ...]:
