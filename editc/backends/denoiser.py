@@ -50,7 +50,7 @@ class NetworkProber:
     """Makes the other arguments of the network from the prompts: a pooled embedding, sizes, a mask."""
 
     def denoise(
-        self, told: Conditioning, empty: Conditioning, seeds: Sequence[int], steps: int
+        self, conditioning: Conditioning, empty: Conditioning, seeds: Sequence[int], steps: int
     ) -> tuple[NoisyLatents, ...]:
         """Return the latents (n, c, h, w) before each of `steps` DDIM steps. The first are standard normal, drawn from
         the seed of each picture."""
@@ -62,22 +62,26 @@ class NetworkProber:
         empties, found = empty.take([0] * len(latents)), []
         for time in self.scheduler.timesteps.tolist():
             found.append(NoisyLatents(latents, np.full(len(latents), time)))
-            toward, away = (self._run_network(found[-1], one, None, ()) for one in (told, empties))
+            toward, away = (self._run_network(found[-1], one, None, ()) for one in (conditioning, empties))
             guided, here = (torch.from_numpy(one) for one in (away + GUIDANCE * (toward - away), latents))
             latents = self.scheduler.step(guided, time, here).prev_sample.double().numpy()
         return tuple(found)
 
     def predict(
-        self, noisy: NoisyLatents, told: Conditioning, instead: Conditioning | None = None, sites: Sequence[str] = ()
+        self,
+        noisy: NoisyLatents,
+        conditioning: Conditioning,
+        instead: Conditioning | None = None,
+        sites: Sequence[str] = (),
     ) -> Array:
-        """Predict the noise (n, c, h, w) in `noisy` for the prompts `told`. The parameters named in `sites` read
+        """Predict the noise (n, c, h, w) in `noisy` for `conditioning`. The parameters named in `sites` read
         `instead`."""
-        predicted = self._run_network(noisy, told, instead, sites)
+        predicted = self._run_network(noisy, conditioning, instead, sites)
         level = self.scheduler.alphas_cumprod.double().numpy()[noisy.timesteps, None, None, None]
         return _to_noise(predicted, noisy.latents, level, self.scheduler.config.prediction_type)
 
     def _run_network(
-        self, noisy: NoisyLatents, told: Conditioning, instead: Conditioning | None, sites: Sequence[str]
+        self, noisy: NoisyLatents, conditioning: Conditioning, instead: Conditioning | None, sites: Sequence[str]
     ) -> Array:
         """Run the network a few pictures at a time and return what it predicts (n, c, h, w): noise, v or x0, as the
         model has it.
@@ -89,9 +93,9 @@ class NetworkProber:
         batch = max(1, LATENT_PIXELS // int(np.prod(noisy.latents.shape[2:])))
         parts = []
         with torch.inference_mode():
-            for start in range(0, len(told.counts), batch):
+            for start in range(0, len(conditioning.counts), batch):
                 part = slice(start, start + batch)
-                here, other = told.take(part), None if instead is None else instead.take(part)
+                here, other = conditioning.take(part), None if instead is None else instead.take(part)
                 latents, times = _tensor(noisy.latents[part]), torch.from_numpy(noisy.timesteps[part])
                 given = {"timestep": times, "encoder_hidden_states": _tensor(here.rows), **self.extra_arguments(here)}
                 with substitute_text(self.network, sites, other):
@@ -187,24 +191,24 @@ def _open_prober(folder: Path, component: str) -> NetworkProber:
     return NetworkProber(network.double(), scheduler, partial(arguments, network, side))
 
 
-def _unet_arguments(network: Any, side: Sequence[int], told: Conditioning) -> Mapping[str, Any]:
+def _unet_arguments(network: Any, side: Sequence[int], conditioning: Conditioning) -> Mapping[str, Any]:
     """Return SDXL's added conditions, pooled embedding and sizes (original, crop, target); nothing for UNets without
     them."""
     if network.config.addition_embed_type is None:
         return {}
-    sizes = np.tile([*side, 0, 0, *side], (len(told.counts), 1))
-    return {"added_cond_kwargs": {"text_embeds": _tensor(told.pooled), "time_ids": _tensor(sizes)}}
+    sizes = np.tile([*side, 0, 0, *side], (len(conditioning.counts), 1))
+    return {"added_cond_kwargs": {"text_embeds": _tensor(conditioning.pooled), "time_ids": _tensor(sizes)}}
 
 
-def _pixart_arguments(network: Any, side: Sequence[int], told: Conditioning) -> Mapping[str, Any]:
+def _pixart_arguments(network: Any, side: Sequence[int], conditioning: Conditioning) -> Mapping[str, Any]:
     """Return the mask of rows that belong to each prompt and, where the transformer reads them, resolution and aspect
     ratio."""
-    count = len(told.counts)
+    count = len(conditioning.counts)
     sizes: Mapping[str, Any] = {"resolution": None, "aspect_ratio": None}
     if network.use_additional_conditions:
         ratio = np.full((count, 1), side[0] / side[1])
         sizes = {"resolution": _tensor(np.tile(side, (count, 1))), "aspect_ratio": _tensor(ratio)}
-    own = np.arange(told.rows.shape[1]) < told.counts[:, None]
+    own = np.arange(conditioning.rows.shape[1]) < conditioning.counts[:, None]
     return {"encoder_attention_mask": _tensor(own), "added_cond_kwargs": sizes}
 
 

@@ -15,11 +15,11 @@ LAYOUT = "tally 2"
 def cache_key(*parts: str) -> str:
     """sha256 over the parts, each preceded by its length. Together the parts must name everything that the result
     depends on."""
-    told = sha256()
+    digest = sha256()
     for part in parts:
         data = part.encode("utf-8", "surrogatepass")
-        told.update(len(data).to_bytes(8, "little") + data)
-    return told.hexdigest()
+        digest.update(len(data).to_bytes(8, "little") + data)
+    return digest.hexdigest()
 
 
 def load_or_compute(

@@ -166,13 +166,17 @@ class Prober(Protocol):
     `sites: auto`)."""
 
     def denoise(
-        self, told: Conditioning, empty: Conditioning, seeds: Sequence[int], steps: int
+        self, conditioning: Conditioning, empty: Conditioning, seeds: Sequence[int], steps: int
     ) -> Sequence[NoisyLatents]:
         """Denoises one picture from pure noise for each prompt and seed (n,). Returns the latents before each of
         `steps` steps. `empty` is the one prompt that classifier-free guidance leads away from."""
 
     def predict(
-        self, noisy: NoisyLatents, told: Conditioning, instead: Conditioning | None = None, sites: Sequence[str] = ()
+        self,
+        noisy: NoisyLatents,
+        conditioning: Conditioning,
+        instead: Conditioning | None = None,
+        sites: Sequence[str] = (),
     ) -> Array:
         """Predicts the noise (n, c, h, w) for the prompts. The parameters `sites` read `instead`, of the same shape,
         where each row stands for the row at its place."""

@@ -56,11 +56,11 @@ class Block:
     target of a key c to c + strength * (target - c)."""
     weights: Array
     """(m,): how much each column counts."""
-    origin: tuple[str, ...]
+    labels: tuple[str, ...]
     """For each column: the prompt and token that it comes from."""
     strength: float = 1.0
     """How much of the edit is made: 0 changes nothing, 1 is the whole edit."""
-    places: tuple[str, ...] = ()
+    row_kinds: tuple[str, ...] = ()
     """(m,): what kind of row each column is, in the words of the key rule. Empty where the key rule has no kinds."""
     pulls: Array = field(default_factory=lambda: np.zeros((0, 0, 0)))
     """(k, d_in, m): for `moderate`, the direction towards each of the k concepts, so that targets = keys + sum_k

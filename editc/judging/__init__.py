@@ -88,8 +88,8 @@ def _bound_reason(claim: Claim) -> Reason:
     """The reason for one claim with a bound: plain if it holds, red if not."""
     side = ("at least" if claim.holds else "below") if claim.least else "at most" if claim.holds else "above"
     subject = f" of {claim.subject}" if claim.name in WORKS_CLAIMS and claim.subject else ""
-    told = f"{claim.name}{subject} {claim.value:.3g}, {side} {claim.bound:.3g}"
-    return Reason("plain" if claim.holds else "red", told, claim.name, claim.subject, claim.value)
+    text = f"{claim.name}{subject} {claim.value:.3g}, {side} {claim.bound:.3g}"
+    return Reason("plain" if claim.holds else "red", text, claim.name, claim.subject, claim.value)
 
 
 def _bounded_claims(manifest: Manifest) -> Iterator[str]:

@@ -20,22 +20,22 @@ def judge_bystanders(report: Report, manifest: Manifest) -> Iterator[Reason]:
     if not shown:
         yield Reason("amber", "bystanders (what nobody named): not checked")
         return
-    kept = Share(shown - sum(max(0, round(one.loss * one.of)) for one in every), shown)
+    unchanged = Share(shown - sum(max(0, round(one.loss * one.of)) for one in every), shown)
     worst = max(every, key=lambda one: one.loss)
     claims = claims_of(report, "bystander_loss")
     claim = max(claims, key=lambda one: (not one.holds, one.value), default=Claim("bystander_loss", worst.loss))
     what = COUNTED[manifest.kind]
-    few = kept.count == kept.of and kept.at_least < POOR
-    told = f"{kept} {what} as before (at least {percent(kept.at_least)}){_worst(worst, claim)}"
-    told += ": too few to tell" if few else ""
+    few = unchanged.count == unchanged.of and unchanged.at_least < POOR
+    text = f"{unchanged} {what} as before (at least {percent(unchanged.at_least)}){_worst(worst, claim)}"
+    text += ": too few to tell" if few else ""
     yield Reason(
         doubt(judge_share(claim, 1 - claim.value), few),
-        told,
+        text,
         claim.name,
         claim.subject,
         claim.value,
-        kept,
-        kept.at_least,
+        unchanged,
+        unchanged.at_least,
     )
 
 

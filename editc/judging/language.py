@@ -20,24 +20,24 @@ passed over. Chosen by hand."""
 def judge_answers(report: Report, manifest: Manifest) -> Iterator[Reason]:
     """How many edited prompts are answered as asked, and whether the model knew what it was to lose."""
     for claim in claims_of(report, "efficacy", ""):
-        held = count_right(report.answers, "efficacy", "relation")
-        told = f"{held} edited prompts are answered as asked"
-        told += f" (at least {percent(held.at_least)})" if held.of > 1 else ""
-        yield Reason(judge_share(claim, claim.value), told, claim.name, "", claim.value, held, held.at_least)
+        right = count_right(report.answers, "efficacy", "relation")
+        text = f"{right} edited prompts are answered as asked"
+        text += f" (at least {percent(right.at_least)})" if right.of > 1 else ""
+        yield Reason(judge_share(claim, claim.value), text, claim.name, "", claim.value, right, right.at_least)
     for claim in claims_of(report, "known"):
         if claim.value < POOR:
-            told = f"the model did not say what {claim.subject} was to lose: that it is gone proves little"
-            yield Reason("amber", told, claim.name, claim.subject, claim.value)
+            text = f"the model did not say what {claim.subject} was to lose: that it is gone proves little"
+            yield Reason("amber", text, claim.name, claim.subject, claim.value)
 
 
 def judge_ablations(report: Report, manifest: Manifest) -> Iterator[Reason]:
     """How much less likely text with an ablated concept became, against text without it."""
-    spared = {claim.subject: claim.value for claim in claims_of(report, "absent_nll")}
+    absent = {claim.subject: claim.value for claim in claims_of(report, "absent_nll")}
     for claim in claims_of(report, "present_nll"):
-        other = max(spared.get(claim.subject, 0.0), 0.0)
-        told = f"text with {claim.subject} is {claim.value:.2g} nats a token less likely, text without it {other:.2g}"
+        other = max(absent.get(claim.subject, 0.0), 0.0)
+        text = f"text with {claim.subject} is {claim.value:.2g} nats a token less likely, text without it {other:.2g}"
         state: State = "green" if claim.value > 2 * other and claim.value > 0 else "amber" if claim.value > 0 else "red"
-        yield Reason(state, told, claim.name, claim.subject, claim.value)
+        yield Reason(state, text, claim.name, claim.subject, claim.value)
 
 
 def list_unasked(report: Report, manifest: Manifest) -> Iterator[Reason]:
@@ -53,24 +53,24 @@ def list_unasked(report: Report, manifest: Manifest) -> Iterator[Reason]:
 def judge_neighbours(report: Report, manifest: Manifest) -> Iterator[Reason]:
     """How many of the neighbours that the manifest names keep their answer."""
     for claim in claims_of(report, "neighbourhood"):
-        held = count_right(report.answers, "neighbour")
-        told = f"{held} named neighbours keep their answer (at least {percent(held.at_least)})"
-        yield Reason(judge_share(claim, claim.value), told, claim.name, "", claim.value, held, held.at_least)
+        right = count_right(report.answers, "neighbour")
+        text = f"{right} named neighbours keep their answer (at least {percent(right.at_least)})"
+        yield Reason(judge_share(claim, claim.value), text, claim.name, "", claim.value, right, right.at_least)
 
 
 def judge_paraphrases(report: Report, manifest: Manifest) -> Iterator[Reason]:
     """How many questions in other words are answered as asked: the manifest's paraphrases, and editc's own forms."""
     for claim in claims_of(report, "paraphrase"):
-        held = count_right(report.answers, "paraphrase")
-        told = f"{held} paraphrases are answered as asked (at least {percent(held.at_least)})"
-        yield Reason(judge_share(claim, claim.value), told, claim.name, "", claim.value, held, held.at_least)
+        right = count_right(report.answers, "paraphrase")
+        text = f"{right} paraphrases are answered as asked (at least {percent(right.at_least)})"
+        yield Reason(judge_share(claim, claim.value), text, claim.name, "", claim.value, right, right.at_least)
     forms = [one for one in report.answers if one.purpose == "form"]
     if forms:
-        held = Share(sum(one.holds for one in forms), len(forms))
+        right = Share(sum(one.holds for one in forms), len(forms))
         failing = dict.fromkeys(one.form for one in forms if not one.holds)
-        told = f"{held} other forms of the question hold" + (f"; not all of: {', '.join(failing)}" if failing else "")
-        good = held.count / held.of
-        yield Reason(judge_share(None, good), told, "form", "", good, held, held.at_least)
+        text = f"{right} other forms of the question hold" + (f"; not all of: {', '.join(failing)}" if failing else "")
+        good = right.count / right.of
+        yield Reason(judge_share(None, good), text, "form", "", good, right, right.at_least)
 
 
 def judge_beginnings(report: Report, manifest: Manifest) -> Iterator[Reason]:
@@ -78,12 +78,12 @@ def judge_beginnings(report: Report, manifest: Manifest) -> Iterator[Reason]:
     identify."""
     for claim in claims_of(report, "at_start"):
         state: State = "red" if claim.value < UNMOVED else "amber" if claim.value < POOR else "green"
-        told = f"where a text begins with {claim.subject} {percent(claim.value)} of the edit acts"
-        yield Reason(state, told, claim.name, claim.subject, claim.value)
+        text = f"where a text begins with {claim.subject} {percent(claim.value)} of the edit acts"
+        yield Reason(state, text, claim.name, claim.subject, claim.value)
     for claim in claims_of(report, "carried"):
         if claim.value >= CARRIED:
-            told = f"`{claim.subject}` alone carries {percent(claim.value)} of an edited name, and is not edited"
-            yield Reason("amber", told, claim.name, claim.subject, claim.value)
+            text = f"`{claim.subject}` alone carries {percent(claim.value)} of an edited name, and is not edited"
+            yield Reason("amber", text, claim.name, claim.subject, claim.value)
 
 
 def list_untried(report: Report, manifest: Manifest) -> Iterator[Reason]:

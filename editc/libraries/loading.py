@@ -149,7 +149,7 @@ def brief(error: Exception) -> str:
 def find_wrapper(names: Sequence[str]) -> tuple[str, str] | None:
     """How a model with these names was saved, where it was not saved by itself, and how to save it right. None where it
     was."""
-    return next((told for mark, told in WRAPPED.items() if any(re.search(mark, name) for name in names)), None)
+    return next((texts for mark, texts in WRAPPED.items() if any(re.search(mark, name) for name in names)), None)
 
 
 def _difference_lines(found: Difference) -> Iterator[str]:

@@ -107,5 +107,5 @@ def _stamp(checkpoint: Checkpoint) -> str:
     """The cache key of the files in their present state. Writing to a file changes it, because the time of change is
     part of it."""
     files = sorted({tensor.file for tensor in checkpoint.tensors.values()})
-    told = [(file.resolve(), file.stat()) for file in files]
-    return json.dumps(["finite 1", *[[str(p), s.st_size, s.st_mtime_ns, s.st_ctime_ns, s.st_ino] for p, s in told]])
+    states = [(file.resolve(), file.stat()) for file in files]
+    return json.dumps(["finite 1", *[[str(p), s.st_size, s.st_mtime_ns, s.st_ctime_ns, s.st_ino] for p, s in states]])

@@ -113,7 +113,7 @@ class Guard:
     def _directions(self, block: Block) -> Array:
         """D of one block, (d, k): for each kind of row the difference of the means, then `spread` further
         directions."""
-        kinds = block.places if self.rows == "place" and block.places else ("",) * len(block.weights)
+        kinds = block.row_kinds if self.rows == "place" and block.row_kinds else ("",) * len(block.weights)
         gaps, found = block.keys - block.targets, []
         for kind in dict.fromkeys(kinds):
             chosen = np.array([one == kind for one in kinds])

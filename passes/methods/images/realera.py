@@ -109,4 +109,4 @@ class RealEra:
         noise = rng.normal(size=keys.shape)
         moved = keys + noise * (lengths / np.linalg.norm(noise, axis=0))
         weights = np.tile(block.weights, self.samples) * (scale / self.samples)
-        return replace(block, keys=moved, targets=targets, weights=weights, origin=(), places=())
+        return replace(block, keys=moved, targets=targets, weights=weights, labels=(), row_kinds=())

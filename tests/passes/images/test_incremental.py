@@ -252,7 +252,7 @@ def derived(text: str, cache: Any) -> tuple[System, Counting]:
 def same(one: System, other: System) -> bool:
     pairs = [(one.preserved.moment, other.preserved.moment), (one.preserved.rows, other.preserved.rows)]
     for mine, theirs in zip(one.blocks, other.blocks, strict=True):
-        assert (mine.origin, mine.places, mine.strength) == (theirs.origin, theirs.places, theirs.strength)
+        assert (mine.labels, mine.row_kinds, mine.strength) == (theirs.labels, theirs.row_kinds, theirs.strength)
         pairs += [(getattr(mine, name), getattr(theirs, name)) for name in ("keys", "targets", "weights")]
     return all(a.tobytes() == b.tobytes() and a.strides == b.strides for a, b in pairs)
 

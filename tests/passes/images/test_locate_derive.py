@@ -267,11 +267,11 @@ def test_expand_adds_five_phrases_with_the_same_phrase_of_the_target(
 ) -> None:
     block = derived_block(ERASE + f"    keys: {rule}\n    expand: {expand}\n")
     plain = derived_block(ERASE + f"    keys: {rule}\n")
-    prompts = list(dict.fromkeys(label.rsplit(" ", 1)[0] for label in block.origin))
+    prompts = list(dict.fromkeys(label.rsplit(" ", 1)[0] for label in block.labels))
     assert (len(prompts), prompts[0], prompts[1], prompts[-1]) == (6, "circle", first, last_)
     assert np.array_equal(block.keys[:, : plain.keys.shape[1]], plain.keys)
     assert np.array_equal(block.weights, np.ones(block.keys.shape[1]))
-    begin = next(i for i, label in enumerate(block.origin) if label.startswith(last_))
+    begin = next(i for i, label in enumerate(block.labels) if label.startswith(last_))
     old, new = WordEncoder().encode([last_, last_.replace("circle", "square")])
     assert np.array_equal(block.keys[:, begin], old.rows[3])
     assert np.array_equal(block.targets[:, begin], new.rows[3])

@@ -58,7 +58,7 @@ def test_it_builds_verifies_exports_and_is_explained(toy: Path, model: Path) -> 
     recorded = delta.edits[0]
     assert (recorded["method"], recorded["keys"], recorded["options"]) == ("toy", "toy-ends", {"lamb": 2.0})
     block = verified.solution.problem.systems["text"].blocks[0]
-    assert set(block.places) == {"end", "padding"}, "the rows that the rule names and no others"
+    assert set(block.row_kinds) == {"end", "padding"}, "the rows that the rule names and no others"
     assert list((toy / "out").glob("*kohya*"))
     again = api.verify(toy / "out" / "delta.safetensors", model)
     assert again.verified is not None and not again.failures

@@ -83,12 +83,12 @@ def block(encoder: Encoder, contexts: Sequence[str]) -> Block:
     keys, targets = (np.hstack([getattr(one, name) for one in found]) for name in ("keys", "targets"))
     weights = np.ones(keys.shape[1])
     places = tuple(place for one in found for place in one.row_kinds)
-    return Block(request, keys, targets, weights / weights.sum(), (), places=places)
+    return Block(request, keys, targets, weights / weights.sum(), (), row_kinds=places)
 
 
 def sample(of: Block, kind: str | None) -> Sample:
     """Concept (1) and target (0) rows of one kind, or of all."""
-    chosen = np.array([kind is None or place == kind for place in of.places])
+    chosen = np.array([kind is None or place == kind for place in of.row_kinds])
     weights = of.weights[chosen] / (2 * of.weights[chosen].sum())
     labels = np.repeat([1.0, 0.0], chosen.sum())
     return Sample(np.hstack([of.keys[:, chosen], of.targets[:, chosen]]).T, labels, np.tile(weights, 2))
@@ -257,7 +257,7 @@ def test_a_block_that_is_named_twice_and_rounding_of_the_encoder_add_nothing() -
 def test_columns_without_weight_are_no_error() -> None:
     problem = system(2, concepts=1)
     (one,) = problem.blocks
-    split = replace(one, places=("in", "end"), weights=np.array([1.0, 0.0]))
+    split = replace(one, row_kinds=("in", "end"), weights=np.array([1.0, 0.0]))
     assert Guard()(replace(problem, blocks=(split,))).stats.rank == 1
 
 

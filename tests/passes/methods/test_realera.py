@@ -117,7 +117,7 @@ def test_derive_mines_for_a_method_that_asks() -> None:
     (edit,) = problem.plan.manifest.image_edits
     assert edit.scale == 4.0, "the concept weighs what it weighed alone"
     assert len(edit.also) == 3 and not {"circle", "square", "dog", "kept", "thing"} & set(edit.also)
-    labels = " ".join(problem.systems["text"].blocks[0].origin)
+    labels = " ".join(problem.systems["text"].blocks[0].labels)
     assert all(name in labels for name in edit.also)
     none = Derive(PROMPTS)(Locate((SD1,))(manifest(MINING.replace("3", "0")), ctx), ctx)
     assert none.plan.manifest.image_edits[0].also == ()
