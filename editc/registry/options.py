@@ -47,9 +47,9 @@ def options(method: str) -> tuple[Option, ...]:
 def option_texts(method: str) -> Mapping[str, str]:
     """Option -> what it does, for the options that have a text.
 
-    The text is the docstring under the field, in the class or in the nearest base class that has one. Without one it is
-    the line `option: what it does` of a class docstring. Docstrings under fields are read from the source, so a class
-    without a source file has the lines only.
+    The text is the docstring under the field or, without one, the line `option: what it does` of the class docstring.
+    The method's own class comes before its base classes. Docstrings under fields are read from the source, so a class
+    without a source file has only the lines.
     """
     names = [option.name for option in options(method)]
     found: dict[str, str] = {}
@@ -61,8 +61,8 @@ def option_texts(method: str) -> Mapping[str, str]:
 
 def without_option_lines(text: str, names: Collection[str]) -> str:
     """A class docstring without its lines `option: what it does` for these options."""
-    kept = OPTION_LINE.sub(lambda match: "" if match[1] in names else match[0], text)
-    return kept.rstrip() + "\n"
+    rest = OPTION_LINE.sub(lambda match: "" if match[1] in names else match[0], text)
+    return rest.rstrip() + "\n"
 
 
 def construct(method: str, given: Mapping[str, Scalar], seed: int = 0) -> Any:
