@@ -22,11 +22,11 @@ class Ablate:
     """
 
     works_on: ClassVar[str] = "writer"
-    """See `LanguageMethod`."""
+    """What it is called with. A `Writer`: a matrix that writes to the residual stream."""
     solves: ClassVar[tuple[str, ...]] = ("ablate",)
-    """See `LanguageMethod`."""
+    """The kinds of edits that may name it."""
     single: ClassVar[bool] = False
-    """See `LanguageMethod`."""
+    """It edits the matrices of several layers."""
     projected: bool = True
     """True removes the part along the mean of the prompts without the concept from the direction first. Raw differences
     of means destroy small models, whose residual stream has a few channels of enormous mean."""

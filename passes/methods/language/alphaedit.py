@@ -24,11 +24,11 @@ class AlphaEdit:
     """
 
     works_on: ClassVar[str] = "memory"
-    """See `LanguageMethod`."""
+    """What it is called with. A `Memory`: keys and values of one matrix."""
     solves: ClassVar[tuple[str, ...]] = ("fact",)
-    """See `LanguageMethod`."""
+    """The kinds of edits that may name it."""
     single: ClassVar[bool] = False
-    """See `LanguageMethod`."""
+    """It spreads the edit over several layers."""
     energy: float = 0.1
     """The quiet directions are those with the smallest eigenvalues that together hold at most this share of C's trace;
     more than 0 and at most 1. A share means the same in every model and layer; the authors advise it when they are

@@ -32,11 +32,11 @@ class ConceptVectors:
     """
 
     works_on: ClassVar[str] = "columns"
-    """See `LanguageMethod`."""
+    """What it is called with. A `ScoredColumns`: a matrix with scores of its columns."""
     solves: ClassVar[tuple[str, ...]] = ("erase",)
-    """See `LanguageMethod`."""
+    """The kinds of edits that may name it."""
     single: ClassVar[bool] = False
-    """See `LanguageMethod`."""
+    """It edits the matrices of several layers."""
     count: int = 10
     """The most columns to remove for each concept: the strongest of all edited matrices."""
     threshold: float = 5.0

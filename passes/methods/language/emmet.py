@@ -22,11 +22,11 @@ class EMMET:
     """
 
     works_on: ClassVar[str] = "memory"
-    """See `LanguageMethod`."""
+    """What it is called with. A `Memory`: keys and values of one matrix."""
     solves: ClassVar[tuple[str, ...]] = ("fact",)
-    """See `LanguageMethod`."""
+    """The kinds of edits that may name it."""
     single: ClassVar[bool] = True
-    """See `LanguageMethod`."""
+    """It writes the whole edit into one matrix."""
     relax: float = 0.1
     """Added to the diagonal of the m x m system, for keys that depend on one another (published: 0.1). 0 is `rome`."""
     moment_scale: float = 1.0

@@ -27,11 +27,11 @@ class LEACE:
     """
 
     works_on: ClassVar[str] = "writer"
-    """See `LanguageMethod`."""
+    """What it is called with. A `Writer`: a matrix that writes to the residual stream."""
     solves: ClassVar[tuple[str, ...]] = ("ablate",)
-    """See `LanguageMethod`."""
+    """The kinds of edits that may name it."""
     single: ClassVar[bool] = False
-    """See `LanguageMethod`."""
+    """It edits the matrices of several layers."""
     scale: float = 1.0
     """How much is removed: 1 removes all that a probe could use, less leaves a part."""
 

@@ -24,11 +24,11 @@ class MEMIT:
     """
 
     works_on: ClassVar[str] = "memory"
-    """See `LanguageMethod`."""
+    """What it is called with. A `Memory`: keys and values of one matrix."""
     solves: ClassVar[tuple[str, ...]] = ("fact",)
-    """See `LanguageMethod`."""
+    """The kinds of edits that may name it."""
     single: ClassVar[bool] = False
-    """See `LanguageMethod`."""
+    """It spreads the edit over several layers."""
     lamb: float = 3000.0
     """How many tokens of ordinary text weigh as much as one fact. Published: 15,000 (GPT-J, 7B models) and 20,000
     (GPT-2 XL). On a 135M model these leave facts unlearned."""

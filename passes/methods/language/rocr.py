@@ -25,11 +25,11 @@ class ROCR:
     """
 
     works_on: ClassVar[str] = "memory"
-    """See `LanguageMethod`."""
+    """What it is called with. A `Memory`: keys and values of one matrix."""
     solves: ClassVar[tuple[str, ...]] = ("redirect", "erase")
-    """See `LanguageMethod`."""
+    """The kinds of edits that may name it."""
     single: ClassVar[bool] = False
-    """See `LanguageMethod`."""
+    """It spreads the edit over several layers."""
     energy: float = 0.1
     """The share of ordinary text's energy in the directions that the edit may use, as in `alphaedit`; more than 0 and
     at most 1."""

@@ -23,11 +23,11 @@ class ROME:
     """
 
     works_on: ClassVar[str] = "memory"
-    """See `LanguageMethod`."""
+    """What it is called with. A `Memory`: keys and values of one matrix."""
     solves: ClassVar[tuple[str, ...]] = ("fact",)
-    """See `LanguageMethod`."""
+    """The kinds of edits that may name it."""
     single: ClassVar[bool] = True
-    """See `LanguageMethod`."""
+    """It writes the whole edit into one matrix."""
     denominator: Literal["mean", "bare"] = "mean"
     """The key in the denominator k . u. `mean` (r-ROME, arXiv 2403.07175): the mean over contexts, as in u. `bare` (the
     original code): the key of the prompt alone. It lets an edit explode if k . u is near 0, and allows only one key:

@@ -20,11 +20,11 @@ class Transplant:
     """
 
     works_on: ClassVar[str] = "memory"
-    """See `LanguageMethod`."""
+    """What it is called with. A `Memory`: keys and values of one matrix."""
     solves: ClassVar[tuple[str, ...]] = ("redirect", "erase")
-    """See `LanguageMethod`."""
+    """The kinds of edits that may name it."""
     single: ClassVar[bool] = False
-    """See `LanguageMethod`."""
+    """It spreads the edit over several layers."""
     lamb: float = 100.0
     """How many tokens of ordinary text weigh as much as one key. Less than in `memit`, because a redirection has one
     key for a whole concept."""
