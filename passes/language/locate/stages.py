@@ -55,7 +55,7 @@ def method_of(manifest: Manifest, kind: str, family: Family) -> str:
     """The method that the edits of a stage name, or the default. A single fact takes the family's default, mostly
     `rome`, which edits one matrix; several facts take `memit`, which spreads them over layers. Redirections and
     erasures take `rocr`, ablations `ablate`."""
-    edits = [edit for edit in _edits(manifest) if _stage_kind(edit) == kind]
+    edits = [edit for edit in manifest.language_edits if _stage_kind(edit) == kind]
     named = next((edit.method for edit in edits if edit.method is not None), None)
     own = {"fact": family.default_method if len(edits) == 1 else "memit", "redirect": "rocr", "ablate": "ablate"}
     return named or own[kind]
@@ -110,7 +110,7 @@ def _depth_of_stage(
     columns, which are looked for in every layer anyway."""
     if manifest.sites.auto is None or ctx.network is None or works_on == "columns":
         return None
-    return measure_depth(manifest, [_edits(manifest)[i] for i in numbers], ctx.network, count, ctx.progress)
+    return measure_depth(manifest, [manifest.language_edits[i] for i in numbers], ctx.network, count, ctx.progress)
 
 
 def _default_roles(family: Family, works_on: str) -> tuple[str, ...]:
@@ -123,13 +123,9 @@ def _default_roles(family: Family, works_on: str) -> tuple[str, ...]:
 def _edits_by_stage(manifest: Manifest) -> Iterator[tuple[str, tuple[int, ...]]]:
     """Each stage's kind with the numbers of its edits, in the order of the stages; empty stages are left out."""
     for kind in ("fact", "redirect", "ablate"):
-        numbers = tuple(i for i, edit in enumerate(_edits(manifest)) if _stage_kind(edit) == kind)
+        numbers = tuple(i for i, edit in enumerate(manifest.language_edits) if _stage_kind(edit) == kind)
         if numbers:
             yield kind, numbers
-
-
-def _edits(manifest: Manifest) -> tuple[LanguageEdit, ...]:
-    return manifest.language_edits
 
 
 def _stage_kind(edit: LanguageEdit) -> str:

@@ -15,7 +15,7 @@ from editc.core.solution import Edit, Stats
 from editc.numerics import adversary, chain, ridge, subspace
 from editc.passes.methods import require_at_least_zero
 from editc.passes.methods.images.joint_ridge import solution_stats, stack_blocks
-from editc.passes.methods.images.uce import UCE, tensor_move
+from editc.passes.methods.images.uce import UCE, tensor_left_factor
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ class RECE:
         if self.anchor == "original":
             return self._from_original(system, start)
         if start.form == "low-rank":
-            return self._after_low_rank(system, start)
+            return self._low_rank_edit(system, start)
         gram = system.total_gram()
         left, right = start.left[0], start.right[0]
         cross = gram + right.T @ (left.T @ gram)
@@ -115,14 +115,14 @@ class RECE:
             cross = np.sum([W.T @ W0 for W, W0 in zip(current, first, strict=True)], axis=0)
             blocks = self._derive(system.blocks, _gram(current), cross)
             solved = self._round(blocks, system)
-            lefts.append([tensor_move(W, blocks) for W in current])
+            lefts.append([tensor_left_factor(W, blocks) for W in current])
             rights.append(solved.right)
             current = [W + left @ solved.right for W, left in zip(current, lefts[-1], strict=True)]
             stats = _worst(stats, solution_stats(solved), sum(len(right) for right in rights))
         joined = tuple(np.hstack(parts) for parts in zip(*lefts, strict=True))
         return Edit("low-rank", joined, (np.vstack(rights),), stats)
 
-    def _after_low_rank(self, system: System, start: Edit) -> Edit:
+    def _low_rank_edit(self, system: System, start: Edit) -> Edit:
         """The UCE start of `tensor` targets and its rounds, as one low-rank edit."""
         first = [np.asarray(W) for W in system.weights]
         current = [W + left @ start.right[0] for W, left in zip(first, start.left, strict=True)]

@@ -38,11 +38,11 @@ class UCE(JointRidge):
         if self.technique == "replace":
             return super().__call__(system)
         solved = self.solve(system, per_key=True)
-        left = tuple(tensor_move(W, system.blocks) for W in system.weights)
+        left = tuple(tensor_left_factor(W, system.blocks) for W in system.weights)
         return Edit("low-rank", left, (solved.right,), solution_stats(solved))
 
 
-def tensor_move(W: Array, blocks: Sequence[Block]) -> Array:
+def tensor_left_factor(W: Array, blocks: Sequence[Block]) -> Array:
     """The left factor of a `tensor` edit, (d_out, m): columns strength W (t - (1 + a) c), with one scalar
     a = <W C, W T> / |W C|^2 for each block."""
     columns = []

@@ -54,9 +54,11 @@ class Ablate:
 
     def basis(self, writer: Writer) -> Array:
         """V (d_out, k), orthonormal, with at most `count` columns for each concept."""
-        return directions.joint_basis([self._one(*pair) for pair in zip(writer.present, writer.absent, strict=True)])
+        return directions.joint_basis(
+            [self._concept_directions(*pair) for pair in zip(writer.present, writer.absent, strict=True)]
+        )
 
-    def _one(self, present: Array, absent: Array) -> Array:
+    def _concept_directions(self, present: Array, absent: Array) -> Array:
         """The directions (d_out, `count`) of one concept, from the states with it (n, d_out) and without it
         (n', d_out)."""
         if self.count > len(present):
