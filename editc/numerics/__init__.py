@@ -1,0 +1,1 @@
+"""Linear algebra of edits: arrays in, arrays out. Nothing here knows models, manifests or files."""

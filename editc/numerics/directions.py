@@ -94,10 +94,10 @@ def leace(outputs: Array, labels: Array, tolerance: float = 1e-12) -> Eraser:
     live = values > tolerance * values[-1]
     root, axes = np.sqrt(values[live]), vectors[:, live]
     left, size, _ = np.linalg.svd((axes.T @ (centred.T @ tags / len(outputs))) / root[:, None], full_matrices=False)
-    told = size > tolerance * max(1.0, float(size[0]))
-    if not told.any():
+    predictive = size > tolerance * max(1.0, float(size[0]))
+    if not predictive.any():
         raise SingularError(float("inf"))
-    basis = left[:, told]
+    basis = left[:, predictive]
     return Eraser(axes @ (root[:, None] * basis), (basis / root[:, None]).T @ axes.T, mean)
 
 

@@ -91,9 +91,9 @@ def naming_scores(columns: Array, spellings: Sequence[Array], words: VocabularyM
     spread = np.sqrt(np.maximum(np.einsum("dn,dn->n", columns, words.covariance @ columns), 0.0))
     best = np.zeros(columns.shape[1])
     for tokens in spellings:
-        told = np.divide(tokens @ columns, spread, out=np.zeros((len(tokens), columns.shape[1])), where=spread > 0)
-        agreed = np.abs(np.sign(told).sum(axis=0)) == len(tokens)
-        least = np.where(agreed, np.sign(told[0]) * np.abs(told).min(axis=0), 0.0)
+        strengths = np.divide(tokens @ columns, spread, out=np.zeros((len(tokens), columns.shape[1])), where=spread > 0)
+        agreed = np.abs(np.sign(strengths).sum(axis=0)) == len(tokens)
+        least = np.where(agreed, np.sign(strengths[0]) * np.abs(strengths).min(axis=0), 0.0)
         best = np.where(np.abs(least) > np.abs(best), least, best)
     return np.asarray(np.round(best, DIGITS))
 

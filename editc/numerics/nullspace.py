@@ -87,8 +87,10 @@ def free_directions(width: int, tolerance: float, *rows: Array) -> FreeDirection
     if not triangles:
         return FreeDirections(np.eye(width), 0.0)
     left, values, _ = np.linalg.svd(np.vstack(triangles).T)
-    held = int(np.count_nonzero(values > tolerance * values[0]))
-    return FreeDirections(left[:, held:], ratio(float(np.linalg.norm(values[held:])), float(np.linalg.norm(values))))
+    preserved = int(np.count_nonzero(values > tolerance * values[0]))
+    return FreeDirections(
+        left[:, preserved:], ratio(float(np.linalg.norm(values[preserved:])), float(np.linalg.norm(values)))
+    )
 
 
 def small_eigenvectors(moment: Array, threshold: float) -> Array:
@@ -107,8 +109,8 @@ def orthogonal_part(basis: Array, keys: Array) -> Array:
     A combination of keys with at most NO_COMPONENT of their norm in `basis` counts as orthogonal already.
     """
     left, values, _ = np.linalg.svd(basis.T @ keys)
-    held = int(np.count_nonzero(values > NO_COMPONENT * np.linalg.norm(keys)))
-    return np.asarray(basis @ left[:, held:])
+    count = int(np.count_nonzero(values > NO_COMPONENT * np.linalg.norm(keys)))
+    return np.asarray(basis @ left[:, count:])
 
 
 def free_shares(basis: Array, concepts: Iterable[tuple[Array, Array]]) -> Array:

@@ -92,17 +92,17 @@ def _decomposition(
 ) -> Decomposition:
     """Build the result from `weights`, amounts of columns of length 1, and the `lengths` of the original columns."""
     size = float(np.linalg.norm(signal))
-    kept = [
+    used = [
         (int(i), float(w), float(w * (units[:, i] @ signal)) / size**2)
         for i, w in zip(chosen, weights, strict=True)
         if w > 0
     ]
-    kept.sort(key=lambda one: (-one[2], one[0]))
-    places = [i for i, _, _ in kept]
+    used.sort(key=lambda one: (-one[2], one[0]))
+    places = [i for i, _, _ in used]
     return Decomposition(
         tuple(places),
-        tuple(w / float(lengths[i]) for i, w, _ in kept),
-        tuple(share for _, _, share in kept),
+        tuple(w / float(lengths[i]) for i, w, _ in used),
+        tuple(share for _, _, share in used),
         rest / size if size else 0.0,
         coherence(units, places),
     )

@@ -55,8 +55,8 @@ def reduce(right: Array, gram: Array, factor: Factor, tolerance: float, most: in
     basis, triangle = np.linalg.qr(factor.lower.T @ right.T)
     _, values, rows = np.linalg.svd(square_root(gram) @ triangle.T, full_matrices=False)
     rank = rank_for(values, tolerance, most)
-    kept = rows[:rank].T
-    return ReducedProduct(triangle.T @ kept, factor.solve_transposed(basis @ kept).T, loss(values, rank))
+    leading = rows[:rank].T
+    return ReducedProduct(triangle.T @ leading, factor.solve_transposed(basis @ leading).T, loss(values, rank))
 
 
 def rank_for(values: Array, tolerance: float, most: int | None = None) -> int:

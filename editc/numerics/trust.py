@@ -182,12 +182,12 @@ class NearestProblem:
         pull = self.gram @ ellipsoid.shift[:, None] - self.cross @ keys
         g = self.vectors.T @ (ellipsoid.frame.T @ pull)
         flat = np.abs(self.values) <= self.cutoff
-        values, held = np.where(flat, 0.0, self.values), np.where(flat[:, None], 0.0, g)
-        y, multipliers, inside = minimise_in_ball(values, held, radius)
+        values, slopes = np.where(flat, 0.0, self.values), np.where(flat[:, None], 0.0, g)
+        y, multipliers, inside = minimise_in_ball(values, slopes, radius)
         points = ellipsoid.shift[:, None] + ellipsoid.frame @ (self.vectors @ y)
         centre = self.objective(np.repeat(ellipsoid.shift[:, None], keys.shape[1], axis=1), keys)
-        lost = self.cutoff * radius**2 + 2 * radius * np.linalg.norm(g - held, axis=0)
-        lower = centre + _dual_value(values, held, multipliers, radius) - lost
+        lost = self.cutoff * radius**2 + 2 * radius * np.linalg.norm(g - slopes, axis=0)
+        lower = centre + _dual_value(values, slopes, multipliers, radius) - lost
         slope = self.values[:, None] * y + multipliers * y + g
         size = np.linalg.norm(self.values[:, None] * y, axis=0) + np.linalg.norm(g, axis=0)
         residual = np.linalg.norm(slope, axis=0) / np.where(size > 0, size, 1.0)

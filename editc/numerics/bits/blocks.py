@@ -94,10 +94,10 @@ def encode(values: Array, dtype: str, old: bytes) -> bytes:
     parts = []
     for start in range(0, len(wanted), _CHUNK_BLOCKS):
         part = wanted[start : start + _CHUNK_BLOCKS]
-        kept = _unpack(before[start : start + _CHUNK_BLOCKS], kind)
-        for scale, offset in ((kept.scale, kept.offset), *_fresh_grids(part, kind)):
-            kept = _nearer(part, kept, _on_grid(part, scale, offset, kind), kind)
-        parts.append(_pack(kept, kind).tobytes())
+        current = _unpack(before[start : start + _CHUNK_BLOCKS], kind)
+        for scale, offset in ((current.scale, current.offset), *_fresh_grids(part, kind)):
+            current = _nearer(part, current, _on_grid(part, scale, offset, kind), kind)
+        parts.append(_pack(current, kind).tobytes())
     return b"".join(parts)
 
 
@@ -141,14 +141,14 @@ def _on_grid(part: Array, scale: Array, offset: Array, kind: BlockFormat) -> _Bl
     return _Blocks(scale, offset, np.clip(codes, least, kind.greatest))
 
 
-def _nearer(part: Array, kept: _Blocks, other: _Blocks, kind: BlockFormat) -> _Blocks:
-    """Return for each block the nearer of `kept` and `other` to `part` (n, 32), and `kept` if both are equally near.
+def _nearer(part: Array, current: _Blocks, other: _Blocks, kind: BlockFormat) -> _Blocks:
+    """Return for each block the nearer of `current` and `other` to `part` (n, 32); `current` if they are equally near.
 
     A block of `other` that is too large for float16 is taken too, so that `is_finite` sees it.
     """
-    take = _distance(part, other, kind) < _distance(part, kept, kind)
+    take = _distance(part, other, kind) < _distance(part, current, kind)
     take |= ~np.isfinite(other.scale + other.offset)
-    pick = (np.where(take, getattr(other, n), getattr(kept, n)) for n in ("scale", "offset", "codes"))
+    pick = (np.where(take, getattr(other, n), getattr(current, n)) for n in ("scale", "offset", "codes"))
     return _Blocks(*pick)
 
 
