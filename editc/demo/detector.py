@@ -89,8 +89,10 @@ class DemoDetector:
         return {name: logits.double().softmax(dim=1).numpy() for name, logits in joined.items()}
 
     def find_label(self, name: str) -> tuple[str, str] | None:
-        """Return the (attribute, class) that a name stands for, canonical or not; None if the world has no such
-        name."""
+        """Return the (attribute, class) that a name, canonical or not, stands for.
+
+        None if the world has no such name.
+        """
         return find_label(name)
 
     def save(self, folder: Path) -> None:

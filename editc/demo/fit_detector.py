@@ -45,8 +45,10 @@ def finish_detector(plan: DetectorPlan, vae: Any, folder: Path, out: Path) -> No
 
 
 def augment(batch: torch.Tensor) -> torch.Tensor:
-    """Return images (n, 3, 32, 32) with slight changes of tint and brightness, a third of them blurred, and with
-    noise."""
+    """Return images (n, 3, 32, 32) with slight changes of tint and brightness, and with noise.
+
+    A third of them are blurred.
+    """
     count = len(batch)
     gain = 1.0 + 0.06 * torch.randn(count, 3, 1, 1)
     out = batch * gain + 0.05 * torch.randn(count, 3, 1, 1)

@@ -26,8 +26,10 @@ class VaePlan:
 
 @dataclass(frozen=True, slots=True)
 class DetectorPlan:
-    """The settings for the training of the classifier. In its last steps, half of the images come from the
-    autoencoder."""
+    """The settings for the training of the classifier.
+
+    In its last steps, half of the images come from the autoencoder.
+    """
 
     seed: int = 12
     """The seed of images and weights."""

@@ -6,18 +6,19 @@ One block holds the keys of one edit. Every sum runs from left to right, so a su
 bits whether it was just computed or read from the cache. The solution therefore does not depend on what the cache
 holds. Only sums over the first blocks are reused; nothing is ever subtracted from a sum.
 
-The Cholesky factor of G_n comes about in one of two ways. The widths of the blocks alone decide which:
+A block is a checkpoint if more than d / UPDATE_DIVISOR columns have come since the checkpoint before it. A wide block
+is always one; aligned keys, the default, have thousands of columns. Below LEAST_WIDTH every block is a checkpoint. The
+Cholesky factor of G_n comes about in one of two ways:
 
-* Sums alone: G_n is summed up and factorised. This is so if d is below LEAST_WIDTH, and after a wide last block (more
-  than d / UPDATE_DIVISOR columns; aligned keys have thousands).
-* Updated factor: let c be the last checkpoint, a block at which more than d / UPDATE_DIVISOR columns had come since the
-  checkpoint before it. If blocks follow c, G_c = L L^T is factorised (or read from the cache) and updated by them:
+* From the sums alone, if the last block is a checkpoint: G_n is summed up and factorised.
+* By an update, if narrow blocks follow the last checkpoint c: G_c = L L^T is factorised (or its factor is read from the
+  cache) and then updated by the columns of these blocks:
 
       Q [R] = [L^T          ],   R^T R = G_c + X X^T = G_n,   X = [C_c+1 A_c+1^1/2 ... C_n A_n^1/2]   (d, k)
         [0]   [X^T          ]
 
   This is a QR that uses the triangular shape: 2 k d^2 operations (LAPACK tpqrt); a new factorisation takes d^3 / 3.
-  If G_c has no factor, or the updated factor is not accurate enough, G_n is factorised as above.
+  If G_c has no factor, or the updated factor is not accurate enough, G_n is factorised from the sums.
 
 The update hardly saves time (docs/explanation/incremental.md). It stays because the way in which a factor is computed
 decides the last bits of a delta: without it, edits with narrow keys would get other bytes.
