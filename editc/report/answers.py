@@ -109,7 +109,7 @@ class PurposeGroup:
     """For each form: its label, how many prompts hold, how many there are. Empty where all prompts have one form."""
 
     @property
-    def holding(self) -> int:
+    def hold_count(self) -> int:
         """How many prompts hold."""
         return sum(row.holds for row in self.rows)
 
@@ -153,7 +153,7 @@ class PurposeCount:
 
     title: str
     """The title of the purpose."""
-    holding: int
+    hold_count: int
     """How many hold."""
     total: int
     """How many there are."""
@@ -201,7 +201,7 @@ def purpose_counts(record: Mapping[str, Any]) -> Iterator[PurposeCount]:
     """Yield the count of each purpose that has answers, for the head of the page."""
     for group in _group_by_purpose(record["answers"]):
         if group.has_answers:
-            yield PurposeCount(group.purpose.many or group.purpose.title, group.holding, len(group.rows))
+            yield PurposeCount(group.purpose.many or group.purpose.title, group.hold_count, len(group.rows))
 
 
 def _group_by_purpose(answers: Sequence[Mapping[str, Any]]) -> tuple[PurposeGroup, ...]:
