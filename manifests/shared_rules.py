@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol, TypeAlias
 
 from editc.core.diagnostics import EditcError
-from editc.core.manifest import Ablation, Edit, Manifest, Preserve, Scalar
+from editc.core.manifest import Ablation, Manifest, ManifestEdit, Preserve, Scalar
 from editc.core.places import Span
 from editc.core.text import fold_name
 from editc.manifests import schema
@@ -37,7 +37,7 @@ ADVICE = {
 class EditedText:
     """A name or prompt that an edit changes."""
 
-    edit: Edit
+    edit: ManifestEdit
     """The edit."""
     key: Hashable
     """Two texts are the same if their keys are equal."""

@@ -186,6 +186,7 @@ class Fact(LanguageEditBase):
     """`fact`: after a prompt about one subject, the model is to give another answer."""
 
     kind: ClassVar[Literal["fact"]] = "fact"
+    """The word in the manifest."""
     template: str
     """The prompt, with one `{}` for the subject."""
     subject: str
@@ -248,6 +249,7 @@ class Ablation(LanguageEditBase):
     """`ablate`: take out the direction in which prompts with a concept differ from prompts without it."""
 
     kind: ClassVar[Literal["ablate"]] = "ablate"
+    """The word in the manifest."""
     concept: str
     """The name of the concept, for the report."""
     present: tuple[str, ...]
@@ -274,7 +276,8 @@ class Corpus:
 
 
 LanguageEdit: TypeAlias = Fact | Redirect | Ablation
-Edit: TypeAlias = Request | LanguageEdit
+"""One edit of a language model."""
+ManifestEdit: TypeAlias = Request | LanguageEdit
 """One item of `edits`, of an image model or of a language model."""
 
 
@@ -290,7 +293,7 @@ class Manifest(ManifestBlock):
     """sha256 over the source text. For a language model it also covers the files that the text names."""
     model: str
     """Where the model is, as the user typed it."""
-    edits: tuple[Edit, ...]
+    edits: tuple[ManifestEdit, ...]
     """What is to change, in the order given."""
     preserve: Preserve = field(default_factory=Preserve)
     """What must stay."""

@@ -45,8 +45,8 @@ SHOWN = 4
 
 
 @dataclass(frozen=True)
-class Difference:
-    """How the tensors of a file differ from those of the network that is made from it."""
+class TensorMismatch:
+    """How the tensors of a file differ from those of the network that it should fill."""
 
     missing: tuple[str, ...]
     """Names that the network has and the file lacks."""
@@ -58,10 +58,11 @@ class Difference:
     @staticmethod
     def of(
         missing: Iterable[str], unexpected: Iterable[str], shapes: Iterable[Sequence[Any]], harmless: Sequence[str] = ()
-    ) -> Difference:
-        """Makes a difference: sorted, without names that match HARMLESS or `harmless`."""
+    ) -> TensorMismatch:
+        """Sorts the names and drops those that match HARMLESS or `harmless`. `shapes` holds (name, shape in the file,
+        shape in the network)."""
         ignored = re.compile("|".join((*HARMLESS, *harmless)))
-        return Difference(
+        return TensorMismatch(
             tuple(sorted(missing)),
             tuple(sorted(name for name in unexpected if ignored.search(name) is None)),
             {name: (tuple(stored), tuple(wanted)) for name, stored, wanted in sorted(shapes, key=lambda row: row[0])},
@@ -88,7 +89,7 @@ def load_network(kind: Any, folder: Path, what: str, harmless: Sequence[str] = (
     }
     with library_errors(f"{what} cannot be loaded", folder):
         network, info = kind.from_pretrained(folder, **asked, ignore_mismatched_sizes=True, **given)
-    found = Difference.of(info["missing_keys"], info["unexpected_keys"], info["mismatched_keys"], harmless)
+    found = TensorMismatch.of(info["missing_keys"], info["unexpected_keys"], info["mismatched_keys"], harmless)
     require_whole(found, what, type(network).__name__, folder)
     require_finite(network, what, folder)
     return network.eval()
@@ -102,10 +103,10 @@ def weight_variant(folder: Path) -> str | None:
     return None if not names or "" in names else "fp16" if "fp16" in names else min(names)
 
 
-def require_whole(found: Difference, what: str, network: str, folder: Path) -> None:
+def require_whole(found: TensorMismatch, what: str, network: str, folder: Path) -> None:
     """Raises E205, with the names, where the files do not match the network."""
     if not found.empty:
-        message = f"the files of {what} do not make a {network}: {'; '.join(_difference_lines(found))}"
+        message = f"the files of {what} do not make a {network}: {'; '.join(_mismatch_lines(found))}"
         raise fail("E205", message, place=str(folder), help=_what_to_do(found), notes=_names(found))
 
 
@@ -152,8 +153,8 @@ def find_wrapper(names: Sequence[str]) -> tuple[str, str] | None:
     return next((texts for mark, texts in WRAPPED.items() if any(re.search(mark, name) for name in names)), None)
 
 
-def _difference_lines(found: Difference) -> Iterator[str]:
-    """The difference in words, for a message."""
+def _mismatch_lines(found: TensorMismatch) -> Iterator[str]:
+    """The mismatch in words, for a message."""
     if found.missing:
         yield f"{_many(found.missing, 'of the network is', 'of the network are')} not in them"
     if found.unexpected:
@@ -162,7 +163,7 @@ def _difference_lines(found: Difference) -> Iterator[str]:
         yield f"{_many(found.shapes, 'has', 'have')} another shape"
 
 
-def _names(found: Difference) -> Iterator[str]:
+def _names(found: TensorMismatch) -> Iterator[str]:
     """The names that differ, as notes."""
     yield from first_rows([f"missing: {name}" for name in found.missing], SHOWN)
     yield from first_rows([f"not its own: {name}" for name in found.unexpected], SHOWN)
@@ -172,8 +173,8 @@ def _names(found: Difference) -> Iterator[str]:
     )
 
 
-def _what_to_do(found: Difference) -> str:
-    """The help for a difference."""
+def _what_to_do(found: TensorMismatch) -> str:
+    """The help for a mismatch."""
     if around := find_wrapper(found.unexpected):
         return f"the model was saved {around[0]}: {around[1]}"
     return "fetch or save it again; its config.json and its weights must be those of one and the same model"

@@ -20,7 +20,7 @@ from editc.formats.models.fingerprint import settings_of
 from editc.formats.models.finite import find_non_finite
 from editc.formats.models.model import Checkpoint, Model
 from editc.libraries.foreign import quiet
-from editc.libraries.loading import Difference, library_errors, refuse_values, require_whole
+from editc.libraries.loading import TensorMismatch, library_errors, refuse_values, require_whole
 
 
 def check_unloaded_parts(model: Model, edited: str, cache: Cache | None) -> Iterator[Diagnostic]:
@@ -63,7 +63,7 @@ def _class(place: Path) -> Any:
     return kind if hasattr(kind, "from_config") and hasattr(kind, "state_dict") else None
 
 
-def _compare(checkpoint: Checkpoint, kind: Any, folder: Path, what: str) -> Difference:
+def _compare(checkpoint: Checkpoint, kind: Any, folder: Path, what: str) -> TensorMismatch:
     """Compares the header with the network, whose parameters are made as shapes alone (on the device "meta")."""
     import torch
 
@@ -78,7 +78,7 @@ def _compare(checkpoint: Checkpoint, kind: Any, folder: Path, what: str) -> Diff
     wanted = {name: tuple(value.shape) for name, value in network.state_dict().items()}
     shapes = [(name, held[name], wanted[name]) for name in held.keys() & wanted.keys() if held[name] != wanted[name]]
     ignored = tuple(getattr(kind, "_keys_to_ignore_on_load_unexpected", None) or ())
-    return Difference.of(wanted.keys() - held.keys(), held.keys() - wanted.keys(), shapes, ignored)
+    return TensorMismatch.of(wanted.keys() - held.keys(), held.keys() - wanted.keys(), shapes, ignored)
 
 
 def _cannot_compare(part: str, place: Path) -> Diagnostic:

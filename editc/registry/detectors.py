@@ -16,3 +16,4 @@ DETECTORS = Table(
         },
     },
 )
+"""Name of a detector -> its `DetectorKind`. A detector judges pictures, so it goes with any kind of model."""

@@ -36,3 +36,4 @@ FAMILIES = Table(
     lambda family: str(family.models),
     needs=("name", "title", "component", "patterns", "models"),
 )
+"""Name of a family -> its `Family`. A plugin says with `models` for which kind of model it is."""

@@ -23,3 +23,4 @@ FORMATS = Table(
     },
     needs=("name", "output", "says", "suits", "write"),
 )
+"""Name of a format -> its `Format`, for any kind of model."""

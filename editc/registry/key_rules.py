@@ -18,3 +18,4 @@ KEY_RULES = Table(
     lambda rule: "image",
     needs=("options", "prompts", "pairs", "edit_divisor", "ridge", "preserve_weight", "preserved_sums"),
 )
+"""Name of a key rule -> its `KeyRule`. Only edits of image models have key rules."""

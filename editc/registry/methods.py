@@ -31,3 +31,4 @@ METHODS = Table(
     },
     lambda method: "image" if getattr(method, "works_on", "system") == "system" else "language",
 )
+"""Name of a method -> its class. A method whose `works_on` is absent or `system` is for image models."""

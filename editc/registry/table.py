@@ -73,7 +73,7 @@ class Table:
     def place(self, name: str) -> str:
         """`module:attribute` of a name; editc's own goes before a plugin's. Raises KeyError for an unknown name, E139
         for a name that two packages add."""
-        return next((table[name] for table in self.own.values() if name in table), "") or self._only(name).place
+        return next((table[name] for table in self.own.values() if name in table), "") or self._plugin(name).place
 
     def module(self, name: str) -> str:
         """The module of one of editc's own names; '' for other names."""
@@ -101,11 +101,11 @@ class Table:
 
     def broken(self, name: str, why: str) -> EditcError:
         """E139: says what is wrong with the thing of a plugin, and which package it is from."""
-        message = f"the {self.noun} `{name}` of the package {self._only(name).package} {why}"
+        message = f"the {self.noun} `{name}` of the package {self._plugin(name).package} {why}"
         help_ = f"mend or remove that package, or name another {self.noun}"
         return fail("E139", message, help=help_)
 
-    def _only(self, name: str) -> Plugin:
+    def _plugin(self, name: str) -> Plugin:
         """The plugin that adds a name. Raises E139 where two packages add it."""
         found = self.plugins()[name]
         if len(found) > 1:
