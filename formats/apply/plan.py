@@ -31,13 +31,10 @@ def plan_apply(
     encoder: Callable[[], str] | str | None = None,
     requantize: bool = False,
 ) -> ApplyPlan:
-    """Read every target tensor once and plan the apply.
+    """Read every target tensor once and plan the apply. `encoder`: the model's encoder fingerprint, or a function that
+    computes it. If None, it is computed from the model's folder, and only if a target is relative or requantised.
 
-    `encoder`: the model's encoder fingerprint, or a function that computes it. If None, it is computed from the model's
-    folder, and only if a target is relative or requantised.
-
-    Raises all faults of the targets at once: E615, E616, E620 to E626, E690, E691, E693, E695, and for ONNX models E663
-    to E665.
+    Raises all faults of the targets at once: E615, E616, E620 to E626, E690, E691, E693, E695, for ONNX E663 to E665.
     """
     check_disjoint(deltas)
     journal_place = journal.locate_journal(model)

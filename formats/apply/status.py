@@ -22,11 +22,12 @@ if TYPE_CHECKING:
     from editc.formats.containers.onnx import Graph
 
 Presence = Literal["applied", "partly", "not applied", "unknown"]
-"""The state of one delta in a model: all of its tensors hold the results; some do; none does; or other bytes are found.
-docs/glossary.md explains the words."""
+"""The state of one delta in a model. `applied`: its tensors hold the results. `partly`: some do, the others hold their
+bases. `not applied`: they hold their bases. `unknown`: any holds other bytes or is missing, or none tells base from
+result."""
 TensorState = Literal["result", "base", "neither", "either", "missing"]
-"""What a tensor's bytes are, for one delta: its result, its base, other bytes, both at once (the edit changes nothing
-there), or nothing (the model lacks the tensor)."""
+"""What a tensor's bytes are, for one delta: its `result`; its `base`; `neither`; `either`, if base and result are
+equal; or `missing`, if the model lacks the tensor."""
 
 
 @dataclass(frozen=True)

@@ -143,8 +143,8 @@ def _judge_modules(
     alphas: Mapping[str, float],
     component: str,
 ) -> Iterator[ModuleRow]:
-    """Predict what becomes of one component's modules, in the order of PEFT's checks: targets, then shapes, then
-    unexpected names.
+    """Predict what becomes of one component's modules, in the order of PEFT's checks: targets, shapes, unexpected
+    names.
 
     `table`: module -> the module of diffusers that it is, or None. `alphas`: module -> its own alpha, if it has one.
     """
