@@ -144,10 +144,8 @@ def _judge_modules(
     component: str,
 ) -> Iterator[ModuleRow]:
     """Predict what becomes of one component's modules, in the order of PEFT's checks: targets, shapes, unexpected
-    names.
-
-    `table`: module -> the module of diffusers that it is, or None. `alphas`: module -> its own alpha, if it has one.
-    """
+    names. `table`: module -> the module of diffusers that it is, or None. `alphas`: module -> its own alpha, if it has
+    one."""
     if mine and any(COMPILED in module.name for module in mine) and not any(table.values()):
         yield from (lost_row(module, NAMED) for module in mine)
         return
