@@ -98,6 +98,7 @@ def _unsupported_model(what: str, families: Sequence[Family], model: str) -> Edi
 
 
 def _any_matches(names: Sequence[str], pattern: str) -> bool:
+    """Return whether a name matches the pattern."""
     return any(fnmatchcase(name, pattern) for name in names)
 
 

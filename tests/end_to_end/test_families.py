@@ -230,12 +230,12 @@ def encoded(family: str, stream: str, prompt: str, folders: Any) -> EncodedPromp
 
 
 def test_t5_has_no_first_token_and_its_empty_prompt_is_eos(folders: Any) -> None:
-    from editc.passes.images.rows.phrases import EncodedPrompts, Phrase, last_text_row
+    from editc.passes.images.rows.phrases import Phrase, PromptLookup, last_text_row
 
     empty = encoded("flux", "text", "", folders)
     assert last_text_row(empty) == 0 and set(empty.start) == {-1} and empty.tokens[:2] == (1, 0)
     spoken = encoded("flux", "text", "a red circle here", folders)
-    book = EncodedPrompts({"a red circle here": spoken, "a red here": encoded("flux", "text", "a red here", folders)})
+    book = PromptLookup({"a red circle here": spoken, "a red here": encoded("flux", "text", "a red here", folders)})
     assert book.find("a red {} here", "circle")[1] == Phrase(2, 4)
     assert book.find("a red {} here", "")[1] == Phrase(2, 2)
     assert last_text_row(spoken) == max(i for i, start in enumerate(spoken.start) if start >= 0)

@@ -159,7 +159,11 @@ def _streams(plan: Plan, ctx: Context, site: Site) -> list[TextStream]:
 
 
 def _site(family: Family, ctx: Context, name: str) -> Site:
-    """A site of a family's role where the name is one's; else of a group of its own for each width of the input."""
+    """Describe one matrix that an adapter changes.
+
+    Its role and group are the family's where a pattern matches its name. Other matrices have the role ADAPTER_ROLE, and
+    one group for each width of their input.
+    """
     rows, columns = matrix_shape(ctx.weights.shape(name))
     role = next((role for role, pattern in family.patterns.items() if fnmatchcase(name, pattern)), ADAPTER_ROLE)
     group = f"{ADAPTER_ROLE} {columns}" if role == ADAPTER_ROLE else family.group_of(role)
@@ -167,6 +171,7 @@ def _site(family: Family, ctx: Context, name: str) -> Site:
 
 
 def _why(manifest: Manifest, ctx: Context, site: Site) -> str:
+    """Say which adapters change a site."""
     pairs = zip(manifest.image_edits, ctx.adapters, strict=True)
     named = [request.adapter for request, adapter in pairs if site.name in adapter.modules]
     return f"changed by {', '.join(named)}"

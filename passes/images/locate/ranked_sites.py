@@ -28,7 +28,7 @@ from editc.core.ports import Conditioning, Context, Encoder, NoisyLatents, Probe
 from editc.passes.images.keys.derive import diagnose_missing_tokens
 from editc.passes.images.keys.rules.aligned import ALIGNED, aligned_rows
 from editc.passes.images.keys.rules.pairs import target_names, target_shares
-from editc.passes.images.rows.phrases import EncodedPrompts, MissingTokensError
+from editc.passes.images.rows.phrases import MissingTokensError, PromptLookup
 
 PROMPTS = 4
 """Prompts of a concept, each with noise of its own. Chosen by hand; docs/measurements/sites.md says how much the choice
@@ -185,7 +185,7 @@ def _rows_of_stream(plan: Plan, request: Request, encoder: Encoder) -> tuple[lis
     """Return one stream's rows of each prompt, the rows that ablated sites read instead, and those of the neutral
     prompt."""
     contexts, neutral = plan.contexts(request), plan.family.neutral
-    lookup = EncodedPrompts.encode(encoder, [*chain(*ALIGNED.prompts(request, contexts, neutral)), neutral])
+    lookup = PromptLookup.encode(encoder, [*chain(*ALIGNED.prompts(request, contexts, neutral)), neutral])
     others = target_names(request, neutral)
     try:
         pairs = [
@@ -204,7 +204,7 @@ def _pick_sentences(request: Request, contexts: Sequence[str]) -> Iterator[tuple
 
 
 def _row_pair(
-    request: Request, others: Sequence[str], context: str, name: str, lookup: EncodedPrompts
+    request: Request, others: Sequence[str], context: str, name: str, lookup: PromptLookup
 ) -> tuple[Array, Array]:
     """Return a prompt's rows (t, d), and the rows (t, d) that ablated sites read instead.
 

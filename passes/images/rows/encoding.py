@@ -15,13 +15,13 @@ from editc.core.caching import load_or_compute
 from editc.core.delta import Array
 from editc.core.ports import Cache, EncodedPrompt
 from editc.passes.images.rows.inputs import TextStream
-from editc.passes.images.rows.phrases import EncodedPrompts
+from editc.passes.images.rows.phrases import PromptLookup
 
 LAYOUT = "sentences 1"
 """Part of the cache key. Change it whenever `_pack` or what it packs changes."""
 
 
-def encode_names(stream: TextStream, names: Sequence[Sequence[str]], cache: Cache | None) -> EncodedPrompts:
+def encode_names(stream: TextStream, names: Sequence[Sequence[str]], cache: Cache | None) -> PromptLookup:
     """Encode prompts, those of each name in one call, or take them from the cache.
 
     `names` has the list of prompts of each name. Nothing is cached where the stream has no mark.
@@ -29,7 +29,7 @@ def encode_names(stream: TextStream, names: Sequence[Sequence[str]], cache: Cach
     entries: dict[str, EncodedPrompt] = {}
     for said in dict.fromkeys(tuple(dict.fromkeys(one)) for one in names):
         entries |= zip(said, _encode(stream, said, cache), strict=True)
-    return EncodedPrompts(entries)
+    return PromptLookup(entries)
 
 
 def _encode(stream: TextStream, said: Sequence[str], cache: Cache | None) -> Iterator[EncodedPrompt]:

@@ -40,17 +40,17 @@ class MissingTokensError(Exception):
 
 
 @dataclass(frozen=True)
-class EncodedPrompts:
-    """Prompts with their rows, to look up."""
+class PromptLookup:
+    """Encoded prompts, to look up by context and name."""
 
     entries: Mapping[str, EncodedPrompt]
     """Prompt -> its rows and tokens."""
 
     @staticmethod
-    def encode(encoder: Encoder, prompts: Iterable[str]) -> EncodedPrompts:
+    def encode(encoder: Encoder, prompts: Iterable[str]) -> PromptLookup:
         """Encode these prompts in one call, each once."""
         distinct = list(dict.fromkeys(prompts))
-        return EncodedPrompts(dict(zip(distinct, encoder.encode(distinct), strict=True)))
+        return PromptLookup(dict(zip(distinct, encoder.encode(distinct), strict=True)))
 
     def find(self, context: str, name: str) -> tuple[EncodedPrompt, Phrase]:
         """Return the context with `name` in it, encoded, and the rows of the name's tokens.

@@ -23,7 +23,7 @@ from editc.passes.images.keys.rules.last import LAST
 from editc.passes.images.keys.rules.span import SPAN
 from editc.passes.images.locate.locate import Locate
 from editc.passes.images.rows import preserved_rows
-from editc.passes.images.rows.phrases import EncodedPrompts, Phrase, fill_context, last_text_row
+from editc.passes.images.rows.phrases import Phrase, PromptLookup, fill_context, last_text_row
 from editc.passes.images.solve.solve import Solve
 from editc.passes.locate import recognise
 
@@ -137,7 +137,7 @@ def test_span_and_last_are_the_published_rows() -> None:
 
 
 def test_phrases_are_found_by_their_characters() -> None:
-    book = EncodedPrompts.encode(
+    book = PromptLookup.encode(
         WordEncoder(), [fill_context("a red {} here", name) for name in ("round shape", "disc", "")]
     )
     assert [book.find("a red {} here", name)[1] for name in ("round shape", "disc", "")] == [

@@ -27,7 +27,7 @@ from editc.manifests.decode import decode
 from editc.numerics import ridge
 from editc.passes.images.keys.rules.aligned import ALIGNED
 from editc.passes.images.rows import preserved_rows
-from editc.passes.images.rows.phrases import EncodedPrompts
+from editc.passes.images.rows.phrases import PromptLookup
 from editc.passes.images.solve.solver import Solver
 from editc.passes.methods.images.guard import Guard
 from editc.passes.methods.images.uce import UCE
@@ -78,7 +78,7 @@ def problem(encoder: Encoder) -> System:
 
 def block(encoder: Encoder, contexts: Sequence[str]) -> Block:
     request = Request(kind="erase", concept="circle", also=("disc",), to="square")
-    book = EncodedPrompts.encode(encoder, chain(*ALIGNED.prompts(request, contexts, SD1.neutral)))
+    book = PromptLookup.encode(encoder, chain(*ALIGNED.prompts(request, contexts, SD1.neutral)))
     found = list(ALIGNED.pairs(request, contexts, SD1.neutral, book))
     keys, targets = (np.hstack([getattr(one, name) for one in found]) for name in ("keys", "targets"))
     weights = np.ones(keys.shape[1])

@@ -26,7 +26,7 @@ from editc.passes.images.keys.derive import Derive
 from editc.passes.images.keys.rules.eot import EOT, eot_rows, eot_weights
 from editc.passes.images.keys.rules.matched import matched_rows
 from editc.passes.images.locate.locate import Locate
-from editc.passes.images.rows.phrases import EncodedPrompts, Phrase
+from editc.passes.images.rows.phrases import Phrase, PromptLookup
 from editc.passes.methods.images.mace import MACE
 from editc.passes.methods.images.trce import TRCE
 from editc.passes.methods.images.uce import UCE
@@ -111,7 +111,7 @@ def test_the_end_is_counted_in_tokens_and_not_in_words(prompt: str) -> None:
     encoder = load.load(MODEL)
     template = prompt.replace("circle", "{}", 1)
     request = replace(manifest(ERASE).image_edits[0], keys="eot")
-    book = EncodedPrompts.encode(encoder, chain(*EOT.prompts(request, [template], SD1.neutral)))
+    book = PromptLookup.encode(encoder, chain(*EOT.prompts(request, [template], SD1.neutral)))
     (found,) = EOT.pairs(request, [template], SD1.neutral, book)
     old, new = (next(iter(encoder.encode([template.format(name)]))) for name in ("circle", "square"))
     end = end_of_text(encoder)

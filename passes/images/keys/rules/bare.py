@@ -12,7 +12,7 @@ from editc.core.delta import Array
 from editc.core.manifest import Request
 from editc.passes.images.keys.rules.pairs import KeyPairs, moderate_targets, target_names
 from editc.passes.images.keys.rules.rule import PreservedLists, PreservedSum
-from editc.passes.images.rows.phrases import EncodedPrompts, fill_context, last_text_row
+from editc.passes.images.rows.phrases import PromptLookup, fill_context, last_text_row
 from editc.passes.images.rows.preserved_rows import WhichRows
 
 RIDGE = 0.5
@@ -67,7 +67,7 @@ class Bare(ABC):
         return [*([fill_context(phrase, name) for phrase in _phrases(request)] for name in names), [" "]]
 
     def pairs(
-        self, request: Request, contexts: Sequence[str], neutral: str, lookup: EncodedPrompts
+        self, request: Request, contexts: Sequence[str], neutral: str, lookup: PromptLookup
     ) -> Iterator[KeyPairs]:
         """Yield each name paired with its target, alone and in each phrase of `expand`. Every key has weight 1."""
         for name in request.names:
@@ -85,7 +85,7 @@ class Bare(ABC):
         prompts = (*lists.bare, *([lists.empty_prompt] if self.counts_empty else ()))
         yield PreservedSum(prompts, self.preserves, weight * (base if named is None else base + named), weight)
 
-    def _moderate(self, request: Request, phrase: str, name: str, lookup: EncodedPrompts) -> KeyPairs:
+    def _moderate(self, request: Request, phrase: str, name: str, lookup: PromptLookup) -> KeyPairs:
         """Pair the last row of a name with itself plus sum_k share_k a_k, as in UCE's debiasing; a_k: row of the k-th
         target."""
         old, _ = lookup.find(phrase, name)
@@ -96,7 +96,7 @@ class Bare(ABC):
         targets = moderate_targets(key, pulls, [share for _, share in request.toward])
         return KeyPairs(key, targets, np.ones(1), (f"{old.prompt} [{row}]",), pulls=pulls)
 
-    def _erase(self, phrase: str, name: str, target: str, lookup: EncodedPrompts) -> KeyPairs:
+    def _erase(self, phrase: str, name: str, target: str, lookup: PromptLookup) -> KeyPairs:
         """Pair the rows of a name in a phrase with those of its target in the same phrase."""
         old, _ = lookup.find(phrase, name)
         new = lookup.entries[fill_context(phrase, target) or self.empty_target]

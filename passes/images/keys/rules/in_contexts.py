@@ -13,7 +13,7 @@ from editc.core.manifest import Request
 from editc.core.ports import EncodedPrompt
 from editc.passes.images.keys.rules.pairs import KeyPairs, pair_rows, target_names, target_shares
 from editc.passes.images.keys.rules.rule import PreservedLists, PreservedSum
-from editc.passes.images.rows.phrases import EncodedPrompts, Phrase, RowNumbers, fill_context
+from editc.passes.images.rows.phrases import Phrase, PromptLookup, RowNumbers, fill_context
 from editc.passes.images.rows.preserved_rows import CondensedRows
 
 NAMED_SHARE = 0.3
@@ -69,7 +69,7 @@ class InContexts(ABC):
         return [[fill_context(context, name) for context in contexts] for name in names]
 
     def pairs(
-        self, request: Request, contexts: Sequence[str], neutral: str, lookup: EncodedPrompts
+        self, request: Request, contexts: Sequence[str], neutral: str, lookup: PromptLookup
     ) -> Iterator[KeyPairs]:
         """Yield every name in every context, paired with the same context with each target."""
         for name in request.names:

@@ -14,7 +14,7 @@ from typing import Protocol
 from editc.core.delta import Array
 from editc.core.manifest import Request
 from editc.passes.images.keys.rules.pairs import KeyPairs
-from editc.passes.images.rows.phrases import EncodedPrompts
+from editc.passes.images.rows.phrases import PromptLookup
 from editc.passes.images.rows.preserved_rows import CondensedRows, WhichRows
 
 
@@ -69,7 +69,7 @@ class KeyRule(Protocol):
         """
 
     def pairs(
-        self, request: Request, contexts: Sequence[str], neutral: str, lookup: EncodedPrompts
+        self, request: Request, contexts: Sequence[str], neutral: str, lookup: PromptLookup
     ) -> Iterable[KeyPairs]:
         """Yield keys and targets of a request, prompt by prompt.
 
