@@ -37,9 +37,9 @@ def broken_bounds(verified: Verified, advise: Callable[[Claim, Verified], Advice
 
 
 def claims_of_solve(solution: Solution, changed: int) -> tuple[Claim, ...]:
-    """Return the claims about the solve: rank, changed sites, condition, residual and loss by the lower rank.
+    """Return the claims about the solve: rank, changed sites, condition, residual, and what the lower rank lost.
 
-    `changed` is the number of sites of which at least one stored element differs.
+    `changed` is the number of sites with at least one stored element that differs.
     """
     asked = solution.problem.plan.manifest.constraints
     stats = [edit.stats for edit in solution.edits.values()]
@@ -97,5 +97,5 @@ def _distinct_texts(value: float, bound: float) -> tuple[str, str]:
 
 
 def _short(value: float, digits: int) -> str:
-    """Write a whole number in full and any other with so many significant digits."""
+    """Write a whole number in full, and any other number with `digits` significant digits."""
     return f"{value:.0f}" if value.is_integer() else f"{value:.{digits}g}"

@@ -1,1 +1,1 @@
-"""The passes of image models."""
+"""The passes for image models: locate, derive (`keys`), solve and verify, and what they share."""

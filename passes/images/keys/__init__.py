@@ -1,1 +1,1 @@
-"""Which rows of which prompts are edited, to what, and what is preserved."""
+"""Derive: which rows of which prompts are edited, which targets they take, and what is preserved."""

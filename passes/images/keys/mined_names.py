@@ -19,7 +19,7 @@ SLACK = 0.05
 """A phrase must score this much more than each of its words, else the word alone is the name: `disc` in `purple disc`.
 Chosen by hand."""
 COMPOUND = 3
-"""A word that occurs so often or more, each time before the same word, is half of a name: `love` of `love symbol`.
+"""A word that occurs at least three times, always before the same word, is half of a name: `love` of `love symbol`.
 Chosen by hand."""
 ALIKE = 0.9
 """A candidate with this score or more is another name of the concept. On the demo model the other names of its 21

@@ -1,1 +1,1 @@
-"""Which matrices of an image model carry a concept."""
+"""Locate: which matrices of an image model are edited."""

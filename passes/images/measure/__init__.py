@@ -1,1 +1,1 @@
-"""What an edit does to rows, measured on the weights as they will be stored."""
+"""Measuring how an edit changes outputs, on the weights as they will be stored, and the certificate."""

@@ -26,7 +26,7 @@ class Layer:
     left: Array
     """(d_in, r): for a shared edit the left factor, the same for all layers; for other forms r = 0."""
     right: Array
-    """(r, d_in): the right factor, likewise."""
+    """(r, d_in): for a shared edit the right factor, the same for all layers; for other forms r = 0."""
 
     @staticmethod
     def of_weights(W: Array, after: Array) -> Layer:

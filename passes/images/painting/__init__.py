@@ -1,1 +1,1 @@
-"""Pictures before and after an edit."""
+"""Painting and judging pictures before and after an edit, and attacks on it."""

@@ -1,1 +1,1 @@
-"""What the text encoder makes of prompts: the rows of a phrase, of a stream, of a whole list."""
+"""Encoded prompts: the rows of names, of streams, and of whole lists."""

@@ -90,7 +90,7 @@ class CondensedRows:
 def condense_prompts(
     listed: Sequence[str], encoder: Encoder, cache: Cache | None = None, which: WhichRows = "all", mark: str = ""
 ) -> CondensedRows:
-    """Condense the rows of these prompts, of which there is at least one; `which` says which rows of a prompt count.
+    """Condense the rows of at least one prompt; `which` says which rows of a prompt count.
 
     With a cache the result is computed once for a list and a `mark`, which names everything that the rows depend on
     (see `TextStream.mark`). Pieces that an earlier list had too are not encoded again. A result from the cache is the

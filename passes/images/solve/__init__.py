@@ -1,1 +1,1 @@
-"""From problems to factors, and how strong an edit is."""
+"""Solve: from systems of equations to edits in factors, with the searches for strengths and pulls."""

@@ -37,7 +37,7 @@ from editc.passes.stored import StoredWeights
 PURPOSE = "\nmoderate"
 """Part of the seeds of the search, which makes them differ from those of verify. No concept contains a line break."""
 PATIENCE = 6
-"""After so many rounds in a row without a better one, the search has stalled. Chosen by hand: with four, a search on
+"""Rounds in a row without a better one after which the search has stalled. Chosen by hand: with four, a search on
 the demo model ended too early (docs/measurements/erasure.md)."""
 STEP_GROWTH, STEP_SHRINK, LARGEST_STEP = 1.5, 0.5, 4.0
 """Factors by which the step of a share grows while it stays on one side of the wanted share and shrinks when it

@@ -1,1 +1,1 @@
-"""Names, targets and weights that would serve better, by experiment."""
+"""Suggest: propose names, targets, weights and preserved concepts by trying them."""

@@ -31,7 +31,7 @@ CONTEXTS = 4
 MOST_MINED = 40
 """Nearest names that are looked at for each concept. Chosen by hand."""
 CORPUS_WORDS = 160
-"""Names of the corpus over which the mean is taken and of which ingredients are made. Chosen by hand."""
+"""Names of the corpus that make the mean of signals and the candidates for ingredients. Chosen by hand."""
 FEWEST_NAMES = 12
 """Fewer names than these have no useful mean (E340). Chosen by hand."""
 LEAST_SCORE, LEAST_GAP, CLEAR_GAP = 0.85, 0.05, 0.1

@@ -1,1 +1,1 @@
-"""What a build claims of an image model."""
+"""Verify: the claims of a build of an image model, and its bystanders."""

@@ -37,7 +37,7 @@ LARGEST_LOSS = 1 / 6
 """The default bound: any bystander may lose at most one picture in six. Chosen by hand; docs/explanation/bystanders.md
 says what it can detect."""
 AGAIN = 2
-"""A bystander that lost a picture is painted again, so many times as often. Six pictures alone would fail 7 of 100
+"""A bystander that lost a picture is painted again, twice as often. Six pictures alone would fail 7 of 100
 harmless builds with twelve bystanders (docs/explanation/bystanders.md)."""
 LEAST_SHOWN = 0.5
 """A concept that the base shows in a smaller share of its pictures cannot be said to be lost. Chosen by hand."""

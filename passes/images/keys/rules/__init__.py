@@ -1,1 +1,1 @@
-"""The key rules, one file each; the table of names is `editc.registry.key_rules`."""
+"""The key rules, one file each. `editc.registry.key_rules` has the table of their names."""

@@ -19,7 +19,7 @@ WEIGHT = 0.01
 
 
 class Eot(InContexts):
-    """BOS, the first EOT and the last row of a sentence go to their like in the same sentence with the target.
+    """BOS, the first EOT and the last row of a sentence go to the same rows of that sentence with the target.
 
     The concept's own tokens go to the last row of the target's sentence. Each of these rows counts by its entry in
     `token_weights`. EOT: the end-of-text token.
@@ -57,9 +57,9 @@ class Eot(InContexts):
 def eot_rows(total: int, at: Phrase, ends: tuple[int, int], other: int | None = None) -> tuple[RowNumbers, RowNumbers]:
     """Return TRCE's rows (m,) and the target row (m,) of each.
 
-    BOS, the first EOT and the last row match their like; the concept's own tokens match the last row. `total` and
-    `other` are the numbers of rows of the two prompts, `ends` the rows of their first EOT. These count tokens; the
-    authors' code counts words, and so finds the wrong row where a word has several tokens.
+    BOS, the first EOT and the last row match those of the target's prompt; the concept's own tokens match its last row.
+    `total` and `other` are the numbers of rows of the two prompts, `ends` the rows of their first EOT. These count
+    tokens; the authors' code counts words, and so finds the wrong row where a word has several tokens.
     """
     inside = np.arange(at.first, at.end)
     final, target = total - 1, (total if other is None else other) - 1
