@@ -127,4 +127,5 @@ def _fit(
 
 
 def _pick(rng: np.random.Generator, names: tuple[str, ...]) -> str:
+    """Return one of `names`, each equally likely."""
     return names[int(rng.integers(len(names)))]

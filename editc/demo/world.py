@@ -33,7 +33,9 @@ USUAL_RADIUS = 12.0
 """The usual radius of an object in pixels."""
 
 ImageArray = npt.NDArray[np.uint8]
+"""An image (h, w, 3)."""
 Field = npt.NDArray[np.float64]
+"""An image (h, w, 3) with values from 0 to 255 before they are rounded."""
 
 OWN = "own"
 """The colour of what has no colour to choose: the characters, and nothing."""
@@ -109,6 +111,7 @@ def backdrop(name: str) -> Field:
 
 
 def _pick(rng: np.random.Generator, names: tuple[str, ...]) -> str:
+    """Return one of `names`, each equally likely."""
     return names[int(rng.integers(len(names)))]
 
 
@@ -208,5 +211,8 @@ def _make_stamp() -> Field:
 
 
 _BACKDROPS = _make_backdrops()
+"""Background -> its image (32, 32, 3)."""
 _STAMP = _make_stamp()
+"""The stamp (7, 7, 3), drawn into the lower right corner."""
 _HATCH = (np.add.outer(np.arange(SIZE * SUPERSAMPLING), np.arange(SIZE * SUPERSAMPLING)) % 16) < 8
+"""True where a pencil drawing is filled: diagonal stripes on the supersampled canvas."""

@@ -15,6 +15,7 @@ from editc.numerics.ridge import factorise, require_finite
 
 Array: TypeAlias = NDArray[np.float64]
 Regulariser: TypeAlias = Literal["regzero", "standard", "surrogate1", "surrogate2", "surrogate_both"]
+"""The names of the penalties that `derive` describes."""
 
 
 def derive(keys: Array, targets: Array, gram: Array, cross: Array, r: float, rule: Regulariser) -> Array:

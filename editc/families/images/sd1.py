@@ -1,6 +1,6 @@
 """The family of Stable Diffusion 1.x: a UNet whose cross-attention reads CLIP rows.
 
-Unlike in 2.x, the layers around its transformers are convolutions. `marker` tells the two apart by that.
+Unlike in 2.x, the layers around its transformers are convolutions, so their weights have four dimensions.
 """
 
 from __future__ import annotations

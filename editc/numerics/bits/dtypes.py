@@ -35,6 +35,7 @@ EIGHT_BITS: Mapping[str, int] = MappingProxyType({"F8_E4M3": 4, "F8_E5M2": 5})
 """The 8-bit floats that can be decoded and encoded as well -> bits of their exponent. E4M3 has no infinity."""
 
 _NUMPY = MappingProxyType({"F64": "<f8", "F32": "<f4", "F16": "<f2"})
+"""dtype of safetensors -> the dtype of numpy with the same bytes."""
 
 
 def nbytes(dtype: str, shape: tuple[int, ...]) -> int | None:
@@ -47,7 +48,7 @@ def decode(raw: bytes | memoryview, dtype: str, shape: tuple[int, ...]) -> Array
     """Return the tensor `raw` in float64, exact, in `shape`. `dtype` is one of EDITABLE or EIGHT_BITS."""
     if dtype in EIGHT_BITS:
         return _eight_bits(dtype)[np.frombuffer(raw, np.uint8)].reshape(shape)
-    with np.errstate(invalid="ignore"):  # a signalling NaN is no reason to speak up here
+    with np.errstate(invalid="ignore"):  # a signalling NaN must not cause a warning
         return native_floats(raw, dtype).astype(np.float64).reshape(shape)
 
 

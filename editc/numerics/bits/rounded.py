@@ -149,7 +149,8 @@ def _round_to_halves(value: Array, size: Array, bound: Array, dtype: str, bits: 
     np.copyto(out, sign, casting="same_kind")
     small = np.float32(2.0**24 * scale * (size.max() * bound.max())).view(np.uint32) + np.uint32(1 << cut)
     np.bitwise_and(np.add(b, np.uint32(_TIE_MARGIN), out=a), np.uint32((1 << cut) - 1), out=a)
-    far = np.subtract(b, small, out=b) >= np.uint32(max(0, (infinite << cut) - int(small)))  # below wraps to above
+    # b is unsigned: where it is below `small`, the difference wraps around to a large number, which counts as far too
+    far = np.subtract(b, small, out=b) >= np.uint32(max(0, (infinite << cut) - int(small)))
     doubtful = np.flatnonzero((a <= np.uint32(2 * _TIE_MARGIN)) | far)
     error = size[doubtful // len(bound)] * bound[doubtful % len(bound)]
     ends = (np.subtract(value.ravel()[doubtful], error), np.add(value.ravel()[doubtful], error))

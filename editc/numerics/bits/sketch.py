@@ -28,6 +28,7 @@ needed."""
 BLOCK_ENTRIES = 1 << 16
 """Entries that share one stream of random bits. Part of the format of a delta."""
 _SEED = "editc-sketch-1/"
+"""What every stream of random bits is seeded with, before the number of the block. Part of the format of a delta."""
 
 
 def sketch(W: Array) -> str:
