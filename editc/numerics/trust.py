@@ -28,7 +28,7 @@ Array: TypeAlias = NDArray[np.float64]
 EPS = float(np.finfo(np.float64).eps)
 """The relative distance from 1 to the next float64, 2.2e-16."""
 NEWTON_STEPS = 100
-"""The most Newton steps. Chosen by hand: the iteration stops by itself at rounding, after far fewer."""
+"""The most Newton steps. Chosen by hand: the iteration stops by itself once it is exact up to rounding."""
 CHUNK = 512
 """Keys solved at a time. Chosen by hand: a few (d, 512) arrays are in memory."""
 
