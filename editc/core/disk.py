@@ -145,7 +145,7 @@ def remove_file(path: Path) -> None:
 
 def remove_tree(path: Path) -> None:
     """Removes a folder with everything in it."""
-    import shutil  # with the archives' libraries: an apply starts without
+    import shutil  # it loads libraries for archives, which an apply can start without
 
     shutil.rmtree(path)
     sync_folder(path.parent)
@@ -195,7 +195,7 @@ def _lock(path: Path) -> Callable[[], None]:
     """Takes the lock; returns a function that releases it."""
     try:
         import fcntl
-    except ImportError:  # not a POSIX system: two editc at once are then not told apart
+    except ImportError:  # not a POSIX system: there two editc at once do not notice each other
         return lambda: None
     handle = os.open(path, os.O_RDONLY)
     try:
@@ -204,7 +204,7 @@ def _lock(path: Path) -> Callable[[], None]:
         os.close(handle)
         help_text = "wait until it is done, then run this again"
         raise fail("E637", "another editc is changing this model now", place=str(path), help=help_text) from error
-    except OSError:  # a file system without locks
+    except OSError:  # the file system has no locks
         pass
     return lambda: os.close(handle)
 

@@ -9,7 +9,7 @@ from functools import cached_property
 from types import MappingProxyType
 
 _NOWHERE: Mapping[str, Span] = MappingProxyType({})
-_LINE_BREAK = re.compile("\r\n|[\n\r\x85\u2028\u2029]")  # YAML's own: lines are counted as its marks count them
+_LINE_BREAK = re.compile("\r\n|[\n\r\x85\u2028\u2029]")  # what YAML counts as a line break
 
 
 @dataclass(frozen=True, order=True)

@@ -97,7 +97,7 @@ def _flush(*streams: Any) -> None:
 
 def _flush_c() -> None:
     """Flushes what C libraries have printed but not written. Otherwise it would appear at the end of the process."""
-    with suppress(Exception):  # where there is no such library, nothing waits in it
+    with suppress(Exception):  # without a C library nothing is buffered in it
         import ctypes
 
         ctypes.CDLL(None).fflush(None)
@@ -118,7 +118,7 @@ class Sink(TextIOBase):
     def __init__(self) -> None:
         self.number, path = mkstemp(prefix="editc-")
         self.taken = 0
-        with suppress(OSError):  # some systems keep a file that is open
+        with suppress(OSError):  # some systems do not remove an open file
             Path(path).unlink()
 
     @property

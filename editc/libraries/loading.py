@@ -18,8 +18,8 @@ from editc.core.diagnostics import EditcError, fail
 from editc.core.text import first_rows
 
 HARMLESS: tuple[str, ...] = (
-    r"(^|\.)position_ids$",  # positions that the program counts itself
-    r"(^|\.)rotary_emb\.inv_freq$",  # frequencies that the configuration gives
+    r"(^|\.)position_ids$",  # positions, which the network counts itself
+    r"(^|\.)rotary_emb\.inv_freq$",  # frequencies, which follow from the configuration
     r"(^|\.)(attn|attention)\.(bias|masked_bias)$",  # GPT-2's, GPT-J's and GPT-NeoX's causal masks
     r"^(v_head|mtp)\.",  # a reward head, and heads that guess further tokens
 )

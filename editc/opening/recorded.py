@@ -29,7 +29,7 @@ def recorded_manifest(delta: Delta, path: Path, detector: str = "") -> Manifest:
     )
     if manifest is None:
         raise EditcError(*found)
-    sites = replace(manifest.sites, auto=None)  # the sites are those recorded
+    sites = replace(manifest.sites, auto=None)  # the delta records the sites
     images = _judged_by(manifest, detector)
     return replace(manifest, sites=sites, preserve_lines=tuple(delta.extra.get("kept", ())), images=images)
 

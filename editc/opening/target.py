@@ -52,7 +52,7 @@ class Target:
         from editc.passes.locate import recognise
 
         asked = self.header.weights, self.name, self.header.settings
-        try:  # USUAL holds nearly always, and then the families of the other kind need not be loaded
+        try:  # nearly always the usual kind is right, and the families of the other kind are not loaded
             return recognise(families(*USUAL_KINDS.get(self.model.layout, ())), *asked)
         except EditcError:
             return recognise(families(), *asked)

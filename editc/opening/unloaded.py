@@ -73,7 +73,7 @@ def _compare(checkpoint: Checkpoint, kind: Any, folder: Path, what: str) -> Tens
         renamed = getattr(network, "_fix_state_dict_keys_on_load", None) or getattr(
             network, "_convert_deprecated_attention_blocks", None
         )
-        if renamed is not None:  # names of attention in VAEs of long ago, which diffusers still reads
+        if renamed is not None:  # old names of attention layers in VAEs, which diffusers still reads
             renamed(held)
     wanted = {name: tuple(value.shape) for name, value in network.state_dict().items()}
     shapes = [(name, held[name], wanted[name]) for name in held.keys() & wanted.keys() if held[name] != wanted[name]]

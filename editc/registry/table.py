@@ -83,7 +83,7 @@ class Table:
         """Imports the module of a name and returns its thing. Raises KeyError for an unknown name, and E139 for a
         plugin that cannot be imported or lacks one of `needs`."""
         module, _, attribute = self.place(name).partition(":")
-        if self.module(name):  # what fails here is a fault of editc
+        if self.module(name):  # a failure here is a bug in editc
             return getattr(import_module(module), attribute)
         try:
             thing = getattr(import_module(module), attribute)
