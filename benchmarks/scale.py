@@ -90,7 +90,7 @@ class Kind:
         return replace(STAND_IN, name=self.name, title=self.name, component=self.component, patterns=self.patterns)
 
     def roles(self) -> tuple[str, ...]:
-        return tuple(getattr(self.family(), "edited", self.patterns))
+        return tuple(getattr(self.family(), "default_roles", self.patterns))
 
 
 KINDS = {
