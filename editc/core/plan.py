@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from editc.core.delta import Site
 from editc.core.family import Family
 from editc.core.manifest import Manifest, Request
-from editc.core.measurements import Depth
 from editc.core.text import count
+
+if TYPE_CHECKING:  # `editc check` makes plans and measures nothing
+    from editc.core.measurements import Depth
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,9 +12,11 @@ from numpy.typing import NDArray
 from editc.core.delta import Array
 from editc.core.diagnostics import Diagnostic
 from editc.core.family import Family
-from editc.core.network import Network, Spot
-from editc.core.problem import Adapter
-from editc.numerics.trust import Ball
+
+if TYPE_CHECKING:  # `editc check` opens ports and needs none of these
+    from editc.core.network import Network, Spot
+    from editc.core.problem import Adapter
+    from editc.numerics.trust import Ball
 
 
 class Weights(Protocol):

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from importlib import import_module
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from editc.core.family import Family
 from editc.core.manifest import Manifest
-from editc.core.plan import Plan
 from editc.core.ports import Context
-from editc.core.problem import Problem
-from editc.core.solution import Solution
+
+if TYPE_CHECKING:  # `editc check` needs none of them
+    from editc.core.plan import Plan
+    from editc.core.problem import Problem
+    from editc.core.solution import Solution
 
 
 class EditKind(Protocol):
