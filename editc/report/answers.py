@@ -10,9 +10,9 @@ from typing import Any
 from editc.report.words import percent
 
 CASE_TITLES: Mapping[str, str] = {
-    "form": "How it is asked",
-    "step": "How far from the edited prompt",
-    "said": "What it goes on with now",
+    "form": "Form of the question",
+    "step": "Distance from the edited prompt",
+    "said": "Answer that continuations name first",
 }
 """Claim -> the title of its table, for claims whose subject is a case, such as a form, and not an edit."""
 IMPLIED_FORMS = frozenset({"", "plain", "cloze", "paraphrase"})
@@ -41,11 +41,15 @@ class Purpose:
 
 PURPOSES: Mapping[str, Purpose] = {
     "efficacy": Purpose("The edited prompt", "New answer", "Old answer", many="Edited prompts"),
-    "paraphrase": Purpose("Paraphrases", "New answer", "Old answer", "the same asked in other words"),
-    "relation": Purpose("Relations", "New answer", "Old answer", "what is said of the concept"),
-    "form": Purpose("Other forms", "New answer", "Old answer", "the same asked as a question, a choice, in a chat"),
-    "neighbour": Purpose("Neighbours", "Its answer", "Wrong here", "prompts nearby, whose answers must stay"),
-    "retain": Purpose("Kept", "Its answer", "Wrong here", "what must stay as it was"),
+    "paraphrase": Purpose("Paraphrases", "New answer", "Old answer", "the same question in other words"),
+    "relation": Purpose("Relations", "New answer", "Old answer", "sentences about the concept"),
+    "form": Purpose(
+        "Other forms", "New answer", "Old answer", "the same as a question, as multiple choice, or in a chat"
+    ),
+    "neighbour": Purpose(
+        "Neighbours", "Own answer", "Wrong answer", "prompts about something else, whose answers must stay"
+    ),
+    "retain": Purpose("Retained", "Own answer", "Wrong answer", "what must stay as it was"),
 }
 """Purpose -> how the page shows it, in the order of the page."""
 
@@ -239,7 +243,11 @@ def _answer_texts(one: Mapping[str, Any]) -> tuple[str, str]:
     which.
     """
     wanted, other = one["wanted"], one["other"]
-    return (f"{wanted}, by the new answer", f"{other}, by the old one") if wanted == other != "" else (wanted, other)
+    return (
+        (f"{wanted}, given the new answer", f"{other}, given the old answer")
+        if wanted == other != ""
+        else (wanted, other)
+    )
 
 
 def _form_label(one: Mapping[str, Any]) -> str:

@@ -89,7 +89,7 @@ def _panels(depth: Mapping[str, Any]) -> Iterator[Panel]:
     traced = (("k", "at the subject", "traced"), ("v", "at the prompt's end", "moved"))
     curves = tuple(_share_curve(*one, depth, 0.0) for one in traced if depth.get(one[2]))
     if curves:
-        yield Panel("Causal tracing, share brought back", curves, shares)
+        yield Panel("Causal tracing, share restored", curves, shares)
     if depth.get("lens"):
         yield _rank_panel([float(rank) + 1 for rank in depth["lens"]])
     if depth.get("probed"):

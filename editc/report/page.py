@@ -245,7 +245,7 @@ def _margin(claim: Mapping[str, Any], over: float) -> str:
         return ""
     share = claim.get("unit") == "share"
     size = figure(float(f"{abs(over) * (100 if share else 1):.3g}")) + " points" * share
-    return f"{size} {'above' if over > 0 else 'below'} the least" if over else "exactly the least"
+    return f"{size} {'above' if over > 0 else 'below'} the bound" if over else "exactly at the bound"
 
 
 def _share_of_bound(value: float, bound: float) -> float:

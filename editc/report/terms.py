@@ -82,6 +82,6 @@ def bound_of(name: str) -> str:
 def _more(name: str) -> Iterator[str]:
     """Yield the bound of a measurement and the page that says more."""
     bound = bound_of(name)
-    yield f"bound in a manifest: {bound}" if bound else "reported only: no bound answers it"
+    yield f"bound in a manifest: {bound}" if bound else "reported only: a manifest cannot bound it"
     if name in PAGES:
         yield f"more: {PAGES[name]}"

@@ -53,7 +53,7 @@ def test_a_bound_is_named_where_it_stands() -> None:
     assert "constraints.recoverable (maximum)" in explain("recoverable")
     assert "constraints.efficacy (minimum)" in explain("efficacy")
     assert "verify.images.erased_at_most (maximum)" in explain("erased")
-    assert "no bound answers it" in explain("condition")
+    assert "a manifest cannot bound it" in explain("condition")
 
 
 def test_no_word_hides_a_method_a_family_or_a_format() -> None:

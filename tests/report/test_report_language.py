@@ -74,9 +74,7 @@ def test_the_solves_of_many_layers_are_folded_and_stand_in_the_order_of_the_mode
 def test_an_edit_of_which_nothing_is_asked_is_said_to_be_measured_by_texts() -> None:
     record = reporting.as_json(verified())
     text = squeezed(reporting.as_html(verified(), {**record, "answers": []}))
-    assert (
-        "4 edits, of which nothing is asked: what is ablated is measured by texts" in text and "0 prompts" not in text
-    )
+    assert "4 edits. No prompt asks about them: an ablation is measured on texts" in text and "0 prompts" not in text
 
 
 # ---------------------------------------------------------------- json
@@ -162,7 +160,7 @@ def test_a_build_without_memories_or_answers_is_reported_too() -> None:
     assert (record["near"], record["answers"], record["edits"][0]["columns"]) == ([], [], [])
     text = html(of)
     Structure(text)
-    assert "No prompt was asked of this edit" in text and 'id="depth"' not in text and 'id="near"' not in text
+    assert "No prompt asks about this edit" in text and 'id="depth"' not in text and 'id="near"' not in text
 
 
 # ---------------------------------------------------------------- the page
@@ -222,11 +220,11 @@ def test_a_bound_that_is_the_least_is_shown_from_its_other_side() -> None:
         1.0,
         0.85,
         True,
-        "15 points above the least",
+        "15 points above the bound",
     )
-    assert (broken.used, broken.mark, broken.holds, broken.margin) == (0.5, 0.95, False, "45 points below the least")
+    assert (broken.used, broken.mark, broken.holds, broken.margin) == (0.5, 0.95, False, "45 points below the bound")
     assert (kept.least, kept.used, kept.mark, kept.margin) == (False, pytest.approx(0.62), None, "")
-    assert rows["Efficacy"].margin == "exactly the least"
+    assert rows["Efficacy"].margin == "exactly at the bound"
     head = squeezed(re.sub("<[^>]*>", "", html(verified()).split("</header>")[0]))
     assert "Paraphrases 50\u202f% &lt; 95\u202f%" in head and "1 of 5 constraints not met" in head
 
@@ -309,7 +307,7 @@ def test_answers_of_no_edit_and_of_unknown_purpose_are_shown() -> None:
         answer(0, "reversed_order", "Rome is the city of the", "", "", 0.0, 0.0, 0.0, 0.0, said=("", "Eiffel Tower")),
     )
     text = html(verified(answers=(*answers(), *extra)))
-    assert "Of no single edit" in text and "Water boils at" in text and "Reversed order" in text
+    assert "Prompts of no single edit" in text and "Water boils at" in text and "Reversed order" in text
 
 
 def test_probabilities_that_are_no_numbers_are_said_and_have_no_bar() -> None:
@@ -325,7 +323,7 @@ def test_of_a_reversed_prompt_both_answers_are_the_subject_and_told_apart() -> N
     (group,) = edit_answers(reporting.as_json(verified(answers=(one,))))[0].groups
     (row,) = group.rows
     assert row.wanted is not None and row.other is not None
-    assert (row.wanted.text, row.other.text) == ("Tower, by the new answer", "Tower, by the old one")
+    assert (row.wanted.text, row.other.text) == ("Tower, given the new answer", "Tower, given the old answer")
 
 
 def test_of_many_edits_those_with_a_failure_are_unfolded() -> None:

@@ -166,7 +166,7 @@ def test_a_trial_that_fails_is_the_builds_exit_code(
     assert kept == {"delta.safetensors", "delta.diff.safetensors"}
     exports = {one["format"]: one["consumers"][0]["passed"] for one in report(tmp_path)["exports"]}
     assert exports == {"kohya": False, "diff": True} and report(tmp_path)["status"] == "failed"
-    assert "not whole" in (tmp_path / "out" / "report.html").read_text()
+    assert '">failed</span>' in (tmp_path / "out" / "report.html").read_text()
 
 
 @pytest.mark.parametrize("name", FORMATS.names())
