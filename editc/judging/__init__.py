@@ -79,7 +79,7 @@ def _bounds(mine: Callable[[str], bool]) -> Rule:
                 yield _bound_reason(claim)
         for name in unanswered_claims(report, manifest):
             if mine(name):
-                yield Reason("amber", f"{name} was not measured: nothing answers its bound", name)
+                yield Reason("amber", f"{name} was not measured: whether its bound holds is unknown", name)
 
     return bounds
 

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from editc.core.manifest import Manifest
 from editc.core.measurements import Bystander, Claim, Report
 from editc.core.verdict import Reason, Share
-from editc.judging.shares import POOR, claims_of, doubt, judge_share, percent
+from editc.judging.shares import POOR, claims_of, doubt, judge_share, sure_of_least
 
-COUNTED = {"image": "pictures of bystanders show them", "language": "questions nobody named are answered"}
+COUNTED = {"image": "pictures of bystanders show them", "language": "questions not in the manifest are answered"}
 """Kind of model -> what is counted of bystanders, in words."""
 
 
@@ -18,7 +18,7 @@ def judge_bystanders(report: Report, manifest: Manifest) -> Iterator[Reason]:
     every = report.bystanders
     shown = sum(round(one.before * one.of) for one in every)
     if not shown:
-        yield Reason("amber", "bystanders (what nobody named): not checked")
+        yield Reason("amber", "bystanders (not named in the manifest): not checked")
         return
     unchanged = Share(shown - sum(max(0, round(one.loss * one.of)) for one in every), shown)
     worst = max(every, key=lambda one: one.loss)
@@ -26,7 +26,7 @@ def judge_bystanders(report: Report, manifest: Manifest) -> Iterator[Reason]:
     claim = max(claims, key=lambda one: (not one.holds, one.value), default=Claim("bystander_loss", worst.loss))
     what = COUNTED[manifest.kind]
     few = unchanged.count == unchanged.of and unchanged.at_least < POOR
-    text = f"{unchanged} {what} as before (at least {percent(unchanged.at_least)}){_worst(worst, claim)}"
+    text = f"{unchanged} {what} as before ({sure_of_least(unchanged)}){_worst(worst, claim)}"
     text += ": too few to tell" if few else ""
     yield Reason(
         doubt(judge_share(claim, 1 - claim.value), few),
@@ -46,11 +46,13 @@ def _worst(worst: Bystander, claim: Claim) -> str:
         return ""
     if claim.of and not claim.holds:
         changed = round(claim.value * claim.of)
-        return f"; worst: {claim.subject}, {changed} of {claim.of} changed, {_allowance(claim, claim.of)} may"
+        return (
+            f"; worst: {claim.subject}, {changed} of {claim.of} changed, the bound allows {_allowance(claim, claim.of)}"
+        )
     name = f"; worst: {worst.name}"
     if worst.of > 1:
-        name += f" {round(worst.after * worst.of)} of {worst.of}, {round(worst.before * worst.of)} before"
-    return name + ("" if claim.holds else f", {_allowance(claim, worst.of)} may be lost")
+        name += f", {round(worst.after * worst.of)} of {worst.of}, {round(worst.before * worst.of)} before"
+    return name + ("" if claim.holds else f", the bound allows {_allowance(claim, worst.of)} lost")
 
 
 def _allowance(claim: Claim, of: int) -> str:

@@ -17,6 +17,7 @@ from editc.judging.shares import (
     list_some,
     percent,
     pictures_of,
+    sure_of_most,
 )
 
 
@@ -27,8 +28,8 @@ def judge_erasures(report: Report, manifest: Manifest) -> Iterator[Reason]:
         seen, before = count_shown(shots), Share(sum(bool(one.shown_before) for one in shots), len(shots))
         few, weak = seen.at_most > POOR, before.count < POOR * before.of
         state = doubt(judge_share(claim, 1 - claim.value), few or weak)
-        text = f"{seen} pictures still show {claim.subject} (at most {percent(seen.at_most)}), {before} before"
-        text += ": the model itself hardly shows it" if weak else ": too few to tell" if few else ""
+        text = f"{seen} pictures still show {claim.subject} ({sure_of_most(seen)}), {before} before"
+        text += ": the unedited model rarely shows it" if weak else ": too few to tell" if few else ""
         yield Reason(state, text, claim.name, claim.subject, claim.value, seen, seen.at_most)
 
 
@@ -36,7 +37,7 @@ def judge_shares(report: Report, manifest: Manifest) -> Iterator[Reason]:
     """How far the shares of each moderated concept are from the wanted shares."""
     gaps = claims_of(report, "toward_gap")
     for claim in gaps:
-        text = f"shares of {claim.subject} are {percent(claim.value)} or less from those wanted"
+        text = f"the shares of {claim.subject} are within {percent(claim.value)} of those wanted"
         yield Reason(judge_share(claim, 1 - claim.value), text, claim.name, claim.subject, claim.value)
     measured = {claim.subject for claim in gaps}
     after = claims_of(report, "toward_after")
@@ -44,7 +45,9 @@ def judge_shares(report: Report, manifest: Manifest) -> Iterator[Reason]:
         mine = [one for one in after if one.subject.startswith(f"{edit.concept}: ")]
         if mine and edit.kind == "moderate" and edit.concept not in measured:
             shares = ", ".join(f"{one.subject.split(': ', 1)[1]} {percent(one.value)}" for one in mine)
-            yield Reason("amber", f"pictures of {edit.concept} show {shares}; no shares were asked for", after[0].name)
+            yield Reason(
+                "amber", f"pictures of {edit.concept} show {shares}; the manifest asks for no shares", after[0].name
+            )
 
 
 def list_unpainted(report: Report, manifest: Manifest) -> Iterator[Reason]:
@@ -68,7 +71,7 @@ def judge_preserve(report: Report, manifest: Manifest) -> Iterator[Reason]:
         before, after = sum(bool(one.shown_before) for one in shots), count_shown(shots)
         lost = Share(max(before - after.count, 0), before)
         text = f"{after} pictures show {claim.subject or 'the preserved concepts'}, {before} before"
-        text += f" (at most {percent(lost.at_most)} lost)"
+        text += f" ({sure_of_most(lost)} lost)"
         state = judge_share(claim, 1 - claim.value)
         yield Reason(state, text, claim.name, claim.subject, claim.value, lost, lost.at_most)
 
@@ -80,7 +83,7 @@ def judge_attacks(report: Report, manifest: Manifest) -> Iterator[Reason]:
         seen = count_shown(pictures_of(report, claim.subject, attack=True))
         state = "red" if claim.value > 0 else doubt("green", seen.at_most > POOR)
         text = f"an attack on the embedding brings {claim.subject} back in {seen} pictures"
-        text += "" if claim.value > 0 else f" (at most {percent(seen.at_most)})"
+        text += "" if claim.value > 0 else f" ({sure_of_most(seen)})"
         yield Reason(state, text, claim.name, claim.subject, claim.value, seen, seen.at_most)
     names = {claim.subject for claim in claims}
     missing = [one.concept for one in manifest.image_edits if one.concept not in names]
@@ -94,5 +97,5 @@ def judge_recoverable(report: Report, manifest: Manifest) -> Iterator[Reason]:
     for claim in claims_of(report, "recoverable"):
         text = f"{percent(claim.value)} of {claim.subject} is recoverable by the worst embedding"
         state = judge_share(claim, 1.0) if claim.bound is not None else "amber" if claim.value > POOR else "plain"
-        text += "" if claim.holds else f", more than {percent(claim.bound or 0.0)}"
+        text += "" if claim.holds else f", above the bound of {percent(claim.bound or 0.0)}"
         yield Reason(state, text, claim.name, claim.subject, claim.value)

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from editc.core.manifest import Manifest
 from editc.core.measurements import Report
 from editc.core.verdict import Reason, Share, State
-from editc.judging.shares import POOR, claims_of, count_right, judge_share, list_some, percent
+from editc.judging.shares import POOR, claims_of, count_right, judge_share, list_some, percent, sure_of_least
 
 UNMOVED = 0.1
 """Below this share of the edit, a text that begins with the subject counts as unchanged. Chosen by hand."""
@@ -22,11 +22,11 @@ def judge_answers(report: Report, manifest: Manifest) -> Iterator[Reason]:
     for claim in claims_of(report, "efficacy", ""):
         right = count_right(report.answers, "efficacy", "relation")
         text = f"{right} edited prompts are answered as asked"
-        text += f" (at least {percent(right.at_least)})" if right.of > 1 else ""
+        text += f" ({sure_of_least(right)})" if right.of > 1 else ""
         yield Reason(judge_share(claim, claim.value), text, claim.name, "", claim.value, right, right.at_least)
     for claim in claims_of(report, "known"):
         if claim.value < POOR:
-            text = f"the model did not say what {claim.subject} was to lose: that it is gone proves little"
+            text = f"the unedited model did not give the old answer for {claim.subject}: its absence proves little"
             yield Reason("amber", text, claim.name, claim.subject, claim.value)
 
 
@@ -35,7 +35,7 @@ def judge_ablations(report: Report, manifest: Manifest) -> Iterator[Reason]:
     absent = {claim.subject: claim.value for claim in claims_of(report, "absent_nll")}
     for claim in claims_of(report, "present_nll"):
         other = max(absent.get(claim.subject, 0.0), 0.0)
-        text = f"text with {claim.subject} is {claim.value:.2g} nats a token less likely, text without it {other:.2g}"
+        text = f"text with {claim.subject} is {claim.value:.2g} nats per token less likely, text without it {other:.2g}"
         state: State = "green" if claim.value > 2 * other and claim.value > 0 else "amber" if claim.value > 0 else "red"
         yield Reason(state, text, claim.name, claim.subject, claim.value)
 
@@ -47,14 +47,14 @@ def list_unasked(report: Report, manifest: Manifest) -> Iterator[Reason]:
     texts = {claim.subject for claim in claims_of(report, "present_nll")}
     missing = [e.names[0] for i, e in enumerate(edits) if i not in asked and e.names[0] not in texts]
     if missing:
-        yield Reason("amber", f"{list_some(missing)} not checked: no prompt asks")
+        yield Reason("amber", f"{list_some(missing)} not checked: no prompt asks about it")
 
 
 def judge_neighbours(report: Report, manifest: Manifest) -> Iterator[Reason]:
     """How many of the neighbours that the manifest names keep their answer."""
     for claim in claims_of(report, "neighbourhood"):
         right = count_right(report.answers, "neighbour")
-        text = f"{right} named neighbours keep their answer (at least {percent(right.at_least)})"
+        text = f"{right} named neighbours keep their answer ({sure_of_least(right)})"
         yield Reason(judge_share(claim, claim.value), text, claim.name, "", claim.value, right, right.at_least)
 
 
@@ -62,13 +62,13 @@ def judge_paraphrases(report: Report, manifest: Manifest) -> Iterator[Reason]:
     """How many questions in other words are answered as asked: the manifest's paraphrases, and editc's own forms."""
     for claim in claims_of(report, "paraphrase"):
         right = count_right(report.answers, "paraphrase")
-        text = f"{right} paraphrases are answered as asked (at least {percent(right.at_least)})"
+        text = f"{right} paraphrases are answered as asked ({sure_of_least(right)})"
         yield Reason(judge_share(claim, claim.value), text, claim.name, "", claim.value, right, right.at_least)
     forms = [one for one in report.answers if one.purpose == "form"]
     if forms:
         right = Share(sum(one.holds for one in forms), len(forms))
         failing = dict.fromkeys(one.form for one in forms if not one.holds)
-        text = f"{right} other forms of the question hold" + (f"; not all of: {', '.join(failing)}" if failing else "")
+        text = f"{right} questions in other forms hold" + (f"; some fail: {', '.join(failing)}" if failing else "")
         good = right.count / right.of
         yield Reason(judge_share(None, good), text, "form", "", good, right, right.at_least)
 
@@ -78,11 +78,11 @@ def judge_beginnings(report: Report, manifest: Manifest) -> Iterator[Reason]:
     identify."""
     for claim in claims_of(report, "at_start"):
         state: State = "red" if claim.value < UNMOVED else "amber" if claim.value < POOR else "green"
-        text = f"where a text begins with {claim.subject} {percent(claim.value)} of the edit acts"
+        text = f"if a text begins with {claim.subject}, {percent(claim.value)} of the edit acts"
         yield Reason(state, text, claim.name, claim.subject, claim.value)
     for claim in claims_of(report, "carried"):
         if claim.value >= CARRIED:
-            text = f"`{claim.subject}` alone carries {percent(claim.value)} of an edited name, and is not edited"
+            text = f"`{claim.subject}` alone gives {percent(claim.value)} of an edited name and is not edited itself"
             yield Reason("amber", text, claim.name, claim.subject, claim.value)
 
 

@@ -54,6 +54,16 @@ def list_some(names: Sequence[str]) -> str:
     return shown if len(names) <= 3 else f"{shown} and {len(names) - 3} more"
 
 
+def sure_of_least(share: Share) -> str:
+    """The lower 95 % limit of a share in words."""
+    return f"95 % sure: at least {percent(share.at_least)}"
+
+
+def sure_of_most(share: Share) -> str:
+    """The upper 95 % limit of a share in words."""
+    return f"95 % sure: at most {percent(share.at_most)}"
+
+
 def percent(share: float) -> str:
     """A share as a percentage, with one decimal where it is near 0 or 1."""
     if not isfinite(share):

@@ -103,7 +103,7 @@ def test_a_build_without_a_bound_is_measured_and_not_met() -> None:
 def test_works_counts_pictures_with_their_interval() -> None:
     found = judged(Claim("erased", 0.0, 0.05, "circle"), pictures=shown(0, 20)).works
     assert found.state == "green" and found.reasons[0].limit == pytest.approx(0.139, abs=1e-3)
-    assert found.texts[0] == "0 of 20 pictures still show circle (at most 14 %), 20 of 20 before"
+    assert found.texts[0] == "0 of 20 pictures still show circle (95 % sure: at most 14 %), 20 of 20 before"
     assert judged(Claim("erased", 0.2, 0.05, "circle"), pictures=shown(4, 20)).works.state == "red"
 
 
@@ -115,7 +115,7 @@ def test_without_a_bound_the_share_itself_decides(count: int, state: str) -> Non
 def test_few_pictures_and_a_concept_that_was_not_there_prove_nothing() -> None:
     assert judged(Claim("erased", 0.0, 0.05, "circle"), pictures=shown(0, 4)).works.state == "amber"
     gone = judged(Claim("erased", 0.0, 0.05, "circle"), pictures=shown(0, 20, shown_before=False)).works
-    assert gone.state == "amber" and "hardly shows it" in texts(gone)
+    assert gone.state == "amber" and "rarely shows it" in texts(gone)
 
 
 def test_without_pictures_nobody_looked() -> None:
@@ -131,18 +131,18 @@ def test_without_pictures_nobody_looked() -> None:
 
 def test_without_bystanders_costs_are_not_checked() -> None:
     found = judged(Claim("preserve_drift", 0.01, 0.1)).costs
-    assert found.state == "amber" and found.texts[0] == "bystanders (what nobody named): not checked"
+    assert found.state == "amber" and found.texts[0] == "bystanders (not named in the manifest): not checked"
     assert judged(bystanders=(Bystander("cube", "near", 0.0, 0.0, 6),)).costs.state == "amber", "none could be seen"
 
 
 def test_bystanders_decide_by_their_bound_and_the_worst_is_named() -> None:
     fine = judged(Claim("bystander_loss", 0.0, 0.17, "tree"), bystanders=(TREE,)).costs
     assert fine.state == "green" and fine.texts[0].startswith(
-        "6 of 6 pictures of bystanders show them as before (at least 61 %)"
+        "6 of 6 pictures of bystanders show them as before (95 % sure: at least 61 %)"
     )
     bad = judged(Claim("bystander_loss", 1.0, 0.17, "fish"), bystanders=(FISH, TREE)).costs
     assert bad.state == "red" and "6 of 12" in bad.texts[0]
-    assert bad.texts[0].endswith("worst: fish 0 of 6, 6 before, at most 1 may be lost")
+    assert bad.texts[0].endswith("worst: fish, 0 of 6, 6 before, the bound allows at most 1 lost")
 
 
 def test_a_few_bystanders_that_stayed_prove_little() -> None:
@@ -158,11 +158,13 @@ def test_a_broken_bound_of_questions_stands_beside_the_count_that_broke_it() -> 
     claims = Claim("bystander_loss", 1 / 3, 0.1, "around tower", of=12), Claim("bystander_loss", 0.0, 0.1, "b", of=36)
     language = replace(manifest(), kind="language", edits=())
     found = judged(*claims, bystanders=tuple(questions), asked=language).costs
-    assert found.state == "red" and found.texts[0].startswith("44 of 48 questions nobody named")
-    assert found.texts[0].endswith("; worst: around tower, 4 of 12 changed, at most 1 may")
+    assert found.state == "red" and found.texts[0].startswith("44 of 48 questions not in the manifest")
+    assert found.texts[0].endswith("; worst: around tower, 4 of 12 changed, the bound allows at most 1")
     strict = replace(claims[0], value=1 / 12, bound=0.0)
     assert (
-        judged(strict, bystanders=tuple(questions), asked=language).costs.texts[0].endswith("1 of 12 changed, none may")
+        judged(strict, bystanders=tuple(questions), asked=language)
+        .costs.texts[0]
+        .endswith("1 of 12 changed, the bound allows none")
     )
 
 
@@ -184,7 +186,7 @@ def test_one_attack_that_brings_the_concept_back_is_red() -> None:
         found.state == "red" and found.texts[0] == "an attack on the embedding brings circle back in 1 of 20 pictures"
     )
     none = judged(Claim("attacked", 0.0, None, "circle"), pictures=back[1:]).robust
-    assert none.state == "green" and "(at most 15 %)" in none.texts[0]
+    assert none.state == "green" and "(95 % sure: at most 15 %)" in none.texts[0]
 
 
 @pytest.mark.parametrize(
@@ -204,7 +206,7 @@ def test_a_language_model_is_judged_by_what_it_answers() -> None:
     assert found.works.texts[0].startswith("French") is False
     assert "4 of 4 edited prompts" in texts(found.works)
     assert found.robust.state == "red" and "1 of 2 paraphrases" in texts(found.robust), "its bound is broken"
-    assert "2 of 4 other forms" in texts(found.robust) and "multiple choice" in texts(found.robust)
+    assert "2 of 4 questions in other forms" in texts(found.robust) and "multiple choice" in texts(found.robust)
     assert "2 of 2 named neighbours keep their answer" in texts(found.costs) and found.costs.state == "amber"
 
 
@@ -212,7 +214,9 @@ def test_questions_nobody_named_are_counted_and_the_worst_told() -> None:
     tokyo = Bystander("The Tokyo Tower is in", "same last token", 1.0, 0.0, 1, (" Tokyo", " Rome"))
     stay = Bystander("The Louvre is in", "same relation", 1.0, 1.0, 1, (" Paris", " Paris"))
     found = verified(bystanders=(tokyo, stay), claims=(Claim("bystander_loss", 0.5, 0.1, unit="share"),)).verdict.costs
-    assert found.state == "red" and found.texts[0].startswith("1 of 2 questions nobody named are answered as before")
+    assert found.state == "red" and found.texts[0].startswith(
+        "1 of 2 questions not in the manifest are answered as before"
+    )
     assert "worst: The Tokyo Tower is in" in found.texts[0]
 
 
