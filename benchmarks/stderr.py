@@ -25,7 +25,7 @@ OURS = re.compile(
 )
 """A line of a rendered diagnostic (its help and notes go on with an indent), or of progress."""
 QUICK = ("verify.images.steps=2", "verify.images.prompts_per_concept=2", "verify.images.bystanders.pictures=1")
-SAID = "libraries said:"
+SAID = "output of the libraries:"
 
 
 @dataclass(frozen=True)

@@ -20,18 +20,24 @@ from editc.cli import terminal
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-json_option: Callable[[F], F] = click.option("--json", "json_", is_flag=True, help="One JSON object on stdout.")
+json_option: Callable[[F], F] = click.option(
+    "--json", "json_", is_flag=True, help="Print the result as one JSON object."
+)
 """The option `--json` of every command."""
 set_option: Callable[[F], F] = click.option(
-    "--set", "set_", metavar="KEY=VALUE", multiple=True, help="Override a field, e.g. constraints.rank=8."
+    "--set",
+    "set_",
+    metavar="KEY=VALUE",
+    multiple=True,
+    help="Override a field of the manifest, e.g. constraints.rank=8.",
 )
 """The option `--set` of commands that read a manifest."""
 finetune_option: Callable[[F], F] = click.option(
-    "--allow-finetune", is_flag=True, help="Accept other weights of the same shapes and text encoder."
+    "--allow-finetune", is_flag=True, help="Accept a fine-tune of the base too; the edit is recomputed for its weights."
 )
 """The option `--allow-finetune` of commands that match a model with a delta."""
 detector_option: Callable[[F], F] = click.option(
-    "--detector", default="", metavar="NAME", help="Who judges the pictures, in place of whom the delta names."
+    "--detector", default="", metavar="NAME", help="Judge the pictures with this detector instead of the delta's own."
 )
 """The option `--detector` of commands that measure a delta again."""
 PATH = click.Path(path_type=Path)
@@ -46,7 +52,7 @@ LOADER = click.Choice(["diffusers", "ComfyUI", "A1111", "PEFT", "vLLM"], case_se
 @click.version_option(package_name="editc", message="%(package)s %(version)s")
 @click.option("-q", "--quiet", is_flag=True, help="Show no progress.")
 def cli(quiet: bool) -> None:
-    """A compiler for model editing: a YAML manifest in, a small, exact, portable weight delta out."""
+    """A compiler for model editing: it turns a YAML manifest into a small, exact, portable weight delta."""
 
 
 @cli.command()
@@ -54,7 +60,7 @@ def cli(quiet: bool) -> None:
 @set_option
 @json_option
 def check(manifest: Path, set_: tuple[str, ...], json_: bool) -> int:
-    """Find the mistakes of a manifest, by line; reads no weights."""
+    """Find the mistakes in a manifest and their lines; read no weights."""
     from editc.cli import show
     from editc.verbs import public as api
 
@@ -65,9 +71,14 @@ def check(manifest: Path, set_: tuple[str, ...], json_: bool) -> int:
 @cli.command()
 @click.argument("manifest", type=PATH)
 @click.option("-o", "--out", type=PATH, help="Folder for the delta and the report [default: MANIFEST's name + .out].")
-@click.option("--emit", multiple=True, metavar="FORMAT", help="Write this format too.")
+@click.option("--emit", multiple=True, metavar="FORMAT", help="Export to this format too.")
 @set_option
-@click.option("--print-after", multiple=True, metavar="PASS", help="Dump what flows after a pass.")
+@click.option(
+    "--print-after",
+    multiple=True,
+    metavar="PASS",
+    help="Print the result of this pass: locate, derive, solve, verify or emit. Stop after it.",
+)
 @json_option
 def build(
     manifest: Path,
@@ -91,8 +102,8 @@ def build(
 
 @cli.command()
 @click.argument("manifest", type=PATH)
-@click.option("--dictionary", type=PATH, metavar="FILE", help="Names to compare with, one a line.")
-@click.option("--write", type=PATH, metavar="PATH", help="Write the manifest as proposed to a new file.")
+@click.option("--dictionary", type=PATH, metavar="FILE", help="A file of names to compare with, one per line.")
+@click.option("--write", type=PATH, metavar="PATH", help="Write the proposed manifest to this new file.")
 @json_option
 def suggest(manifest: Path, dictionary: Path | None, write: Path | None, json_: bool) -> int:
     """Propose names, targets and what to preserve, with reasons."""
@@ -107,13 +118,19 @@ def suggest(manifest: Path, dictionary: Path | None, write: Path | None, json_: 
 @cli.command()
 @click.argument("delta", nargs=-1, required=True, type=PATH)
 @click.option(
-    "--to", "model", required=True, metavar="MODEL", help="Folder, .safetensors or .onnx file, hub id or editc:demo."
+    "--to",
+    "model",
+    required=True,
+    metavar="MODEL",
+    help="The model: a folder, a .safetensors or .onnx file, a hub id or editc:demo.",
 )
 @click.option("-o", "--out", type=PATH, help="Write the edited model here.")
-@click.option("--in-place", is_flag=True, help="Edit the model itself, with an undo journal beside it.")
-@click.option("--link", is_flag=True, help="With --out: hard links for large files that do not change.")
+@click.option("--in-place", is_flag=True, help="Edit the model itself, and write an undo journal beside it.")
+@click.option(
+    "--link", is_flag=True, help="With --out: hard-link large files that do not change instead of copying them."
+)
 @click.option("--dry-run", is_flag=True, help="Say what would be done; write nothing.")
-@click.option("--requantize", is_flag=True, help="Edit quantised weights (fp8, GGUF) too; what it cost is reported.")
+@click.option("--requantize", is_flag=True, help="Edit quantised weights (fp8, GGUF) too; report what rounding costs.")
 @finetune_option
 @json_option
 def apply(
@@ -127,7 +144,7 @@ def apply(
     allow_finetune: bool,
     json_: bool,
 ) -> int:
-    """Stream the edited checkpoint: exact, atomic, without torch."""
+    """Apply deltas to a model: exact, atomic, without torch."""
     from editc.cli import show
     from editc.verbs import public as api
 
@@ -153,10 +170,10 @@ def revert(model: str, json_: bool) -> int:
 
 @cli.command()
 @click.argument("model")
-@click.option("--delta", multiple=True, type=PATH, help="Ask about this delta too.")
+@click.option("--delta", multiple=True, type=PATH, help="Look for this delta too.")
 @json_option
 def status(model: str, delta: tuple[Path, ...], json_: bool) -> int:
-    """Tell which deltas are in a model, by tensor hashes."""
+    """List the deltas that are in a model, found by tensor hashes."""
     from editc.cli import show
     from editc.verbs import public as api
 
@@ -165,12 +182,14 @@ def status(model: str, delta: tuple[Path, ...], json_: bool) -> int:
 
 @cli.command()
 @click.argument("delta", type=PATH)
-@click.option("--model", required=True, metavar="MODEL", help="The base that the delta was built for, or a fine-tune.")
+@click.option(
+    "--model", required=True, metavar="MODEL", help="The base that the delta was built on, or a fine-tune of it."
+)
 @finetune_option
 @detector_option
 @json_option
 def verify(delta: Path, model: str, allow_finetune: bool, detector: str, json_: bool) -> int:
-    """Measure again everything that a delta claims."""
+    """Measure every claim of a delta again."""
     from editc.cli import show
     from editc.verbs import public as api
 
@@ -182,21 +201,21 @@ def verify(delta: Path, model: str, allow_finetune: bool, detector: str, json_: 
 @click.argument("delta", type=PATH)
 @click.option("--as", "name", required=True, metavar="FORMAT", help="kohya, diffusers, peft, ...")
 @click.option("-o", "--out", type=PATH, required=True, help="The file or folder to write.")
-@click.option("--model", metavar="MODEL", help="The base, where the format needs its weights.")
+@click.option("--model", metavar="MODEL", help="The base, if the format needs its weights.")
 @click.option(
     "--dtype",
     type=click.Choice(["fp32", "fp16", "bf16"]),
     default="fp32",
     show_default=True,
-    help="Of the factors in the file; what rounding costs is reported.",
+    help="Number format of the factors in the file; editc reports what rounding costs.",
 )
-@click.option("--no-test", is_flag=True, help="Do not let the format's own programs read the file.")
+@click.option("--no-test", is_flag=True, help="Do not test whether the format's own programs load the file.")
 @finetune_option
 @json_option
 def export(
     delta: Path, name: str, out: Path, model: str | None, dtype: str, no_test: bool, allow_finetune: bool, json_: bool
 ) -> int:
-    """Write a delta as another program reads it, and prove it."""
+    """Write a delta in another program's format, and test the file."""
     from editc.cli import show
     from editc.verbs import public as api
 
@@ -206,18 +225,20 @@ def export(
 
 @cli.group()
 def onnx() -> None:
-    """For ONNX models."""
+    """Prepare ONNX models for adapters."""
 
 
 @onnx.command("make-lora-ready")
 @click.argument("model")
 @click.option("-o", "--out", type=PATH, required=True, help="The .onnx file to write.")
-@click.option("--sites", type=PATH, required=True, metavar="DELTA", help="The delta whose sites get a place.")
+@click.option(
+    "--sites", type=PATH, required=True, metavar="DELTA", help="A delta; each site that it edits gets inputs."
+)
 @json_option
 def make_lora_ready(model: str, out: Path, sites: Path, json_: bool) -> int:
-    """Give an ONNX model paths for an adapter.
+    """Give an ONNX model inputs for an adapter.
 
-    They are empty until an .onnx_adapter fills them at run time."""
+    The inputs are empty until an .onnx_adapter fills them at run time."""
     from editc.cli import show
     from editc.verbs import public as api
 
@@ -229,8 +250,8 @@ def make_lora_ready(model: str, out: Path, sites: Path, json_: bool) -> int:
 @cli.command()
 @click.argument("delta", nargs=-1, required=True, type=PATH)
 @click.option("-o", "--out", required=True, type=PATH, help="Write the linked delta here, and a lock file beside it.")
-@click.option("--model", metavar="MODEL", help="The base of the deltas: needed where they edit the same tensors.")
-@click.option("--compose", is_flag=True, help="Apply each to what those before it left, in the order given.")
+@click.option("--model", metavar="MODEL", help="The base of the deltas; required if they edit the same tensors.")
+@click.option("--compose", is_flag=True, help="Apply each delta to the result of those before it, in the given order.")
 @detector_option
 @json_option
 def link(delta: tuple[Path, ...], out: Path, model: str | None, compose: bool, detector: str, json_: bool) -> int:
@@ -246,12 +267,18 @@ def link(delta: tuple[Path, ...], out: Path, model: str | None, compose: bool, d
 @click.argument("base")
 @click.argument("edited")
 @click.option("-o", "--out", required=True, type=PATH, metavar="DELTA", help="Write the delta here.")
-@click.option("--form", default="auto", help="shared, low-rank, dense or xor instead of the smallest that fits.")
-@click.option("--mend", default="ulp", help="exact: bit for bit; ulp: each weight within one; none: factors only.")
-@click.option("--tolerance", type=float, help="Roundings that the factors may leave to be mended [default: 4, or 64].")
+@click.option("--form", default="auto", help="shared, low-rank, dense or xor [default: the smallest that fits].")
+@click.option(
+    "--mend",
+    default="ulp",
+    help="exact: bit for bit; ulp: each weight within one ulp; none: the factors alone [default: ulp].",
+)
+@click.option(
+    "--tolerance", type=float, help="Largest error of a weight before --mend, in roundings [default: 4, then 64]."
+)
 @json_option
 def diff(base: str, edited: str, out: Path, form: str, mend: str, tolerance: float | None, json_: bool) -> int:
-    """Make a delta from two checkpoints: what changed, rank, form."""
+    """Make the delta that turns one checkpoint into another."""
     from editc.cli import show
     from editc.verbs import public as api
 
@@ -263,7 +290,7 @@ def diff(base: str, edited: str, out: Path, form: str, mend: str, tolerance: flo
 @click.argument("path")
 @json_option
 def inspect(path: str, json_: bool) -> int:
-    """What is in this delta, or this model."""
+    """List what is in a delta or a model."""
     from editc.cli import show
     from editc.verbs import public as api
 
@@ -272,8 +299,12 @@ def inspect(path: str, json_: bool) -> int:
 
 @cli.command()
 @click.argument("file", type=PATH)
-@click.option("--model", metavar="MODEL", help="Look the modules up in this model; left out, in the one they imply.")
-@click.option("--for", "for_", multiple=True, type=LOADER, help="This loader decides the exit code [default: all].")
+@click.option(
+    "--model", metavar="MODEL", help="Look up the modules in this model [default: the one that their names imply]."
+)
+@click.option(
+    "--for", "for_", multiple=True, type=LOADER, help="Let only this loader decide the exit code [default: all]."
+)
 @json_option
 def doctor(file: Path, model: str | None, for_: tuple[str, ...], json_: bool) -> int:
     """Say what each loader will do with an adapter file."""
@@ -289,7 +320,7 @@ def doctor(file: Path, model: str | None, for_: tuple[str, ...], json_: bool) ->
 @click.argument("name")
 @json_option
 def explain(name: str, json_: bool) -> int:
-    """Explain a code, a measurement, a method, a family, a format.
+    """Explain an error code, a measurement, a method or another word.
 
     For example E501, recoverable, uce, sd1 or kohya."""
     from editc.cli import show

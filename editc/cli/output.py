@@ -67,10 +67,10 @@ def bystander_lines(bystanders: Sequence[Bystander]) -> Iterator[str]:
     if not suffered:
         return
     yield ""
-    yield f"  {len(suffered)} of {len(bystanders)} bystanders (what nobody named) lost something:"
+    yield f"  {len(suffered)} of {len(bystanders)} bystanders (not named in the manifest) lost something:"
     width = min(max(len(one.name) for one in suffered[:MAX_BYSTANDERS]), 64)
     for one in suffered[:MAX_BYSTANDERS]:
         before, after = (" ".join(text.split()) for text in one.said)
         now = f"{before[:40]} -> {after[:40]}" if before or after else ""
-        counts = now or f"{round(one.before * one.of)} of {one.of} before, {round(one.after * one.of)} after"
+        counts = now or f"{round(one.before * one.of)} of {one.of} pictures before, {round(one.after * one.of)} after"
         yield f"  {one.name:<{width}}  {counts}"

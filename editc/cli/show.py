@@ -41,7 +41,7 @@ def check_result(found: Checked) -> Output:
     sites, title = len(plan.sites), plan.family.title
     share = found.manifest.sites.auto
     matrices = count(sites, "matrix") if share is None else own.sites_text(sites, share)
-    text = f"{found.manifest.source.name}: sound. {title}, {matrices}, edits: {', '.join(concepts)}"
+    text = f"{found.manifest.source.name}: OK. {title}: {matrices} will be edited ({', '.join(concepts)})"
     data = {"family": plan.family.name, "sites": [site.name for site in plan.sites], "edits": concepts}
     return Output(text, data)
 
@@ -102,10 +102,10 @@ def _trial_lines(made: Export) -> Iterator[str]:
         yield f"  {made.format}: rounding its factors changed the edit by {made.written.rounding:.2g} of its size"
     for one in made.trials:
         if one.skipped:
-            yield f"  {made.format}: {one.consumer} not tried: {one.skipped}"
+            yield f"  {made.format}: {one.consumer} was not tested: {one.skipped}"
         else:
-            bound = f" (its arithmetic may bring {one.bound:.2g})" if one.bound else ""
-            taken = f"{one.consumer} takes {one.matched} of {one.total}"
+            bound = f" (its own arithmetic may cause {one.bound:.2g})" if one.bound else ""
+            taken = f"{one.consumer} loads {one.matched} of {count(one.total, 'matrix')}"
             yield f"  {made.format}: {taken}, largest error {one.error:g}{bound}"
     yield from (f"  {made.format}: note: {note}" for note in made.written.notes)
 
@@ -131,13 +131,14 @@ def suggest_result(found: Proposal) -> Output:
 
 def verify_result(again: Again) -> Output:
     """Every claim, measured again."""
-    head = f"delta {again.delta.delta_id[:12]}: model matches as {again.tier}"
+    head = f"delta {again.delta.delta_id[:12]}: the model matches its base (tier {again.tier})"
     if again.parts:
         from editc.cli.show_link import part_results
 
         return part_results(again, head)
     if again.verified is None:
-        return Output(f"{head}: nothing to measure", {"tier": "already"}, "already")
+        text = f"delta {again.delta.delta_id[:12]}: the model already contains this edit"
+        return Output(text, {"tier": "already"}, "already")
     from editc.core import verdict as verdicts
 
     claims, found = again.verified.report.claims, again.verified.verdict
@@ -161,7 +162,8 @@ def apply_plan_result(plan: ApplyPlan) -> Output:
     pending = sum(target.pending for target in plan.targets)
     text = f"{plan.model.path}: already applied, nothing to write"
     if plan.status == "ready":
-        text = f"{plan.model.path}: would edit {count(pending, 'tensor')} ({plan.tier}), {plan.bytes_to_write:,} bytes"
+        what = f"would edit {count(pending, 'tensor')} (tier {plan.tier}) and write {plan.bytes_to_write:,} bytes"
+        text = f"{plan.model.path}: {what}"
     return Output("\n".join([text, *(f"note: {note}" for note in plan.notes)]), data, plan.status)
 
 
@@ -172,13 +174,14 @@ def apply_result(plan: ApplyPlan, done: ApplyResult) -> Output:
     if done.status == "already":
         what = "already applied, nothing written"
         if done.path != plan.model.path:
-            what = "a copy of the model, in which all of it was applied already"
+            what = "copied the model, which already contained the whole edit"
         return Output(f"{done.path}: {what}", describe_applied(plan, done), "already")
-    text = f"{done.path}: edited {count(len(done.results), 'tensor')} ({plan.tier}), {done.bytes_written:,} bytes"
+    edited = count(len(done.results), "tensor")
+    text = f"{done.path}: edited {edited} (tier {plan.tier}), wrote {done.bytes_written:,} bytes"
     notes = list(plan.notes)
     if done.linked:
         links = count(len(done.linked), "file")
-        notes.append(f"{links} shared with the model by hard links: what writes to one changes both")
+        notes.append(f"{links} shared with the model by hard links: a program that writes to one changes both")
     return Output("\n".join([text, *(f"note: {note}" for note in notes)]), describe_applied(plan, done))
 
 
@@ -186,9 +189,9 @@ def revert_result(done: RevertResult) -> Output:
     """What `editc revert` restored."""
     from editc.formats.inspect import describe_reverted
 
-    undone = f"reverted {count(done.tensors, 'tensor')}; the files are as they were before the last apply"
+    undone = f"reverted {count(done.tensors, 'tensor')}; the files are identical to those before the last apply"
     if not done.tensors:
-        undone = "removed what a killed run had left; no tensor had been changed"
+        undone = "removed the files that an interrupted apply had left; it had changed no tensor"
     return Output(f"{done.path}: {undone}", describe_reverted(done))
 
 
@@ -201,9 +204,9 @@ def status_result(found: Status) -> Output:
         concepts = ", ".join(_edit_heading(edit) for edit in state.edits)
         lines.append(f"  {state.delta_id[:12]}  {state.presence:<12} {concepts}")
     if not found.deltas:
-        lines.append("  no delta is recorded here; name one with --delta to ask about it")
+        lines.append("  no delta is recorded here; look for one with --delta FILE")
     if found.interrupted:
-        lines.append("  an apply was interrupted: run it again, or `editc revert`")
+        lines.append("  an apply was interrupted: run it again, or run `editc revert`")
     return Output("\n".join(lines), describe_status(found))
 
 
@@ -217,15 +220,17 @@ def _edit_heading(edit: Mapping[str, Any]) -> str:
 def diff_result(found: Difference, out: Path) -> Output:
     """How two checkpoints differ, and the delta that was written."""
     size, changed = out.stat().st_size, len(found.rows)
-    lines = [f"{changed} of {changed + found.equal} tensors differ; wrote {out} ({size:,} bytes for {found.raw:,})"]
+    lines = [
+        f"{changed} of {changed + found.equal} tensors differ; wrote {out} ({size:,} bytes; tensors: {found.raw:,})"
+    ]
     for edit in found.delta.edits:
         rows = [row for row in found.rows if row.group == edit["group"]]
         entries, differ = sum(row.entries for row in rows), sum(row.differ for row in rows)
         rank = f", rank {edit['rank']}" if edit["rank"] else ""
-        exact = "bit for bit" if not differ else f"{differ:,} of {entries:,} weights differ"
-        worst = f", the worst by {max(row.ulps for row in rows):.3g} ulp" if differ else ""
+        exact = "bit for bit" if not differ else f"{differ:,} of {entries:,} weights are not exact"
+        worst = f", the worst is {max(row.ulps for row in rows):.3g} ulp off" if differ else ""
         lines.append(f"  {edit['group']}: {count(len(rows), 'tensor')}, {edit['form']}{rank}; {exact}{worst}")
-    lines += [f"note: component {name} holds pickles only and was not compared" for name in found.unread]
+    lines += [f"note: component {name} holds only pickles and was not compared" for name in found.unread]
     lines += [f"note: {note}" for note in found.notes]
     data = {"delta": str(out), "delta_id": found.delta.delta_id, "bytes": size, "equal": found.equal}
     data |= {"edits": [dict(edit) for edit in found.delta.edits], "tensors": [asdict(row) for row in found.rows]}
@@ -237,7 +242,8 @@ def lora_ready_result(made: LoraReadyModel) -> Output:
     lines = [f"wrote {path} ({_size_on_disk(path):,} bytes)" for path in made.files]
     found = {"status": "done", "files": [str(path) for path in made.files], "inputs": list(made.inputs)}
     return Output(
-        "\n".join([*lines, f"{count(len(made.inputs), 'input')} for an adapter, empty until one is given"]), found
+        "\n".join([*lines, f"{count(len(made.inputs), 'input')} for an adapter, empty until an adapter is given"]),
+        found,
     )
 
 
@@ -293,7 +299,7 @@ def _tree_lines(data: Mapping[str, Any], indent: str) -> Iterator[str]:
             yield f"{indent}{name}: {len(value)}"
             yield from (f"{indent}  - {_item_line(name, item)}" for item in value[:8])
             if len(value) > 8:
-                yield f"{indent}  ... {len(value) - 8} more (all with --json)"
+                yield f"{indent}  ... {len(value) - 8} more (--json shows all)"
         else:
             yield from _field_lines(name, value, indent)
 

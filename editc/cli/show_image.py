@@ -19,7 +19,7 @@ def titles(manifest: Manifest) -> list[str]:
 
 def sites_text(count: int, share: float) -> str:
     """The number of matrices for `sites: auto`: the candidates, and the share that the chosen ones must carry."""
-    return f"of {count} matrices those that carry {share:.10g}"
+    return f"the fewest of {count} matrices that carry {share:.10g} of the concept"
 
 
 def measured_lines(verified: Verified) -> Iterator[str]:

@@ -48,7 +48,7 @@ def answer_lines(manifest: Manifest, answers: Sequence[Answer]) -> Iterator[str]
     names = [_cut(title(edit)) for edit in manifest.language_edits]
     rows = [(name, _correct_counts(answers, index, purposes)) for index, name in enumerate(names)]
     if any(not 0 <= one.edit < len(names) for one in answers):
-        rows.append(("of no single edit", _correct_counts(answers, None, purposes, len(names))))
+        rows.append(("(no single edit)", _correct_counts(answers, None, purposes, len(names))))
     width = max(len(name) for name, _ in rows)
     yield f"  {'prompts that hold':<{width}}" + "".join(f"  {head:>10}" for head in heads)
     for name, counts in rows:
@@ -63,7 +63,7 @@ def titles(manifest: Manifest) -> list[str]:
 
 def sites_text(count: int, share: float) -> str:
     """What `sites: auto` will choose. The model must run to know more."""
-    return "the layers that the model itself names"
+    return "the layers that `sites: auto` chooses"
 
 
 def measured_lines(verified: Verified) -> Iterator[str]:
@@ -72,7 +72,7 @@ def measured_lines(verified: Verified) -> Iterator[str]:
     shown = general_claims(manifest, report.claims)
     yield from claim_lines(shown, {"spread": form_shares(report.claims)})
     if left := len(report.claims) - len(shown):
-        yield f"  and {left} more measurements (all with --json)"
+        yield f"  and {left} more measurements (--json shows all)"
     if report.answers:
         yield ""
         yield from answer_lines(manifest, report.answers)

@@ -28,11 +28,13 @@ def link_result(linked: Linked) -> Output:
     for number, part in enumerate(linked.parts, 1):
         lines += [_part_heading(number, part), *_comparison_lines(part)]
         lines += [f"  {line}" for line in verdicts.as_lines(part.verified.verdict)] if part.verified else []
-        lines += [f"  note: it preserves `{name}`, which another part erases" for name in part.conflicts]
+        lines += [f"  note: this part preserves `{name}`, which another part erases" for name in part.conflicts]
     if not linked.measured:
-        lines.append("not measured: name the base with --model to measure what they claim together")
+        lines.append("not measured: give the base with --model to measure the claims of all deltas together")
     if shared:
-        lines.append("note: edits made apart are off beside each other; one build of all manifests solves for all")
+        lines.append(
+            "note: deltas that were built separately interfere; put all edits into one manifest to solve them jointly"
+        )
     lines += [f"wrote {path} ({path.stat().st_size:,} bytes)" for path in linked.files]
     if linked.delta is None:
         lines.append("no delta was written: a bound is not met")

@@ -42,7 +42,7 @@ def _run_to_code(command: click.Command, arguments: Sequence[str]) -> int:
     try:
         return int(command.main(list(arguments), prog_name="editc", standalone_mode=False) or 0)
     except click.exceptions.Abort:
-        click.echo("stopped: nothing was half-written", err=True)
+        click.echo("stopped: no file is half-written", err=True)
         return 130
     except click.ClickException as error:
         return _report_usage(error, wants_json)

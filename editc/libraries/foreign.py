@@ -70,7 +70,7 @@ def last_lines(everything: bool = False) -> str:
     if not CAPTURED:
         return ""
     shown = CAPTURED if everything else CAPTURED[-SHOWN_LINES:]
-    return "\n".join(("libraries said:", *(f"  {line}" for line in shown), ""))
+    return "\n".join(("output of the libraries:", *(f"  {line}" for line in shown), ""))
 
 
 def _numbers(*streams: TextIO) -> list[int]:

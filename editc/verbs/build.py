@@ -51,7 +51,7 @@ def build(
     delta = None if broken else _make_delta(opened, verified, ctx)
     if delta is not None and after is not None and not after("emit", delta):
         return None
-    announce(progress, "writing the report" if broken else "writing and trying what was made")
+    announce(progress, "writing the report" if broken else "writing the delta, its exports and the report")
     return _write_files(
         Built(verified, delta, broken, (*diagnostics, *ctx.notes, *kind.warnings(verified)), ()), opened, out
     )

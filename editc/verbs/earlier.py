@@ -12,7 +12,7 @@ from editc.verbs.kind import OpenedManifest
 
 IN_MODEL = ("result", "either")
 """States of a tensor, from `formats.apply.status`, which mean that the delta's result is in the model."""
-REASONS = {"missing": "is not there", "base": "is as it was before the edit"}
+REASONS = {"missing": "is missing", "base": "is unedited"}
 """State of a tensor that is not the delta's result -> the words for it in a message."""
 
 
@@ -44,8 +44,8 @@ def _key_spots(part: Delta, name: str) -> Iterator[Spot]:
     from editc.passes.language.sentences import edit_spots
 
     if not has_manifest(part):
-        message = f"`{name}` records no manifest, so it does not say which keys are to be held"
-        help_text = "name the delta that was built for these edits: one that was made from two checkpoints has no edits"
+        message = f"`{name}` records no manifest, so editc does not know which keys to preserve"
+        help_text = "name a delta that `editc build` wrote; one from `editc diff` has no manifest"
         raise fail("E213", message, place=name, help=help_text)
     earlier = recorded_manifest(part, Path(name))
     if earlier.kind != "language":
@@ -75,8 +75,8 @@ def _require_in_model(opened: OpenedManifest, deltas: Sequence[Delta]) -> None:
         }
         if differing:
             first, what = next(iter(differing.items()))
-            reason = REASONS.get(what, "is another")
-            why = f"{len(differing)} of its {len(delta.sites)} tensors are others, `{first}` {reason}"
-            help_text = "`editc apply` it first and name the model that this makes, or leave it out of `after`"
+            reason = REASONS.get(what, "has other weights")
+            why = f"{len(differing)} of its {len(delta.sites)} tensors differ; `{first}` {reason}"
+            help_text = "run `editc apply` first and name the edited model, or remove the delta from `after`"
             with pointing_at(opened.manifest, f"after.{index}"):
                 raise fail("E213", f"this delta is not applied to the model: {why}", help=help_text)

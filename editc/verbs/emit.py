@@ -49,8 +49,8 @@ def _plan_faults(name: str, manifest: Manifest, plan: Plan) -> Iterator[Diagnost
     form, ablations = write.find_format(name), manifest.ablations
     help_ = advise_without_adapter(plan.family.name)
     if form.low_rank and any(edit.options.get("norms") for edit in ablations):
-        message = f"`norms: true` makes the edit dense, and `{name}` is an adapter of low rank, which cannot hold it"
-        yield Diagnostic("E677", message, help=f"{help_}; or leave `norms` out")
+        message = f"`norms: true` makes the edit dense, and `{name}`, a low-rank adapter, cannot hold it"
+        yield Diagnostic("E677", message, help=f"{help_}; or remove `norms`")
     elif why := form.lost([site.name for site in plan.sites]):
         yield Diagnostic("E677", why, help=help_)
 

@@ -22,8 +22,8 @@ LATER_TABLES = (KEY_RULES, ATTACKS)
 """Tables of names that are searched only if the glossary does not have the word."""
 
 UNEDITED_ROLE = {
-    "image": "  (only with `sites: {roles: [...]}`: unedited, it is a leak)",
-    "language": "  (what `ablate` and `leace` edit; else with `sites: {roles: [...]}`)",
+    "image": "  (edited only if `sites: {roles: [...]}` names it; otherwise it is a leak)",
+    "language": "  (edited by `ablate` and `leace`, or if `sites: {roles: [...]}` names it)",
 }
 """Kind of model -> the remark beside a role that is not edited by default."""
 
@@ -46,7 +46,7 @@ def explain(name: str) -> str:
     near = nearest(name, tuple(known))
     words = "a code (E501), a measurement (recoverable), a method (uce), a family (sd1), a format (diff)"
     help_ = f"did you mean `{near}`?" if near else f"name {words}"
-    raise fail("E130", f"there is nothing named `{name}` to explain", help=help_)
+    raise fail("E130", f"editc has no explanation of `{name}`", help=help_)
 
 
 def _method_lines(name: str) -> Iterator[str]:
@@ -58,7 +58,7 @@ def _method_lines(name: str) -> Iterator[str]:
     doc = without_option_lines(METHODS.resolve(name).__doc__ or "", [one.name for one in every])
     yield from (f"method {name}", "", cleandoc(doc), "", "options and defaults:")
     for one in every:
-        yield f"  {one.name} = {'by the key rule' if one.default is None else one.default}"
+        yield f"  {one.name} = {'set by the key rule' if one.default is None else one.default}"
         yield from (f"      {line}" for line in wrap(texts.get(one.name, ""), 100, break_on_hyphens=False))
 
 
@@ -69,7 +69,7 @@ def _rule_lines(name: str) -> Iterator[str]:
     rule = KEY_RULES.resolve(name)
     yield from (f"key rule {name}", "", cleandoc(type(rule).__doc__ or ""))
     if rule.options:
-        yield f"fields of an edit that it reads: {', '.join(rule.options)}"
+        yield f"keys of an edit that the rule reads: {', '.join(rule.options)}"
 
 
 def _attack_lines(name: str) -> Iterator[str]:
@@ -91,7 +91,7 @@ def _detector_lines(name: str) -> Iterator[str]:
     place = f"{name}:{kind.place}" if kind.place else name
     yield f"verify: {{images: {{detector: {place}}}}}"
     if kind.keys:
-        yield f"beside it, in {{{name}: {kind.place}, ...}}: {', '.join(kind.keys)}"
+        yield f"more keys, as in {{{name}: {kind.place}, ...}}: {', '.join(kind.keys)}"
 
 
 def _format_lines(name: str) -> Iterator[str]:
@@ -103,7 +103,7 @@ def _format_lines(name: str) -> Iterator[str]:
     suited = [family for family in FAMILIES.names("image") if not form.suits(family)]
     doc = import_module(FORMATS.place(name).partition(":")[0]).__doc__ or ""
     yield from (f"format {name}: {form.says}", "", cleandoc(doc), "")
-    yield f"under `emit`: {form.output}"
+    yield f"`emit` writes: {form.output}"
     yield f"for the families {', '.join(suited)}" if suited else "for language models"
 
 
@@ -114,7 +114,7 @@ def _family_lines(name: str) -> Iterator[str]:
     for role, pattern in family.patterns.items():
         chosen = "" if role in family.default_roles else UNEDITED_ROLE[family.models]
         yield f"  {role}: {pattern}{chosen}"
-        yield f"     sees {family.groups[family.group_of(role)].sees}"
+        yield f"     reads {family.groups[family.group_of(role)].sees}"
     yield from (f"  {role}: not editable, {reason}" for role, reason in family.refused.items())
     yield from (f"note: {note}" for note in family.notes)
     if family.model_types:

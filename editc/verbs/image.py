@@ -44,11 +44,11 @@ def text_encoder_warnings(ctx: Context, manifest: Manifest) -> tuple[Diagnostic,
     return tuple(
         Diagnostic(
             "E657",
-            f"the edit leaves out a text encoder's part of the adapter, {count(len(adapter.left_out), 'module')}",
+            f"the edit leaves out the adapter's text encoder part ({count(len(adapter.left_out), 'module')})",
             edit.at("adapter"),
             manifest.source,
             severity="warning",
-            help="the UNet's part is fused whole; for the other part keep the file beside the edited model",
+            help="all other modules are fused; for the text encoder, load the adapter file with the edited model",
             notes=adapter.left_out[:3],
         )
         for edit, adapter in zip(edits, ctx.adapters, strict=True)
@@ -100,7 +100,7 @@ def open_ports(opened: OpenedManifest, progress: Progress | None) -> Context:
         source = find_encoder(manifest, model)
         streams = source.load(ctx.family, ctx.weights)
     if manifest.images is not None:
-        announce(progress, "opening the model")
+        announce(progress, "loading the pipeline and the detector")
     painter, detector, judged_by = _open_painter(manifest, model, progress)
     ctx = replace(ctx, encoder=streams["text"], streams=streams, cache=store, detector_identity=judged_by)
     ctx = replace(ctx, encoder_parts=source.parts, notes=notes)
@@ -119,8 +119,10 @@ def _open_painter(
         return None, None, {}
     if model.layout != "pipeline":
         with pointing_at(manifest, "images"):
-            help_text = "convert the file to a diffusers folder, or leave `verify.images` out"
-            raise fail("E221", "pictures need a whole pipeline folder, and the model is weights alone", help=help_text)
+            help_text = "convert the file to a diffusers folder, or remove `verify.images`"
+            raise fail(
+                "E221", "pictures need a whole pipeline folder, but this model is only a weights file", help=help_text
+            )
     from editc.backends import painter
     from editc.opening import detector as detecting
 

@@ -62,11 +62,9 @@ def _require_norm(network: Network, family: Family, place: str) -> None:
     """Raise E206 if the loaded model has a norm between MLP and residual stream and its family has none, or the
     reverse."""
     if (network.multiplier is None) != family.normed:
-        what = (
-            "a norm between its MLP and the residual stream" if family.normed else "nothing between the two but a sum"
-        )
-        message = f"this model runs otherwise than {family.title}, which has {what}"
-        raise fail("E206", message, place=place, help="docs/reference/families.md lists the language models")
+        how = "with" if family.normed else "without"
+        message = f"this model differs from {family.title}, whose MLPs write to the residual stream {how} a norm"
+        raise fail("E206", message, place=place, help="docs/reference/families.md lists the supported models")
 
 
 def require_folder(manifest: Manifest, model: Model) -> None:
@@ -74,17 +72,19 @@ def require_folder(manifest: Manifest, model: Model) -> None:
 
     Looks for files and reads none.
     """
-    help_text = "name the model's whole folder: config.json, the tokenizer's files and *.safetensors"
+    help_text = "give the model's whole folder: config.json, the tokenizer's files and *.safetensors"
     with pointing_at(manifest, "model"):
         if model.layout != "folder":
-            raise fail("E205", "a language model runs from its folder, and this is weights alone", help=help_text)
+            raise fail(
+                "E205", "a language model needs its whole folder, but this is only a weights file", help=help_text
+            )
         present = {path.name for path in model.path.iterdir()}
         if not any(present.issuperset(names) for names in TOKENIZER_FILES):
-            named = ", ".join(" with ".join(f"`{name}`" for name in names) for names in TOKENIZER_FILES)
-            message = f"the model's folder holds no tokenizer: none of {named} is there"
+            named = " or ".join(" with ".join(f"`{name}`" for name in names) for names in TOKENIZER_FILES)
+            message = f"the model's folder has no tokenizer ({named})"
             raise fail("E205", message, place=str(model.path), help=help_text)
         if "config.json" not in present:
-            raise fail("E205", "the model's folder holds no `config.json`", place=str(model.path), help=help_text)
+            raise fail("E205", "the model's folder has no `config.json`", place=str(model.path), help=help_text)
 
 
 def with_earlier(ctx: Context, opened: OpenedManifest) -> Context:

@@ -92,7 +92,7 @@ def link_files(
     deriving and verifying.
     """
     if out.resolve() in [path.resolve() for path in paths]:
-        message = "the linked delta would replace one of those that go in"
+        message = "the linked delta would overwrite one of its inputs"
         raise fail("E630", message, place=str(out), help="choose another path")
     read = [(path, read_delta(path)) for path in paths]
     arrangement = arrange([delta for _, delta in read], composed)
@@ -148,7 +148,7 @@ def _measure_part(
     manifest = recorded_manifest(part, Path(label or part.delta_id[:12]), detector)
     ctx = kind_of(manifest).open_ports(open_decoded(manifest, model), progress)
     corpus = [p for p in corpus_of(model) if not any(mentions(p, name) for name in erased)]
-    announce(progress, "deriving and measuring again")
+    announce(progress, "measuring the claims again")
     problem = derive_recorded(part, manifest, model.place, corpus, ctx)
     preserved = (*manifest.preserve.concepts, *manifest.preserve.prompts, *manifest.preserve_lines)
     conflicts = tuple(name for name in erased if any(mentions(p, name) for p in preserved))

@@ -52,7 +52,7 @@ def warnings(proposal: Proposal) -> tuple[Diagnostic, ...]:
             _risk_text(s, best),
             s.request.at("concept"),
             proposal.manifest.source,
-            help="build it with `verify.images` and look, or name a target of your own and run suggest again",
+            help="build with `verify.images` and look at the pictures, or choose another `to` and run suggest again",
             severity="warning",
         )
         for s in proposal.suggestions
@@ -94,8 +94,9 @@ def _final_trial(s: Suggestion) -> TargetTrial:
 def _risk_text(s: Suggestion, best: TargetTrial) -> str:
     """What is wrong with the best trial: the concept is left, or a neighbour moves."""
     if not best.gone:
-        return f"`{s.request.concept}` moves by {best.own:.2f} at best, and is gone from {GONE:g} on"
-    return f"erasing `{s.request.concept}` moves `{best.moved[0].name}` by {best.worst:.2f}, and {AT_RISK:g} is a risk"
+        return f"`{s.request.concept}` moves by {best.own:.2f} at best; pictures may show it below {GONE:g}"
+    moved = f"erasing `{s.request.concept}` also moves `{best.moved[0].name}` by {best.worst:.2f}"
+    return f"{moved}; its pictures may be lost above {AT_RISK:g}"
 
 
 def _suggestion_lines(s: Suggestion) -> Iterator[str]:
@@ -107,7 +108,7 @@ def _suggestion_lines(s: Suggestion) -> Iterator[str]:
     for trial in s.trials:
         mark = "*" if trial is s.best else " "
         most = ", ".join(f"{one.name} {one.movement:.2f}" for one in trial.moved[:3])
-        name = "(as it stands)" if trial.to is None else trial.to or "(the empty prompt)"
+        name = "(the manifest's)" if trial.to is None else trial.to or "(the empty prompt)"
         left = " " if trial.gone else "!"
         figures = f"{trial.likeness:>8.2f}  {trial.weight:>6g}  {trial.own:>6.2f}{left}  {trial.cost:.2f}"
         yield f"             {mark} {name:<18.18}{figures}  {most}"
@@ -120,33 +121,36 @@ def _names_text(s: Suggestion) -> str:
     sure = ", ".join(f"{one.name} {one.score:.2f}" for one in names.sure)
     doubt = ", ".join(f"{one.name} {one.score:.2f}" for one in names.doubtful)
     if sure:
-        return f"{sure}: a {gap_width} gap of {names.gap:.2f} below" + (f"; doubtful: {doubt}" if doubt else "")
-    return f"none is sure; near, with no gap below: {doubt}" if doubt else "none found"
+        below = f"; the next name is {names.gap:.2f} lower, a {gap_width} gap"
+        return sure + below + (f"; doubtful: {doubt}" if doubt else "")
+    return f"none is sure; doubtful: {doubt}" if doubt else "none found"
 
 
 def _ingredients_text(s: Suggestion) -> str:
     """The names of the dictionary that a concept is a mixture of, with their amounts."""
     if not s.ingredients:
-        return "nothing that the dictionary holds"
+        return "no mixture of the compared names"
     parts = [
         f"{one.amount:.2f} {one.name}" + (f" (or {', '.join(one.rivals[:2])})" if one.rivals else "")
         for one in s.ingredients
     ]
     sure = (
-        "" if s.decomposition.unique else f"; coherence {s.decomposition.coherence:.2f}: other mixtures may do as well"
+        ""
+        if s.decomposition.unique
+        else f"; other mixtures may fit as well (coherence {s.decomposition.coherence:.2f})"
     )
-    return f"{' + '.join(parts)}, {s.decomposition.residual:.0%} left over{sure}"
+    return f"{' + '.join(parts)}, {s.decomposition.residual:.0%} unexplained{sure}"
 
 
 def _preserve_text(s: Suggestion) -> str:
     """The concepts that the edit moves most, and what it costs to preserve them by name."""
     names = ", ".join(f"{one.name} {one.movement:.2f}" for one in s.preserve) or "nothing moves"
     if s.with_preserve is None:
-        return f"{names}\n               listing them lowers no cost: none is proposed"
+        return f"{names}\n               preserving them by name lowers no cost, so none is proposed"
     with_them = (
         f"weight {s.with_preserve.weight:g}, cost {s.with_preserve.cost:.2f} with them, {s.best.cost:.2f} without"
     )
-    return f"{names}\n               preserved by name, beside what is kept by default: {with_them}"
+    return f"{names}\n               preserved by name beside the default list: {with_them}"
 
 
 def _suggestion_record(s: Suggestion) -> Mapping[str, Any]:

@@ -44,7 +44,8 @@ def recorded_plan(delta: Delta, manifest: Manifest, model: str, ctx: Context | N
     Raises E201 if this version does not have the family.
     """
     if delta.family not in FAMILIES.names():
-        raise fail("E201", f"the delta's family `{delta.family}` is not one of this version's", place=model)
+        message = f"this editc does not know the delta's family `{delta.family}`"
+        raise fail("E201", message, place=model, help="install the version, or the package, that built the delta")
     sites = tuple(record.site for record in delta.sites)
     why, family = {site.name: "recorded" for site in sites}, FAMILIES.resolve(delta.family)
     family = family if ctx is None else ctx.with_own_contexts(family)
@@ -166,8 +167,8 @@ def detector_warnings(delta: Delta, verified: Verified) -> tuple[Diagnostic, ...
     if not isinstance(recorded, Mapping) or not now or recorded.get("sha256") == now.get("sha256"):
         return ()
     names = [f"`{one.get('name')}` ({str(one.get('sha256'))[:12]})" for one in (recorded, now)]
-    message = f"the delta's pictures were judged by {names[0]}, and now by {names[1]}"
-    help_text = "its bounds on pictures were held against another judge: use the same files, prompts and threshold"
+    message = f"the detector has changed: {names[0]} judged the delta's pictures, now {names[1]} does"
+    help_text = "for comparable results use the same detector: the same files, prompts and threshold"
     return (Diagnostic("E508", message, place=delta.delta_id[:12], help=help_text, severity="warning"),)
 
 

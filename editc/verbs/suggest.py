@@ -47,8 +47,8 @@ def _open(path: Path, write: Path | None, progress: Progress | None) -> tuple[Ma
         refuse_existing(write)
     opened = require_manifest(path)
     if opened.manifest.kind != "image":
-        message = "suggest asks an image model's text encoder, and these edits are for a language model"
-        raise fail("E206", message, place=str(path), help="`editc build` reports which edits interfere")
+        message = "`editc suggest` needs an image model's text encoder, but these edits are for a language model"
+        raise fail("E206", message, place=str(path), help="run `editc build`: it reports which edits interfere")
     refuse_fused(opened.manifest)
     opened = replace(opened, manifest=replace(opened.manifest, images=None))
     ctx = opened.kind.open_ports(opened, progress)

@@ -122,7 +122,7 @@ def test_what_is_printed_meanwhile_is_kept_back(capfd: pytest.CaptureFixture[str
     said = "\n".join(foreign.CAPTURED)
     assert "on stdout" in said and "a log" in said
     assert "Loading: 100%|##" in said and "0%" not in said.replace("100%", "")
-    assert foreign.last_lines().startswith("libraries said:\n  on stdout\n")
+    assert foreign.last_lines().startswith("output of the libraries:\n  on stdout\n")
 
 
 def run(program: str, *arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
@@ -162,7 +162,7 @@ def test_what_is_printed_below_python_is_kept_back_too() -> None:
 def test_a_bug_says_what_libraries_said() -> None:
     done = run(NOISY, "inspect", "bug")
     assert done.returncode == 70 and "ZeroDivisionError: ours" in done.stderr
-    assert "libraries said:" in done.stderr and "  from C++\n" in done.stderr
+    assert "output of the libraries:" in done.stderr and "  from C++\n" in done.stderr
 
 
 def test_a_closed_pipe_and_a_stop_leave_the_streams_as_they_were() -> None:
@@ -203,7 +203,7 @@ def test_a_build_is_never_silent_and_leaves_its_answer_alone(tmp_path: Path) -> 
     code, seen, ended = watched("build", str(tmp_path / "m.yaml"), "-o", str(tmp_path / "out"), EDITC_CACHE="")
     assert code == 0
     text = b"".join(data for _, data in seen).decode()
-    for phase in ("loading libraries and the text encoder", "opening the model", "derive", "paint", "writing"):
+    for phase in ("loading libraries and the text encoder", "loading the pipeline", "derive", "paint", "writing"):
         assert phase in text
     times = [0.0, *(at for at, _ in seen), ended]
     silent = max(later - earlier for earlier, later in pairwise(times))

@@ -52,10 +52,10 @@ def test_the_terminal_has_what_is_looked_at_first_and_counts_the_rest() -> None:
     few = lines(1)
     assert [line.split()[0] for line in few[:4]] == ["efficacy", "spread", "at_start", "present_nll"]
     assert few[1].endswith("cloze 0.5, chat 0.33"), "the forms stand behind their spread"
-    assert "Tower 5" in few[2] and few[4] == "  and 5 more measurements (all with --json)"
+    assert "Tower 5" in few[2] and few[4] == "  and 5 more measurements (--json shows all)"
     assert not any("Tower 3" in line or "condition" in line for line in few[:5])
     many = lines(MANY_EDITS + 1)
-    assert "  and 6 more measurements (all with --json)" in many and not any("French" in line for line in many)
+    assert "  and 6 more measurements (--json shows all)" in many and not any("French" in line for line in many)
     assert max(map(len, few + many)) <= 100, "it fits a terminal"
 
 

@@ -158,7 +158,7 @@ def test_a_copy_of_what_has_the_edit_already_is_written(base: Path) -> None:
     said = CliRunner().invoke(
         cli, ["apply", str(base / "d.safetensors"), "--to", str(base / "one"), "-o", str(base / "three")]
     )
-    assert "a copy of the model, in which all of it was applied already" in said.output
+    assert "copied the model, which already contained the whole edit" in said.output
 
 
 def test_an_export_that_is_told_by_its_ending_must_have_it(base: Path) -> None:

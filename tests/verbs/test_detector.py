@@ -39,7 +39,7 @@ def test_folders_that_are_not_what_they_should_be(tmp_path: Path, a_clip: Path, 
     assert wrong(tmp_path, "{classifier: vit, labels: {circle: tabby}}") == []
     assert wrong(tmp_path, "{clip: gone}") == [("E134", "the detector's folder `gone` does not exist")]
     assert wrong(tmp_path, "{clip: m.yaml}") == [
-        ("E134", "the detector's folder `m.yaml` is a file: name the folder it lies in")
+        ("E134", "the detector's folder `m.yaml` is a file; name the folder that holds it")
     ]
     assert wrong(tmp_path, "{clip: vit}")[0][0] == "E134"
     shutil.copytree(tmp_path / "clip", tmp_path / "half")
@@ -74,7 +74,7 @@ def test_a_python_file_is_read_and_not_run_to_be_checked(tmp_path: Path) -> None
         "import pathlib\npathlib.Path(__file__).with_name('ran').touch()\nclass Eye: ...\n"
     )
     assert wrong(tmp_path, "python:judge.py:Eye") == wrong(tmp_path, "{python: 'judge.py:Eye'}") == []
-    assert wrong(tmp_path, "python:judge.py:Eyes") == [("E134", "`judge.py` has nothing called `Eyes`")]
+    assert wrong(tmp_path, "python:judge.py:Eyes") == [("E134", "`judge.py` defines no `Eyes`")]
     assert wrong(tmp_path, "python:gone.py:Eye") == [("E134", "the detector's file `gone.py` does not exist")]
     (tmp_path / "bad.py").write_text("class")
     assert wrong(tmp_path, "python:bad.py:Eye")[0][0] == "E134"

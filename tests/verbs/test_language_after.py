@@ -50,11 +50,11 @@ def refused(place: Path, model: str, after: str) -> Diagnostic:
 @pytest.mark.parametrize(
     ("model", "after", "why"),
     [
-        ("model", "first/delta.safetensors", "as it was before"),
-        ("model", "second/delta.safetensors", "is another"),
-        ("edited", "second/delta.safetensors", "as it was before"),
-        ("edited", "foreign/delta.safetensors", "is not there"),
-        ("plain", "first/delta.safetensors", "is another"),
+        ("model", "first/delta.safetensors", "is unedited"),
+        ("model", "second/delta.safetensors", "has other weights"),
+        ("edited", "second/delta.safetensors", "is unedited"),
+        ("edited", "foreign/delta.safetensors", "is missing"),
+        ("plain", "first/delta.safetensors", "has other weights"),
     ],
 )
 def test_a_delta_that_is_not_in_the_model(model: str, after: str, why: str, place: Path) -> None:

@@ -55,7 +55,7 @@ def test_a_folder_without_a_tokenizer(folder: Path, tmp_path: Path) -> None:
 
 def test_weights_alone(folder: Path, tmp_path: Path) -> None:
     (fault,) = told(folder / "model.safetensors", tmp_path)
-    assert fault.code == "E205" and "weights alone" in fault.message
+    assert fault.code == "E205" and "only a weights file" in fault.message
 
 
 def test_a_folder_without_a_configuration(folder: Path, tmp_path: Path) -> None:

@@ -189,7 +189,7 @@ def test_check_reads_headers_only_and_counts_the_candidates(built: tuple[api.Bui
     folder = built[1]
     code = "import sys; from editc.cli import main\ntry: main()\nfinally: assert 'torch' not in sys.modules"
     done = subprocess.run([sys.executable, "-c", code, "check", str(folder / "m.yaml")], capture_output=True, text=True)
-    assert done.returncode == 0 and "of 8 matrices those that carry 0.6" in done.stdout, done.stderr
+    assert done.returncode == 0 and "the fewest of 8 matrices that carry 0.6 of the concept" in done.stdout, done.stderr
 
 
 def test_a_delta_of_a_subset_verifies_applies_and_says_why(
