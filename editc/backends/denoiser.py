@@ -156,13 +156,13 @@ def _why_unsupported(folder: Path, declared: Mapping[str, Any]) -> str:
     if kind == "PixArtTransformer2DModel":
         return ""
     if kind != "UNet2DConditionModel":
-        return f"only UNets and PixArt's transformer can be asked, and it is a `{kind}`"
+        return f"it needs a UNet or PixArt's transformer, and this is a `{kind}`"
     if declared.get("in_channels", 4) != declared.get("out_channels", 4):
-        return "its UNet is given more than noisy latents, as those for inpainting are"
+        return "its UNet takes more inputs than noisy latents, as an inpainting model's does"
     if added not in (None, "text_time") or declared.get("class_embed_type") or declared.get("num_class_embeds"):
-        return "its UNet is told more than text and picture sizes"
+        return "its UNet takes conditions other than text and picture sizes"
     if added and _condition_width(folder, declared) != declared.get("projection_class_embeddings_input_dim"):
-        return "its UNet is told another embedding than `text_encoder_2` and picture sizes make, as a refiner's is"
+        return "its UNet takes another embedding than that of `text_encoder_2` and picture sizes, as a refiner's does"
     return ""
 
 
@@ -229,9 +229,9 @@ def _unsupported_error(folder: Path, why: str) -> EditcError:
     """Make E230: sites cannot be chosen by evidence on this model."""
     return fail(
         "E230",
-        f"the sites cannot be chosen by evidence on this model: {why}",
+        f"`sites: auto` cannot choose on this model: {why}",
         place=str(folder),
-        help="name a whole diffusers pipeline folder, or choose with `roles`, `include` and `exclude`",
+        help="name a whole diffusers pipeline folder, or choose the sites with `roles`, `include` and `exclude`",
     )
 
 

@@ -106,7 +106,7 @@ def weight_variant(folder: Path) -> str | None:
 def require_whole(found: TensorMismatch, what: str, network: str, folder: Path) -> None:
     """Raises E205, with the names, where the files do not match the network."""
     if not found.empty:
-        message = f"the files of {what} do not make a {network}: {'; '.join(_mismatch_lines(found))}"
+        message = f"the files of {what} do not fit a {network}: {'; '.join(_mismatch_lines(found))}"
         raise fail("E205", message, place=str(folder), help=_what_to_do(found), notes=_names(found))
 
 
@@ -156,17 +156,17 @@ def find_wrapper(names: Sequence[str]) -> tuple[str, str] | None:
 def _mismatch_lines(found: TensorMismatch) -> Iterator[str]:
     """The mismatch in words, for a message."""
     if found.missing:
-        yield f"{_many(found.missing, 'of the network is', 'of the network are')} not in them"
+        yield f"{_many(found.missing, 'is', 'are')} missing"
     if found.unexpected:
-        yield f"{_many(found.unexpected, 'in them is', 'in them are')} none of its own"
+        yield f"{_many(found.unexpected, 'does', 'do')} not belong to it"
     if found.shapes:
-        yield f"{_many(found.shapes, 'has', 'have')} another shape"
+        yield f"{_many(found.shapes, 'has', 'have')} the wrong shape"
 
 
 def _names(found: TensorMismatch) -> Iterator[str]:
     """The names that differ, as notes."""
     yield from first_rows([f"missing: {name}" for name in found.missing], SHOWN)
-    yield from first_rows([f"not its own: {name}" for name in found.unexpected], SHOWN)
+    yield from first_rows([f"does not belong: {name}" for name in found.unexpected], SHOWN)
     yield from first_rows(
         [f"shape of {name}: {one} in the file, {other} by config.json" for name, (one, other) in found.shapes.items()],
         SHOWN,
@@ -177,7 +177,7 @@ def _what_to_do(found: TensorMismatch) -> str:
     """The help for a mismatch."""
     if around := find_wrapper(found.unexpected):
         return f"the model was saved {around[0]}: {around[1]}"
-    return "fetch or save it again; its config.json and its weights must be those of one and the same model"
+    return "fetch or save it again, with config.json and weights of the same model"
 
 
 def _many(things: Sequence[str] | Mapping[str, Any], one: str, more: str) -> str:

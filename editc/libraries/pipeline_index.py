@@ -28,7 +28,9 @@ def refuse_own_code(folder: Path) -> None:
     such files, some versions without being asked."""
     found = sorted({path.relative_to(folder).as_posix() for path in _programs(folder) if path.is_file()})
     if found:
-        message = f"the pipeline brings a program of its own, {', '.join(f'`{name}`' for name in found)}: it is not run"
+        message = (
+            f"the pipeline has code of its own, which editc does not run: {', '.join(f'`{name}`' for name in found)}"
+        )
         help_text = "name a pipeline whose classes are those of diffusers and transformers"
         raise fail("E224", message, place=str(folder / INDEX), help=help_text)
 
@@ -45,7 +47,7 @@ def networks(folder: Path) -> Mapping[str, Any]:
         known = {"diffusers": diffusers, "transformers": transformers}.get(library)
         source = known or getattr(diffusers.pipelines, library, None)
         if source is None:
-            message = f"the pipeline's `{part}` is of `{library}`, which is neither diffusers nor transformers"
+            message = f"the pipeline's `{part}` comes from `{library}`, which is neither diffusers nor transformers"
             raise fail("E224", message, place=str(folder / INDEX), help="name a pipeline of diffusers' own classes")
         kind = getattr(source, name, None)
         if hasattr(kind, "from_pretrained") and hasattr(kind, "state_dict"):

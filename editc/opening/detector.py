@@ -26,7 +26,10 @@ def check_detector(manifest: Manifest) -> tuple[Diagnostic, ...]:
     kind, asked = detector_kind(check.detector), _asked_of(manifest, check)
     if kind.runs_code and check.options.foreign:
         return (_refuse_foreign_code(check, manifest),)
-    here = f"; or say where it is here: `--detector '{{{check.detector}: {kind.place}}}'`" * check.options.foreign
+    here = (
+        f"; or give its place on this machine: `--detector '{{{check.detector}: {kind.place}}}'`"
+        * check.options.foreign
+    )
     found = tuple(
         Diagnostic(one.code, one.message, check.options.at(one.field), manifest.source, help=one.help + here)
         for one in kind.faults(asked)
@@ -39,10 +42,10 @@ def _refuse_foreign_code(check: ImageCheck, manifest: Manifest) -> Diagnostic:
     where = f"{check.options.place}:{check.options.member}"
     return Diagnostic(
         "E137",
-        f"this delta has its pictures judged by code, `{where}`, which does not run unasked",
+        f"this delta names Python code as its detector, `{where}`; editc does not run it unasked",
         check.options.at("place"),
         manifest.source,
-        help=f"read that file, then name it: `--detector python:{where}`; or `--detector none` to judge nothing",
+        help=f"read that file, then give `--detector python:{where}`; or give `--detector none`",
     )
 
 

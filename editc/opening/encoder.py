@@ -118,7 +118,7 @@ def load_clip(found: AssembledEncoder, mark: str) -> ClipEncoder:
         try:
             model.load_state_dict(state)
         except RuntimeError as error:
-            message = f"the text encoder in the file cannot be put together: {str(error).splitlines()[-1].strip()}"
+            message = f"the text encoder in the file cannot be loaded: {str(error).splitlines()[-1].strip()}"
             raise fail("E223", message, help="name a whole diffusers pipeline as the model") from error
         with library_errors("the tokenizer beside the file cannot be loaded", found.tokenizer):
             tokenizer = CLIPTokenizerFast.from_pretrained(found.tokenizer, local_files_only=True)
@@ -145,7 +145,9 @@ def _in_file(model: Model, folder: Path, inside: tuple[str, ...]) -> EncoderSour
     """The source for encoders in the model's own file. Raises E222 where the folder beside it has other encoders."""
     if len(inside) > 1 and any((folder / part).is_dir() for part in inside):
         message = f"the text encoders in '{folder}' are not those in the model's file"
-        raise fail("E222", message, place=str(model.path), help="name the folder of the model that the file is made of")
+        raise fail(
+            "E222", message, place=str(model.path), help="name the folder of the model that the file was made from"
+        )
     from editc.formats.apply.encoder_marks import weight_mark
 
     found = _require_tokenizer(model, folder, inside)
@@ -156,10 +158,8 @@ def _require_tokenizer(model: Model, folder: Path, inside: tuple[str, ...]) -> A
     """The encoder in the file with its tokenizer. Raises E220 where there is no tokenizer."""
     found = ldm_encoder.assemble_encoder(model, folder)
     if found is None:
-        lacking = "a tokenizer" if len(inside) == 1 else "tokenizers and encoders as folders"
-        raise _no_encoder(
-            f"the file holds its text encoder, but '{folder}' has not {lacking} to go with it", model.path
-        )
+        lacking = "tokenizer" if len(inside) == 1 else "folders with the tokenizers and text encoders"
+        raise _no_encoder(f"the file holds its text encoder, but '{folder}' has no {lacking} for it", model.path)
     return found
 
 
@@ -167,7 +167,7 @@ def _require_folders(model: Model, folder: Path) -> None:
     """Raises E220 unless the folder has a text encoder and a tokenizer."""
     for part in ("text_encoder", "tokenizer"):
         if not (folder / part).is_dir():
-            raise _no_encoder(f"the model is weights alone, and '{folder}' has no `{part}` to go with them", model.path)
+            raise _no_encoder(f"the model is only a weights file, and '{folder}' has no `{part}` for it", model.path)
 
 
 def _require_same(own: str, given: str, folder: Path) -> None:

@@ -90,7 +90,7 @@ def _require_json(folder: Path) -> None:
     for path in sorted(folder.glob("*.json")):
         found = _read(path)
         if path.name.endswith("config.json") and not isinstance(found, dict):
-            raise fail("E617", "this is not a configuration: an object in braces is missing", place=str(path))
+            raise fail("E617", "this configuration is not a JSON object", place=str(path))
 
 
 def _read(path: Path) -> Any:

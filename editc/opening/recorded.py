@@ -40,7 +40,7 @@ def _judged_by(manifest: Manifest, detector: str) -> ImageCheck | None:
     check = manifest.images
     if check is None:
         if detector:
-            help_text = "leave `--detector` out: its figures are of weights alone"
+            help_text = "leave `--detector` out: this delta claims nothing about pictures"
             raise fail("E509", "this delta's manifest asks for no pictures", place=manifest.source.name, help=help_text)
         return None
     if not detector:

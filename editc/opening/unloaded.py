@@ -67,7 +67,7 @@ def _compare(checkpoint: Checkpoint, kind: Any, folder: Path, what: str) -> Tens
     """Compares the header with the network, whose parameters are made as shapes alone (on the device "meta")."""
     import torch
 
-    with quiet(), library_errors(f"{what} cannot be made as its config.json says", folder), torch.device("meta"):
+    with quiet(), library_errors(f"{what} cannot be created from its config.json", folder), torch.device("meta"):
         network = kind.from_config(dict(settings_of(folder)))
         held = {name: checkpoint.shape(name) for name in checkpoint.names()}
         renamed = getattr(network, "_fix_state_dict_keys_on_load", None) or getattr(
@@ -85,9 +85,9 @@ def _cannot_compare(part: str, place: Path) -> Diagnostic:
     """The warning E226."""
     return Diagnostic(
         "E226",
-        f"nothing says how the `{part}` is built, so its tensors were not compared with what they should be",
+        f"no config.json says how the `{part}` is built, so editc could not check that its tensors are complete",
         place=str(place),
-        help="build from a diffusers folder of the model, with its config.json, if a tensor may be missing",
+        help="to have them checked, build from the model's diffusers folder, with its config.json",
         severity="warning",
     )
 

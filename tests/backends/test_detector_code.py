@@ -58,7 +58,7 @@ def test_what_is_no_answer_is_refused(tmp_path: Path, body: str, said: str) -> N
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("Eye = 3", "cannot be made"),
+        ("Eye = 3", "cannot be created"),
         ("class Eye: pass", "no `knows` and `shows`"),
         ("import nothing_like_it as Eye", "ModuleNotFoundError"),
     ],

@@ -140,8 +140,8 @@ def _find_faults(request: DetectorRequest) -> Iterator[DetectorFault]:
         return
     made = folder.read_config(request.path).get("architectures")
     if not any("ImageClassification" in str(one) for one in (made if isinstance(made, list) else ())):
-        what = f"a `{made[0]}`" if isinstance(made, list) and made else "no model that its config.json names"
-        message = f"`{request.options.place}` is not an image classifier: it is {what}"
+        what = f"it is a `{made[0]}`" if isinstance(made, list) and made else "its config.json names no class"
+        message = f"`{request.options.place}` is not an image classifier: {what}"
         yield DetectorFault("E134", "place", message, ADVICE)
         return
     labels = read_labels(request)
@@ -149,7 +149,7 @@ def _find_faults(request: DetectorRequest) -> Iterator[DetectorFault]:
         near = nearest(label, labels.names)
         some = ", ".join(f"`{one}`" for one in labels.names[:8]) + (", ..." if len(labels.names) > 8 else "")
         help_text = f"did you mean `{near}`?" if near else f"its labels: {some}"
-        message = f"the classifier has no label `{label}`, which `{concept}` is to be known by"
+        message = f"the classifier has no label `{label}`, which the manifest gives for `{concept}`"
         yield DetectorFault("E136", "labels", message, help_text)
 
 

@@ -157,7 +157,7 @@ def _find_faults(request: DetectorRequest) -> Iterator[DetectorFault]:
         if request.options.against and not without_concept(name, request.options.against):
             message = f"`against` leaves nothing to compare `{name}` with"
             yield DetectorFault(
-                "E135", "against", message, "name something else that a picture may show, or leave it out"
+                "E135", "against", message, "add something else that a picture may show, or remove `against`"
             )
 
 

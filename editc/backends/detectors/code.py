@@ -30,7 +30,7 @@ from editc.backends.detectors.kind import DetectorFault, DetectorKind, DetectorR
 from editc.core.diagnostics import EditcError, fail
 from editc.registry.table import nearest
 
-PROTOCOL = "docs/reference/detectors.md says what a detector has"
+PROTOCOL = "docs/reference/detectors.md says which methods a detector needs"
 """Help for a detector that lacks something."""
 
 
@@ -59,10 +59,10 @@ class CodeDetector:
         try:
             found = np.asarray(answer)
         except Exception as error:
-            raise self._error(f"`shows` gives what is no array: {error}") from error
+            raise self._error(f"`shows` must return an array: {error}") from error
         if found.shape != (len(pictures),) or found.dtype != np.bool_:
             what = f"an array {found.shape} of {found.dtype}"
-            raise self._error(f"`shows` gives {what} for {len(pictures)} pictures: it must be one bool for each")
+            raise self._error(f"`shows` returned {what} for {len(pictures)} pictures; it must return one bool for each")
         return found
 
     def _call(self, method: str, *given: Any) -> Any:
@@ -95,12 +95,12 @@ def _open(request: DetectorRequest) -> CodeDetector:
             found = getattr(_run_file(path), request.options.member)
             own = found() if isinstance(found, type) or not hasattr(found, "shows") else found
         except Exception as error:
-            message = f"`{request.options.member}` cannot be made: {_describe_error(error, where)}"
+            message = f"`{request.options.member}` cannot be created: {_describe_error(error, where)}"
             raise fail("E138", message, place=where, help=PROTOCOL) from error
     lacking = [name for name in ("knows", "shows") if not callable(getattr(own, name, None))]
     if lacking:
         named = " and ".join(f"`{name}`" for name in lacking)
-        message = f"`{request.options.member}` is no detector: it has no {named}"
+        message = f"`{request.options.member}` is not a detector: it has no {named}"
         raise fail("E138", message, place=where, help=PROTOCOL)
     return CodeDetector(own, where)
 
@@ -128,12 +128,12 @@ def _find_faults(request: DetectorRequest) -> Iterator[DetectorFault]:
         names = tuple(_bound_names(ast.parse(path.read_bytes())))
     except (SyntaxError, ValueError) as error:
         yield DetectorFault(
-            "E134", "place", f"`{request.options.place}` is not Python: {error}", "mend it, or name another file"
+            "E134", "place", f"`{request.options.place}` is not Python: {error}", "correct it, or name another file"
         )
         return
     if "*" not in names and member not in names:
         near = nearest(member, names)
-        message = f"`{request.options.place}` has nothing called `{member}`"
+        message = f"`{request.options.place}` defines no `{member}`"
         yield DetectorFault("E134", "place", message, f"did you mean `{near}`?" if near else PROTOCOL)
 
 

@@ -43,7 +43,7 @@ def find_faults(
     folder = request.path
     assert folder is not None
     if not folder.is_dir():
-        problem = "is a file: name the folder it lies in" if folder.is_file() else "does not exist"
+        problem = "is a file; name the folder that holds it" if folder.is_file() else "does not exist"
         help_text = f"looked for {folder}: paths are relative to the manifest; {advice}"
         yield DetectorFault("E134", "place", f"the detector's folder `{request.options.place}` {problem}", help_text)
         return
@@ -55,7 +55,7 @@ def find_faults(
         lacking.append("model.safetensors")
     if lacking:
         named = " and ".join(f"`{name}`" for name in lacking)
-        message = f"`{request.options.place}` is not {what}: {named} {'is' if len(lacking) == 1 else 'are'} not there"
+        message = f"`{request.options.place}` is not {what}: it has no {named}"
         yield DetectorFault("E134", "place", message, f"{advice}{_pickle_hint(present, lacking)}")
 
 
@@ -114,10 +114,10 @@ def _pickle_hint(present: set[str], lacking: Sequence[str]) -> str:
     """Say what to do where the folder has its weights as a pickle only."""
     if "model.safetensors" not in lacking or not any(name.endswith((".bin", ".pt", ".pth")) for name in present):
         return ""
-    return "; weights in a pickle (.bin, .pt) are not opened: load them with transformers once and `save_pretrained`"
+    return "; editc opens no pickles (.bin, .pt): load the model with transformers and `save_pretrained` it"
 
 
 def _open_error(folder: Path, why: str) -> Exception:
     """Make E139: the detector cannot be opened."""
-    help_text = "fetch the folder again, or name another; it must be as transformers' `save_pretrained` writes it"
+    help_text = "fetch the folder again, or name another that transformers' `save_pretrained` wrote"
     return fail("E139", f"the detector cannot be opened: {why}", place=str(folder), help=help_text)

@@ -27,8 +27,8 @@ def refuse_other_class(folder: Path, part: str, t5: bool) -> None:
         return
     named = said.get("architectures")
     other = named[0] if isinstance(named, list) and named else said["model_type"]
-    message = f"the model's `{part}` is a {other}, and the family reads a {'T5 encoder' if t5 else 'CLIP text model'}"
-    help_text = "name a model whose text encoder is of that class; editc has no other encoders"
+    message = f"the model's `{part}` is a {other}, but the family needs a {'T5 encoder' if t5 else 'CLIP text model'}"
+    help_text = "name a model whose text encoder has this class; editc supports no other"
     raise fail("E205", message, place=str(folder / part), help=help_text)
 
 

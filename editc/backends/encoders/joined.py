@@ -85,6 +85,6 @@ def _join(parts: Sequence[EncodedPrompt]) -> EncodedPrompt:
             raise fail(
                 "E331",
                 f"the model's tokenizers cut `{first.prompt}` into different tokens",
-                help="rows of two encoders stand side by side only for equal tokens: use the pipeline's own tokenizers",
+                help="both text encoders must read the same tokens: use the pipeline's own tokenizers",
             )
     return replace(first, rows=np.hstack([part.rows for part in parts]))

@@ -83,12 +83,12 @@ def _require_fit(folder: Path, part: str, tokenizer: Any, model: Any) -> None:
     rows, last = len(model.get_input_embeddings().weight), max(tokenizer.get_vocab().values(), default=-1)
     longest, positions = tokenizer.model_max_length, getattr(model.config, "max_position_embeddings", None)
     if last >= rows:
-        why = f"makes tokens up to number {last}, and `{part}` has embeddings for {rows}"
+        why = f"has token ids up to {last}, but `{part}` has only {rows} embeddings"
     elif positions is not None and longest > positions:
-        why = f"makes texts of {longest:g} tokens, and `{part}` reads {positions}: `model_max_length` must say so"
+        why = f"makes up to {longest:g} tokens, but `{part}` reads at most {positions} (see `model_max_length`)"
     else:
         return
-    message = f"the model's tokenizer and text encoder do not fit: `{tokenizer_of(part)}` {why}"
+    message = f"the model's tokenizer and text encoder do not fit together: `{tokenizer_of(part)}` {why}"
     raise fail("E205", message, place=str(folder), help="use the tokenizer that was saved with this text encoder")
 
 

@@ -42,26 +42,30 @@ def _load(folder: Path) -> CausalNetwork:
     from editc.backends.networks.classes import model_class
 
     with quiet():
-        help_text = "name the whole folder of the model: config.json, tokenizer.json, *.safetensors"
+        help_text = "give the model's whole folder: config.json, tokenizer.json, *.safetensors"
         with library_errors("no tokenizer can be loaded", folder, help_text):
             tokenizer = AutoTokenizer.from_pretrained(folder, **LOCAL_ONLY)
-        with library_errors("the model cannot be loaded", folder, "its config.json must be that of its weights"):
+        with library_errors(
+            "the model cannot be loaded", folder, "use the config.json that was saved with the weights"
+        ):
             kind = model_class(folder)
         model = load_network(kind, folder, "the model", dtype=torch.float32, trust_remote_code=False)
     strange = set(getattr(model.config.get_text_config(), "layer_types", None) or ()) - ATTENTION_LAYER_TYPES
     if strange:
-        message = f"this model has layers other than attention ({', '.join(sorted(strange))}), which editc does not run"
+        message = (
+            f"this model has layers other than attention ({', '.join(sorted(strange))}); editc does not support them"
+        )
         raise fail("E206", message, place=str(folder))
     words = PromptTokenizer(tokenizer, len(model.get_input_embeddings().weight))
     network = CausalNetwork(use_onednn(model.requires_grad_(False)), words)
-    with library_errors("the model cannot be run", folder, "its config.json must be that of its weights"):
+    with library_errors("the model cannot be run", folder, "use the config.json that was saved with the weights"):
         same = logits_match(network)
     with library_errors(
-        "the model's end of text is not usable", folder, "correct `eos_token_id` in generation_config.json"
+        "the model's end-of-text token cannot be used", folder, "correct `eos_token_id` in generation_config.json"
     ):
         _require_ends(network)
     if not same:
-        message = "this is a language model that scales its logits, which this version of editc does not edit"
+        message = "this model scales its logits; editc does not support that"
         raise fail("E206", message, place=str(folder))
     return network
 
@@ -70,7 +74,7 @@ def _require_ends(network: CausalNetwork) -> None:
     """Raise ValueError where an end of text is not the number of a token."""
     wrong = [one for one in network.ends if type(one) is not int]
     if wrong:
-        raise ValueError(f"`{wrong[0]}` is not the number of a token")
+        raise ValueError(f"`{wrong[0]}` is not a token id")
 
 
 @contextmanager

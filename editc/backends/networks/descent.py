@@ -81,7 +81,9 @@ def _tokenize(network: RunningModel, wish: ValueGoal) -> tuple[list[tuple[int, .
     """
     usable = [spot for spot in wish.contexts if not network.tokenizer.place(spot).sink]
     if not usable:
-        raise ValueError("every context begins with its subject, at the attention sink: put it behind some words")
+        raise ValueError(
+            "every context begins with the subject, at the attention sink, where no edit acts: put some words before it"
+        )
     asked = [network.tokenizer.encode_cloze(Cloze(spot.prompt, wish.answer, spot.chat)) for spot in usable]
     essence = _move_off_sink(network, wish.essence)
     ids = [*(one[:-1] for one, _ in asked), network.tokenizer.encode_prompt(Prompt(essence.prompt, essence.chat)).ids]

@@ -122,7 +122,7 @@ class RunningModel:
         """Return the linear layer whose weight a parameter is. Raises LookupError for an expert, for which transformers
         makes no layer."""
         if EXPERT.search(name):
-            raise LookupError(f"`{name}` reads what the router sends it, which differs from prompt to prompt")
+            raise LookupError(f"`{name}` belongs to an expert, and which prompts an expert reads depends on the router")
         return self.model.get_submodule(self.own_name(name).rpartition(".")[0])
 
     def use_weights(self, changed: ChangedWeights) -> Any:

@@ -66,8 +66,8 @@ class PromptTokenizer:
             template = CLOCK_MACRO + self.raw.get_chat_template()
             return str(self.raw.apply_chat_template(said, chat_template=template, **given))
         except Exception as error:  # a template is a program, and may raise anything
-            message = f"the model's chat template fails on one message of a user: {brief(error)}"
-            help_text = "correct it (chat_template.jinja, or in tokenizer_config.json), or leave `chat` out"
+            message = f"the model's chat template fails on a single user message: {brief(error)}"
+            help_text = "correct it (chat_template.jinja, or in tokenizer_config.json), or remove `chat`"
             raise fail("E227", message, help=help_text) from error
 
     def fingerprint(self) -> str:
@@ -97,7 +97,7 @@ class PromptTokenizer:
         """
         at = filled.rfind(prompt.strip())
         if at < 0:
-            raise LookupError(f"`{prompt}` does not stand in what the model is told, so its words cannot be found")
+            raise LookupError(f"the chat message does not contain `{prompt}` unchanged, so its words cannot be found")
         return at - (len(prompt) - len(prompt.lstrip()))
 
     def encode_cloze(self, asked: Cloze) -> tuple[tuple[int, ...], int]:
@@ -139,7 +139,7 @@ class PromptTokenizer:
         """Return the ids of a text by itself, without BOS or EOS. Raises LookupError for a text without tokens."""
         ids = self.tokenize(text, False).ids
         if not ids:
-            raise LookupError(f"the tokenizer makes no token of `{text}`")
+            raise LookupError(f"the tokenizer gives no token for `{text}`")
         return ids
 
     def bos_ids(self) -> tuple[int, ...]:
@@ -156,9 +156,8 @@ class PromptTokenizer:
         found = self._tokenize(text, special)
         if self.embeddings is not None and max(found.ids, default=0) >= self.embeddings:
             last = max(found.ids)
-            message = (
-                f"`{self.raw.convert_ids_to_tokens(last)}` is token {last}, and the model embeds {self.embeddings}"
-            )
+            token = self.raw.convert_ids_to_tokens(last)
+            message = f"`{token}` is token {last}, but the model has only {self.embeddings} embeddings"
             raise fail("E205", message, help="use the tokenizer that was saved with this model")
         return found
 
@@ -176,7 +175,9 @@ class PromptTokenizer:
         reach = [len(self.raw.decode(list(ids[:count]), **plain)) for count in range(len(ids) + 1)]
         begin = self.raw.decode(list(ids), **plain).find(text)
         if begin < 0:
-            raise LookupError(f"the tokenizer does not give `{text}` back, so its words cannot be found in the tokens")
+            raise LookupError(
+                f"the tokens of `{text}` do not decode to the same text, so its words cannot be found in them"
+            )
         ends = [min(max(one - begin, 0), len(text)) for one in reach]
         return TokenizedText(text, ids, tuple(ends[:-1]), tuple(ends[1:]))
 

@@ -80,7 +80,7 @@ def _trace_one(network: RunningModel, known: KnownFact, noise: Noise, sigma: flo
     ids, count = network.tokenizer.encode_cloze(known.cloze)
     begun = len(ids) - count
     if place.row >= begun:
-        raise LookupError(f"the end of `{known.subject}` and `{known.answer}` are one token after `{known.prompt}`")
+        raise LookupError(f"`{known.answer}` begins inside the last token of `{known.subject}` after `{known.prompt}`")
     embedding = network.model.get_input_embeddings()
     shape = (noise.samples, place.row + 1 - place.first, embedding.weight.shape[1])
     drawn = sigma * np.random.default_rng(noise.seed).standard_normal(shape)
