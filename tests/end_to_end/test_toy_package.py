@@ -47,7 +47,7 @@ def test_a_method_with_its_key_rule_is_checked_built_verified_exported_and_expla
 ) -> None:
     manifest, out = tmp_path / "toy.yaml", tmp_path / "out"
     manifest.write_text(MANIFEST.format(model=model))
-    assert "sound" in editc(python, "check", manifest)
+    assert "OK. " in editc(python, "check", manifest)
     editc(python, "build", manifest, "-o", out)
     record = json.loads((out / "report.json").read_text())
     (edit,) = read_delta(out / "delta.safetensors").edits
@@ -58,5 +58,5 @@ def test_a_method_with_its_key_rule_is_checked_built_verified_exported_and_expla
     kohya = tmp_path / "kohya.safetensors"
     editc(python, "export", out / "delta.safetensors", "--as", "kohya", "--model", model, "-o", kohya, "--no-test")
     assert kohya.stat().st_size > 0
-    assert "lamb = by the key rule" in editc(python, "explain", "toy")
+    assert "lamb = set by the key rule" in editc(python, "explain", "toy")
     assert "behind the last word" in editc(python, "explain", "toy-ends")

@@ -223,7 +223,7 @@ def test_the_report_draws_every_candidate_and_marks_those_left_out(built: tuple[
     record = report.as_json(verified)
     page = report.as_html(verified, record)
     kept = sum(site["kept"] for site in record["ranking"]["sites"])
-    assert f"kept {kept} of 8" in page and page.count(' faint"') == 8 - kept
+    assert f"chose {kept} of 8" in page and page.count(' faint"') == 8 - kept
     plain = replace(verified.solution.problem, plan=replace(verified.solution.problem.plan, ranking=None))
     other = replace(verified, solution=replace(verified.solution, problem=plain))
     assert 'id="evidence"' not in report.as_html(other, report.as_json(other))

@@ -62,7 +62,7 @@ def test_it_builds_verifies_exports_and_is_explained(toy: Path, model: Path) -> 
     assert list((toy / "out").glob("*kohya*"))
     again = api.verify(toy / "out" / "delta.safetensors", model)
     assert again.verified is not None and not again.failures
-    assert "lamb = by the key rule" in explain("toy") and "behind the last word" in explain("toy-ends")
+    assert "lamb = set by the key rule" in explain("toy") and "behind the last word" in explain("toy-ends")
 
 
 def test_a_manifest_may_name_another_rule_for_it(toy: Path, model: Path) -> None:

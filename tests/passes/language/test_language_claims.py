@@ -65,7 +65,7 @@ def test_the_page_tells_minima_from_maxima() -> None:
     good, bad = found["bounds"]
     assert (good.used, good.mark, good.least) == (0.95, 0.9, True) and good.bound.startswith("90"), "on one scale"
     assert (bad.used, bad.mark, bad.holds) == (0.8, 0.9, False)
-    assert (good.margin, bad.margin) == ("5 points above the least", "10 points below the least")
+    assert (good.margin, bad.margin) == ("5 points above the bound", "10 points below the bound")
     (line,) = found["lines"]
     assert line.state == "failed" and line.note.startswith("80"), "the worst is the lowest"
     whole = {**made, "value": 1.0, "bound": 1.0}
