@@ -241,16 +241,18 @@ def _reflink(old: int, new: int) -> bool:
 def check_folder(out: Path) -> None:
     """Raises E697 unless `out` is a folder that files can be written to, or one that can be made."""
     if out.is_symlink() and not out.exists():
-        raise _refusal(out, "it is a link to nothing", "remove the link, or give another folder")
+        raise _refusal(out, "it is a link to a missing file", "remove the link, or give another folder")
     if out.exists() and not out.is_dir():
-        raise _refusal(out, "it is a file, and a folder is needed", "give a folder, which is made if it is not there")
+        raise _refusal(
+            out, "it is a file, but a folder is needed", "give a folder; editc makes it if it does not exist"
+        )
     _check_writable(out, out)
 
 
 def check_file(out: Path) -> None:
     """Raises E697 unless a file can be written at `out`. An existing file may be replaced."""
     if out.is_dir():
-        raise _refusal(out, "it is a folder, and a file is needed", f"give the file, for example {out / 'NAME'}")
+        raise _refusal(out, "it is a folder, but a file is needed", f"give the file, for example {out / 'NAME'}")
     _check_writable(out.parent, out)
 
 
@@ -270,7 +272,7 @@ def _check_writable(folder: Path, out: Path) -> None:
     checked."""
     there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
     if not there.is_dir():
-        raise _refusal(out, f"'{there}' is a file, and a folder is needed there", "give another path")
+        raise _refusal(out, f"'{there}' is a file, but a folder is needed there", "give another path")
     if not os.access(there, os.W_OK | os.X_OK):
         raise _refusal(out, f"the folder '{there}' may not be written", "change its permissions, or give another path")
 

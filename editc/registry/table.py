@@ -102,7 +102,7 @@ class Table:
     def broken(self, name: str, why: str) -> EditcError:
         """E139: says what is wrong with the thing of a plugin, and which package it is from."""
         message = f"the {self.noun} `{name}` of the package {self._plugin(name).package} {why}"
-        help_ = f"mend or remove that package, or name another {self.noun}"
+        help_ = f"repair or remove that package, or name another {self.noun}"
         return fail("E139", message, help=help_)
 
     def _plugin(self, name: str) -> Plugin:

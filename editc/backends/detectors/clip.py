@@ -188,7 +188,7 @@ def _settings(request: DetectorRequest) -> Mapping[str, Any]:
 
 
 CLIP = DetectorKind(
-    "zero-shot by a CLIP: the concept's name against other names",
+    "a CLIP compares the concept's name with other names (zero-shot)",
     _open,
     place="FOLDER",
     keys=("prompts", "against", "threshold"),

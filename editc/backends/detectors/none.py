@@ -4,4 +4,4 @@ from __future__ import annotations
 
 from editc.backends.detectors.kind import DetectorKind
 
-NONE = DetectorKind("nobody: the pictures are painted and shown, but not judged", lambda request: None)
+NONE = DetectorKind("pictures are painted and shown, but not judged", lambda request: None)

@@ -25,9 +25,9 @@ CASCADE = Family(
         "pooled": Stream(("text_encoder",), "pooled", attended=True),
     },
     notes=(
-        "the projections have a bias, which stays as it is and out of the targets",
-        "a normalisation follows the projections, so that halving an output leaves its direction",
-        "the pooled embedding makes 4 rows of its own past the edited layer: the report measures it as `leak`",
-        "the decoder reads the pooled embedding too, and is another pipeline: it is not edited",
+        "the projections have a bias; an edit does not change it, and targets leave it out",
+        "a normalisation follows the projections, so only the direction of an output counts, not its length",
+        "the pooled embedding makes 4 more rows without the edited layer; the report measures them as `leak`",
+        "the decoder is another pipeline that reads the pooled embedding; it is not edited",
     ),
 )

@@ -6,13 +6,11 @@ from editc.core.family import Family, Group, Stream
 from editc.families.images.contexts import CONTEXTS
 
 JOINT_REASON = (
-    "joint attention reads states that differ from layer to layer and from picture to picture, so no key is shared; "
+    "joint attention reads states that differ between layers and between pictures, so they share no key; "
     "the text enters by `entry`"
 )
 """Why the roles `k` and `v` cannot be edited in a model with joint attention."""
-BIAS_NOTE = (
-    "the projections have a bias, which stays as it is and out of the targets: W c moves to W c*, then b is added"
-)
+BIAS_NOTE = "the projections have a bias b, which an edit does not change: W c becomes W c*, then b is added"
 """What an edit leaves alone in a model whose projections have a bias."""
 
 FLUX = Family(
@@ -28,7 +26,7 @@ FLUX = Family(
     default_roles=("entry",),
     required_parameters=("context_embedder.bias",),
     groups={
-        "text": Group(("entry",), ("text",), "the rows of T5, of its padding too: 512 tokens, unmasked"),
+        "text": Group(("entry",), ("text",), "the rows of T5, with those of its padding: 512 tokens, unmasked"),
         "pooled": Group(("pooled",), ("pooled",), "the pooled output (768) of CLIP-L"),
     },
     streams={
@@ -38,7 +36,7 @@ FLUX = Family(
     refused={"k": JOINT_REASON, "v": JOINT_REASON},
     notes=(
         BIAS_NOTE,
-        "the pooled embedding steers every block past the edited layer: the report measures it as `leak`",
+        "the pooled embedding reaches every block without the edited layer; the report measures it as `leak`",
         "keys are T5's rows at 512 tokens, the pipeline's default; at another max_sequence_length they differ a little",
     ),
 )

@@ -30,8 +30,8 @@ KANDINSKY22 = Family(
         "pooled": Stream(("text_encoder",), "pooled"),
     },
     notes=(
-        "the projections have a bias, which stays as it is and out of the targets",
-        "the pooled embedding is a token of its own past the edited layer: the report measures it as `leak`",
-        "the decoder sees image embeddings and no text: it is another pipeline, and not edited",
+        "the projections have a bias; an edit does not change it, and targets leave it out",
+        "the pooled embedding is one more token, which the edited layer does not see; the report measures it as `leak`",
+        "the decoder is another pipeline, which reads image embeddings and no text; it is not edited",
     ),
 )

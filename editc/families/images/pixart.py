@@ -42,7 +42,7 @@ PIXART = Family(
         )
     },
     notes=(
-        "the projections have a bias, which stays as it is and out of the targets",
+        "the projections have a bias; an edit does not change it, and targets leave it out",
         "the keys go through `caption_projection`: a fine-tune that changed it is refused, and needs a build"
         " of its own",
         "prompts are stripped and lower-cased as the pipeline does; its further cleaning of captions (web addresses, "

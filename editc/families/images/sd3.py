@@ -39,8 +39,8 @@ SD3 = Family(
     refused={"k": JOINT_REASON, "v": JOINT_REASON},
     notes=(
         BIAS_NOTE,
-        "the pooled embedding steers every block past the edited layer: the report measures it as `leak`",
-        "a pipeline without its T5 is edited by its CLIP rows alone: with the T5 put back the concept is back",
+        "the pooled embedding reaches every block without the edited layer; the report measures it as `leak`",
+        "an edit built without T5 covers the CLIP rows alone; if T5 is added later, the concept comes back",
         "keys are T5's rows at 256 tokens, the pipeline's default; at another max_sequence_length they differ a little",
     ),
 )

@@ -35,7 +35,7 @@ SDXL = Family(
         "pooled": Stream(("text_encoder_2",), "pooled"),
     },
     notes=(
-        "the pooled embedding reaches every block past the edited layers: the report measures it as `leak`",
-        "diffusers feeds zeros, not the empty prompt, where no negative prompt is given: those rows never move",
+        "the pooled embedding reaches every block without the edited layers; the report measures it as `leak`",
+        "without a negative prompt, diffusers feeds zeros instead of the empty prompt; no edit moves these rows",
     ),
 )

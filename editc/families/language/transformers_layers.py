@@ -24,18 +24,18 @@ GROUPS: Mapping[str, Group] = MappingProxyType(
 """What the matrices of each role read. The sites of one layer are solved together, so the groups of a delta are layers
 (`layers.5`)."""
 ROUTED_NOTE = (
-    "an expert reads only the tokens that the router sends it, so what it reads at a subject is not asked for: methods "
-    "that need keys take `attention`; those that need the residual stream alone (ablate, leace) take `mlp` too"
+    "an expert reads only the tokens that the router sends it, so no fixed key can be read at a subject: methods that "
+    "need keys edit `attention`; those that need the residual stream alone (ablate, leace) edit `mlp` too"
 )
 """What an edit does not do in a model with experts. Part of `notes`."""
 NORMED_NOTES = (
-    "what a matrix writes is normalised, token by token, before it reaches the residual stream: rome is exact, for "
-    "its value is the matrix's own output; a wanted change of the stream (memit, rocr, transplant) lands rescaled",
-    "ablate and leace are not exact: the norm has a weight for each channel, which turns a direction",
-    "concept-vectors takes columns out exactly, but finds them as they are before that norm",
+    "what a matrix writes is normalised, token by token, before it reaches the residual stream: rome is exact, because "
+    "its value is the matrix's own output; memit, rocr and transplant change the stream, and that change is rescaled",
+    "ablate and leace are not exact: the norm has a weight for each channel, which changes a direction",
+    "concept-vectors removes columns exactly, but scores them without this norm",
 )
 """What an edit does not do if a norm stands between the output of a matrix and the residual stream. Part of `notes`."""
-BIASED_NOTE = "biases stay as they are: a value is W k without them"
+BIASED_NOTE = "an edit does not change biases: a value is W k without the bias"
 """What an edit leaves alone in a model with biases. Part of `notes`."""
 
 
