@@ -46,7 +46,7 @@ def write_delta(delta: Delta, path: Path) -> Delta:
 
 
 def read_delta(path: Path | str) -> Delta:
-    """The delta in the file, checked to the last byte. Raises E601 to E604, E610 and E625."""
+    """The delta in the file, checked to the last byte. Raises E601 to E604, E610, E618 and E625."""
     place = str(path)
     _check_header(Path(path), place)
     with open_file(Path(path)) as (file, size):
@@ -73,9 +73,12 @@ def _check_header(path: Path, place: str) -> None:
 
 
 def misread_error(error: EditcError, place: str) -> EditcError:
-    """The error of a container, as it is reported for a delta: E601; E610 stays as it is."""
+    """The error of a container, as it is reported for a delta: E601.
+
+    E610 (the file cannot be read) and E618 (a Git LFS pointer) stay as they are: they say nothing about a delta.
+    """
     fault = error.diagnostics[0]
-    return error if fault.code == "E610" else damage_error(fault.message, place)
+    return error if fault.code in ("E610", "E618") else damage_error(fault.message, place)
 
 
 def to_bytes(delta: Delta) -> bytes:

@@ -21,6 +21,7 @@ from editc.core.diagnostics import EditcError
 from editc.formats.containers.canonical import DELTA_KEY, canonical_json
 from editc.formats.delta.container import from_bytes, read_delta, to_bytes
 from editc.formats.exports.read import is_delta
+from editc.formats.exports.read import read_delta as read_any
 
 delta = delta_cases.delta
 
@@ -233,3 +234,11 @@ def test_names_that_look_like_paths_are_only_names(delta: Delta, name: str) -> N
         return
     back = sealed(odd)
     assert back.sites[0].site.name == name and list(back.factors) == [name]
+
+
+def test_a_git_lfs_pointer_is_named_and_not_called_a_damaged_delta(tmp_path: Path) -> None:
+    path = tmp_path / "delta.safetensors"
+    path.write_text("version https://git-lfs.github.com/spec/v1\noid sha256:" + "0" * 64 + "\nsize 1835056\n")
+    for read in (read_delta, read_any):
+        with refused("E618"):
+            read(path)
