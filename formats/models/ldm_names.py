@@ -59,7 +59,8 @@ def to_diffusers(names: Iterable[str]) -> dict[str, str]:
         tuple(sorted({int(m[2]) for m in _match_blocks(every, "input") if m[3] == "0" and m[4].startswith("op.")})),
         tuple(sorted({int(m[2]) for m in _match_blocks(every, "output") if m[3] in "12" and m[4].startswith("conv.")})),
     )
-    found = {name: _modern_leaf(known) for name in every if (known := ends.to_diffusers(name, _label_module(every)))}
+    labels = _label_module(every)
+    found = {name: _modern_leaf(known) for name in every if (known := ends.to_diffusers(name, labels))}
     if len(set(found.values())) < len(found):
         raise ValueError("two tensors have the same place in the UNet")
     return found

@@ -8,7 +8,7 @@ import ldm_files
 import pytest
 import torch
 
-from editc.formats.models import ldm_file
+from editc.formats.models import ldm_file, ldm_names
 from editc.formats.models.ldm_names import is_ldm, to_diffusers, to_ldm
 
 CONFIGS: dict[str, dict[str, Any]] = {
@@ -120,3 +120,12 @@ def test_a_control_net_and_other_single_files_are_no_ldm_unet() -> None:
     assert ldm_file.find_components(n for n in ldm if "output" not in n and not n.startswith("out.")) == {}
     assert ldm_file.find_components(["model.diffusion_model.joint_blocks.0.x_block.attn.qkv.weight"]) == {}
     assert ldm_file.find_components([]) == {}
+
+
+def test_the_label_embedding_is_looked_for_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Once per UNet and not once per name, which took time quadratic in the number of names."""
+    calls: list[int] = []
+    whole = ldm_names._label_module
+    monkeypatch.setattr(ldm_names, "_label_module", lambda names: calls.append(len(names)) or whole(names))
+    names = [f"input_blocks.{k}.0.in_layers.0.weight" for k in range(1, 4)]
+    assert len(to_diffusers(names)) == 3 and calls == [3]
