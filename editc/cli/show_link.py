@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from editc.verbs.link import Linked, LinkedPart
     from editc.verbs.results import Again
 
+_NOT_MEASURED = "  not measured: it was made from two checkpoints, and no manifest says what it must do"
+"""What stands under a part without claims."""
+
 
 def link_result(linked: Linked) -> Output:
     """The deltas that were linked, how their edits overlap, and each claim beside what the delta claimed alone."""
@@ -56,7 +59,7 @@ def part_results(again: Again, head: str) -> Output:
     """The claims of each part of a linked delta. `head` is the first line."""
     lines = [head]
     for number, part in enumerate(again.parts, 1):
-        lines += [_part_heading(number, part), *(_claim_lines(part.verified) if part.verified else ())]
+        lines += [_part_heading(number, part), *(_claim_lines(part.verified) if part.verified else (_NOT_MEASURED,))]
     if not again.failures:
         lines.append("all claims hold")
     data = {"tier": again.tier, "parts": [_part_record(part) for part in again.parts]}

@@ -18,6 +18,7 @@ from editc.core.diagnostics import EditcError, fail
 from editc.core.family import Family
 from editc.core.site_bytes import bits_record, edit_bytes, site_record
 from editc.core.text import SHOWN_ROWS, count
+from editc.formats.delta.parts import parts
 from editc.formats.diff.changed import ChangedTensor
 from editc.formats.diff.compare import Comparison, Progress, compare
 from editc.formats.diff.families import family_of, role_of
@@ -124,17 +125,25 @@ def difference(
 
 
 def has_manifest(delta: Delta) -> bool:
-    """True where the delta records a manifest: its own, or those of the parts of a linked delta. False for a delta that
-    a diff made, alone or as a part, and for one that records none."""
-    return bool(delta.manifest.strip()) and not any(edit.get("kind") == DIFF_KIND for edit in delta.edits)
+    """True where the delta, or a part of it if it was linked, records the manifest that it was built from. False for
+    a delta that a diff made, and for a link of such deltas. Raises E656 where the parts make no sense."""
+    return any(part.manifest.strip() and not _is_difference(part) for part in parts(delta))
 
 
 def refuse_to_verify(delta: Delta) -> None:
-    """Raises E647 for a delta that a diff made: it has no manifest from which its claims could be measured again."""
-    if any(edit.get("kind") == DIFF_KIND for edit in delta.edits):
+    """Raises E647 for a delta that a diff made: it has no manifest from which its claims could be measured again.
+
+    A linked delta is refused only where a diff made every part. Raises E656 where the parts make no sense.
+    """
+    if all(map(_is_difference, parts(delta))):
         message = "the delta was made from two checkpoints, so there is no problem to derive again"
         help_text = "`editc apply --dry-run` and `editc status` compare the hashes of every tensor that it names"
         raise fail("E647", message, place=delta.delta_id[:12], help=help_text)
+
+
+def _is_difference(part: Delta) -> bool:
+    """True for a delta, or one part of a linked one, that a diff made of two checkpoints."""
+    return any(edit.get("kind") == DIFF_KIND for edit in part.edits)
 
 
 def _check_form(changed: Sequence[ChangedTensor], forms: Sequence[FoundForm], form: str) -> None:

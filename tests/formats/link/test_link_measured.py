@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -12,12 +13,15 @@ from typing import Any
 
 import pytest
 import tiny
+from safetensors.numpy import load_file, save_file
+from tiny_files import refused
 
 from editc import api
 from editc.cli import show, show_link
 from editc.core.measurements import Claim
 from editc.formats.delta.container import read_delta, write_delta
 from editc.formats.delta.parts import parts
+from editc.formats.diff.diff import has_manifest
 from editc.formats.models.model import open_model
 from editc.passes.emit import round_claim
 from editc.passes.stored import StoredWeights
@@ -140,6 +144,28 @@ def test_what_the_other_part_erases_is_not_kept_unless_asked_for(folder: Path, p
     conflict = linked(folder, (asks, pair[1]), "conflict")
     circle = next(part for part in conflict.parts if part.delta.edits[0]["concept"] == "circle")
     assert circle.conflicts == ("star",) and "preserves `star`" in show_link.link_result(conflict).text
+
+
+def test_a_part_that_diff_made_is_passed_over_and_the_others_are_measured(folder: Path, pair: Any) -> None:
+    shutil.copytree(folder / "m", folder / "edited")
+    weights = folder / "edited" / "unet" / "diffusion_pytorch_model.safetensors"
+    tensors = load_file(weights)
+    name = next(one for one in tensors if one.endswith("attn1.to_q.weight"))
+    tensors[name][0] += 0.5
+    save_file(tensors, weights, {"format": "pt"})
+    api.diff(str(folder / "m"), str(folder / "edited"), folder / "diff.safetensors", form="low-rank")
+    api.link([pair[0].files[0], folder / "diff.safetensors"], folder / "both.safetensors", str(folder / "m"))
+    again = api.verify(folder / "both.safetensors", str(folder / "m"))
+    measured = {str(part.delta.edits[0]["kind"]): part.verified is not None for part in again.parts}
+    assert measured == {"erase": True, "diff": False} and not again.failures
+    assert "not measured: it was made from two checkpoints" in show.verify_result(again).text
+    linked_delta = read_delta(folder / "both.safetensors")
+    assert has_manifest(linked_delta)
+    assert sorted(has_manifest(part) for part in parts(linked_delta)) == [False, True]
+    api.link([folder / "diff.safetensors"], folder / "diff_only.safetensors", str(folder / "m"))
+    assert not has_manifest(read_delta(folder / "diff_only.safetensors"))
+    with refused("E647"):
+        api.verify(folder / "diff_only.safetensors", str(folder / "m"))
 
 
 @pytest.mark.slow
