@@ -19,7 +19,6 @@ from editc.core.diagnostics import fail
 from editc.core.site_bytes import edit_bytes as edited_exactly
 from editc.core.site_bytes import patch_as_stored, stored_shape
 from editc.formats.containers.canonical import strict_json
-from editc.formats.containers.ranges import read_range
 from editc.formats.containers.table import container_of
 from editc.formats.models.model import Checkpoint, Tensor
 from editc.numerics.bits import blocks, dtypes
@@ -203,7 +202,7 @@ def _read_scale(tensor: Tensor) -> Array:
     at = tensor.scale
     if at is None:
         return np.ones((1, 1))
-    scale = dtypes.decode(read_range(at.file, at.offset, at.nbytes), at.dtype, (-1, 1))
+    scale = dtypes.decode(at.read_stored(), at.dtype, (-1, 1))
     if not (np.isfinite(scale) & (scale > 0)).all():
         raise fail("E691", "a scale of the quantised weights is not a positive number", place=str(at.file))
     return scale

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from editc.formats.containers.ranges import read_range
 from editc.formats.models.model import Checkpoint, Tensor
 
 POSITION_BUFFERS = frozenset({"position_ids", "token_type_ids"})
@@ -52,9 +51,5 @@ def _find_copies(part: Checkpoint, name: str, names: Iterable[str]) -> Iterator[
     mine = part.where(name)
     for other in (one for one in names if one != name and is_embedding(one)):
         theirs = part.where(other)
-        if (mine.dtype, mine.shape) == (theirs.dtype, theirs.shape) and _read(mine) == _read(theirs):
+        if (mine.dtype, mine.shape) == (theirs.dtype, theirs.shape) and mine.read_stored() == theirs.read_stored():
             yield other
-
-
-def _read(tensor: Tensor) -> bytes:
-    return read_range(tensor.file, tensor.offset, tensor.nbytes)

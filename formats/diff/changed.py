@@ -10,7 +10,6 @@ import numpy as np
 
 from editc.core.delta import Array
 from editc.core.site_bytes import matrix_shape
-from editc.formats.containers.ranges import read_range
 from editc.formats.models.model import Tensor
 from editc.numerics.bits import dtypes
 
@@ -65,8 +64,8 @@ class ChangedTensor:
 
     def raw(self) -> tuple[bytes, bytes]:
         """The bytes before and after, both in EDITED's dtype."""
-        first = _read(self.before)
-        return dtypes.encode(self.base_values(first), self.dtype) if self.cast else first, _read(self.after)
+        first = self.before.read_stored()
+        return dtypes.encode(self.base_values(first), self.dtype) if self.cast else first, self.after.read_stored()
 
     def differs(self) -> bool:
         """True unless the bytes are equal."""
@@ -81,7 +80,7 @@ class ChangedTensor:
     def base_values(self, raw: bytes | None = None) -> Array:
         """BASE in float64, unrounded, as a matrix in the orientation of the file; `raw` are its bytes where they were
         read already."""
-        return dtypes.decode(_read(self.before) if raw is None else raw, self.before.dtype, self._stored)
+        return dtypes.decode(self.before.read_stored() if raw is None else raw, self.before.dtype, self._stored)
 
     def is_editable(self) -> bool:
         """True where a delta can hold the change: finite weights of a dtype that can be edited."""
@@ -91,7 +90,3 @@ class ChangedTensor:
 def _finite_test(dtype: str) -> Callable[[bytes], bool]:
     """A function that says whether bytes of this dtype are finite numbers."""
     return lambda raw: dtypes.is_finite(raw, dtype)
-
-
-def _read(tensor: Tensor) -> bytes:
-    return read_range(tensor.file, tensor.offset, tensor.nbytes)

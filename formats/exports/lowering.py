@@ -20,7 +20,6 @@ from editc.core.site_bytes import edit_bytes, site_record, stored_shape
 from editc.core.text import count
 from editc.formats.apply.plan import plan_apply
 from editc.formats.apply.target import ApplyPlan, TargetTensor
-from editc.formats.containers.ranges import read_range
 from editc.formats.exports.format import Job
 from editc.formats.exports.suits import SUITS
 from editc.formats.models.model import Model
@@ -182,7 +181,7 @@ def _read_base(target: TargetTensor) -> Array:
     """Read one base (d_out, d_in) in float64."""
     site = target.record.site
     tensor = target.tensor
-    raw = tensor.from_file(read_range(tensor.file, tensor.offset, tensor.nbytes))
+    raw = tensor.from_file(tensor.read_stored())
     stored = dtypes.decode(raw, tensor.dtype, stored_shape(site))
     return np.asarray(stored.T if site.transposed else stored)
 

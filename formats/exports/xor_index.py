@@ -60,7 +60,7 @@ def write_version(
     changes: Iterator[tuple[str, bytes, str]] = (
         _change(target.record.site.name, raw, b"".join(piece.new for piece in rewrite([target])))
         for target in sorted(pending, key=lambda one: one.record.site.name)
-        for raw in (read_range(target.tensor.file, target.tensor.offset, target.tensor.nbytes),)
+        for raw in (target.tensor.read_stored(),)
     )
     metadata = {"version": version, "base_version": base, "delta_encoding": "xor", "compression_format": "zstd"}
     metadata |= {"checksum_format": "adler32", "editc_delta_id": delta.delta_id}

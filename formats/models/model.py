@@ -44,6 +44,11 @@ class Tensor:
     fault: str = ""
     """Why the tensor must not be edited under its name. Empty where it may be."""
 
+    def read_stored(self) -> bytes:
+        """The bytes of the tensor as the file stores them. Raises E610, E618 and, for a file that has become shorter,
+        E612."""
+        return read_range(self.file, self.offset, self.nbytes)
+
     def from_file(self, raw: bytes) -> bytes:
         """The bytes of the tensor in its shape, from the bytes in the file: transposed where it is `flipped`."""
         return dtypes.transpose(raw, self.dtype, (self.shape[1], self.shape[0])) if self.flipped else raw
@@ -102,7 +107,7 @@ class Checkpoint:
         """The bytes of the tensor as the file stores them."""
         tensor = self.where(name)
         self.bytes_read += tensor.nbytes
-        return read_range(tensor.file, tensor.offset, tensor.nbytes)
+        return tensor.read_stored()
 
     def read(self, name: str) -> Array:
         """The tensor in float64, exact, in its own shape. Raises E616 for a dtype that editc does not edit."""
