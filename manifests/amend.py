@@ -29,7 +29,12 @@ def refuse_existing(*paths: Path) -> None:
     """Raise E171 for the first of `paths` that exists, so that nobody's file is replaced."""
     for path in paths:
         if path.exists():
-            raise fail("E171", "there is a file already", place=str(path), help="name another: suggest replaces none")
+            raise fail(
+                "E171",
+                "the file exists already",
+                place=str(path),
+                help="name another: `editc suggest` replaces no file",
+            )
 
 
 def amend(text: str, changes: Amendment) -> str:

@@ -75,7 +75,7 @@ def _read_block(node: Pairs, faults: Faults) -> tuple[str, DetectorOptions]:
             faults.add("E135", message, other.span, help=f"{takes}: remove this")
     place = read_scalar(value, value_kinds.Text(), tick(key.text), faults) if kind.place else ""
     if not kind.place:
-        message = f"the detector {tick(key.text)} is nowhere: nothing stands behind its name"
+        message = f"the detector {tick(key.text)} is not in a file or folder, so nothing may follow its name"
         faults.add("E135", message, value.span, help=f"write `detector: {key.text}`")
         return "", options
     return ("", options) if place is None else _with_place(key.text, str(place), value.span, options, faults)
@@ -86,7 +86,7 @@ def _report_names(node: Pairs, named: list[Leaf], known: set[str], faults: Fault
     names = DETECTORS.names()
     strange = [key for key, _ in node.pairs if key.text not in known and key not in named]
     if named:
-        message = f"{list_words([key.text for key in named], 'and')} are two detectors"
+        message = f"{list_words([key.text for key in named], 'and')} are two detectors, and a block names one"
         faults.add("E135", message, named[1].span, help="keep one of them", related=[(named[0].span, "the other")])
     elif strange:
         message = f"no detector is called {tick(strange[0].text)}"

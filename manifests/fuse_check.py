@@ -11,8 +11,8 @@ def fuse_stands_alone(manifest: Manifest, faults: Faults) -> None:
     fused = next((edit for edit in manifest.image_edits if edit.kind == "fuse"), None)
     other = next((edit for edit in manifest.image_edits if edit.kind != "fuse"), None)
     if fused is not None and other is not None:
-        message = f"`fuse` adds a finished adapter, and `{other.kind}` is solved: one manifest has either"
-        help = "make two manifests of it, and build the second against the model that the first made"
+        message = f"`fuse` adds a trained adapter, and `{other.kind}` is solved: one manifest cannot do both"
+        help = "make two manifests, and build the second on the model that the first made"
         faults.add("E180", message, fused.at(), help=help, related=[(other.at(), "solved")])
 
 
@@ -30,9 +30,9 @@ def fusion_answers(manifest: Manifest, faults: Faults) -> None:
         return
     for name in ("erase_residual", "recoverable"):
         if name in manifest.constraints.spans:
-            message = f"`{name}` cannot be measured of a fused adapter: nothing says where it sends the concept"
-            help = "count it on pictures, `verify: {images: {...}}`, or remove the bound"
+            message = f"`{name}` cannot be measured for `fuse`: an adapter does not say what replaces the concept"
+            help = "remove the bound, or count pictures with `verify: {images: {...}}`"
             faults.add("E183", message, manifest.constraints.at(name), help=help)
     if manifest.sites.spans:
-        message = "`sites` do not go with `fuse`: an adapter changes the matrices that it was trained on"
+        message = "`sites` cannot be used with `fuse`: an adapter changes the matrices that it was trained on"
         faults.add("E183", message, manifest.sites.at(), help="remove `sites`")

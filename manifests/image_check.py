@@ -75,7 +75,10 @@ def _warn_prompts_name_edits(manifest: Manifest, edited: dict[str, Span | None],
     if not edited:
         return
     pattern = re.compile(rf"(?<!\w)(?:{'|'.join(map(re.escape, sorted(edited, key=len, reverse=True)))})(?!\w)")
-    preserve, help = manifest.preserve, "remove the prompt, or the word: it is asked both to stay and to change"
+    preserve, help = (
+        manifest.preserve,
+        "remove the prompt, or word it without this name: it cannot both stay and change",
+    )
     for i, prompt in enumerate(preserve.prompts):
         if found := pattern.search(fold_name(prompt)):
             message = f"this preserved prompt names {tick(found[0])}, which is edited"
@@ -106,7 +109,7 @@ def targets_are_not_erased(manifest: Manifest, faults: Faults) -> None:
                 help = "name another concept" + ("; leave `to` out for the neutral one" * (edit.kind == "erase"))
                 faults.add(
                     "E122",
-                    f"{tick(name)} is to become itself",
+                    f"the target {tick(name)} is the edited concept itself",
                     span,
                     help=help,
                     related=[(edit.at("concept"), "the concept")],
@@ -117,7 +120,7 @@ def targets_are_not_erased(manifest: Manifest, faults: Faults) -> None:
                     "E123",
                     f"the target {tick(name)} is itself erased",
                     span,
-                    help="choose a target that stays",
+                    help="choose a target that no edit erases",
                     related=related,
                 )
 
@@ -163,7 +166,7 @@ def token_weights_count(manifest: Manifest, faults: Faults) -> None:
     for edit in manifest.image_edits:
         weights, span = edit.token_weights, edit.at("token_weights")
         if "token_weights" in edit.spans and not misread and (read_by := _rules_with_field("token_weights", manifest)):
-            message = f"`token_weights` are for {read_by}, and the rows here are {tick(manifest.keys)}"
+            message = f"`token_weights` are for {read_by}, and this manifest uses {tick(f'keys: {manifest.keys}')}"
             faults.add("E150", message, span, help="write `keys: eot` beside them, or remove them")
         if not any((weights.bos, weights.eot, weights.last, weights.keyword)):
             faults.add(
@@ -176,8 +179,8 @@ def expand_is_for_bare_names(manifest: Manifest, faults: Faults) -> None:
     misread = any("keys" in edit.spans and edit.keys is None for edit in manifest.image_edits)
     for edit in manifest.image_edits:
         if edit.expand is not None and not misread and (read_by := _rules_with_field("expand", manifest)):
-            message = f"`expand` is for {read_by}, and the rows here are {tick(manifest.keys)}"
-            help = "remove it: these rows come from whole sentences already, which `contexts` names"
+            message = f"`expand` is for {read_by}, and this manifest uses {tick(f'keys: {manifest.keys}')}"
+            help = "remove it: with this key rule the rows come from the sentences under `contexts`"
             faults.add("E190", message, edit.at("expand"), help=help)
 
 
@@ -211,7 +214,7 @@ def evidence_is_there(manifest: Manifest, faults: Faults) -> None:
     """E160: `sites: auto` measures what the model predicts, so the model must be able to predict."""
     choice = manifest.sites
     if "auto" in choice.spans and manifest.model.casefold().endswith(SINGLE_FILES):
-        message = f"`auto` has nothing to measure with: {tick(manifest.model)} is a single file"
+        message = f"`auto` needs a whole pipeline to measure with, and {tick(manifest.model)} is a single file"
         help = "give `model` a whole pipeline (a folder or a hub id), or choose with `roles`, `include` and `exclude`"
         faults.add("E160", message, choice.at("auto"), help=help, related=[(manifest.at("model"), "the model")])
 
@@ -232,8 +235,8 @@ def pictures_answer(manifest: Manifest, faults: Faults) -> None:
     ):
         message = "`kept_loss_at_most` has nothing to count: no concepts are preserved"
         help = (
-            "name some under `preserve: {concepts: [...]}`, which adds them to what is kept by default; or remove the "
-            "bound: concepts that nobody names are counted too, and `bystander_loss` bounds them"
+            "name some under `preserve: {concepts: [...]}`, or remove the bound: concepts that are not named "
+            "are bounded by `bystander_loss`"
         )
         faults.add("E141", message, check.at("kept_loss_at_most"), help=help)
     _bounds_have_detector(manifest, check, faults)
@@ -246,7 +249,7 @@ def pictures_answer(manifest: Manifest, faults: Faults) -> None:
             "E141",
             "`erased_at_most` has nothing to count: no edit erases",
             check.at("erased_at_most"),
-            help="remove it",
+            help="remove the bound",
         )
     measured = any("shares" in edit.spans for edit in manifest.image_edits)
     if "share_gap_at_most" in check.spans and manifest.image_edits and not measured:
@@ -254,7 +257,7 @@ def pictures_answer(manifest: Manifest, faults: Faults) -> None:
         help = "write `shares: measured` beside `toward`, or remove the bound"
         faults.add("E141", message, check.at("share_gap_at_most"), help=help)
     if check.detector != "none" and not measured and not PICTURE_BOUNDS & check.spans.keys():
-        message = "pictures are counted, but nothing says how many may still show what is edited"
+        message = "pictures are counted, but no bound says how many may still show the edited concept"
         faults.warn("E142", message, check.at(), help="add `erased_at_most` or `kept_loss_at_most`")
 
 
@@ -262,7 +265,7 @@ def _bounds_have_detector(manifest: Manifest, check: ImageCheck, faults: Faults)
     """E141: bounds on counts need a detector."""
     for bound in sorted(PICTURE_BOUNDS & check.spans.keys()) if check.detector == "none" else ():
         message = f"{tick(bound)} has nothing to count: with `detector: none` nobody judges the pictures"
-        related = [(check.spans.get("detector"), "nobody judges")]
+        related = [(check.spans.get("detector"), "no detector here")]
         help = "name a detector that knows the concepts (docs/reference/detectors.md), or remove the bound"
         faults.add("E141", message, check.at(bound), help=help, related=related)
 
@@ -272,7 +275,7 @@ def default_list_stays(manifest: Manifest, faults: Faults) -> None:
     preserve = manifest.preserve
     if preserve.corpus == "none":
         named = preserve.concepts or preserve.prompts or preserve.files
-        what = "only what this manifest names is kept" if named else "nothing is kept but the empty prompt"
+        what = "only what this manifest names is preserved" if named else "only the empty prompt is preserved"
         message = f"`corpus: none`: {what}; every other concept may change"
         help = "leave `corpus` out: what you name is added to the model's own prompts, or to everyday ones"
         faults.warn("E145", message, preserve.at("corpus"), help=help)
@@ -282,7 +285,7 @@ def rank_holds_names(manifest: Manifest, faults: Faults) -> None:
     """E143, a warning: a rank below the number of edited names cannot hold them all."""
     rank, names = manifest.constraints.rank, sum(len(edit.names) for edit in manifest.image_edits)
     if rank is not None and rank < names:
-        message = f"rank {rank} is less than the {names} names that are edited, and each needs at least one"
+        message = f"rank {rank} is too low: {names} names are edited, and each needs a rank of at least 1"
         faults.warn(
             "E143", message, manifest.constraints.at("rank"), help=f"allow a rank of {names} or more; 64 is usual"
         )
@@ -302,11 +305,13 @@ def shares_have_detector(manifest: Manifest, faults: Faults) -> None:
     for edit in manifest.image_edits:
         unseen = manifest.images.detector == "none" if manifest.images else "images" not in manifest.spans
         if "shares" in edit.spans and unseen:
-            message = "the shares are to be measured, and nothing says who looks at the pictures"
+            message = "`shares: measured` needs a detector, and the manifest names none"
             help = "add `verify: {images: {detector: ...}}`"
             faults.add("E191", message, edit.at("shares"), help=help)
         if "shares" in edit.spans and edit.strength == "auto":
-            message = "`shares: measured` searches for how far to go, and so does `strength: auto`"
+            message = (
+                "`shares: measured` and `strength: auto` both search for the strength: an edit can have one of them"
+            )
             help = "leave `strength` out"
             faults.add("E192", message, edit.at("strength"), help=help, related=[(edit.at("shares"), "measured")])
 

@@ -23,10 +23,10 @@ from editc.registry.methods import METHODS
 TOKEN_WEIGHTS = KeyTable(
     "token_weights",
     (
-        KeyField("bos", Number(0.0), "the row that begins a text"),
-        KeyField("eot", Number(0.0), "the first row that ends it"),
-        KeyField("last", Number(0.0), "the last row, for all the padding"),
-        KeyField("keyword", Number(0.0), "each token of the concept"),
+        KeyField("bos", Number(0.0), "weight of the first row, which begins a text (BOS)"),
+        KeyField("eot", Number(0.0), "weight of the first row that ends the text"),
+        KeyField("last", Number(0.0), "weight of the last row, which stands for all padding"),
+        KeyField("keyword", Number(0.0), "weight of each token of the concept"),
     ),
 )
 """The block `token_weights`."""
@@ -34,22 +34,24 @@ COMMON = (
     KeyField(
         "method",
         RegistryName(METHODS, "image"),
-        "how to solve; left out: the family's default; its options stand beside it",
+        "the method that computes the edit; left out: the family's default; its options are keys beside it",
     ),
     KeyField(
         "keys",
         ListedName(KEY_RULES),
-        "which rows of the embedding are edited: aligned in many contexts, last token, whole span, matched (all but "
-        "the concept's own), eot (the end of the text)",
+        "which rows of a prompt are edited: aligned (all, in many contexts), last (the last token), span (from the "
+        "last token on), matched (all but the concept's own), eot (the beginning and the end, and the concept's own)",
     ),
-    KeyField("token_weights", InnerBlock(TOKEN_WEIGHTS), "what each anchor of `keys: eot` counts"),
-    KeyField("expand", OneOf(("object", "art")), "for `keys: last` and `span`: the name in UCE's five phrases besides"),
+    KeyField("token_weights", InnerBlock(TOKEN_WEIGHTS), "with `keys: eot`: the weight of each kind of row"),
+    KeyField(
+        "expand", OneOf(("object", "art")), "with `keys: last` or `span`: edit the name in UCE's five phrases as well"
+    ),
     KeyField(
         "strength",
         Number(0.0, 1.5, words=("auto",)),
-        "0 is no edit, 1 the whole; auto: the least that meets the constraints",
+        "how much of the edit is made: 0 none, 1 all of it; auto: the least that meets the constraints",
     ),
-    KeyField("contexts", ListOf(CONTEXT, min_items=1), "sentences with one {}, for this edit alone"),
+    KeyField("contexts", ListOf(CONTEXT, min_items=1), "sentences with one {} in which this edit's concept is encoded"),
     KeyField("scale", Number(0.0, above=True), "weight of this edit against the others"),
 )
 """The keys that stand beside `erase`, `replace` and `moderate`."""
@@ -59,9 +61,9 @@ ALSO = KeyField("also", ListOf(NAME), "other names of the same thing")
 ERASE = KeyTable(
     "erase",
     (
-        KeyField("erase", NAME, "what must go", required=True, into="concept"),
+        KeyField("erase", NAME, "the concept to erase", required=True, into="concept"),
         ALSO,
-        KeyField("to", NAME, "what takes its place; left out: the family's neutral concept"),
+        KeyField("to", NAME, "the target, shown in its place; left out: the family's neutral concept"),
         *COMMON,
     ),
 )
@@ -69,7 +71,7 @@ ERASE = KeyTable(
 REPLACE_KEYS = KeyTable(
     "replace",
     (
-        KeyField("from", NAME, "what must go", required=True, into="concept"),
+        KeyField("from", NAME, "the concept to replace", required=True, into="concept"),
         KeyField("to", NAME, "what takes its place", required=True),
         ALSO,
     ),
@@ -82,28 +84,33 @@ REPLACE = KeyTable(
 SHARES = KeyTable(
     "shares",
     (
-        KeyField("pictures", WholeNumber(1, 10_000), "how many are painted of the concept in each round"),
-        KeyField("rounds", WholeNumber(1, 1000), "how many edits are tried at most"),
-        KeyField("tolerance", Number(0.0, 1.0, above=True), "how far a share may be from the one wanted"),
+        KeyField("pictures", WholeNumber(1, 10_000), "how many pictures of the concept are painted in each round"),
+        KeyField("rounds", WholeNumber(1, 1000), "the largest number of rounds, each of which tries one edit"),
+        KeyField("tolerance", Number(0.0, 1.0, above=True), "how far a share may be from the wanted one"),
     ),
 )
 """The block `shares` inside `moderate`."""
 MODERATE_KEYS = KeyTable(
     "moderate",
     (
-        KeyField("concept", NAME, "what is shifted", required=True),
-        KeyField("toward", Shares(), "towards which concepts, with what share each", required=True),
+        KeyField("concept", NAME, "the concept that is shifted", required=True),
+        KeyField("toward", Shares(), "the concepts towards which it is shifted, each with its share", required=True),
         KeyField(
             "shares",
             InnerBlock(SHARES, word="measured"),
-            "the shares are those of pictures: the pulls that lead to them are searched for by measuring pictures",
+            "measured: the shares are those of pictures, and editc searches for the pulls that lead to them",
         ),
     ),
 )
 """The block inside `moderate`."""
 MODERATE = KeyTable(
     "moderate",
-    (KeyField("moderate", InnerBlock(MODERATE_KEYS), "shift a concept towards others", required=True), *COMMON),
+    (
+        KeyField(
+            "moderate", InnerBlock(MODERATE_KEYS), "show a concept as several others, in given shares", required=True
+        ),
+        *COMMON,
+    ),
 )
 """The edit `moderate`."""
 FUSE = KeyTable(
@@ -114,8 +121,12 @@ FUSE = KeyTable(
         KeyField(
             "method", OneOf(("spm", "mace")), "spm: the sum of the files; mace: each on its own concept's prompts"
         ),
-        KeyField("strength", Number(0.0, 1.5), "its gate: 0 is no edit, 1 the file as it was trained"),
-        KeyField("contexts", ListOf(CONTEXT, min_items=1), "sentences with one {}, for this concept"),
+        KeyField(
+            "strength",
+            Number(0.0, 1.5),
+            "how much of the adapter is added (its gate): 0 none, 1 the file as it was trained",
+        ),
+        KeyField("contexts", ListOf(CONTEXT, min_items=1), "sentences with one {} in which this concept is encoded"),
     ),
 )
 """The edit `fuse`: its file and all other keys stand side by side."""

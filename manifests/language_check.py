@@ -54,8 +54,8 @@ def facts_change(manifest: Manifest, faults: Faults) -> None:
     """E195: the new answer of a fact differs from `was`."""
     for fact in manifest.facts:
         if fact.was is not None and fold_name(fact.was) == fold_name(fact.answer):
-            message = f"the answer {tick(fact.answer)} is what the model says already, by `was`"
-            related = [(fact.at("was"), "what it is now")]
+            message = f"`answer` and `was` are both {tick(fact.answer)}, so this fact changes nothing"
+            related = [(fact.at("was"), "`was` here")]
             faults.add("E195", message, fact.at("answer"), help="change one of the two", related=related)
 
 
@@ -70,21 +70,19 @@ def redirects_lead_somewhere(manifest: Manifest, faults: Faults) -> None:
         method = edit.method or joint
         if method == COLUMNS and (named or toward or edit.kind == "redirect"):
             place = edit.at("to:") if named else edit.at("toward:") if toward else edit.at("concept")
-            message = f"{tick(COLUMNS)} takes columns out of the weights and leads to nothing else"
+            message = f"{tick(COLUMNS)} removes columns from the weights and takes no target"
             help = "remove it" if edit.kind == "erase" else f"write `erase: {edit.concept}`"
             faults.add("E189", message, place, help=f"{help}, or name another method")
         elif named and toward:
-            related = [(edit.at("to:"), "a concept")]
+            related = [(edit.at("to:"), "the other target")]
             help = "remove one of the two"
-            faults.add(
-                "E189", "`to` and `toward` both say where it leads", edit.at("toward:"), help=help, related=related
-            )
+            faults.add("E189", "`to` and `toward` both name a target", edit.at("toward:"), help=help, related=related)
         elif not named and not toward and edit.kind == "redirect":
             help = "add `to: CONCEPT`, or `toward: noise` or `refusal`"
-            faults.add("E189", f"{tick(edit.concept)} leads nowhere", edit.at("concept"), help=help)
+            faults.add("E189", f"no target is named for {tick(edit.concept)}", edit.at("concept"), help=help)
         if method not in (None, "rocr", COLUMNS) and edit.to is None and not named and (toward or edit.kind == "erase"):
             place = edit.at("toward") if toward else edit.at("concept")
-            message = f"{tick(str(method))} takes what another concept has, and none is named"
+            message = f"{tick(str(method))} needs another concept as target, and none is named"
             faults.add("E189", message, place, help="add `to: CONCEPT`, or write `method: rocr`")
 
 
@@ -96,9 +94,9 @@ def targets_are_not_redirected(manifest: Manifest, faults: Faults) -> None:
         if found is None:
             continue
         if any(fold_name(name) == fold_name(str(edit.to)) for name in edit.names):
-            message, help, why, code = "is to become itself", "name another concept", "the concept", "E122"
+            message, help, why, code = "is the edited concept itself", "name another concept", "the concept", "E122"
         else:
-            message, help, why, code = "is itself led away", "choose a target that stays", "led away here", "E123"
+            message, help, why, code = "is itself edited", "choose a target that no edit changes", "edited here", "E123"
         related = [(found[1], why)]
         faults.add(code, f"the target {tick(str(edit.to))} {message}", edit.at("to"), help=help, related=related)
 
@@ -109,7 +107,7 @@ def neighbours_stay(manifest: Manifest, faults: Faults) -> None:
     for edit in manifest.language_edits:
         for i, asked in enumerate(() if isinstance(edit, Ablation) else edit.neighbours):
             if edited.contains(asked.prompt):
-                message = f"the neighbour {tick(asked.prompt)} is itself edited, and is not counted"
+                message = f"the neighbour {tick(asked.prompt)} is itself edited, so it is not counted"
                 related = [(edited.span_of(asked.prompt), "edited here")]
                 faults.warn("E196", message, edit.at(f"neighbours.{i}"), help="remove it", related=related)
 
@@ -126,8 +124,8 @@ def sets_differ(manifest: Manifest, faults: Faults) -> None:
     for edit in manifest.ablations:
         for name, prompts in (("present", edit.present), ("absent", edit.absent)):
             if len(prompts) == 1:
-                message = f"{tick(name)} has one prompt: its mean is that prompt, whatever else it says"
-                faults.add("E188", message, edit.at(name), help="give several, 8 or more for each set")
+                message = f"{tick(name)} has one prompt: everything that this prompt says would count as the concept"
+                faults.add("E188", message, edit.at(name), help="give several prompts, 8 or more for each set")
         absent = {fold_name(text): i for i, text in reversed(tuple(enumerate(edit.absent)))}
         for i, text in enumerate(edit.present):
             if (j := absent.get(fold_name(text))) is not None:
@@ -192,7 +190,7 @@ def bounds_have_answers(manifest: Manifest, faults: Faults) -> None:
     answers = {
         "efficacy": (
             "no edit has an answer",
-            "it is for `fact`, and for `redirect` and `erase` with `relations`",
+            "this bound is for `fact`, and for `redirect` and `erase` with `relations`",
             any(isinstance(edit, Fact) or "relations" in edit.spans for edit in edits),
         ),
         "paraphrase": (
@@ -223,11 +221,9 @@ def rank_holds_keys(manifest: Manifest, faults: Faults) -> None:
     directions = sum(len(edit.names) for edit in manifest.ablations)
     rank, keys = manifest.constraints.rank, named * (1 + manifest.chat) + directions
     if rank is not None and rank < keys:
-        message = f"rank {rank} is less than the {keys} facts and names that are edited, and each needs one"
+        message = f"rank {rank} is too low: {keys} facts and names are edited, and each needs a rank of 1"
         if manifest.chat and named:
-            message = (
-                f"rank {rank} is less than the {keys} that are needed: for each fact and name one, and with `chat` two"
-            )
+            message = f"rank {rank} is too low: a rank of {keys} is needed, 1 for each fact and name, or 2 with `chat`"
         faults.warn("E143", message, manifest.constraints.at("rank"), help=f"allow a rank of {keys} or more")
 
 
@@ -238,7 +234,11 @@ def layers_have_one_source(manifest: Manifest, faults: Faults) -> None:
         related = [(choice.at("layers"), "named here")]
         help = "remove one of the two"
         faults.add(
-            "E198", "`auto` looks for layers, and `layers` names them", choice.at("auto"), help=help, related=related
+            "E198",
+            "`auto` chooses the layers, and `layers` names them as well",
+            choice.at("auto"),
+            help=help,
+            related=related,
         )
 
 

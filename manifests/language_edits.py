@@ -180,7 +180,11 @@ def _read_template(prompt: str, subject: str, spans: Mapping[str, Span], faults:
     slots = prompt.count("{}")
     if "{}" in subject or slots > 1:
         span, others = (spans["subject"], related) if "{}" in subject else (spans["prompt"], [])
-        message = "the subject is what `{}` stands for" if others else f"`{{}}` stands {slots} times in the prompt"
+        message = (
+            "the subject itself contains `{}`, which stands for it in the prompt"
+            if others
+            else f"`{{}}` stands {slots} times in the prompt"
+        )
         faults.add("E186", message, span, help="write `{}` once, in the prompt", related=others)
         return None
     if slots:
@@ -189,10 +193,10 @@ def _read_template(prompt: str, subject: str, spans: Mapping[str, Span], faults:
     if len(starts) == 1:
         return f"{prompt[: starts[0]]}{{}}{prompt[starts[0] + len(subject) :]}"
     if starts:
-        message = f"the subject {tick(subject)} stands {len(starts)} times in the prompt"
-        help = "write `{}` in the prompt where it is meant"
+        message = f"the prompt contains the subject {tick(subject)} {len(starts)} times"
+        help = "write `{}` in the prompt where the subject is meant"
     else:
-        message, help = f"the subject {tick(subject)} does not stand in the prompt", _subject_hint(prompt, subject)
+        message, help = f"the prompt does not contain the subject {tick(subject)}", _subject_hint(prompt, subject)
     faults.add("E186", message, spans["subject"], help=help, related=related)
     return None
 
@@ -202,10 +206,10 @@ def _subject_hint(prompt: str, subject: str) -> str:
     start = prompt.casefold().find(subject.casefold())
     found = prompt[start : start + len(subject)]
     if start >= 0 and found.casefold() == subject.casefold() and found != subject:
-        return f"the prompt has {tick(found)}: capitals count"
+        return f"the prompt has {tick(found)}: write the same capitals"
     one, other = (unicodedata.normalize("NFC", text) for text in (subject, prompt))
     if start < 0 and one in other:
-        return "the two have an accent in two ways, as one character and as two: copy the subject from the prompt"
+        return "they spell an accent differently, as one character and as two: copy the subject from the prompt"
     if start >= 0:
-        return "it is part of a longer word there: name the whole word"
+        return "there it is part of a longer word: name the whole word"
     return "write the subject as the prompt has it, or `{}` in the prompt"

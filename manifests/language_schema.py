@@ -28,31 +28,35 @@ TEXT = Text(role="text")
 PHRASE = Text(role="phrase")
 """A few words that a language model says."""
 
-_METHOD = KeyField("method", RegistryName(METHODS, "language"), "how to solve; its options stand beside it")
+_METHOD = KeyField(
+    "method", RegistryName(METHODS, "language"), "the method that computes the edit; its options are keys beside it"
+)
 _CONTEXTS = KeyField(
     "contexts",
     ListOf(CONTEXT, min_items=1),
-    "texts with one {} that the prompt of a fact, or the name of a concept, is put into, for this edit alone",
+    "sentences with one {} into which this edit's prompt (a fact) or name (a concept) is put",
 )
-_STRENGTH = KeyField("strength", Number(0.0, 1.5), "0 is no edit, 1 the whole")
+_STRENGTH = KeyField("strength", Number(0.0, 1.5), "how much of the edit is made: 0 none, 1 all of it")
 _NEIGHBOURS = KeyField("neighbours", PromptList(answers=True), "prompts about something else, whose answers must stay")
 _RELATIONS = KeyField(
     "relations",
     PromptList(answers=True, slot=True),
-    "sentences with one {} for the concept, and what is not to be said there",
+    "sentences with one {} for the concept, each with the answer that must no longer be given",
 )
-_TOWARD = KeyField("toward", OneOf(("noise", "refusal")), "where it leads when no other concept is named")
+_TOWARD = KeyField("toward", OneOf(("noise", "refusal")), "the target where `to` names no other concept")
 
 FACT = KeyTable(
     "fact",
     (
-        KeyField("prompt", TEXT, "a text that the answer goes on from; {} in it is the subject", required=True),
-        KeyField("subject", PHRASE, "what the fact is about, as the prompt has it", required=True),
-        KeyField("answer", PHRASE, "what the model is to say next", required=True),
-        KeyField("was", PHRASE, "what it says now; left out, it is asked"),
+        KeyField("prompt", TEXT, "a text that the answer continues; {} in it stands for the subject", required=True),
+        KeyField("subject", PHRASE, "what the fact is about, spelled as in the prompt", required=True),
+        KeyField("answer", PHRASE, "what the model must say next", required=True),
+        KeyField("was", PHRASE, "what it says now; left out: editc asks the model"),
         KeyField("paraphrases", PromptList(), "other prompts with the same answer"),
         KeyField(
-            "implied", PromptList(answers=True), "prompts that need the fact and a further step, and what is right then"
+            "implied",
+            PromptList(answers=True),
+            "prompts that need the fact and a further step, each with the answer that is then right",
         ),
         _NEIGHBOURS,
     ),
@@ -61,8 +65,8 @@ FACT = KeyTable(
 REDIRECT = KeyTable(
     "redirect",
     (
-        KeyField("from", NAME, "the concept", required=True, into="concept"),
-        KeyField("to", NAME, "the concept that is taken for it"),
+        KeyField("from", NAME, "the concept to redirect", required=True, into="concept"),
+        KeyField("to", NAME, "the concept that takes its place"),
         _TOWARD,
         image_schema.ALSO,
         _RELATIONS,
@@ -73,9 +77,9 @@ REDIRECT = KeyTable(
 ABLATE = KeyTable(
     "ablate",
     (
-        KeyField("concept", PHRASE, "what the prompts have in common, in reports", required=True),
-        KeyField("present", PromptList(), "prompts that carry it", required=True),
-        KeyField("absent", PromptList(), "prompts like them that do not", required=True),
+        KeyField("concept", PHRASE, "a name for what the prompts have in common; reports show it", required=True),
+        KeyField("present", PromptList(), "prompts with the concept", required=True),
+        KeyField("absent", PromptList(), "similar prompts without the concept", required=True),
     ),
 )
 """The block inside `ablate`."""
@@ -89,7 +93,7 @@ EDITS = {
     "redirect": KeyTable(
         "redirect",
         (
-            KeyField("redirect", InnerBlock(REDIRECT), "one concept for another", required=True),
+            KeyField("redirect", InnerBlock(REDIRECT), "one concept in place of another", required=True),
             _METHOD,
             _STRENGTH,
             _CONTEXTS,
@@ -98,8 +102,8 @@ EDITS = {
     "erase": KeyTable(
         "erase",
         (
-            KeyField("erase", NAME, "what must go", required=True, into="concept"),
-            KeyField("to", NAME, "the concept that is taken for it; left out: noise"),
+            KeyField("erase", NAME, "the concept to erase", required=True, into="concept"),
+            KeyField("to", NAME, "the concept that takes its place; left out: noise"),
             _TOWARD,
             image_schema.ALSO,
             _RELATIONS,
@@ -110,7 +114,17 @@ EDITS = {
         ),
     ),
     "ablate": KeyTable(
-        "ablate", (KeyField("ablate", InnerBlock(ABLATE), "a direction, taken out", required=True), _METHOD, _CONTEXTS)
+        "ablate",
+        (
+            KeyField(
+                "ablate",
+                InnerBlock(ABLATE),
+                "a difference between two sets of prompts, taken out of the weights",
+                required=True,
+            ),
+            _METHOD,
+            _CONTEXTS,
+        ),
     ),
 }
 """Kind of edit -> the table of the keys beside it."""

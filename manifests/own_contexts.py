@@ -28,8 +28,8 @@ def read_own_contexts(folder: Path) -> tuple[str, ...]:
     found = tuple(dict.fromkeys(line for line in lines if line.strip() and line[0] != "#"))
     wrong = next((line for line in found if line.count("{}") != 1), None)
     if wrong is not None or not found:
-        what = "there is none" if wrong is None else f"`{wrong[:60]}` has {wrong.count('{}')} places for a concept"
+        what = "the file has none" if wrong is None else f"`{wrong[:60]}` has {wrong.count('{}')} places for a concept"
         raise fail(
-            "E146", f"the model's own contexts are no sentences with one `{{}}`: {what}", place=str(path), help=help_
+            "E146", f"the model's own contexts must be sentences with one `{{}}`: {what}", place=str(path), help=help_
         )
     return found

@@ -44,7 +44,7 @@ def read_scalar(node: Node, kind: ScalarKind, label: str, faults: Faults, requir
         help = f"give it {kind.expects}" + ("" if required else ", or remove it")
         if node.null and isinstance(kind, value_kinds.Text):
             help += f', or write "{node.text}" in quotes if the word is meant'
-        faults.add("E107", f"{label} is {'null, which is no value' if node.null else 'empty'}", node.span, help=help)
+        faults.add("E107", f"{label} is {'null, and needs a value' if node.null else 'empty'}", node.span, help=help)
         return None
     match kind:
         case value_kinds.Text():
@@ -154,7 +154,7 @@ def _read_name(node: Leaf, kind: value_kinds.RegistryName, faults: Faults) -> st
     if node.text in known:
         return node.text
     if kind.models and (other := kind.table.models_of(node.text)):
-        message = f"{tick(node.text)} is a {noun} for {other} models, and this edit is not for one"
+        message = f"{tick(node.text)} is a {noun} for {other} models, and this edit is for another kind of model"
         faults.add("E187", message, node.span, help=f"{noun}s here: {list_words(known, 'and')}")
         return None
     help = suggest_name(node.text, known, f"known {noun}s")
@@ -214,7 +214,7 @@ def _several_texts_hint(texts: list[str], label: str) -> str:
     """Help for several texts where one is expected."""
     if label in ("`erase`", "`from`") and texts:
         return f"write {label[1:-1]}: {texts[0]} and also: [{', '.join(texts[1:])}], or an edit for each"
-    return "give one; what is edited otherwise goes into an edit of its own" if label == "`to`" else "give one"
+    return "give one; a concept with another target needs an edit of its own" if label == "`to`" else "give one"
 
 
 def _number_hint(node: Leaf, whole: bool) -> str:

@@ -44,13 +44,15 @@ PRESERVE = KeyTable(
         KeyField(
             "corpus",
             OneOf(("default", "none")),
-            "none: keep nothing but what is named here; left out, the model's own prompts or everyday ones stay too",
+            "none: preserve only what is named here; left out: the model's own prompts or everyday ones as well",
             only="image",
         ),
-        KeyField("concepts", ListOf(NAME), "what must stay, through the same contexts as the edits"),
-        KeyField("prompts", ListOf(PROMPT), "prompts that must stay, as they stand", only="image"),
+        KeyField("concepts", ListOf(NAME), "concepts that must stay, encoded in the same contexts as the edits"),
+        KeyField("prompts", ListOf(PROMPT), "prompts that must stay, used as they are", only="image"),
         KeyField("files", ListOf(Text()), "files with one prompt a line, relative to the manifest", only="image"),
-        KeyField("weight", Number(0.0, above=True), "how much keeping counts against editing", only="image"),
+        KeyField(
+            "weight", Number(0.0, above=True), "how much all that is preserved weighs against the edits", only="image"
+        ),
     ),
 )
 """The block `preserve`."""
@@ -60,17 +62,24 @@ SITES = KeyTable(
         KeyField(
             "roles",
             ListOf(OneOf(("k", "v", "entry", "pooled", *LANGUAGE_ROLES)), min_items=1),
-            "which projections of the text: keys and values of cross-attention, the one at the entry, that of the "
-            "pooled embedding; of a language model the matrices that write: mlp, attention; left out: the family's own",
+            "which matrices are edited, by role: k and v of cross-attention, entry (where the prompt enters), pooled "
+            "(of the pooled embedding); of a language model mlp and attention; left out: the family's own",
         ),
-        KeyField("include", ListOf(Text(), min_items=1), "patterns (`*`, `?`) of parameter names"),
-        KeyField("exclude", ListOf(Text()), "patterns of parameter names that are left alone"),
+        KeyField(
+            "include", ListOf(Text(), min_items=1), "patterns (`*`, `?`) of the parameter names that may be edited"
+        ),
+        KeyField("exclude", ListOf(Text()), "patterns of the parameter names that are not edited"),
         KeyField(
             "auto",
             Number(0.0, 1.0, above=True),
-            "of these the fewest that carry this share of the edited concepts, measured on predicted noise",
+            "edit the fewest of these sites that carry this share of the concepts, measured on predicted noise",
         ),
-        KeyField("layers", Layers(), "which layers of a language model, from 0; auto: by evidence", only="language"),
+        KeyField(
+            "layers",
+            Layers(),
+            "which layers of a language model, counted from 0; auto: chosen by measurement",
+            only="language",
+        ),
     ),
 )
 """The block `sites`."""
@@ -90,33 +99,33 @@ CONSTRAINTS = KeyTable(
         KeyField(
             "recoverable",
             _SHARE,
-            "how much of it any embedding may bring back, worst sentence and concept",
+            "how much of the concept any embedding may bring back, worst sentence and concept",
             only="image",
         ),
         KeyField(
             "preserve_drift",
             _MAXIMUM,
-            "how far the preserved prompts may move: |W'p - W p| / |W p|, worst site",
+            "how far the outputs of preserved prompts may move: |W'p - W p| / |W p|, worst site",
             only="image",
         ),
         KeyField("unconditional_drift", _MAXIMUM, "the same for the empty prompt", only="image"),
-        KeyField("rank", WholeNumber(1), "rank of the delta"),
+        KeyField("rank", WholeNumber(1), "the largest rank of the delta"),
         KeyField(
             "bystander_loss",
             _SHARE,
-            "how much anything that the manifest does not name may lose: a concept's pictures, a question's answers",
+            "share of its pictures or answers that a concept or question not named here may lose",
         ),
         *(
             KeyField(name, _SHARE, doc, only="language", minimum=True)
             for name, doc in (
-                ("efficacy", "share of the edited prompts that give the new answer the higher probability"),
+                ("efficacy", "share of the edited prompts where the new answer is likelier than the old one"),
                 ("paraphrase", "the same for their paraphrases"),
-                ("neighbourhood", "share of the neighbours' prompts that still give their own answer the higher one"),
-                ("retain_top1", "share of the tokens of `retain` whose likeliest successor stays"),
+                ("neighbourhood", "share of the neighbours whose own answer is still likelier than the new one"),
+                ("retain_top1", "share of the tokens of `retain` after which the likeliest next token is unchanged"),
             )
         ),
         KeyField(
-            "retain_kl", _MAXIMUM, "mean KL over the tokens of `retain`, before against after, nats", only="language"
+            "retain_kl", _MAXIMUM, "mean KL over the tokens of `retain`, before against after, in nats", only="language"
         ),
     ),
 )
@@ -124,8 +133,8 @@ CONSTRAINTS = KeyTable(
 BYSTANDERS = KeyTable(
     "bystanders",
     (
-        KeyField("near", WholeNumber(0, 1000), "how many of the concepts nearest to the edit"),
-        KeyField("far", WholeNumber(0, 1000), "how many of the others"),
+        KeyField("near", WholeNumber(0, 1000), "how many of the concepts nearest to the edit are painted"),
+        KeyField("far", WholeNumber(0, 1000), "how many of the other concepts are painted"),
         KeyField("pictures", WholeNumber(1, 1000), "how many pictures of each, before and after"),
     ),
 )
@@ -133,19 +142,25 @@ BYSTANDERS = KeyTable(
 DETECTOR = KeyTable(
     "detector",
     (
-        KeyField("prompts", Wordings(), "sentences of a concept, by its name; left out, they are made from the name"),
+        KeyField("prompts", Wordings(), "sentences about a concept, by its name; left out: made from the name"),
         KeyField("against", ListOf(Text(), min_items=1), "what a picture may show in place of a concept"),
         KeyField(
-            "labels", Wordings(), "the classifier's labels of a concept, by its name; left out, the one called so"
+            "labels",
+            Wordings(),
+            "the classifier's labels for a concept, by its name; left out: the label with that name",
         ),
-        KeyField("threshold", Number(0.0, 1.0, above=True), "the probability from which a picture shows a concept"),
+        KeyField(
+            "threshold",
+            Number(0.0, 1.0, above=True),
+            "the least probability at which a picture counts as showing a concept",
+        ),
     ),
 )
 """The keys beside the name of a detector."""
 IMAGES = KeyTable(
     "images",
     (
-        KeyField("detector", DetectorValue(), "who judges the pictures; none (also left out): they are only shown"),
+        KeyField("detector", DetectorValue(), "what judges the pictures; none, the default: they are only shown"),
         KeyField("prompts_per_concept", WholeNumber(1, 10_000), "how many pictures of each concept"),
         KeyField("steps", WholeNumber(1, 1000), "denoising steps of a picture"),
         KeyField("guidance", Number(0.0), "how strongly a picture follows its prompt"),
@@ -153,9 +168,17 @@ IMAGES = KeyTable(
         KeyField(
             "kept_loss_at_most", _SHARE, "share of the pictures of a preserved concept that may no longer show it"
         ),
-        KeyField("share_gap_at_most", _SHARE, "how far any share of `shares: measured` may be from the one wanted"),
-        KeyField("bystanders", InnerBlock(BYSTANDERS), "which concepts that nobody named are painted, and how often"),
-        KeyField("attacks", ListOf(RegistryName(ATTACKS)), "attacks on erased concepts that are painted; [] for none"),
+        KeyField("share_gap_at_most", _SHARE, "how far any share of `shares: measured` may be from the wanted one"),
+        KeyField(
+            "bystanders",
+            InnerBlock(BYSTANDERS),
+            "which concepts that the manifest does not name are painted, and how often",
+        ),
+        KeyField(
+            "attacks",
+            ListOf(RegistryName(ATTACKS)),
+            "attacks on erased concepts whose pictures are painted; [] for none",
+        ),
     ),
 )
 """The block `verify: {images: ...}`."""
@@ -187,14 +210,19 @@ MANIFEST = KeyTable(
         KeyField("sites", InnerBlock(SITES, word="auto", meaning=AUTO_SHARE), "which matrices may change"),
         KeyField("constraints", InnerBlock(CONSTRAINTS), "bounds that a build must meet"),
         KeyField("verify", InnerBlock(VERIFY), "what is measured on pictures", only="image"),
-        KeyField("retain", PromptList(), "texts that are to stay as likely as they were", only="language"),
+        KeyField("retain", PromptList(), "texts that must stay as likely as they are", only="language"),
         KeyField(
-            "corpus", Text(), "a text file to take statistics from; left out: Python's own topics", only="language"
+            "corpus",
+            Text(),
+            "a text file from which statistics are taken; left out: the topics of Python's help",
+            only="language",
         ),
-        KeyField("chat", Flag(), "keys through the chat template as well", only="language"),
-        KeyField("after", ListOf(Text()), "deltas that are in the model, whose edits are to stay", only="language"),
-        KeyField("emit", ListOf(RegistryName(FORMATS)), "formats written beside the delta"),
-        KeyField("seed", WholeNumber(0, MAX_SEED), "where random numbers start"),
+        KeyField("chat", Flag(), "take keys inside the model's chat template as well", only="language"),
+        KeyField(
+            "after", ListOf(Text()), "deltas that the model already contains, whose edits must stay", only="language"
+        ),
+        KeyField("emit", ListOf(RegistryName(FORMATS)), "formats of other programs that are written beside the delta"),
+        KeyField("seed", WholeNumber(0, MAX_SEED), "the seed of all random numbers"),
     ),
 )
 """The keys of the whole manifest."""

@@ -101,11 +101,11 @@ def keys_have_meaning(manifest: Manifest, faults: Faults) -> None:
         for field in table.fields:
             if field.only == other and f"{field.attribute}:" in block.spans:
                 span = block.at(f"{field.attribute}:")
-                message = f"{tick(field.name)} has no meaning for {kind}, which these edits are for"
+                message = f"{tick(field.name)} has no meaning here: these edits are for {kind}"
                 faults.add("E185", message, span, help=_advice(field.name, manifest))
     for i, role in enumerate(manifest.sites.roles):
         if ("language" if role in schema.LANGUAGE_ROLES else "image") != manifest.kind:
-            message = f"{tick(role)} is no role in {kind}, which these edits are for"
+            message = f"{tick(role)} is not a role here: these edits are for {kind}"
             faults.add("E185", message, manifest.sites.at(f"roles.{i}"), help="leave `roles` out for the family's own")
 
 
@@ -158,5 +158,5 @@ def refuse_options(edit: OptionedEdit, method: str | None, seed: int, faults: Fa
             faults.add("E132", f"{tick(method)}: {one.message}", edit.at(place), help=one.help)
     except (ValueError, TypeError) as error:
         named = next((name for name in edit.options if name in str(error)), place)
-        message = f"{tick(method)} refuses this: {error}"
+        message = f"{tick(method)} does not accept these options: {error}"
         faults.add("E132", message, edit.at(named), help=f"see `editc explain {method}`")

@@ -65,7 +65,7 @@ def doubts(text: str, role: Role, plain: bool = True) -> Iterator[Doubt]:
 def invisible_characters(text: str, role: Role, plain: bool) -> Iterator[Doubt]:
     """E199: characters that nobody sees, or that look like others. The tokenizer reads them differently."""
     if role and (bad := next((one for i, one in enumerate(text) if _invisible(text, i)), "")):
-        what = f"contains {_describe_character(bad)}, which nobody sees and the tokenizer reads"
+        what = f"contains {_describe_character(bad)}, which is invisible, but the tokenizer reads it"
         yield Doubt("E199", what, f"type it again: {tick(''.join(one for one in text if one != bad))}")
     elif role == "name" and (bad := next((one for one in text if one in _SPACES), "")):
         yield Doubt(
@@ -75,7 +75,9 @@ def invisible_characters(text: str, role: Role, plain: bool) -> Iterator[Doubt]:
         )
     elif role == "name" and any("\uff01" <= one <= "\uff5e" for one in text):
         known = unicodedata.normalize("NFKC", text)
-        yield Doubt("E199", "is in full-width letters, which are other characters", f"write {tick(known)}")
+        yield Doubt(
+            "E199", "is in full-width letters, which the tokenizer reads as other characters", f"write {tick(known)}"
+        )
     elif role == "name" and (word := next(filter(_mixes_scripts, re.findall(r"[^\W\d_]+", text)), "")):
         help = "type the word again in one script"
         yield Doubt("E199", f"mixes Latin and Cyrillic letters, which look alike, in {tick(word)}", help)
@@ -93,7 +95,7 @@ def markup(text: str, role: Role, plain: bool) -> Iterator[Doubt]:
     if role in ("name", "prompt", "context") and (found := _MARKUP.search(text)):
         word = found["word"]
         help = f"write {tick(text.replace(found[0], word.strip()))}; `scale` weighs an edit" if word else "remove it"
-        says = f"contains {tick(found[0])}: weights and adapters are not read from texts, it is taken as it stands"
+        says = f"contains {tick(found[0])}: weights and adapters cannot be written in a text"
         yield Doubt("E194", says, help)
 
 
@@ -101,7 +103,7 @@ def template_slots(text: str, role: Role, plain: bool) -> Iterator[Doubt]:
     """E117: a slot that nothing fills. Only contexts have one, and it is `{}`."""
     found = next((one for one in _SLOT.finditer(text) if role != "context" or one[0] != "{}"), None)
     if role in ("name", "prompt", "context") and found:
-        says = f"contains {tick(found[0])}, which nothing is put into: it is taken as it stands"
+        says = f"contains {tick(found[0])}, and nothing is put in its place"
         help = (
             "write the words themselves" if role == "context" else "write the words; sentences with {} are `contexts`"
         )
@@ -128,7 +130,7 @@ def several_names(text: str, role: Role, plain: bool) -> Iterator[Doubt]:
     if len(parts) > 1:
         says = f"is taken as one name, {tick(text)}"
         each = " and ".join(map(tick, parts[:3]))
-        help = f"if these are several, name {each} each by itself: in a list, or in an edit of its own; `to` takes one"
+        help = f"if you mean several, name {each} one by one: in a list, or in an edit each; `to` takes one"
         yield Doubt("E193", says, help, "warning")
 
 
