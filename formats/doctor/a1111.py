@@ -39,11 +39,11 @@ DOTTED = LoaderRule(
     "read",
 )
 UNKNOWN = LoaderRule(
-    "a1111-unknown", "A1111 leaves out names that its model does not have, without a message", _FILE, "read"
+    "a1111-unknown", "the model has no such module: A1111 leaves it out, without a message", _FILE, "read"
 )
 ENDING = LoaderRule(
     "a1111-ending",
-    "a module matches but no network type of A1111 takes its tensors: the file is not loaded",
+    "no network type of A1111 has the tensors of one module: the file is not loaded",
     f"{_FILE}, `Could not find a module type`",
     "read",
 )
@@ -55,7 +55,7 @@ TYPES = LoaderRule(
 )
 SHAPE = LoaderRule(
     "a1111-shape",
-    "the shapes do not fit the weight: A1111 logs an error for it and leaves it as it is",
+    "the shapes do not fit the weight: A1111 logs an error and does not change that weight",
     "extensions-builtin/Lora/networks.py: network_apply_weights",
     "read",
 )

@@ -66,8 +66,8 @@ def _group_modules(file: Checkpoint, path: Path) -> tuple[dict[str, FileModule],
     mine = {name: FileModule(name, ends) for name, ends in sorted(found.items()) if name not in texts}
     strangers = [name + end for name, module in mine.items() for end in module.tensors if not _is_fusable(module, end)]
     if strangers:
-        help_ = f"a down and an up matrix for each module is what `fuse` adds; of what has more {MERGE}"
-        raise _names_error("E670", "the adapter has tensors of another kind than this reads", strangers, path, help_)
+        help_ = f"`fuse` adds a down and an up matrix for each module; for an adapter with more, {MERGE}"
+        raise _names_error("E670", "the adapter has tensors that `fuse` cannot read", strangers, path, help_)
     if not mine:
         help_ = "`fuse` edits the UNet or the transformer; " + (
             "this file is for a text encoder alone: load it beside the model" if texts else "this file is empty"
@@ -98,9 +98,7 @@ def _find_parameters(modules: Iterable[str], weights: Weights, path: Path) -> Ma
         if len(known[found]) > 1
     ]
     if double:
-        raise _names_error(
-            "E671", "modules have more than one meaning in the model", double, path, "rename its modules"
-        )
+        raise _names_error("E671", "modules fit more than one matrix of the model", double, path, "rename its modules")
     named = {name: known[found][0] for name, found in spelled.items()}
     counts = Counter(parameter for parts in named.values() for parameter in parts)
     twice = [parameter for parameter, count in counts.items() if count > 1]

@@ -38,17 +38,20 @@ UNET_NAMES = LoaderRule(
     "measured",
 )
 UNKNOWN = LoaderRule(
-    "comfyui-unknown", "ComfyUI logs `lora key not loaded` and goes on", f"{_KEYS}; {_FIXTURES}", "measured"
+    "comfyui-unknown",
+    "the model has no such module: ComfyUI logs `lora key not loaded` and goes on",
+    f"{_KEYS}; {_FIXTURES}",
+    "measured",
 )
 SCALE = LoaderRule(
     "comfyui-scale",
-    "ComfyUI takes alpha over rank from `.alpha` tensors only, and 1 without: it reads no config and no metadata",
+    "ComfyUI reads alpha from `.alpha` tensors only, not from config or metadata; without them the scale is 1",
     "comfy/weight_adapter/lora.py: calculate_weight",
     "read",
 )
 MAGNITUDE = LoaderRule(
     "comfyui-magnitude",
-    "ComfyUI reads DoRA as `.dora_scale`; PEFT's magnitude vector is left out and the rest is applied as a plain LoRA",
+    "ComfyUI reads DoRA only as `.dora_scale`: it drops PEFT's magnitude vector and applies a plain LoRA",
     "comfy/lora.py: load_lora",
     "read",
 )
@@ -63,7 +66,7 @@ ALGEBRA = LoaderRule(
 )
 SHAPE = LoaderRule(
     "comfyui-shape",
-    "the shapes do not fit the weight: ComfyUI logs an error and leaves it as it is",
+    "the shapes do not fit the weight: ComfyUI logs an error and does not change that weight",
     "comfy/lora.py: calculate_weight",
     "read",
 )

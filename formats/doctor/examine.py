@@ -91,13 +91,16 @@ def find_failures(found: Examination) -> tuple[Diagnostic, ...]:
     if found.adapter.container == "delta":
         message, help_text = "this is an editc delta, which no other program loads", _advise_export(found.adapter)
     elif found.adapter.container == "gguf":
-        message, help_text = "this is a GGUF file, which none of these loads", "llama.cpp does; it is not judged here"
+        message, help_text = (
+            "this is a GGUF file, which none of these loads",
+            "llama.cpp loads it; the doctor does not judge llama.cpp",
+        )
     return (Diagnostic("E688", message, place=str(found.adapter.path), help=help_text),)
 
 
 def _not_judged_error(found: Examination, untold: Sequence[LoaderVerdict]) -> Diagnostic:
     """Make the diagnostic E639."""
-    message = f"it is not known what becomes of the adapter in {', '.join(verdict.loader for verdict in untold)}"
+    message = f"editc does not know what {', '.join(verdict.loader for verdict in untold)} would do with this adapter"
     help_text = untold[0].advice or "name the model with --model, or try the file in the program itself"
     return Diagnostic("E639", message, place=str(found.adapter.path), help=help_text, notes=(untold[0].reason,))
 

@@ -75,7 +75,7 @@ def infer_language_modules(adapter: AdapterFile) -> LanguageModules:
         return LanguageModules(dict.fromkeys(names), {}, None, why)
     base = adapter.config.get("base_model_name_or_path")
     named = f", which the config calls {base}" if isinstance(base, str) and base else ""
-    unnamed = f"'{strange[0]}' is of no layout that the doctor knows; name the model with --model{named}"
+    unnamed = f"'{strange[0]}' is not a name that the doctor knows; name the model with --model{named}"
     return LanguageModules(dict.fromkeys(names), {}, None, why, unnamed)
 
 

@@ -154,7 +154,9 @@ def infer_model(adapter: AdapterFile) -> KnownModules:
         return KnownModules(best, known.modules, known.originals, f"assumed from the names of the modules{fit}")
     if adapter.config.get("task_type") == "CAUSAL_LM" or any(_LAYERED.search(module.name) for module in adapter):
         return _language_model(infer_language_modules(adapter))
-    return KnownModules("unknown", {}, {}, "no name is of a model that the doctor knows; name the model with --model")
+    return KnownModules(
+        "unknown", {}, {}, "the names are not those of a model that the doctor knows; name the model with --model"
+    )
 
 
 def _model_of_export(adapter: AdapterFile, about: Mapping[str, Any]) -> KnownModules:
@@ -216,9 +218,7 @@ def read_modules(model: Model) -> KnownModules:
     kind = _kind_of(found)
     if kind == "unknown":
         help_text = "name a Stable Diffusion, SDXL, FLUX.1, SD3 or language model, or leave --model out"
-        raise fail(
-            "E689", "the model is of no kind whose adapters the doctor can judge", place=model.place, help=help_text
-        )
+        raise fail("E689", "the doctor cannot judge adapters of this kind of model", place=model.place, help=help_text)
     return KnownModules(kind, found, _originals(kind, found), f"the modules of {model.place}")
 
 

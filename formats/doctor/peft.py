@@ -52,40 +52,40 @@ _SAVE, _TUNERS = "peft 0.21.2 utils/save_and_load.py", "peft 0.21.2 tuners/tuner
 APPLIES = LoaderRule("peft-applies", "the config targets every module of the file, at alpha over rank", _SAVE, "run")
 FOLDER = LoaderRule("peft-folder", f"PEFT loads a folder with {CONFIG}, not a file", "peft 0.21.2 config.py", "run")
 TYPE = LoaderRule("peft-type", "the config has no peft_type", "peft 0.21.2 config.py: _get_peft_type", "run")
-OTHER = LoaderRule(
-    "peft-other", "a PEFT adapter of another kind than LoRA, which the doctor does not judge", _SAVE, "read"
-)
+OTHER = LoaderRule("peft-other", "a PEFT adapter that is not a LoRA: the doctor does not judge it", _SAVE, "read")
 RANK = LoaderRule(
-    "peft-rank", "the rank in the config is not the matrices'", f"{_SAVE}: set_peft_model_state_dict", "run"
+    "peft-rank", "the rank in the config is not that of the matrices", f"{_SAVE}: set_peft_model_state_dict", "run"
 )
 ZERO = LoaderRule("peft-rank-0", "PEFT refuses rank 0", "peft 0.21.2 tuners/lora/layer.py: update_layer", "run")
-SHAPE = LoaderRule("peft-shape", "a matrix does not fit the model's", f"{_SAVE}: set_peft_model_state_dict", "run")
+SHAPE = LoaderRule(
+    "peft-shape", "a matrix has another shape than the model's", f"{_SAVE}: set_peft_model_state_dict", "run"
+)
 NO_MATCH = LoaderRule("peft-no-match", "target_modules matches no module of the model", _TUNERS, "run")
 UNTARGETED = LoaderRule("peft-untargeted", "the config does not target it: left out, without a message", _TUNERS, "run")
 UNPREFIXED = LoaderRule(
     "peft-unprefixed", f"the name does not begin with {PREFIX}: left out, with a warning only", _SAVE, "run"
 )
-UNREAD = LoaderRule("peft-unread", "no tensor of PEFT's LoRA is called so: left out, without a message", _SAVE, "run")
+UNREAD = LoaderRule("peft-unread", "PEFT's LoRA has no tensor of this name: left out, without a message", _SAVE, "run")
 NAMED = LoaderRule(
-    "peft-named", "the adapter's name in the names is not `default`: left out, with a warning only", _SAVE, "run"
+    "peft-named", "the names contain another adapter name than `default`: left out, with a warning only", _SAVE, "run"
 )
 EXTRA = LoaderRule(
-    "peft-extra", "a tensor beside the two matrices that this config does not have: left out", _SAVE, "run"
+    "peft-extra", "beside the two matrices stands a tensor that this config does not ask for: left out", _SAVE, "run"
 )
 LACKS = LoaderRule(
-    "peft-lacks", "the config says DoRA and the file has no magnitudes, which PEFT then takes anew", _SAVE, "read"
+    "peft-lacks", "the config says DoRA but the file has no magnitudes: PEFT starts with new ones", _SAVE, "read"
 )
-WRAPPED = LoaderRule(
-    "peft-wrapped", "a weight under the name of a module that the adapter wraps: left out", _SAVE, "run"
-)
-OWN = LoaderRule("peft-own", "a weight of the model's own is loaded in place of the base's", _SAVE, "run")
+WRAPPED = LoaderRule("peft-wrapped", "a weight has the name of a module that the adapter wraps: left out", _SAVE, "run")
+OWN = LoaderRule("peft-own", "the file holds a weight of the model itself, which replaces the base's", _SAVE, "run")
 SAVED = LoaderRule("peft-saved", "a trained copy of a module of modules_to_save is loaded and used", _SAVE, "run")
-MISSING = LoaderRule("peft-modules-to-save", "modules_to_save are named that the file does not hold", _SAVE, "run")
+MISSING = LoaderRule(
+    "peft-modules-to-save", "the config lists modules_to_save that the file does not hold", _SAVE, "run"
+)
 UNSEEN = LoaderRule(
-    "peft-unseen", "whether the model has what the config or the file names is not known without it", _SAVE, "read"
+    "peft-unseen", "without the model it is not known whether it has what the config or the file names", _SAVE, "read"
 )
 CONVERTED = LoaderRule(
-    "peft-converted", "PEFT converts the names of this kind of model, and this one is not its own", _SAVE, "read"
+    "peft-converted", "PEFT converts the names of this kind of model, and this name is not one of PEFT's", _SAVE, "read"
 )
 UNKNOWN = LoaderRule("peft-unknown", "the model has no such module: left out, without a message", _TUNERS, "run")
 RULES = tuple(value for value in list(globals().values()) if isinstance(value, LoaderRule))
@@ -94,8 +94,8 @@ RULES = tuple(value for value in list(globals().values()) if isinstance(value, L
 ADVICE = {
     FOLDER.name: f"use the loader of its spelling; PEFT wants it in a folder, as {WEIGHTS} beside its {CONFIG}",
     TYPE.name: 'write "peft_type": "LORA" into the config',
-    RANK.name: "write r, or a rank_pattern, as the matrices are",
-    ZERO.name: "leave out modules without a change",
+    RANK.name: "write the rank of the matrices as r, or as a rank_pattern",
+    ZERO.name: "remove the modules of rank 0, which change nothing",
     SHAPE.name: "the adapter is for a model of another size",
     NO_MATCH.name: "write full module names into target_modules",
     UNTARGETED.name: "write full module names into target_modules",

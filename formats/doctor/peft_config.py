@@ -11,7 +11,7 @@ from editc.formats.doctor.language import EMBEDDING
 ALL = "all-linear"
 """The value of `target_modules` that targets every linear layer."""
 _NOT_JUDGED: Mapping[str, str] = {
-    "target_parameters": "it trains parameters that are no modules (`target_parameters`)",
+    "target_parameters": "it trains parameters that are not modules (`target_parameters`)",
     "trainable_token_indices": "it trains single rows of an embedding (`trainable_token_indices`)",
     "layer_replication": "it repeats layers (`layer_replication`)",
     "layers_pattern": "it finds layers by a pattern (`layers_pattern`)",

@@ -38,14 +38,14 @@ DROPPED = _run(
 )
 ALPHA = _run(
     "alpha-pattern",
-    "modules differ in alpha: diffusers takes the commonest alpha for all attention matrices, whatever their own",
+    "modules differ in alpha: diffusers applies one alpha, the most common one, to all attention matrices",
     _PEFT_KWARGS,
 )
 COMPILED = "_orig_mod."
 """What torch.compile puts in front of the names of a model."""
 LORA_IN_NAME = _run(
     "lora-in-name",
-    "a tensor's name has no 'lora' in it (an `.alpha`, `.diff` or `.set_weight` beside PEFT names), so all are refused",
+    "a tensor's name lacks 'lora' (`.alpha`, `.diff` or `.set_weight` beside PEFT names): diffusers refuses the file",
     f"{_PIPELINE}: load_lora_weights",
 )
 LYCORIS = _run(
@@ -66,15 +66,17 @@ ENDINGS = _run(
 )
 LEFTOVER = _run(
     "leftover",
-    "kohya's names are converted only as down, up and alpha: any other tensor stops it",
+    "diffusers converts only kohya's down, up and alpha: any other tensor stops it",
     f"{_CONVERT}: _convert_non_diffusers_lora_to_diffusers",
 )
-HALF = _run("half", "a module has a down matrix and no up matrix", f"{_CONVERT}")
+HALF = _run("half", "a module has a down matrix but no up matrix", f"{_CONVERT}")
 NO_MATCH = _run(
     "no-match", "no module of the file is in the model", "peft 0.21.2 tuners/tuners_utils.py: inject_adapter"
 )
 SHAPE = _run(
-    "shape", "a matrix does not fit the model's", "peft 0.21.2 utils/save_and_load.py: set_peft_model_state_dict"
+    "shape",
+    "a matrix has another shape than the model's",
+    "peft 0.21.2 utils/save_and_load.py: set_peft_model_state_dict",
 )
 BARE = _run(
     "prefix",
@@ -84,11 +86,11 @@ BARE = _run(
 UNKNOWN = _run("unknown", "PEFT warns of unexpected keys and goes on", "diffusers 0.42.1 loaders/peft.py")
 LDM_MIXED = _run(
     "ldm-mixed",
-    "the file has LDM and diffusers names: diffusers throws the LDM ones away",
+    "the file has LDM names and diffusers names: diffusers drops those in LDM",
     f"{_CONVERT}: _maybe_map_sgm_blocks_to_diffusers",
 )
 ALPHA_AND_METADATA = _run("alpha-and-metadata", "`.alpha` tensors and lora_adapter_metadata exclude each other", _PEFT)
-RANK_STATED = _run("stated-rank", "the rank in lora_adapter_metadata is not the matrices'", _PEFT)
+RANK_STATED = _run("stated-rank", "the rank in lora_adapter_metadata is not that of the matrices", _PEFT)
 STATED_TARGETS = _run(
     "stated-targets", "lora_adapter_metadata has no target_modules for this part of the pipeline", _PEFT
 )
@@ -99,24 +101,26 @@ TEXT_TYPE = _run(
 )
 TEXT_MIXED = _run(
     "text-encoder-mixed",
-    "kohya's q, k and v of a text encoder are converted only if the file has an out_proj too",
+    "diffusers converts kohya's q, k and v of a text encoder only if the file has an out_proj too",
     "diffusers 0.42.1 utils/state_dict_utils.py: convert_state_dict_to_diffusers",
 )
 TEXT_LEVEL = _run(
     "text-encoder-level",
-    "text_encoder_2 has a level `text_model.` that the names lack",
+    "the names lack the level `text_model.` that text_encoder_2 has",
     "diffusers 0.42.1 loaders/lora_base.py: _load_lora_into_text_encoder, transformers 5.23",
 )
-FLUX_KOHYA = _run("flux-kohya", "kohya's fused FLUX names are split; any other name stops it", f"{_CONVERT}: flux")
+FLUX_KOHYA = _run(
+    "flux-kohya", "diffusers splits kohya's fused FLUX names; any other name stops it", f"{_CONVERT}: flux"
+)
 FLUX_FLAT = LoaderRule(
     "diffusers-flux-flat",
-    "names that begin with `transformer_`, as diffusers' own converter to kohya's writes them, and reads only in part",
+    "the names begin with `transformer_`, as diffusers' own converter to kohya writes them: diffusers reads only some",
     f"{_CONVERT}: flux",
     "read",
 )
 FLUX_SINGLE = _run(
     "flux-linear1",
-    "`single_blocks.*.linear1` is split as 3072, 3072, 3072 and 12288 rows, FLUX.1's own width, and no other",
+    "diffusers splits `single_blocks.*.linear1` into 3072, 3072, 3072 and 12288 rows, which only fits FLUX.1",
     f"{_CONVERT}: _convert_to_ai_toolkit_cat",
 )
 LOST_ALPHA = _run(
@@ -124,12 +128,12 @@ LOST_ALPHA = _run(
 )
 FLUX_MIXTURE = _run(
     "flux-onetrainer",
-    "of `lora_transformer_*` only attention matrices and outer layers are read, with alpha",
+    "diffusers reads only the attention matrices and outer layers of `lora_transformer_*`, with alpha",
     f"{_CONVERT}: flux",
 )
 FLUX_BASE = _run(
     "flux-base-model",
-    "names with `base_model` are taken for a full Kontext adapter, which this is not",
+    "diffusers reads names with `base_model` as a full Kontext adapter, which this file is not",
     f"{_CONVERT}: _convert_fal_kontext_lora_to_diffusers",
 )
 GGUF = LoaderRule("diffusers-gguf", "GGUF adapters are llama.cpp's", "llama.cpp: --lora", "read")

@@ -177,11 +177,11 @@ def read_adapter_file(path: Path) -> AdapterFile:
         path, "delta" if is_delta(path) and format_of(path) == "safetensors" else "file", header, {}
     )
     if adapter.container == "file" and all(module.kind == "other" for module in adapter):
-        message = f"none of the {len(header.entries)} tensors is of an adapter"
+        message = f"none of the {len(header.entries)} tensors has the name of an adapter's tensor"
         help_text = (
-            "edited tensors, as scripts save them, become a delta by `editc diff BASE FILE -o delta.safetensors`; "
+            "for a file of edited tensors run `editc diff BASE FILE -o delta.safetensors`, which makes a delta; "
         )
-        help_text += "a whole model is read by `editc inspect`"
+        help_text += "for a whole model run `editc inspect`"
         raise fail("E685", message, place=str(path), help=help_text, notes=tuple(sorted(header.entries)[:3]))
     return adapter
 
@@ -223,7 +223,7 @@ def _find_config_fault(config: Mapping[str, Any]) -> str:
         if not (value is None or isinstance(value, str) or (isinstance(value, list) and _are_texts(value))):
             return f"{name} is neither a text nor a list of texts"
         if isinstance(value, str) and (len(value) > 1000 or len(_REPEATS.findall(value)) > 3 or _NESTED.search(value)):
-            return f"{name} is too involved a pattern to be judged"
+            return f"{name} is a pattern that the doctor does not understand"
     for name in ("rank_pattern", "alpha_pattern"):
         value = config.get(name) or {}
         if not isinstance(value, dict) or not all(_is_number(number) for number in value.values()):

@@ -26,10 +26,10 @@ def as_text(found: Examination, width: int) -> str:
     if found.adapter.container == "delta":
         what = "an editc delta, which no other program loads"
     elif found.adapter.container == "gguf":
-        what = "a GGUF file, as llama.cpp loads its adapters; llama.cpp is not judged here"
+        what = "a GGUF file, which llama.cpp loads; the doctor does not judge llama.cpp"
     lines = wrap(f"{found.adapter.path}: {what}", width, subsequent_indent="  ", break_on_hyphens=False)
     if found.meant_for:
-        lines.append(f"it counts for {', '.join(found.meant_for)}")
+        lines.append(f"the exit code depends on {', '.join(found.meant_for)} (change with --for)")
     body = [line for verdict in found.verdicts for line in _loader(verdict, width, verdict.loader in found.meant_for)]
     return "\n".join([*lines, "", *body])
 

@@ -41,7 +41,7 @@ FOLDER = LoaderRule("vllm-folder", f"vLLM loads a folder with {CONFIG}, not a fi
 FIELDS = LoaderRule(
     "vllm-fields", "the config lacks r, lora_alpha or target_modules", "vllm/lora/peft_helper.py: from_dict", "read"
 )
-RANK = LoaderRule("vllm-rank", "the rank is above max_lora_rank, 16 unless the server is told more", _HELPER, "read")
+RANK = LoaderRule("vllm-rank", "the rank is above the server's max_lora_rank, which is 16 by default", _HELPER, "read")
 SAVED = LoaderRule("vllm-modules-to-save", "vLLM takes no modules_to_save", f"{_HELPER}; vllm #9280", "read")
 DORA = LoaderRule("vllm-dora", "vLLM has no DoRA", _HELPER, "read")
 BIAS = LoaderRule("vllm-bias", "vLLM takes no bias", _HELPER, "read")
@@ -55,10 +55,10 @@ PATTERN = LoaderRule(
     "read",
 )
 UNKNOWN = LoaderRule("vllm-unknown", "the model has no such module", f"{_MODEL}, check_unexpected_modules", "read")
-SHAPE = LoaderRule("vllm-shape", "a matrix does not fit the model's", "vllm/lora/layers", "read")
+SHAPE = LoaderRule("vllm-shape", "a matrix has another shape than the model's", "vllm/lora/layers", "read")
 OTHER = LoaderRule(
     "vllm-other",
-    "vLLM has names, layers or tensors of its own for this kind of model or adapter, which no rule here covers",
+    "vLLM has its own names, layers or tensors for this kind of model or adapter, and no rule here covers them",
     _MODEL,
     "read",
 )
