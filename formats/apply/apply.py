@@ -77,9 +77,9 @@ def apply(plan: ApplyPlan, out: Path | None = None, in_place: bool = False, link
     to put these back, the journal entry stays without `done`, and `revert` does it later.
     """
     if in_place == (out is not None):
-        raise fail("E629", "say where the result goes: either an output path or in place, and not both")
+        raise fail("E629", "say where the result goes: to an output path or in place, one of the two")
     if in_place and link:
-        raise fail("E629", "links are for a copy; in place nothing is copied", help="leave out --link")
+        raise fail("E629", "--link is for a copy, and an edit in place copies nothing", help="leave out --link")
     if plan.status == "already" and not plan.interrupted and out is None:
         return ApplyResult("already", plan.model.path, {}, 0)
     return _apply_in_place(plan) if out is None else _apply_to(plan, out.absolute(), link)
@@ -297,7 +297,10 @@ def _check_no_later_change(entry: JournalEntry, journal_place: journal.JournalPl
 
 
 def _nothing_to_revert_error(model: Model, copy: bool) -> EditcError:
-    message, help_text = "no in-place apply is recorded for this model", "an apply with --out leaves its base untouched"
+    message, help_text = (
+        "no in-place apply is recorded for this model",
+        "there is nothing to undo here: an apply with --out does not change the model that it copies",
+    )
     if copy:
-        message = "this model is a copy that was made with --out; what it replaced is not stored in it"
+        message = "this model is a copy that --out made: it does not hold the old weights"
     return fail("E634", message, place=model.place, help=help_text)

@@ -28,8 +28,8 @@ from editc.registry.families import FAMILIES
 PARTS = "encoder_parts"
 """The key of a delta's `extra` that holds `weight_marks` of its base."""
 VOCABULARY_NOT_COMPARED = (
-    "no tokenizer is beside the file: of its text encoder the weights were compared with those of the delta's base, "
-    "and the vocabulary was not"
+    "no tokenizer is beside the file: its text encoder's weights were compared with those of the delta's base, but its "
+    "vocabulary was not"
 )
 KnownMark: TypeAlias = Callable[[], str] | str | None
 """The model's encoder fingerprint: itself, a function that computes it, or None if the caller does not know it."""
@@ -52,7 +52,7 @@ def compare_encoder(delta: Delta, model: Model, opened: Iterable[Checkpoint], kn
     if _matches(delta, mark, components):
         return
     if mark and _matches(delta, without_added_tokens(model), components):
-        yield "the text encoder has added tokens; those of the delta's base are as they were"
+        yield "the text encoder has added tokens; the tokens of the delta's base are unchanged in it"
         return
     inside = None if mark else _matches_inside_file(delta, model)
     if mark or inside is False:

@@ -70,7 +70,7 @@ def refusal_error(
 
 def distance_text(distance: float) -> str:
     """Write a distance for the user, with two digits: a sketch tells no more."""
-    return f"about {float(f'{100 * distance:.2g}'):g} %" if math.isfinite(distance) else "without measure"
+    return f"about {float(f'{100 * distance:.2g}'):g} %" if math.isfinite(distance) else "immeasurably far"
 
 
 def tensors_error(code: str, what: str, rows: Sequence[str], total: int, help_text: str) -> Diagnostic:

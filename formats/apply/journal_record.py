@@ -111,16 +111,16 @@ def _check_types(entry: JournalEntry) -> None:
     numbers += [n for mark in entry.files.values() for n in (mark.size, mark.modified)]
     texts = [t for p in entry.ranges for t in (p.component, p.name, p.delta, p.file, p.base, p.result)]
     if not entry.deltas or not all(type(n) is int and n >= 0 for n in numbers):
-        raise ValueError("a number is not one")
+        raise ValueError("a number is negative or not a whole number, or no delta is named")
     if not all(isinstance(text, str) for text in texts):
-        raise ValueError("a text is not one")
+        raise ValueError("a value that must be a text is not")
 
 
 def _check_paths(entry: JournalEntry, root: Path) -> None:
     """Raise ValueError if an entry names a file outside the model, also one that a link leads to. A downloaded model
     may bring a forged journal."""
     if entry.mode == "in-place" and not {part.file for part in entry.ranges} <= entry.files.keys():
-        raise ValueError("a range is in a file without a mark")
+        raise ValueError("it lists a byte range of a file that it does not list")
     for name in entry.files:
         path = PurePosixPath(name)
         if path.is_absolute() or ".." in path.parts or FOLDER in "/".join(path.parts):

@@ -226,8 +226,11 @@ def _diagnostics(faults: Sequence[_SiteFault], total: int, place: str) -> Iterat
     """Make one diagnostic for each code among the faults. `total` is the number of sites, `place` the file."""
     says = {
         "E663": ("targets are in the model, but not as bytes that can be edited", "save the model with raw data"),
-        "E664": ("targets are not one tensor each of the model", "apply the delta before the export, then export"),
-        "E665": ("targets are square, and no node says which way round they are", "export the model again"),
+        "E664": (
+            "targets do not match exactly one tensor of the model",
+            "apply the delta before the export, then export",
+        ),
+        "E665": ("targets are square, and no node says whether they are transposed", "export the model again"),
     }
     for code, (what, help_) in says.items():
         rows = [f"{fault.name}: {fault.why}" for fault in faults if fault.code == code]

@@ -159,8 +159,8 @@ def loss_notes(losses: Mapping[str, RequantisationLoss]) -> Sequence[str]:
     weak = sorted(name for name, loss in losses.items() if loss.survival < WEAK)
     sentences = [
         f"requantised: {whole.survival:.1%} of the edit is left, with an error of {whole.error:.2g} of its size",
-        "quantised weights cannot be compared with the delta's base by hash; that the edit is in them is known only "
-        "from the journal beside the model",
+        "quantised weights cannot be compared with the delta's base by hash; only the journal beside the model "
+        "shows that the edit is in them",
     ]
     more = f" and {len(weak) - 1} more" if len(weak) > 1 else ""
     sentences += (

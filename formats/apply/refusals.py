@@ -105,4 +105,4 @@ def relative_notes(delta: Delta, compared: Iterable[str], far: float) -> Iterato
     )
     yield from compared
     if any(factors.form != "shared" for factors in delta.factors.values()):
-        yield "part of this delta was solved for the base's own weights and is added as it stands"
+        yield "part of this delta was computed for the weights of its base, and is added unchanged"

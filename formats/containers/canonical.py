@@ -75,7 +75,7 @@ def _refuse_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(found) < len(pairs):
         names = sorted(name for name, _ in pairs)
         twice = next(one for one, other in pairwise(names) if one == other)
-        raise ValueError(f"the key '{twice[:200]}' stands twice")
+        raise ValueError(f"the key '{twice[:200]}' is given twice")
     return found
 
 

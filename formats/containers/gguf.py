@@ -95,7 +95,7 @@ class _Cursor:
     def skip(self, size: int) -> None:
         """Move on by `size` bytes without reading them."""
         if self.position + size > self._end:
-            raise malformed_error(f"its header ends at byte {self._end}, in the middle of something", self.place)
+            raise malformed_error(f"its header ends at byte {self._end}, inside a value", self.place)
         self.position += size
 
     def read_number(self, code: str) -> int | float | bool:
@@ -149,7 +149,7 @@ class _Cursor:
 def _scalar_code(kind: int, place: str) -> str:
     """The `struct` code of a scalar type. Raises E692 for a number that is no scalar type."""
     if kind not in _SCALARS:
-        raise malformed_error(f"a value has the type {kind}, which is none", place)
+        raise malformed_error(f"a value has the type {kind}, which GGUF does not have", place)
     return _SCALARS[kind]
 
 
@@ -163,7 +163,7 @@ def _parse(cursor: _Cursor, size: int) -> Header:
         raise malformed_error(f"its version is {version}; 2 and 3, little-endian, are known", place)
     tensors, keys = cursor.read_count(), cursor.read_count()
     if tensors > _MAX_TENSORS or keys > _MAX_KEYS:
-        raise malformed_error(f"it claims {tensors} tensors and {keys} keys", place)
+        raise malformed_error(f"it claims {tensors} tensors and {keys} keys, which is more than editc reads", place)
     metadata = _read_metadata(cursor, keys)
     rows = dict(_read_entry(cursor) for _ in range(tensors))
     if len(rows) != tensors:
@@ -181,7 +181,7 @@ def _read_metadata(cursor: _Cursor, keys: int) -> Mapping[str, str]:
     for _ in range(keys):
         name = cursor.read_text()
         if name in found:
-            raise malformed_error(f"the key '{name[:200]}' stands twice", cursor.place)
+            raise malformed_error(f"its metadata has the key '{name[:200]}' twice", cursor.place)
         found[name] = cursor.read_value()
     return {name: value for name, value in found.items() if value is not None}
 

@@ -190,7 +190,7 @@ class _Reader:
             elif part.number == 14:
                 key, value = _read_entry(self._wire, self._message_span(part))
                 if key in self._graph.metadata:
-                    raise WireError(f"the metadata '{key[:100]}' stands twice")
+                    raise WireError(f"the metadata has the key '{key[:100]}' twice")
                 self._graph.metadata[key] = value
             elif part.number == 25:
                 self._read_scope(self._message_span(part), "function/", 1, nodes=7)
@@ -228,12 +228,12 @@ class _Reader:
     def _add_tensor(self, name: str, tensor: GraphTensor, prefix: str, local: dict[str, str]) -> None:
         """Add a tensor to the graph. `local` maps its name in this scope to its full name, and is extended."""
         if name in local:
-            raise WireError(f"the tensor '{name[:100]}' is there twice")
+            raise WireError(f"two tensors have the name '{name[:100]}'")
         known = prefix + name
         if known in self._graph.tensors:  # in another subgraph whose node has the same name
             known = f"{known}#{len(self._graph.tensors)}"
         if known in self._graph.tensors:
-            raise WireError(f"the tensor '{known[:100]}' is there twice")
+            raise WireError(f"two tensors have the name '{known[:100]}'")
         self._wire.spend(_TENSOR_STEPS)
         local[name] = known
         self._graph.tensors[known] = tensor
@@ -295,7 +295,7 @@ class _Reader:
             elif part.number == 13:
                 key, value = _read_entry(self._wire, self._message_span(part))
                 if key in external:
-                    raise WireError(f"the external data's '{key[:40]}' stands twice")
+                    raise WireError(f"a tensor's external data has the key '{key[:40]}' twice")
                 external[key] = self._wire.read_text(value)
             elif part.number in once and part.number in _ONCE:
                 raise WireError("a tensor has two names, kinds or contents")
@@ -332,7 +332,7 @@ def _locate_bytes(
     if 14 in once and once[14].value == 1:
         return GraphTensor(dtype, shape, external=external)
     if dtype == "?" or -1 in once:
-        return GraphTensor(dtype, shape, reason="it is stored in pieces, or as numbers of another kind")
+        return GraphTensor(dtype, shape, reason="its values are stored in pieces, or in a field for another dtype")
     packed = {"F32": 4, "F64": 10}.get(dtype)
     place = once.get(9) or (once.get(packed) if packed else None)
     if place is None or place.kind != BYTES:

@@ -58,7 +58,7 @@ def _find_description(data: mmap.mmap, place: str) -> tuple[int, str | None]:
     if mark != END:
         return len(data), None
     if length > min(MAX_HEADER, start):
-        raise _malformed_error(f"it claims a description of {length} bytes", place)
+        raise _malformed_error(f"it claims a description of {length} bytes, which is too long", place)
     try:
         return start - length, data[start - length : start].decode("utf-8")
     except UnicodeDecodeError as error:
@@ -74,10 +74,10 @@ class _FlatBuffer:
     def read_parameters(self) -> dict[str, TensorEntry]:
         """Name -> dtype, shape and byte range of each parameter."""
         if self._data[4:8] != MAGIC:
-            raise _malformed_error("it is no adapter of ONNX Runtime", self._place)
+            raise _malformed_error("it is not an adapter of ONNX Runtime", self._place)
         start, count = self._find_vector(self._find_field(self._read_number("I", 0), 3))
         if count > _MAX_PARAMETERS:
-            raise _malformed_error(f"it claims {count} parameters", self._place)
+            raise _malformed_error(f"it claims {count} parameters, which is more than editc reads", self._place)
         slots = range(start, start + 4 * count, 4)
         found = dict(self._read_parameter(slot + self._read_number("I", slot)) for slot in slots)
         if len(found) < count:
@@ -93,7 +93,8 @@ class _FlatBuffer:
         kind = self._read_number("i", self._find_field(table, 2))
         start, size = self._find_vector(self._find_field(table, 3))
         if length > _MAX_NAME or dimensions > _MAX_SIZES or kind not in TYPES:
-            raise _malformed_error(f"a parameter has type {kind}, {dimensions} sizes, a name of {length}", self._place)
+            what = f"the type {kind}, {dimensions} dimensions and a name of {length} bytes"
+            raise _malformed_error(f"a parameter has {what}, which is not allowed", self._place)
         shape = tuple(self._read_number("q", sizes + 8 * i) for i in range(dimensions))
         width = 4 if TYPES[kind] == "F32" else 2
         if min(shape, default=0) < 0 or prod(shape) * width != size or start + size > self._end:
@@ -110,7 +111,7 @@ class _FlatBuffer:
         slot = 4 + 2 * index
         offset = self._read_number("H", layout + slot) if slot < self._read_number("H", layout) else 0
         if not offset:
-            raise _malformed_error("a table has not all its fields", self._place)
+            raise _malformed_error("a table lacks some of its fields", self._place)
         return table + offset
 
     def _find_vector(self, field: int) -> tuple[int, int]:
@@ -121,7 +122,7 @@ class _FlatBuffer:
     def _read_number(self, code: str, at: int) -> int:
         """The number at byte `at`, by its `struct` code."""
         if not 0 <= at <= self._end - struct.calcsize(f"<{code}"):
-            raise _malformed_error(f"an offset leads to byte {at} of {self._end}", self._place)
+            raise _malformed_error(f"an offset points to byte {at} of {self._end}", self._place)
         return struct.unpack_from(f"<{code}", self._data, at)[0]  # type: ignore[no-any-return]
 
 

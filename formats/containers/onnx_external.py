@@ -77,7 +77,7 @@ def _resolve_inside(location: str, model: Path) -> Path:
     path = PurePosixPath(location)
     strange = not location or "\0" in location or "\\" in location or ":" in location
     if strange or path.is_absolute() or ".." in path.parts:
-        raise _external_error(f"it names the file '{location[:200]}', which is not one in its own folder", model)
+        raise _external_error(f"it names the file '{location[:200]}', which is not a file of its own folder", model)
     file = model.parent / path
     try:
         real = file.resolve(strict=True)

@@ -18,11 +18,11 @@ def refuse(path: Path) -> None:
     Every other file passes. So does a file that cannot be read: whoever reads it next reports that.
     """
     if is_dead_link(path):
-        message = f"the file is a link to '{path.readlink()}', which is not there"
-        help_text = "fetch the model again: a link of a hub cache leads to a file in its `blobs`, and that is gone"
+        message = f"the file is a link to '{path.readlink()}', which does not exist"
+        help_text = "fetch the model again: a link in a hub cache points to a file in `blobs`, and that file is gone"
         raise fail("E610", message, place=str(path), help=help_text)
     if is_pointer(path):
-        message = "this is a Git LFS pointer, a few lines that stand for the file: the file itself was not fetched"
+        message = "this is a Git LFS pointer, not the file itself, which was not fetched"
         raise fail("E618", message, place=str(path), help=f"run `git lfs pull` in '{path.parent}'")
 
 

@@ -99,9 +99,9 @@ class WireReader:
     def _fault(self, number: int, start: int, position: int, end: int) -> WireError:
         """The error for a field: out of steps, longer than its message, or of an impossible number."""
         if self._steps_left < 0:
-            return WireError(f"it has more parts than can be read in {MAX_STEPS} steps")
+            return WireError(f"it has too many parts: reading it would take more than {MAX_STEPS} steps")
         if position > end:
-            return WireError(f"a field at byte {start} reaches {position - end} bytes over the end of its message")
+            return WireError(f"a field at byte {start} reaches {position - end} bytes past the end of its message")
         return WireError(f"a field at byte {start} has the number {number}")
 
     def read_bytes(self, span: Range, limit: int) -> bytes:

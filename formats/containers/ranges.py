@@ -27,7 +27,7 @@ def read_pieces(file: Path, offset: int, size: int, step: int = PIECE) -> Iterat
     left = size
     with open_file(file) as (stream, length):
         if offset + size > length:
-            message = f"the file ends before byte {offset + size}, to which it was to be read"
+            message = f"the file ends before byte {offset + size}, up to which a tensor reaches"
             raise fail("E612", message, place=str(file))
         stream.seek(offset)
         while left:

@@ -93,7 +93,7 @@ def _header_digest(header: Callable[[Path], Header]) -> Callable[[Path], str]:
 
 def _no_export_texts(suffix: str) -> tuple[str, str]:
     """Message and help of E603 for a file with this ending that is not an export."""
-    return f"the {suffix} file is not an export of editc: it describes no delta", ""
+    return f"the {suffix} file is not an export of editc: it has no description of a delta", ""
 
 
 CONTAINERS: Mapping[str, Container] = MappingProxyType(

@@ -47,7 +47,7 @@ def check_claims(delta: Delta, place: str) -> None:
         and all("method" in edit and "options" in edit and _is_number(edit.get("strength")) for edit in delta.edits)
     )
     if not sound:
-        message = "what the delta says of its edits and claims is not what `editc build` writes"
+        message = "the delta's list of edits or of claims is not as `editc build` writes it"
         raise fail("E696", message, place=place, help="build it again from its manifest")
 
 
@@ -65,7 +65,7 @@ def _site_faults(delta: Delta) -> Iterator[str]:
     used = Counter(index for factors in delta.factors.values() for index in factors.sites)
     for index, record in enumerate(delta.sites):
         if used[index] != 1:
-            yield f"site '{record.site.name}' is edited by {used[index]} groups instead of one"
+            yield f"site '{record.site.name}' is in {used[index]} groups; every site must be in exactly one"
         yield from _record_faults(record)
     yield from (
         f"a group edits site number {index}, which does not exist" for index in used if not _exists(index, delta)
@@ -95,7 +95,7 @@ def _record_faults(record: SiteRecord) -> Iterator[str]:
         yield f"site '{name}' does not have base, transposed and result hashes for the same dtypes"
     hashes = [*record.base.values(), *record.base_transposed.values(), *record.result.values()]
     if not set(record.base) <= set(EDITABLE) or not all(re.fullmatch(r"[0-9a-f]{64}", text) for text in hashes):
-        yield f"site '{name}' has something in its hashes that is not a sha256 by dtype"
+        yield f"site '{name}' has a hash that is not a sha256 of a known dtype"
     if not re.fullmatch(rf"[A-Za-z0-9+/]{{{TEXT_LENGTH}}}", record.sketch):
         yield f"site '{name}' has a sketch that is not {TEXT_LENGTH} digits of base64"
 

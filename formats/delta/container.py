@@ -53,9 +53,7 @@ def read_delta(path: Path | str) -> Delta:
         try:
             data = file.read(size)
         except MemoryError as error:
-            raise fail(
-                "E604", f"the delta has {size:,} bytes, which is more than there is memory", place=place
-            ) from error
+            raise fail("E604", f"the delta has {size:,} bytes, which is more than the memory", place=place) from error
     return from_bytes(data, place)
 
 
@@ -118,7 +116,7 @@ def assemble(description: Mapping[str, Any], parts: _Tensors, place: str) -> Del
     """
     delta = _assemble(description, parts, place)
     if with_delta_id(delta).delta_id != delta.delta_id:
-        raise damage_error("its tensors and its description do not give its delta_id", place)
+        raise damage_error("its tensors and its description do not match its delta_id", place)
     return delta
 
 
@@ -200,9 +198,9 @@ def _check_bytes(delta: Delta, parts: _Tensors, data: bytes, header: Header, pla
     digest = hashlib.sha256(blank)
     digest.update(memoryview(data)[header.data_start :])
     if not same:
-        raise damage_error("its header is not written as editc writes it", place)
+        raise damage_error("its header was not written by editc", place)
     if digest.hexdigest() != delta.delta_id:
-        raise damage_error("its bytes do not give its delta_id", place)
+        raise damage_error("its bytes do not match its delta_id", place)
 
 
 def named_tensors(factors: Mapping[str, Factors]) -> Iterator[tuple[str, _Tensor]]:

@@ -106,7 +106,7 @@ def read_group(value: Mapping[str, Any], group: str, place: str) -> tuple[Form, 
     sites, left, right, bits = entry.get("sites"), entry.get("left"), entry.get("right"), entry.get("bits", 0)
     sound = entry.keys() - {"bits"} == _COUNTS and entry["form"] in list(_FORMS)
     if not sound or not _integers(sites) or not _integers([left, right, bits]):
-        raise damage_error(f"group '{group[:80]}' is not described as a group is", place)
+        raise damage_error(f"its description of group '{group[:80]}' is malformed", place)
     return _FORMS[entry["form"]], tuple(sites), left, right, bits
 
 

@@ -36,7 +36,7 @@ def parts(delta: Delta) -> tuple[Delta, ...]:
     try:
         return tuple(_read_part(delta, number, entry) for number, entry in enumerate(delta.extra[LINKED_KEY]))
     except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
-        message = "what the delta says of the deltas that were linked into it makes no sense"
+        message = "the delta's list of the deltas that were linked into it is not valid"
         raise fail("E656", message, place=delta.delta_id[:12], help="link them again") from error
 
 

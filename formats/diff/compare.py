@@ -79,9 +79,9 @@ def _check_editable(changed: Sequence[ChangedTensor], edited: Model) -> None:
     if rows:
         known = ", ".join(dtypes.EDITABLE)
         message = (
-            f"no delta can say what became of {count(len(rows), 'tensor')}, the first is '{rows[0].split(':')[0]}'"
+            f"a delta cannot hold the change of {count(len(rows), 'tensor')}, the first is '{rows[0].split(':')[0]}'"
         )
-        help_text = f"a delta changes finite weights in {known}; look at how EDITED was made"
+        help_text = f"a delta can only change finite weights in {known}; check how EDITED was made"
         raise fail("E648", message, place=edited.place, help=help_text, notes=rows[:SHOWN_ROWS])
 
 
@@ -99,7 +99,7 @@ def _refuse_unrelated(changed: Sequence[ChangedTensor], edited: Model) -> None:
         sizes += [np.sum(np.square(before)), np.sum(np.square(after - before))]
     if sizes[0] and (far := float(np.sqrt(sizes[1] / sizes[0]))) >= UNRELATED:
         rows = [f"{one.name}: other weights" for one in matrices]
-        help_text = "is this a file of another model? One that holds edited tensors of BASE is nearer to it"
-        apart = f"names and shapes only: their weights are {far:.0%} apart"
+        help_text = "is this a file of another model? Edited tensors of BASE would be nearer to it"
+        apart = f"names and shapes but not values: their weights are {far:.0%} apart"
         what = (f"shares {apart}", f"share {apart}")
         raise EditcError(mismatch_error(edited.place, rows, what, help_text))

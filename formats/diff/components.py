@@ -84,7 +84,7 @@ def _match_lone(before: Components, after: Components, edited: Model) -> tuple[C
     best = max(known, key=known.__getitem__)
     alone = sum(number == known[best] for number in known.values()) == 1
     if not alone or 2 * known[best] <= len(part.names()):
-        strange = "its names are of no component of BASE: give its tensors the names that BASE has"
+        strange = "its names belong to no component of BASE: give its tensors the names that BASE has"
         several = "name the part that was edited, as `editc diff BASE/unet EDITED`"
         help_text = advise(part.names()) or (several if known[best] else strange)
         rows = [f"{name}: in EDITED only" for name in part.names()]

@@ -112,7 +112,7 @@ def difference(
         or mend not in MENDS
         or not TOLERANCE <= (TOLERANCE if tolerance is None else tolerance) < float("inf")
     ):
-        message = f"form '{form}', mend '{mend}' and tolerance {tolerance} are not all sound"
+        message = f"one of form '{form}', mend '{mend}' and tolerance {tolerance} is not allowed"
         known = f"forms: {', '.join(FORMS)}; mend: {', '.join(MENDS)}; a tolerance is {TOLERANCE:g} roundings or more"
         raise fail("E609", message, help=known)
     found = compare(base, after, progress)
@@ -136,7 +136,7 @@ def refuse_to_verify(delta: Delta) -> None:
     A linked delta is refused only where a diff made every part. Raises E656 where the parts make no sense.
     """
     if all(map(_is_difference, parts(delta))):
-        message = "the delta was made from two checkpoints, so there is no problem to derive again"
+        message = "the delta was made from two checkpoints, so it has no manifest to measure again"
         help_text = "`editc apply --dry-run` and `editc status` compare the hashes of every tensor that it names"
         raise fail("E647", message, place=delta.delta_id[:12], help=help_text)
 
@@ -150,7 +150,11 @@ def _check_form(changed: Sequence[ChangedTensor], forms: Sequence[FoundForm], fo
     """Raises E649 where the form that was asked for does not hold the edit."""
     if form == "xor" and any(one.cast for one in changed):
         help_text = "leave --form out, or convert BASE to that dtype first and make the delta for the copy"
-        raise fail("E649", "bits fit one dtype, and EDITED is stored in another than BASE", help=help_text)
+        raise fail(
+            "E649",
+            "an xor delta needs both models in one dtype, and EDITED is stored in another than BASE",
+            help=help_text,
+        )
     if form in ("shared", "low-rank"):
         rest = [changed[i].name for f in forms if f.factors.form in ("xor", "dense") for i in f.factors.sites]
         if rest:

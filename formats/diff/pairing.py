@@ -24,7 +24,7 @@ RESHAPED = ("has another shape", "have another shape")
 """The same for tensors of another shape."""
 CONVERTED = ("is stored in another dtype", "are stored in another dtype")
 """The same for tensors in another dtype."""
-USUAL_HELP = "a delta changes the values of tensors that are there; it cannot add, remove or reshape one"
+USUAL_HELP = "a delta only changes the values of tensors; it cannot add, remove or reshape one"
 """The help for E645 where nothing more exact is known."""
 _ADAPTERS = (".lora_", ".base_layer.", "lora_down", "lora_up", ".hada_", ".lokr_", ".diff", ".alpha")
 """Parts of names that only tensors of an adapter have."""
@@ -151,7 +151,7 @@ def _renaming_notes(component: str, names: Mapping[str, str]) -> Iterator[str]:
 def _copy_notes(component: str, copies: Mapping[str, str]) -> Iterator[str]:
     """Notes on copies of tied embeddings that are in EDITED only."""
     for name, other in copies.items():
-        yield f"{_prefix(component)}'{name}' is in EDITED only, a copy of '{other}', to which it is tied: left out"
+        yield f"{_prefix(component)}left out '{name}', which only EDITED has: it is tied to '{other}' and equal to it"
 
 
 def _buffer_notes(component: str, before: Checkpoint, after: Checkpoint) -> Iterator[str]:
@@ -162,7 +162,7 @@ def _buffer_notes(component: str, before: Checkpoint, after: Checkpoint) -> Iter
     alone = [n for n in before.names() if n not in names.values() and buffers.is_buffer(n, before.where(n))]
     odd = [*(n for n in found if n not in same), *alone]
     if odd:
-        why = "of other values or in one of the two only, for libraries compute them themselves"
+        why = "which differ or are in one model only: libraries compute them when they load a model"
         yield f"{_prefix(component)}left out {count(len(odd), 'buffer')} ('{odd[0]}'), {why}"
 
 

@@ -17,7 +17,7 @@ def write(job: Job) -> Written:
     """Write the edited model: a folder for a folder, a file for a file. Raises E675, E676 and what `apply` raises."""
     plan = plan_on_base(job.delta, job.model, job.allow_finetune)
     done = apply(plan, output_path(job))
-    notes = ("the factors' dtype is of no account here",) if job.dtype != "F32" else ()
+    notes = ("--dtype has no effect here: the weights keep the dtype of the base",) if job.dtype != "F32" else ()
     return Written((done.path,), job.delta, 0.0, (*plan.notes, *notes))
 
 

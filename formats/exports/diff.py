@@ -52,7 +52,7 @@ def write(job: Job) -> Written:
     metadata = {"ss_network_module": "lycoris.kohya", DELTA_KEY: embed.make_note("diff", delta, {})}
     with guard_writes(job.out):
         replace_file(job.out, file_bytes(tensors, metadata))
-    notes = ["diffusers refuses this file (ValueError); give it the low-rank form or the checkpoint"]
+    notes = ["diffusers refuses this file (ValueError); for diffusers, export `kohya`, `diffusers` or `checkpoint`"]
     if job.dtype != "F32":
         notes.append("differences stay in float32 whatever dtype is asked for")
     return Written((job.out,), delta, lowered.rounding, tuple(notes))

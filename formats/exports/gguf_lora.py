@@ -40,7 +40,7 @@ EMBEDDINGS = ("token_embd.", "output.")
 def write(job: Job) -> Written:
     """Write one .gguf file, whole or not at all. Raises E675 to E678, E632 and E694."""
     if job.model is None:
-        help_ = "name it with --model; nothing of it is changed"
+        help_ = "name the model with --model; it is only read"
         raise fail("E676", "this export needs the configuration of the model that the delta was built for", help=help_)
     architecture, blocks = _read_architecture(job.model)
     lowered = lowering.to_low_rank(job)

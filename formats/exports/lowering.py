@@ -99,7 +99,7 @@ def advise_without_adapter(family: str) -> str:
     """Say what to do with an edit of this family that no low-rank adapter can hold."""
     if SUITS["diff"](family):
         return "export it as a `checkpoint`, or use the delta itself: `editc apply`"
-    return "export it as `diff` or as a `checkpoint`: only those can say it"
+    return "export it as `diff` or as a `checkpoint`, which can hold any change"
 
 
 def pairs(delta: Delta) -> Iterator[tuple[SiteRecord, Factor, Factor]]:
@@ -131,7 +131,7 @@ def check_components(delta: Delta, components: Sequence[str], form: str) -> None
     lost = [name for name in found if name not in components] if components else found[1:]
     if lost:
         named = f"the {', '.join(components)}" if components else "one component"
-        message = f"this delta edits the {' and the '.join(found)}, and a {form} file is for {named} alone"
+        message = f"this delta edits the {' and the '.join(found)}, and a {form} file can only hold {named}"
         raise fail("E683", message, help="export it as a `checkpoint`, or build a delta for each component")
 
 
@@ -145,8 +145,8 @@ def convolution_shapes(delta: Delta, model: Model | None) -> dict[str, list[int]
         roles = FAMILIES.resolve(delta.family).patterns if known else {}
         strangers = [record.site.name for record in delta.sites if record.site.role not in roles]
         if strangers:
-            message = f"whether '{strangers[0]}' is a convolution is not known without the model"
-            raise fail("E676", message, help="name it with --model; nothing of it is changed")
+            message = f"without the model it is not known whether '{strangers[0]}' is a convolution"
+            raise fail("E676", message, help="name the model with --model; it is only read")
         return {}
     names = [record.site.name for record in delta.sites]
     parts = {r.site.component: respell(model.component(r.site.component), names) for r in delta.sites}
@@ -163,7 +163,7 @@ def plan_on_base(delta: Delta, model: Model | None, allow_finetune: bool) -> App
     """Plan the apply on `model`, which must hold the delta's base. Raises E675 (edited already), E676 (no model) and
     what `plan_apply` raises."""
     if model is None:
-        help_ = "name it with --model; nothing of it is changed"
+        help_ = "name the model with --model; it is only read"
         raise fail("E676", "this export needs the weights that the delta was built for", help=help_)
     plan = plan_apply([delta], model, allow_finetune)
     _check_holds_base(plan)

@@ -55,7 +55,7 @@ SUITS: Mapping[str, Suits] = MappingProxyType(
             components=("unet", "transformer"),
             in_words="UNets and transformers",
         ),
-        "diffusers": Suits("this spelling is loaded into the transformers of {families}", ("flux", "sd3")),
+        "diffusers": Suits("this spelling is for the transformers of {families}", ("flux", "sd3")),
         "gguf-lora": Suits(
             "these adapters are for the language models of llama.cpp",
             components=(LANGUAGE,),
@@ -65,11 +65,11 @@ SUITS: Mapping[str, Suits] = MappingProxyType(
         "onnx-adapter": ALL,
         "onnx-graph": ALL,
         "onnx-multiplier": Suits(
-            "only in {families} do the edited layers alone read the rows",
+            "it needs a model in which only the edited layers read the rows: {families}",
             ("sd1", "sd2", "sdxl"),
         ),
         "peft": Suits(
-            "PEFT folders are for language models; a diffusion pipeline passes over them without a word",
+            "PEFT folders are for language models, and a diffusion pipeline ignores them silently",
             components=(LANGUAGE,),
             in_words="language models",
         ),

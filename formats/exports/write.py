@@ -17,7 +17,7 @@ from editc.libraries import extras
 from editc.registry.formats import FORMATS
 from editc.registry.table import nearest
 
-UNTOUCHED = "the file was removed and the delta is as it was; `--as checkpoint` is read by everything"
+UNTOUCHED = "the file was removed, the delta is unchanged; `--as checkpoint` writes a file that every program reads"
 """The help of an error after which the export was removed."""
 
 
@@ -100,7 +100,7 @@ def find_refusals(names: Iterable[str], family: str) -> tuple[Diagnostic, ...]:
 def _unsuited_error(name: str, family: str, reason: str) -> Diagnostic:
     """Make the diagnostic E680."""
     help_ = f"formats for {family}: {', '.join(suitable_formats(family))}"
-    return Diagnostic("E680", f"`{name}` does not hold deltas for {family}: {reason}", help=help_)
+    return Diagnostic("E680", f"`{name}` is not for deltas of {family}: {reason}", help=help_)
 
 
 def _find_missing_packages(name: str) -> Iterator[Diagnostic]:
@@ -118,14 +118,14 @@ def _check_round_trip(form: Format, written: Written) -> None:
         return
     found = read.read_delta(written.files[0]).delta_id
     if found != written.delta.delta_id:
-        message = f"the {form.name} file does not read back as what was written"
+        message = f"editc reads another delta from the {form.name} file than it wrote"
         raise fail("E681", message, place=str(written.files[0]), help="do not use it; this is a fault of editc")
 
 
 def _failed_error(name: str, trial: ConsumerTrial) -> Diagnostic:
     """Make the diagnostic E682 for a program that read something else."""
     what = f"{trial.consumer} took {trial.matched} of {trial.total} matrices, with an error of {trial.error:.3g}"
-    return Diagnostic("E682", f"the {name} file is not read whole: {what}", help=UNTOUCHED)
+    return Diagnostic("E682", f"the {name} file is not read completely: {what}", help=UNTOUCHED)
 
 
 def _stopped_error(name: str, error: Exception) -> Diagnostic:

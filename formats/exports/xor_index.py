@@ -50,13 +50,18 @@ def write_version(
     names = {record.site.component for record in delta.sites}
     if model.ldm_components() or len(names) > 1:
         help_text = "give the folder of one component, with the names that the engine loads"
-        raise fail("E608", "such a version is of one checkpoint with its own names", place=model.place, help=help_text)
+        raise fail(
+            "E608",
+            "an xor-index is for one component alone",
+            place=model.place,
+            help=help_text,
+        )
     if out.exists():
         raise fail("E630", "something is there already", place=str(out), help="choose another path, or remove it")
     plan = plan_apply([delta], model)
     pending = [target for target in plan.targets if target.pending]
     if not pending:
-        raise fail("E608", "the model is edited already, so there is nothing to send", place=model.place)
+        raise fail("E608", "the model contains the edit already, so nothing changes", place=model.place)
     changes: Iterator[tuple[str, bytes, str]] = (
         _change(target.record.site.name, raw, b"".join(piece.new for piece in rewrite([target])))
         for target in sorted(pending, key=lambda one: one.record.site.name)
@@ -178,10 +183,10 @@ def _read_index(folder: Path) -> Mapping[str, str]:
     wanted = {"delta_encoding": "xor", "compression_format": "zstd", "checksum_format": "adler32"}
     for name, value in wanted.items():
         if metadata.get(name) != value:
-            raise _misfit_error(folder, f"its {name} is {str(metadata.get(name))[:80]!r}, and only '{value}' is read")
+            raise _misfit_error(folder, f"its {name} is {str(metadata.get(name))[:80]!r}, not '{value}'")
     for file in table.values():
         if not isinstance(file, str) or Path(file).name != file or not file.endswith(".safetensors"):
-            raise _misfit_error(folder, f"{INDEX} names a shard that is no file of this folder")
+            raise _misfit_error(folder, f"{INDEX} names a shard that is not a file of this folder")
     return table
 
 
@@ -202,7 +207,7 @@ def _misfit_error(place: Path, reason: str) -> EditcError:
 def _export(job: Job) -> Written:
     """Write the version, with the delta itself beside the shards. Engines ignore that file; editc reads it."""
     if job.model is None:
-        help_text = "name it with --model; nothing of it is changed"
+        help_text = "name the model with --model; it is only read"
         raise fail("E676", "this export needs the weights that the delta was built for", help=help_text)
     made = write_version(job.delta, job.model, job.out)
     with disk.guard_writes(job.out):

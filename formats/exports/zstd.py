@@ -26,7 +26,7 @@ def decompress(frame: bytes, size: int) -> bytes:
     try:
         recorded = zstandard.frame_content_size(frame)
         if recorded not in (size, _NO_SIZE):
-            raise ValueError(f"the frame says that it holds {recorded} bytes, and {size} are wanted")
+            raise ValueError(f"the frame says that it holds {recorded} bytes in place of {size}")
         plain = bytes(zstandard.ZstdDecompressor().decompress(frame, max_output_size=size, allow_extra_data=False))
     except zstandard.ZstdError as error:
         raise ValueError(f"the frame cannot be unpacked: {error}") from error

@@ -72,7 +72,7 @@ def _check_base(
     in_order = "one was built on the result of the other: give them in that order with --compose"
     raise fail(
         "E650",
-        f"the deltas were made for different bases: what they record of '{name}' differs",
+        f"the deltas were made for different bases: they record different weights for '{name}'",
         place=name,
         help=in_order if chained else "build one of the manifests again, on the other's base",
         notes=[_describe_base(deltas, first), _describe_base(deltas, after)],
@@ -111,8 +111,15 @@ def _follows(before: SiteRecord, after: SiteRecord) -> bool:
 def _order_error(name: str, edits: Sequence[EditRecord]) -> EditcError:
     """E654: edits of these forms give another result in another order."""
     forms = " and ".join(sorted({form for _, form, _ in edits}))
-    help_text = "apply them to a copy of the model in the order you mean, and make one delta of it with `editc diff`"
-    return fail("E654", f"'{name}' is edited in the forms {forms}, which do not commute", place=name, help=help_text)
+    help_text = (
+        "apply them one by one to a copy, in the order that you want, and run `editc diff` on the base and the copy"
+    )
+    return fail(
+        "E654",
+        f"'{name}' is edited in the forms {forms}, so their order counts",
+        place=name,
+        help=help_text,
+    )
 
 
 def _describe_deltas(deltas: Sequence[Delta]) -> list[str]:

@@ -187,10 +187,10 @@ def _store_terms(form: Form, found: Iterable[Term], single: bool) -> Factors:
 
 def _model_needed_error(arrangement: Arrangement) -> Exception:
     """E652: several deltas edit the same tensor, and the base is needed to compute the result."""
-    rows = [f"{name}: edited by {len(edits)}" for (_, name), edits in arrangement.overlap.items()]
+    rows = [f"{name}: edited by {len(edits)} deltas" for (_, name), edits in arrangement.overlap.items()]
     return fail(
         "E652",
-        f"more than one of these deltas edits {count(len(rows), 'tensor')}, and only their base tells the result",
+        f"more than one of these deltas edits {count(len(rows), 'tensor')}, and the result depends on their base",
         help="name the base with --model: the result is computed and hashed from it, and measured again",
         notes=first_rows(rows, 8),
     )

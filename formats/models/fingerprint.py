@@ -206,7 +206,7 @@ def _read_bytes(path: Path) -> bytes:
     try:
         return read_small(path, _MAX_BYTES)
     except ValueError as error:
-        raise fail("E617", f"this is no vocabulary or config: {error}", place=str(path)) from error
+        raise fail("E617", f"this is not a vocabulary or config: {error}", place=str(path)) from error
 
 
 def hash_json(value: Any) -> str:

@@ -117,7 +117,7 @@ def _variant(name: str) -> str | None:
 def _only_one(names: Sequence[str], folder: Path) -> str:
     """The only one of these names. Raises E613 where there are several."""
     if len(names) > 1:
-        raise _ambiguity_error(f"it holds {', '.join(names[:6])}, and none is the plain one", folder)
+        raise _ambiguity_error(f"it holds {', '.join(names[:6])}, and none has the usual name", folder)
     return names[0]
 
 
@@ -141,14 +141,14 @@ def _read_index(index: Path) -> dict[str, str]:
     try:
         document: Any = strict_json(read_small(index, MAX_INDEX))
     except ValueError as error:
-        raise _index_error(f"it is not valid JSON: {str(error)[:200]}", index) from error
+        raise _index_error(f"their index is not valid JSON: {str(error)[:200]}", index) from error
     table = document.get("weight_map") if isinstance(document, dict) else None
     if not isinstance(table, dict) or not table:
-        raise _index_error("it has no weight_map", index)
+        raise _index_error("their index has no weight_map", index)
     for name, file in table.items():
         if not isinstance(file, str) or not re.fullmatch(r"[^/\\\0]+\.safetensors", file):
             raise _index_error(
-                f"'{name[:200]}' is said to be in {str(file)[:200]!r}, which is not a shard's name", index
+                f"their index has '{name[:200]}' in {str(file)[:200]!r}, which is not a shard's name", index
             )
     return table
 
@@ -159,7 +159,7 @@ def _folder_notes(folder: Path, taken: str, used: set[str], names: Sequence[str]
     left = [name for name in weights if name not in ("training_args.bin", "scheduler.bin", "optimizer.pt")]
     if not left:
         return ()
-    return (f"{folder.name}: {taken} is taken; {first_names(left, 4)} beside it is neither read nor edited",)
+    return (f"{folder.name}: editc uses {taken}; it does not read or edit {first_names(left, 4)} beside it",)
 
 
 def pipeline_notes(pipeline: Path) -> tuple[str, ...]:
@@ -168,7 +168,7 @@ def pipeline_notes(pipeline: Path) -> tuple[str, ...]:
     files = [p.name for p in _files(pipeline) if p.suffix in (SAFETENSORS, *PICKLES) and not _ADAPTERS.search(p.name)]
     if not files:
         return ()
-    return (f"{first_names(files, 4)} beside the components is neither read nor edited",)
+    return (f"editc does not read or edit {first_names(files, 4)} beside the components",)
 
 
 def _files(folder: Path) -> list[Path]:
@@ -194,13 +194,13 @@ def _no_weights_error(names: Sequence[str], folder: Path) -> EditcError:
     pickles = [name for name in names if name.endswith(PICKLES)]
     shards = [name for name in names if _SHARD.search(name) and name.endswith(SAFETENSORS)]
     if shards:
-        return _index_error(f"{len(shards)} shards are there but no index.json that lists them", folder)
+        return _index_error(f"the folder has {len(shards)} shards, but no index.json that lists them", folder)
     if pickles:
         return pickle_error(pickles[0], folder)
     quantised = [name for name in names if name.endswith(GGUF)]
     if quantised:
         help_text = f"name the file itself: {folder / quantised[0]}"
-        return fail("E611", "the folder holds no safetensors weights but GGUF", place=str(folder), help=help_text)
+        return fail("E611", "the folder has no safetensors weights, only GGUF", place=str(folder), help=help_text)
     return empty_error(folder)
 
 
@@ -208,13 +208,13 @@ def empty_error(folder: Path) -> EditcError:
     """E611: the folder holds no weights at all."""
     help_text = "name the folder that has them: a pipeline has model_index.json and a folder for each of its components"
     if (folder / "adapter_config.json").is_file():
-        help_text = "this is the folder of a PEFT adapter: name the model that it is for"
+        help_text = "this is the folder of a PEFT adapter: name the model that the adapter is for"
     return fail("E611", "the folder holds no safetensors weights", place=str(folder), help=help_text)
 
 
 def pickle_error(name: str, place: Path) -> EditcError:
     """E611: the weights are there only as a pickle. The help has the command that converts it."""
-    message = f"the weights are only there as '{name}', a format that can run code when it is opened"
+    message = f"the only weights here are in '{name}', a format that can run code when it is opened"
     command = conversion_command(place if place.is_file() else place / name)
     help_text = f"convert to safetensors, with torch's loader that runs no code: {command}"
     if is_shard(name):
@@ -242,12 +242,12 @@ def is_shard(name: str) -> bool:
 
 def _ambiguity_error(reason: str, folder: Path) -> EditcError:
     """E613: it is not clear which files are the weights."""
-    help_text = "move the files that are not in use elsewhere, or give the one file as the model"
+    help_text = "move the files that you do not use to another folder, or name one file as the model"
     return fail("E613", f"it is not clear which weights this folder means: {reason}", place=str(folder), help=help_text)
 
 
 def _index_error(reason: str, index: Path) -> EditcError:
     """E613: the index is damaged, or does not fit its shards."""
     return fail(
-        "E613", f"the index of the shards does not hold: {reason}", place=str(index), help="fetch the model again"
+        "E613", f"the shards of this model cannot be used: {reason}", place=str(index), help="fetch the model again"
     )

@@ -104,7 +104,7 @@ def _choose_settings(weights: Checkpoint, open_clip: bool, folder: Path) -> Mapp
         if all(known.get(name) == size for name, size in sizes.items()):
             return dict(known)
     if sizes["hidden_size"] % HEAD_WIDTH:
-        raise _unknown_encoder_error(f"it is {sizes['hidden_size']} wide, which no published CLIP is", weights)
+        raise _unknown_encoder_error(f"it is {sizes['hidden_size']} wide, a width that no published CLIP has", weights)
     published = {"hidden_act": "gelu" if open_clip else "quick_gelu", "layer_norm_eps": 1e-5}
     return {**sizes, **published, "num_attention_heads": sizes["hidden_size"] // HEAD_WIDTH}
 
@@ -131,6 +131,6 @@ def _read_sizes(weights: Checkpoint) -> dict[str, int]:
 
 def _unknown_encoder_error(reason: str, weights: Checkpoint) -> EditcError:
     """E223: the encoder in the file cannot be put together."""
-    message = f"the text encoder in the file cannot be put together: {reason}"
+    message = f"the text encoder in the file cannot be rebuilt: {reason}"
     help_text = "name a folder with its text_encoder/config.json: `encoder: FOLDER`, or a whole pipeline as the model"
     return fail("E223", message, place=next(iter(weights.tensors.values())).file.name, help=help_text)

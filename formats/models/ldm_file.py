@@ -86,7 +86,7 @@ def ema_notes(names: Iterable[str]) -> tuple[str, ...]:
     copies = sum(name.startswith(f"{EMA}diffusion_model") for name in names)
     if not copies:
         return ()
-    return (f"an EMA copy of the UNet ({copies} tensors, {EMA}*) is in the file and is neither read nor edited",)
+    return (f"an EMA copy of the UNet ({copies} tensors, {EMA}*) is in the file; editc does not read or edit it",)
 
 
 def is_open_clip(pieces: Mapping[str, LdmPiece]) -> bool:

@@ -183,7 +183,7 @@ def open_model(place: str | Path) -> Model:
             raise layout.pickle_error(path.name, path)
         if path.suffix not in MODEL_FILES:
             known = f"a diffusers or transformers folder, or a {MODEL_FILES_TEXT} file"
-            message = f"'{path.name}' is not a kind of weight file that can be edited"
+            message = f"'{path.name}' is not a weight file that editc can edit"
             raise fail("E611", message, place=str(place), help=f"give {known}")
         return Model(str(place), path, "file", {path.stem: path})
     parts = {child.name: child for child in layout.subfolders(path) if layout.has_weights(child)}
@@ -216,7 +216,7 @@ def _open_headers(name: str, choice: layout.WeightFiles) -> Checkpoint:
             found[tensor] = Tensor(file, entry.start, entry.end - entry.start, entry.dtype, entry.shape)
     for tensor, file in (choice.shard_of or {}).items():
         if tensor not in headers[file].entries:
-            raise _shards_error(f"it lists tensor '{tensor}' in {file.name}, which does not hold it", choice)
+            raise _shards_error(f"the index lists tensor '{tensor}' in {file.name}, which does not hold it", choice)
     return Checkpoint(name, _with_scales(found), _only_metadata(headers), choice.notes)
 
 
@@ -229,7 +229,7 @@ def _open_gguf(name: str, place: Path) -> Checkpoint:
     own = {n: Tensor(place, e.start, e.end - e.start, e.dtype, e.shape) for n, e in header.entries.items()}
     of = header.metadata.get("split.count", "1")
     notes = (
-        () if of in ("0", "1") else (f"{place.name} is one of {of[:20]} parts; the others are neither read nor edited",)
+        () if of in ("0", "1") else (f"{place.name} is one of {of[:20]} parts; editc does not read or edit the others",)
     )
     return Checkpoint(name, AliasedTensors(own, header.metadata, _mark_row_order), header.metadata, notes)
 

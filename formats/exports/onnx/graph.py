@@ -83,7 +83,7 @@ def _site_nodes(site: Site, name: str, form: str, left: str, right: str) -> Iter
 FORMAT = Format(
     name=NAME,
     output="delta.onnx",
-    says="a graph that patches weights: any ONNX runtime",
+    says="an ONNX graph that computes the edited weights from the base's: any ONNX runtime",
     suits=SUITS[NAME],
     write=write,
     trials=lambda job, written: (try_graph(written),),

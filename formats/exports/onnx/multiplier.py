@@ -36,7 +36,7 @@ def write(job: Job) -> Written:
     _check_readers(job)
     with guard_writes(job.out):
         replace_file(job.out, graph_bytes(job.delta))
-    return Written((job.out,), job.delta, 0.0, ("give the edited rows to every layer, or to none",))
+    return Written((job.out,), job.delta, 0.0, ("give the rows of this multiplier to every layer, or to none",))
 
 
 def graph_bytes(delta: Delta) -> bytes:
@@ -75,7 +75,7 @@ def _check_readers(job: Job) -> None:
     (group,) = job.delta.factors
     if group not in family.groups:
         raise _multiplier_error(
-            f"`{group[:80]}` is none of the groups of {family.name}, so what reads the same rows is not known"
+            f"`{group[:80]}` is not a group of {family.name}, so editc does not know which layers read the same rows"
         )
     patterns = [family.patterns[role] for role in family.groups[group].roles if role in family.patterns]
     component = job.model.component(family.component)

@@ -78,7 +78,7 @@ def make_lora_ready(plan: ApplyPlan, out: Path) -> LoraReadyModel:
     graph = plan.model.component().graph if plan.model.layout == "file" else None
     if graph is None:
         help_ = "give one .onnx file; `editc export` writes adapters for the others"
-        raise fail("E668", "only an ONNX file can be made ready this way", place=plan.model.place, help=help_)
+        raise fail("E668", "only an ONNX file can be prepared for adapters", place=plan.model.place, help=help_)
     destination.make_place(plan, out)
     external = (
         () if out.parent.resolve() == plan.model.path.parent.resolve() else destination.external_files(plan.model, out)
@@ -141,7 +141,7 @@ def _find_branches(wire: WireReader, plan: ApplyPlan, graph: Graph, place: Range
     for target in plan.targets:
         uses = graph.uses.get(known[target.tensor.file, target.tensor.offset], [])
         if not uses:
-            faults.append(f"{target.record.site.name}: no node takes it")
+            faults.append(f"{target.record.site.name}: no node uses it")
         for use in uses:
             parsed = _read_node(wire, use) if use.node in main and use.node not in made else None
             why = _misfit(use, parsed, target)
@@ -166,7 +166,7 @@ def _misfit(use: TensorUse, parsed: _NodeFields | None, target: TargetTensor) ->
         return "its Gemm scales or transposes"
     upright = use.transposed if use.op == "Gemm" else False
     if (target.tensor.flipped == upright) != target.record.site.transposed:
-        return "its node takes it the other way round"
+        return "its node uses the transposed matrix"
     return "" if target.tensor.dtype in TYPES else f"it is {target.tensor.dtype}"
 
 
