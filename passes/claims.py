@@ -69,7 +69,7 @@ def no_change(first: ManifestBlock, manifest: Manifest, sites: int, differs: str
             f"the edit changes nothing: no stored element of {count(sites, 'matrix')} differs",
             first.at("strength"),
             manifest.source,
-            help=f"see that `strength` is above 0 and that {differs}; in a half precision file a change below half a "
+            help=f"check that `strength` is above 0 and that {differs}; in a half precision file a change below half a "
             "unit in the last place is lost",
         )
     )

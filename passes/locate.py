@@ -72,7 +72,7 @@ def recognise(
     sought = [f"{family.name} wants `{next(iter(family.patterns.values()))}`" for family in families]
     there = f"the model has {count(len(names), 'tensor')} there"
     first = f"{there}, the first is `{names[0]}`" if names else "it has no tensors"
-    hint = "`editc explain FAMILY` says what each family is; `editc inspect MODEL` what parts it has"
+    hint = "`editc explain FAMILY` describes each family; `editc inspect MODEL` lists the parts of a model"
     raise fail("E201", "no family recognises this model", place=model, notes=[*sought, first], help=hint)
 
 
@@ -106,7 +106,9 @@ def refuse_other_kind(manifest: Manifest, family: Family) -> None:
     """Raise E206 where the edits are for another kind of model than this family's."""
     if manifest.kind != family.models:
         what, help_ = OTHER_KIND[manifest.kind]
-        raise fail("E206", f"the edits are for {what}, and this is {family.title}", place=manifest.model, help=help_)
+        raise fail(
+            "E206", f"the edits are for {what}, but the model is {family.title}", place=manifest.model, help=help_
+        )
 
 
 def roles_of(manifest: Manifest, family: Family) -> tuple[str, ...]:
@@ -164,7 +166,7 @@ def refuse_dtypes(sites: Sequence[Site]) -> None:
         if site.dtype not in EDITED_DTYPES:
             raise fail(
                 "E204",
-                f"`{site.name}` is stored as {site.dtype}, which cannot be edited exactly",
+                f"`{site.name}` is stored as {site.dtype}, which editc cannot edit exactly",
                 place=site.name,
                 help="build against the unquantised checkpoint (F32, F16 or BF16) and quantise afterwards",
             )

@@ -16,7 +16,7 @@ UNSUPPORTED: Mapping[str, str] = MappingProxyType(
         "encoder_hid_proj.*": f"a UNet that projects its text rows first (Kolors, DeepFloyd IF), {NOT_EDITED}",
         "*model.diffusion_model.*": "a single-file checkpoint that is not of Stable Diffusion 1, 2 or XL",
         "temporal_transformer_blocks.*": f"a video model, {NOT_EDITED}",
-        "effnet_mapper.*": "Stable Cascade's decoder: it paints what its prior decided and has the concept from there; "
+        "effnet_mapper.*": "Stable Cascade's decoder, which gets the concept from its prior; "
         "edit the prior's pipeline instead",
     }
 )
@@ -69,9 +69,9 @@ def reason_to_refuse(settings: Mapping[str, Any]) -> str:
         return f"a language model of kind `{kind[:60]}` with layers other than attention{what}, {NOT_EDITED}"
     if _has_other_inputs(settings) and outer not in VISION:
         edited = ", ".join(sorted(VISION))
-        return f"a vision-language model of kind `{outer[:60]}`, {NOT_EDITED}; the text part is edited of {edited}"
+        return f"a vision-language model of kind `{outer[:60]}`, {NOT_EDITED}; editc edits the text part of {edited}"
     if kind == "opt" and text.get("do_layer_norm_before") is False:
-        return "an OPT with its norms behind the sums (OPT-350m): what its matrices write does not stay in the stream"
+        return "an OPT that normalises after each sum (OPT-350m): what its matrices add to the stream does not stay"
     if kind == "falcon" and text.get("alibi") is True:
         return f"a Falcon with ALiBi in place of rotary positions (Falcon-RW), {NOT_EDITED}"
     return ""
@@ -83,7 +83,7 @@ def adapter_or_wrapper(names: Sequence[str]) -> tuple[str, str] | None:
 
     inside = [name for name in names if _ADAPTER.search(name)]
     if inside and all(name in inside or _ADAPTER_EXTRAS.search(name) for name in names):
-        return "an adapter and no model", "name its base under `model`; `fuse: FILE` edits an image model by an adapter"
+        return "an adapter, not a model", "name its base under `model`; `fuse: FILE` edits an image model by an adapter"
     around = find_wrapper(names)
     return around and (f"a model that was saved {around[0]}", around[1])
 
@@ -97,7 +97,7 @@ def describe_unsupported(settings: Mapping[str, Any]) -> str:
     if "auto_map" in settings:
         return f"a model of kind `{kind[:60]}` that needs code of its own, which editc does not run"
     if first and not first.endswith(_GENERATES) and not _has_other_inputs(settings):
-        return f"a `{first[:60]}`, which does not write text word by word, and editc edits models that do"
+        return f"a `{first[:60]}`, which does not write text word by word; editc only edits models that do"
     return f"a language model of kind `{kind[:60]}`, {NOT_EDITED}"
 
 

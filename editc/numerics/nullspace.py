@@ -45,7 +45,9 @@ class NoFreeDirectionError(ArithmeticError):
     """Raised if the preserved rows span all `width` directions, so that nothing may change."""
 
     def __init__(self, width: int) -> None:
-        super().__init__(f"what is kept spans all {width} directions of the text encoder's rows: nothing may change")
+        super().__init__(
+            f"what is preserved spans all {width} directions of the text encoder's rows: nothing may change"
+        )
         self.width = width
 
 
@@ -56,9 +58,7 @@ class PreservedKeysError(ArithmeticError):
     """
 
     def __init__(self, index: int) -> None:
-        super().__init__(
-            "all but a trace of the concept's keys lies in what is kept: no change that is left free reaches it"
-        )
+        super().__init__("the concept's keys lie almost entirely in what is preserved: no allowed change reaches them")
         self.index = index
 
 
@@ -82,7 +82,7 @@ def free_directions(width: int, tolerance: float, *rows: Array) -> FreeDirection
     largest. They are computed from the triangles of QRs: this squares no column and forms no n by n matrix. Raises
     NonFiniteError if a row is NaN or infinite.
     """
-    require_finite("what is kept", *rows)
+    require_finite("what is preserved", *rows)
     triangles = [np.linalg.qr(part.T, mode="r") for part in rows if part.size]
     if not triangles:
         return FreeDirections(np.eye(width), 0.0)
@@ -98,7 +98,7 @@ def small_eigenvectors(moment: Array, threshold: float) -> Array:
 
     Raises NonFiniteError if an entry is NaN or infinite.
     """
-    require_finite("what is kept", moment)
+    require_finite("what is preserved", moment)
     values, vectors = np.linalg.eigh((moment + moment.T) / 2)
     return np.asarray(vectors[:, values < threshold])
 

@@ -112,7 +112,7 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "qwen3_next": ({"layer_types": ["linear_attention", "full_attention"]}, "linear_attention"),
     "idefics3": ({"vision_config": {}, "text_config": {"model_type": "llama"}}, "a vision-language model"),
     "internlm2": ({"auto_map": {"AutoModelForCausalLM": "x.Y"}}, "code of its own"),
-    "opt": ({"do_layer_norm_before": False}, "norms behind the sums"),
+    "opt": ({"do_layer_norm_before": False}, "normalises after each sum"),
     "falcon": ({"alibi": True}, "ALiBi"),
 }
 """model_type -> what else its config.json says, and what the refusal does."""

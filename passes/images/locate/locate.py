@@ -77,7 +77,7 @@ def _none_left(manifest: Manifest, family: Family, found: int) -> Diagnostic:
     span = manifest.sites.at("exclude") or manifest.sites.at("include") or manifest.sites.at("roles")
     return Diagnostic(
         "E203",
-        f"no site is left: {found} of {family.title} have a role asked for, and include and exclude drop them all",
+        f"no site is left: {found} of {family.title} have a chosen role, but `include` and `exclude` remove them all",
         span,
         manifest.source,
         help="widen `include`, narrow `exclude`, or name roles of " + ", ".join(family.patterns),

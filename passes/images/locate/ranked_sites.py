@@ -230,8 +230,8 @@ def _check_change(plan: Plan, request: Request, plain: Array, ablated: Array) ->
         message = f"the model predicts noise that is not finite for prompts of `{request.concept}`"
         help_ = "the checkpoint is damaged: fetch it again"
     elif change <= NO_CHANGE * whole:
-        message = f"no site carries `{request.concept}`: with its target in its place the model predicts the same"
-        help_ = "see that `to` is another concept and that `include` and `roles` leave sites which read the text"
+        message = f"no site carries `{request.concept}`: with the target in its place the model predicts the same noise"
+        help_ = "check that `to` is another concept, and that `include` and `roles` leave sites that read the text"
     else:
         return
     code = "E231" if np.isfinite(whole + change) else "E232"

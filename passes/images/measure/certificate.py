@@ -125,10 +125,10 @@ def warnings(manifest: Manifest, report: Report) -> Iterator[Diagnostic]:
         return
     if not report.certificates:
         message = "recoverable was not measured: no edit erases, or nothing bounds the rows of this encoder"
-        help_ = "take the bound out, or erase a concept"
+        help_ = "remove the bound, or erase a concept"
         yield Diagnostic("E511", message, asked.at("recoverable"), manifest.source, help=help_, severity="warning")
     elif not all(one.proven for one in report.certificates):
-        message = "recoverable is not a proof for this encoder: how long its rows can be was measured over a corpus"
+        message = "recoverable is not a proof for this encoder: the length of its rows is only known from a corpus"
         help_ = "a prompt with longer rows may bring more back; preserve more prompts, to measure over more of them"
         yield Diagnostic("E510", message, asked.at("recoverable"), manifest.source, help=help_, severity="warning")
 

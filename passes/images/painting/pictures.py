@@ -156,8 +156,8 @@ def warn_seldom_shown(manifest: Manifest, report: Report) -> Iterator[Diagnostic
         if share < 0.5:
             yield Diagnostic(
                 "E505",
-                f"the model showed `{request.concept}` in only {share:.0%} of the pictures before the edit, so its "
-                "absence afterwards proves little",
+                f"the model showed `{request.concept}` in only {share:.0%} of the pictures before the edit, so that "
+                "its absence after the edit proves little",
                 request.at("concept"),
                 manifest.source,
                 help="give `contexts` in which the model does show it, or a detector that recognises it",
@@ -174,10 +174,10 @@ def warn_unmeasured_bounds(manifest: Manifest, report: Report) -> Iterator[Diagn
         if asked is not None and getattr(asked, bound) is not None and name not in answered:
             yield Diagnostic(
                 "E506",
-                f"{bound} was not measured: there are no pictures that answer it",
+                f"{bound} was not measured: there are no pictures to measure it on",
                 asked.at(bound),
                 manifest.source,
-                help="counting needs a model that can paint and a detector, and `kept_loss_at_most` a preserved "
+                help="it needs a model that can paint and a detector; `kept_loss_at_most` also needs a preserved "
                 "concept that the detector knows",
                 severity="warning",
             )

@@ -244,7 +244,7 @@ def _no_pull_helps(one: PullSearch, manifest: Manifest) -> Diagnostic:
     shown = ", ".join(f"`{name}` {value:.3g} (wanted {share:.3g})" for (name, share), value in figures)
     if one.stopped == "reached":
         message = f"pictures of `{request.concept}` show the wanted shares without an edit: {shown}"
-        help_ = "nothing is left to do; a smaller `tolerance` and more `pictures` count more exactly"
+        help_ = "nothing is left to do; a smaller `tolerance` and more `pictures` measure more exactly"
         return Diagnostic("E440", message, request.at("toward"), manifest.source, help=help_)
     tried = len(one.rounds) - 1
     message = f"no pull brings pictures of `{request.concept}` nearer to the wanted shares: {shown} without an edit"
@@ -264,5 +264,5 @@ def _describe_round(number: int, each: PullRound) -> str:
 def _no_painter(request: Request, manifest: Manifest) -> Diagnostic:
     """Make the E442 of a request whose shares cannot be measured."""
     message = f"the shares of `{request.concept}` cannot be measured: there is no model that paints, or no detector"
-    help_ = "give `model` a whole pipeline and `verify: {images: {detector: ...}}`, or take `shares` out"
+    help_ = "give `model` a whole pipeline and `verify: {images: {detector: ...}}`, or remove `shares`"
     return Diagnostic("E442", message, request.at("shares"), manifest.source, help=help_)

@@ -136,20 +136,22 @@ def _diagnose(error: ArithmeticError, manifest: Manifest) -> Diagnostic:
 def _no_room(error: nullspace.NoFreeDirectionError, manifest: Manifest) -> Diagnostic:
     """Make the E410 of a problem in which what is preserved leaves no direction free."""
     named = manifest.preserve.concepts or manifest.preserve.prompts or manifest.preserve_lines
-    what = "preserve fewer prompts: each holds as many directions as it has rows"
+    what = "preserve fewer prompts: each takes as many directions as it has rows"
     if manifest.preserve.corpus == "default":
         what = (
-            "the whole default list is held: name the few prompts that must not move, with `corpus: none` beside them, "
-            "and let `verify.images` count what the rest pays"
+            "the whole default list is preserved: name only the prompts that must not move, add `corpus: none`, "
+            "and let `verify.images` count pictures of the rest"
         )
     span = manifest.preserve.at() if named else manifest.image_edits[0].at("method")
-    help_ = f"{what}; or hold less of each (`editc explain {manifest.method}` names the options), or use `method: uce`"
+    help_ = (
+        f"{what}; or preserve less of each (`editc explain {manifest.method}` names the options), or use `method: uce`"
+    )
     return Diagnostic("E410", str(error), span, manifest.source, help=help_)
 
 
 def _no_part(error: nullspace.PreservedKeysError, manifest: Manifest) -> Diagnostic:
     """Make the E411 of a concept that lies almost entirely in what is preserved."""
     request = manifest.image_edits[error.index]
-    message = f"`{request.concept}` lies all but entirely in what is preserved: no change that is left free reaches it"
+    message = f"`{request.concept}` lies almost entirely in what is preserved: no allowed change reaches it"
     help_ = "do not preserve other names of it, or use `method: uce`, which weighs one against the other"
     return Diagnostic("E411", message, request.at(), manifest.source, help=help_)

@@ -73,7 +73,7 @@ def _refuse_rank(edit: Edit, manifest: Manifest) -> Edit:
     raise EditcError(
         Diagnostic(
             "E430",
-            f"`{manifest.method}` needs rank {edit.stats.rank} for what it promises, and {most} is allowed",
+            f"`{manifest.method}` needs rank {edit.stats.rank} to keep its promise, and {most} is allowed",
             manifest.constraints.at("rank"),
             manifest.source,
             help=f"raise `rank` to {edit.stats.rank}; `editc explain {manifest.method}` says which options need less",

@@ -190,7 +190,7 @@ def _recoverable_not_met(manifest: Manifest, goal: Goal, seen: Mapping[int, Effe
         f"at strength {step / STEPS:g}",
         bounds.at("recoverable"),
         manifest.source,
-        help="an edit that only moves the concept elsewhere leaves it to be found there: lower `preserve.weight`, take "
+        help="a concept that is only moved can be found elsewhere: lower `preserve.weight`, take "
         "`method: rece` with `keys: span`, or allow more",
     )
 

@@ -163,7 +163,7 @@ def refuse_fused(manifest: Manifest) -> None:
     """Raise E341 for a manifest of adapters: an adapter's target was fixed when it was trained."""
     for request in manifest.image_edits:
         if request.kind == "fuse":
-            message = "an adapter that is fused was trained for its target: there is nothing to suggest for it"
+            message = "`fuse` adds an adapter whose target was fixed in training: there is nothing to suggest"
             help_ = "run suggest on a manifest that erases or replaces; the names it finds can be preserved here too"
             raise EditcError(Diagnostic("E341", message, request.at(), manifest.source, help=help_))
 
@@ -305,10 +305,10 @@ def _rivals(names: Sequence[str], cosines: Array, own: str) -> tuple[str, ...]:
 
 def _too_few(plan: Plan, count: int, given: bool) -> Diagnostic:
     """Make the E340 of `count` names. `given` is True where they come from a dictionary."""
-    where = "the dictionary" if given else "what is kept"
+    where = "the dictionary" if given else "the preserved list"
     return Diagnostic(
         "E340",
-        f"{where} holds {count} names; {FEWEST_NAMES} or more are needed to tell what sets one apart from the rest",
+        f"{where} holds {count} names; at least {FEWEST_NAMES} are needed to measure what sets one name apart",
         plan.manifest.at("preserve"),
         plan.manifest.source,
         help="give names to compare with: `--dictionary FILE`, one name a line",

@@ -177,8 +177,8 @@ def _not_shared(plan: Plan) -> Diagnostic:
     place = "technique" if "technique" in request.options else "method"
     return Diagnostic(
         "E341",
-        "suggest compares targets by one multiplier that all sites share, and this method makes another kind of edit",
+        "suggest compares targets by one multiplier that all sites share, and this method has none",
         request.at(place),
         plan.manifest.source,
-        help="leave the method out to see what editc suggests; names and targets hold for any method",
+        help="leave `method` out for `editc suggest`; its names and targets hold for any method",
     )

@@ -153,17 +153,17 @@ def _residuals(solution: Solution, measured: Sequence[SiteMeasurement]) -> Itera
 _HELP: Mapping[str, str] = {
     "erase_residual": "raise `strength` towards 1, or lower `preserve.weight`; `strength: auto` looks for a value that "
     "meets every bound",
-    "recoverable": "erase harder: a `strength` nearer to 1, a lower `preserve.weight`, `method: rece` with "
-    "`keys: span`; what is only moved elsewhere, another embedding finds there",
+    "recoverable": "erase more: a `strength` nearer to 1, a lower `preserve.weight`, `method: rece` with "
+    "`keys: span`; another embedding still finds a concept that was only moved",
     "preserve_drift": "choose a `to` of the same kind as the concept, preserve more prompts near it or give `preserve` "
     "more weight; `strength: auto` looks for a value that meets every bound",
     "unconditional_drift": "give `preserve` more `weight`, which the empty prompt has too, or choose another `to`",
     "rank": "edit fewer names at once, or use `keys: last`, which has one key a context; then raise the bound",
-    "erased": "name what the pictures still show in `also`, or use `method: rece` with more `epochs`",
+    "erased": "name under `also` what the pictures still show, or use `method: rece` with more `epochs`",
     "toward_fitted": "allow more `rounds`, give contexts or words in which the model can show what is wanted, or want "
     "shares nearer to those it shows now",
-    "toward_gap": "raise `pictures` of `shares`: a search over few pictures fits those few; and "
-    "`prompts_per_concept`, for few are counted inexactly",
+    "toward_gap": "raise `pictures` of `shares`, because a search over few pictures only fits those; and raise "
+    "`prompts_per_concept`, because few pictures give an inexact count",
     "bystander_loss": "choose another `to` (`editc suggest` compares them), preserve `{subject}` by name, or lower "
     "`strength`; `constraints: {bystander_loss: ...}` allows more",
     "kept_already": "choose another `to` (`editc suggest` compares them), raise `preserve.weight`, or lower "

@@ -166,8 +166,8 @@ def _refuse_equal_keys(problem: LanguageProblem, near: Sequence[CloseEdits]) -> 
     for one in near:
         if abs(one.cosine) >= EQUAL_KEYS and set(one.edits) <= exact:
             first, second = (manifest.language_edits[index] for index in one.edits)
-            message = f"`{one.names[0]}` has one and the same key in two edits, which cannot hold two values exactly"
-            help_ = "keep one of them, or take `method: memit`, which finds a value between"
+            message = f"`{one.names[0]}` has the same key in two edits, and one key cannot have two values"
+            help_ = "keep one of them, or take `method: memit`, which finds a value between the two"
             place = first.at("subject")
             related = ((place, "the other one"),) if place else ()
             span, source = second.at("subject"), manifest.source

@@ -68,7 +68,7 @@ def _memory_keys(plan: Plan, index: int, edit: Any, network: Network) -> Iterato
         off = replace(one, templates=tuple(text for text, some in places if not any(place.sink for place in some)))
         if not off.templates:
             which = f"`{one.name}`" if all(some[0].sink for _, some in places) else f"`{one.name}` or `{one.to}`"
-            message = f"{which} is at the very beginning of every context, which the model reads as no word"
+            message = f"{which} begins every context, and an edit does not act on the first position of a text"
             help_ = "give `contexts` with some words before the `{}`"
             raise EditcError(Diagnostic("E333", message, edit.at("contexts"), manifest.source, help=help_))
         sinks = len(places) - len(off.templates)
@@ -112,7 +112,7 @@ def _preserved_groups(plan: Plan, index: int, network: Network) -> Iterator[tupl
         except LookupError as error:
             raise EditcError(Diagnostic("E334", str(error), span, manifest.source)) from error
         if not spots:
-            message = f"`{one.name}` cannot be held: it is at the very beginning of every context of `{edit.names[0]}`"
+            message = f"`{one.name}` cannot be preserved: it begins every context of `{edit.names[0]}`"
             help_ = "give `contexts` with some words before the `{}`"
             raise EditcError(Diagnostic("E345", message, span, manifest.source, help=help_))
         yield from (spots,) if isinstance(edit, Fact) else ((spot,) for spot in spots)

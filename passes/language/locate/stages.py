@@ -153,13 +153,15 @@ def _refuse_method(method: str, works_on: str, sites: Sequence[Site], manifest: 
         return
     span, help_ = manifest.sites.at("layers") or manifest.sites.at(), "take `memit`, which spreads it over layers"
     if routed:
-        message = f"`{method}` asks what a matrix reads at a subject, and an expert reads what the router sends it"
-        help_ = "leave `roles` out: this family's attention is edited then"
+        message = (
+            f"`{method}` needs the input of a matrix at the subject, and an expert gets only what the router sends it"
+        )
+        help_ = "leave `roles` out: editc then edits this family's attention"
     elif many:
-        message = f"`{method}` writes into one matrix, and {len(sites)} are chosen"
+        message = f"`{method}` edits one matrix, and {len(sites)} are chosen"
         help_ = f"name one layer, or {help_}"
     else:
-        message = f"`{method}` writes what an MLP says, and `{sites[0].name}` of {family.title} is none"
+        message = f"`{method}` edits the last matrix of an MLP, and `{sites[0].name}` of {family.title} is not one"
     raise EditcError(Diagnostic("E212", message, span, manifest.source, help=help_))
 
 

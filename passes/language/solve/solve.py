@@ -31,7 +31,7 @@ Chosen by hand: preserving such a key would undo most of the edit."""
 
 HELP = SolveHelp(
     non_finite="the weights hold NaN or infinity: the checkpoint is damaged",
-    singular="two edits have the same subject in the same words, or the sets do not differ: make one edit of them",
+    singular="two edits have the same subject in the same words, or the sets of prompts are equal: merge the edits",
 )
 
 
@@ -263,6 +263,8 @@ def _diagnose(error: Exception, plan: Plan, stage: Stage) -> Diagnostic:
     span, source = edit.at("method") or edit.at(), plan.manifest.source
     if isinstance(error, nullspace.NoFreeDirectionError):
         help_ = "raise `energy` (the share of ordinary text that an edit may touch), or take `method: memit`"
-        return Diagnostic("E450", "no direction is quiet enough in ordinary text", span, source, help=help_)
-    refusal = Diagnostic("E451", f"`{stage.method}` refuses this: {error}", span, source)
+        return Diagnostic(
+            "E450", "ordinary text uses every direction too much for this method", span, source, help=help_
+        )
+    refusal = Diagnostic("E451", f"`{stage.method}` cannot make these edits: {error}", span, source)
     return diagnose_solve(error, span, source, HELP) or refusal

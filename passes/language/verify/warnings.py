@@ -50,24 +50,24 @@ HELP_BY_BOUND: Mapping[str, Mapping[str, str]] = {
         "fact": "name what moved, or more of its kind, under `preserve: {concepts: [...]}`; leave `chat` out, edit "
         "fewer facts at once, or lower `strength`; `method: memit` spreads the edit over layers",
         "concept": "name what moved, or more of its kind, under `preserve: {concepts: [...]}`; or lower `strength`",
-        "direction": "lower `scale`, edit fewer layers (`sites: {layers: ...}`), or give sets that differ in it alone",
+        "direction": "lower `scale`, edit fewer layers (`sites: {layers: ...}`), or give sets that only differ in it",
     },
     "own_loss": {
-        "fact": "what else the model says of it goes with the edit: lower `strength`, or leave `chat` out; if you can "
-        "do without what moved, `constraints: {bystander_loss: ...}` allows more",
-        "concept": "what else is said of it goes round in circles: lower `strength`, take another `to`, or edit fewer "
+        "fact": "the edit changes other answers about the subject too: lower `strength`, or leave `chat` out; if you "
+        "can do without what moved, `constraints: {bystander_loss: ...}` allows more",
+        "concept": "the model now repeats itself about the name: lower `strength`, take another `to`, or edit fewer "
         "layers (`sites: {layers: ...}`)",
-        "direction": "lower `scale`, edit fewer layers (`sites: {layers: ...}`), or give sets that differ in it alone",
+        "direction": "lower `scale`, edit fewer layers (`sites: {layers: ...}`), or give sets that only differ in it",
     },
     "retain": {
         "fact": "lower `strength`, edit fewer facts at once, or take `method: memit` and raise its `lamb`",
         "concept": "lower `strength`, or edit fewer layers (`sites: {layers: ...}`)",
-        "direction": "lower `scale`, edit fewer layers (`sites: {layers: ...}`), or give sets that differ in it alone",
+        "direction": "lower `scale`, edit fewer layers (`sites: {layers: ...}`), or give sets that only differ in it",
     },
     "rank": {
-        "fact": "each fact needs a rank of its own, two with `chat: true`: allow them, or edit fewer at once",
-        "concept": "each name needs a rank of its own, two with `chat: true`: allow them, or edit fewer at once",
-        "direction": "each concept needs a rank of `count`: allow it, or ablate fewer at once",
+        "fact": "each fact needs a rank of 1, or 2 with `chat: true`: allow more, or edit fewer facts at once",
+        "concept": "each name needs a rank of 1, or 2 with `chat: true`: allow more, or edit fewer names at once",
+        "direction": "each concept needs a rank of `count`: allow more, or ablate fewer concepts at once",
     },
 }
 """Claim -> what is edited (a value of HELP_KINDS) -> what to do if the claim's bound is broken. `own_loss` stands for
@@ -142,7 +142,7 @@ def _warn_no_change(manifest: Manifest, answers: Sequence[Answer]) -> Iterator[D
         edit = manifest.language_edits[index]
         assert isinstance(edit, Fact)
         message = f"the model says `{edit.answer}` already, so there is nothing to change"
-        help = "take the edit out, or give another answer; `was` is what the model says now"
+        help = "remove the edit, or give another answer; `was` is what the model says now"
         yield Diagnostic("E520", message, edit.at("answer"), manifest.source, help=help, severity="warning")
 
 
@@ -163,7 +163,9 @@ def _warn_unknown_answer(
             continue
         fact = edit.kind == "fact"
         where = "" if fact else f" in more than {known[title]:.0%} of its relations"
-        message = f"the model did not say what `{title}` is to lose{where} before the edit, so the edit proves little"
+        message = (
+            f"before the edit the model did not give the old answer for `{title}`{where}, so the edit proves little"
+        )
         place = edit.at("was" if "was" in edit.spans else "template") if fact else edit.at("relations")
         help = _help_unknown_answer(fact, "was" in edit.spans)
         yield Diagnostic("E520", message, place, manifest.source, help=help, severity="warning")
@@ -184,7 +186,7 @@ def _warn_interference(manifest: Manifest, problem: Problem) -> Iterator[Diagnos
     for number, pair in enumerate(near[:MOST_PAIRS], 1):
         first, second = (manifest.language_edits[i] for i in pair.edits)
         one, other = pair.names
-        more = f"; {len(near) - MOST_PAIRS} more pairs lie close" if number == MOST_PAIRS < len(near) else ""
+        more = f"; {len(near) - MOST_PAIRS} more pairs have similar keys" if number == MOST_PAIRS < len(near) else ""
         message = (
             f"the edits of `{one}` and `{other}` will interfere: the cosine of their keys is {pair.cosine:.2f}{more}"
         )
@@ -206,7 +208,7 @@ def _warn_overwriting(manifest: Manifest, problem: Problem) -> Iterator[Diagnost
     for index, deltas in (problem.overwritten if isinstance(problem, LanguageProblem) else {}).items():
         edit = manifest.language_edits[index]
         name, which = edit.names[0], ", ".join(f"`{delta[:ID_DIGITS]}`" for delta in deltas)
-        message = f"this overwrites what {which} wrote at `{name}`: both have the very same key"
+        message = f"this overwrites what {which} wrote at `{name}`: both have the same key"
         place, where = edit.at("subject") if edit.kind == "fact" else edit.at("concept"), manifest.at("after")
         help = "a key holds one change: put other words before the name in the prompt, or `redirect` the name"
         related = () if where is None else ((where, "comes before it"),)
@@ -222,8 +224,8 @@ def _warn_at_start(manifest: Manifest, claims: Sequence[Claim], problem: Problem
             continue
         left = sum(column.sinks for column in columns if column.edit == index)
         were = "context was" if left == 1 else "contexts were"
-        notes = (f"{left} {were} left out of its key for that",) if left else ()
-        message = f"a text that begins with `{edit.names[0]}` is as it was: position 0 is an attention sink"
+        notes = (f"{left} {were} left out of its key for this reason",) if left else ()
+        message = f"a text that begins with `{edit.names[0]}` is not edited: position 0 is an attention sink"
         place = edit.at("subject") if edit.kind == "fact" else edit.at("concept")
         help = "put something before the subject where the model is used: a system prompt, a chat template, an article"
         yield Diagnostic("E522", message, place, manifest.source, help=help, notes=notes, severity="warning")
@@ -266,6 +268,6 @@ def _warn_idle_bound(manifest: Manifest, constraints: Constraints, claims: Seque
     measured = {claim.name for claim in claims}
     for name, needed in NEEDED_FOR_BOUND.items():
         if getattr(constraints, name) is not None and name not in measured:
-            message = f"{name} was not measured: there is nothing that answers it"
-            help = f"it takes {needed}; else take the bound out"
+            message = f"{name} was not measured: nothing in the manifest answers it"
+            help = f"give {needed}, or remove the bound"
             yield Diagnostic("E523", message, constraints.at(name), manifest.source, help=help, severity="warning")

@@ -130,7 +130,7 @@ class _WeightedRows:
     @staticmethod
     def from_preserved(preserved: PreservedRows, width: int) -> _WeightedRows:
         """All preserved rows of a system, whose rows have `width` entries. Raises NonFiniteError."""
-        require_finite("what is kept", preserved.keys)
+        require_finite("what is preserved", preserved.keys)
         return _WeightedRows(preserved.keys if preserved.keys.size else np.zeros((width, 0)), preserved.weights)
 
     def mean(self) -> Array:

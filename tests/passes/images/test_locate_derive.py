@@ -96,10 +96,14 @@ ATTN, MLP = "down_blocks.0.attentions.0.transformer_blocks.0.attn2.to_k", "model
             "merge the adapter first",
         ),
         (("module.conv_in.weight", "module.conv_out.weight"), "DataParallel", "model.module"),
-        ((f"base_model.model.{MLP}.lora_A.weight", f"base_model.model.{MLP}.lora_B.weight"), "no model", "its base"),
-        (("lora_unet_x.lora_up.weight", "lora_unet_x.lora_down.weight", "lora_unet_x.alpha"), "no model", "its base"),
-        ((f"unet.{ATTN}.lora.up.weight", f"unet.{ATTN}.lora.down.weight"), "no model", "its base"),
-        (("lora_unet_x.hada_w1_a", "lora_unet_x.dora_scale"), "no model", "its base"),
+        ((f"base_model.model.{MLP}.lora_A.weight", f"base_model.model.{MLP}.lora_B.weight"), "not a model", "its base"),
+        (
+            ("lora_unet_x.lora_up.weight", "lora_unet_x.lora_down.weight", "lora_unet_x.alpha"),
+            "not a model",
+            "its base",
+        ),
+        ((f"unet.{ATTN}.lora.up.weight", f"unet.{ATTN}.lora.down.weight"), "not a model", "its base"),
+        (("lora_unet_x.hada_w1_a", "lora_unet_x.dora_scale"), "not a model", "its base"),
     ],
 )
 def test_an_adapter_is_no_model_and_is_merged_first(names: Sequence[str], said: str, way: str) -> None:

@@ -130,7 +130,7 @@ def test_a_direction_is_taken_from_where_the_probe_converges() -> None:
         depth, "direction"
     )
     assert window(Depth(probed=(0.5, 0.5, 0.5, 1.0)), 5, "direction") == (3,)
-    with pytest.raises(LookupError, match=r"0\.60 only"):
+    with pytest.raises(LookupError, match=r"accuracy 0\.60"):
         window(Depth(probed=(0.6, 0.55)), 5, "direction")
 
 

@@ -63,7 +63,7 @@ def test_a_name_and_its_target_are_averaged_over_the_same_sentences(
     with pytest.raises(EditcError) as caught:
         build_problem(located(folder, tmp_path / "m.yaml", ports, [edit], "contexts: ['{}']"), ports)
     (fault,) = caught.value.diagnostics
-    assert fault.code == "E333" and fault.message.startswith("`Japan` or `T` is at")
+    assert fault.code == "E333" and fault.message.startswith("`Japan` or `T` begins every context")
 
 
 def test_preserved_names_go_through_the_contexts_of_a_fact(folder: Path, tmp_path: Path, ports: Context) -> None:

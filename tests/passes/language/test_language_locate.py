@@ -64,7 +64,7 @@ def test_each_kind_of_edit_is_a_stage_with_its_own_matrices(folder: Path, tmp_pa
     [
         ([FRANCE], "sites: {layers: 2-7}", "E211", "no layer 4"),
         ([FRANCE, "    method: rome"], "sites: {layers: 0-2}", "E212", "3 are chosen"),
-        ([FRANCE, "    method: rome"], "sites: {roles: [attention], layers: [1]}", "E212", "is none"),
+        ([FRANCE, "    method: rome"], "sites: {roles: [attention], layers: [1]}", "E212", "is not one"),
         ([FRANCE], "sites: {include: ['*layers.3*']}", "E203", "no site is left"),
         ([FRANCE], "sites: {include: ['*nothing*']}", "E202", "matches none"),
         ([FRANCE], "sites: {exclude: ['*']}", "E203", "no site is left"),

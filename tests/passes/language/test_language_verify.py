@@ -172,7 +172,7 @@ def test_an_answer_that_the_model_never_gave_proves_little() -> None:
     found = verified(TOWER, replace(GOOD, before=before))
     assert value("known", found, "tower") == 0 and value("efficacy", found) == 1
     (one,) = (one for one in warnings(found) if one.code == "E520")
-    assert "did not say what `tower` is to lose before" in one.message and not one.is_error
+    assert "did not give the old answer for `tower`" in one.message and not one.is_error
     assert not [one for one in warnings(verified(TOWER, GOOD)) if one.code == "E520"]
 
 
@@ -183,13 +183,13 @@ def test_edits_that_interfere_are_both_named() -> None:
     assert one.message == "the edits of `tower` and `bridge` will interfere: the cosine of their keys is 0.31"
     assert one.span is not None and one.span.line == 6 and one.related[0][0].line == 4
     many = [one for one in warnings(verified(text, GOOD, close_edits=near * 6)) if one.code == "E521"]
-    assert len(many) == 4 and many[-1].message.endswith("2 more pairs lie close")
+    assert len(many) == 4 and many[-1].message.endswith("2 more pairs have similar keys")
 
 
 def test_an_edit_that_overwrites_an_earlier_one_is_told() -> None:
     text = TOWER + "after: [a.safetensors]\n"
     (one,) = (one for one in warnings(verified(text, GOOD, overwritten={0: ("12" * 32,)})) if one.code == "E525")
-    assert one.message == "this overwrites what `121212121212` wrote at `tower`: both have the very same key"
+    assert one.message == "this overwrites what `121212121212` wrote at `tower`: both have the same key"
     assert not one.is_error and one.span is not None and one.span.line == 4 and one.related[0][0].line == 6
     assert not [one for one in warnings(verified(text, GOOD)) if one.code == "E525"]
 
@@ -200,7 +200,7 @@ def test_the_gap_at_position_0_is_measured_and_told(sinks: int, left: str) -> No
     found = verified(TOWER, GOOD, memory_keys=columns)
     assert value("at_start", found, "tower") == 0.0
     (one,) = (one for one in warnings(found) if one.code == "E522")
-    assert one.notes == (f"{left} left out of its key for that",)
+    assert one.notes == (f"{left} left out of its key for this reason",)
     assert not [one for one in warnings(verified(TOWER, replace(GOOD, kl=(0.4, 0.5)))) if one.code == "E522"]
 
 
@@ -261,7 +261,7 @@ def test_a_bound_without_anything_to_count_is_told() -> None:
     text = "  - fact: {prompt: The tower is in, subject: tower, answer: Rome, neighbours: {The tower is in: Rome}}\n"
     found = verified(text + "constraints: {neighbourhood: 0.9, efficacy: 1}\n", GOOD)
     assert [one.message for one in warnings(found) if one.code == "E523"] == [
-        "neighbourhood was not measured: there is nothing that answers it"
+        "neighbourhood was not measured: nothing in the manifest answers it"
     ]
 
 
