@@ -264,7 +264,7 @@ def pictures_answer(manifest: Manifest, faults: Faults) -> None:
 def _bounds_have_detector(manifest: Manifest, check: ImageCheck, faults: Faults) -> None:
     """E141: bounds on counts need a detector."""
     for bound in sorted(PICTURE_BOUNDS & check.spans.keys()) if check.detector == "none" else ():
-        message = f"{tick(bound)} has nothing to count: with `detector: none` nobody judges the pictures"
+        message = f"{tick(bound)} has nothing to count: `detector: none` judges no pictures"
         related = [(check.spans.get("detector"), "no detector here")]
         help = "name a detector that knows the concepts (docs/reference/detectors.md), or remove the bound"
         faults.add("E141", message, check.at(bound), help=help, related=related)

@@ -25,7 +25,7 @@ _BOUNDS = [field.name for field in schema.CONSTRAINTS.fields if field.only == "l
 """The bounds that only language models have."""
 ADVICE = {
     "language": {
-        schema.PRESERVE: "write texts that are to stay under `retain`, and prompts with their answers under "
+        schema.PRESERVE: "write texts that must stay under `retain`, and prompts with their answers under "
         "`neighbours` of an edit",
         schema.CONSTRAINTS: f"bounds for a language model: {list_words(_BOUNDS, 'and')}",
     }

@@ -224,7 +224,7 @@ class TreeBuilder:
         span = self._span(event)
         node = self.anchors.get(str(event.anchor))
         if any(opened.event.anchor == event.anchor for opened in self.stack):
-            self.faults.add("E109", f"`*{event.anchor}` stands inside what it names, so it never ends", span)
+            self.faults.add("E109", f"`*{event.anchor}` is inside its own anchor, so it never ends", span)
             raise UnreadableError
         if node is None:
             self.faults.add(

@@ -25,7 +25,7 @@ def check_free(plan: ApplyPlan, out: Path) -> None:
         message = "an in-place apply of this model was interrupted; a copy would hold half of it"
         raise fail("E633", message, place=plan.model.place, help=help_text)
     if out.is_symlink() or (out.exists() and (out.is_file() or any(out.iterdir()))):
-        raise _not_free_error(out, "something is there already", "remove it, or choose another path")
+        raise _not_free_error(out, "the path exists already", "remove it, or choose another path")
     if plan.model.layout == "file" and (out.is_dir() or journal_folder(out).exists()):
         raise _not_free_error(out, "a folder is in its way", "give the path of a new file, ending as the model does")
     ending = plan.model.path.suffix

@@ -234,7 +234,7 @@ def _find_scale_fault(tensor: Tensor) -> str:
     rows = tensor.shape[:1]
     if at is None or (at.dtype in dtypes.EDITABLE and (prod(at.shape) == 1 or at.shape in (rows, (*rows, 1)))):
         return ""
-    return f"{tensor.dtype} with scales {list(at.shape)} of {at.dtype}, neither one nor one a row"
+    return f"{tensor.dtype} with scales {list(at.shape)} of {at.dtype}: editc needs one scale, or one for each row"
 
 
 def _scale_words(tensor: Tensor) -> str:

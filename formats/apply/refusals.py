@@ -100,8 +100,8 @@ def relative_notes(delta: Delta, compared: Iterable[str], far: float) -> Iterato
     """Yield notes about a delta that is applied to other weights, at distance `far` from its base. `compared`: the
     notes of `compare_encoder`."""
     yield (
-        f"the weights are not those that the delta was made for, but {finetune.distance_text(far)} away; "
-        "its report does not hold for them, verify again"
+        f"the model's weights are {finetune.distance_text(far)} away from those that the delta was made for: "
+        "its report does not hold for them, so verify again"
     )
     yield from compared
     if any(factors.form != "shared" for factors in delta.factors.values()):

@@ -126,7 +126,7 @@ def _dtype_help(kinds: Iterable[ChangedTensor]) -> str:
     """What to do about tensors that are stored in another dtype."""
     if all(one.after.dtype in dtypes.EDITABLE for one in kinds):
         return "convert BASE to the dtype of EDITED first (each weight rounded once), and make the delta for that"
-    return "EDITED was quantised: compare it as it was before, and quantise what the delta makes"
+    return "EDITED was quantised: compare the model before that step, and quantise the result of the delta"
 
 
 def _vocabulary_help(odd: Iterable[ChangedTensor]) -> str:

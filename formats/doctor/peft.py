@@ -104,7 +104,7 @@ ADVICE = {
     NAMED.name: AGAIN,
     EXTRA.name: "set use_dora or lora_bias in the config as they were in training",
     LACKS.name: "fetch the file again, or set use_dora to false",
-    WRAPPED.name: "take the module out of target_modules, or call the weight `base_layer.weight`",
+    WRAPPED.name: "remove the module from target_modules, or name the weight `base_layer.weight`",
     MISSING.name: "set modules_to_save to null",
     UNKNOWN.name: "the adapter is for another kind of model",
     UNSEEN.name: "name the model with --model",

@@ -36,14 +36,14 @@ def unknown_settings(config: Mapping[str, Any]) -> str:
     if start.startswith(_MUTATING):
         return f"it began with {start}, which changes the base's own weights"
     if config.get("target_modules") is None:
-        return "the config names no target_modules, so that PEFT takes its own for the model's type"
+        return "the config names no target_modules, so that PEFT chooses them by the model's type"
     task = config.get("task_type")
     if task not in (None, "CAUSAL_LM"):
         return f"it is for the task {str(task)[:40]}, whose model has another body or head than the folder"
     wrapped = config.get("auto_mapping")
     kind = wrapped.get("base_model_class") if isinstance(wrapped, dict) else ""
     if isinstance(kind, str) and kind.endswith("Model") and not kind.endswith("LMHeadModel"):
-        return f"it was made for {kind[:60]}, which has no head and other names than the model with one"
+        return f"it was made for {kind[:60]}, a model without a head, whose names differ from those of a model with one"
     return ""
 
 

@@ -145,7 +145,7 @@ ADVICE = {
     DROPPED.name: MERGE,
     LORA_IN_NAME.name: f"write the alpha into the up matrices and leave `.alpha` out, or {advise_conversion('sd')}",
     LYCORIS.name: MERGE,
-    NAMED.name: "take the adapter's name and `_orig_mod.` out of the names",
+    NAMED.name: "remove the adapter's name and `_orig_mod.` from the names",
     ENDINGS.name: "write `.lora_A.weight` and `.lora_B.weight` for them",
     LEFTOVER.name: MERGE,
     HALF.name: "fetch the file again",

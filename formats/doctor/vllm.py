@@ -42,9 +42,9 @@ FIELDS = LoaderRule(
     "vllm-fields", "the config lacks r, lora_alpha or target_modules", "vllm/lora/peft_helper.py: from_dict", "read"
 )
 RANK = LoaderRule("vllm-rank", "the rank is above the server's max_lora_rank, which is 16 by default", _HELPER, "read")
-SAVED = LoaderRule("vllm-modules-to-save", "vLLM takes no modules_to_save", f"{_HELPER}; vllm #9280", "read")
-DORA = LoaderRule("vllm-dora", "vLLM has no DoRA", _HELPER, "read")
-BIAS = LoaderRule("vllm-bias", "vLLM takes no bias", _HELPER, "read")
+SAVED = LoaderRule("vllm-modules-to-save", "vLLM does not support modules_to_save", f"{_HELPER}; vllm #9280", "read")
+DORA = LoaderRule("vllm-dora", "vLLM does not support DoRA", _HELPER, "read")
+BIAS = LoaderRule("vllm-bias", "vLLM does not support a bias", _HELPER, "read")
 NAMES = LoaderRule(
     "vllm-names", "a tensor is not lora_A or lora_B", "vllm/lora/utils.py: parse_fine_tuned_lora_name", "read"
 )

@@ -54,7 +54,7 @@ def write(job: Job) -> Written:
         replace_file(job.out, file_bytes(tensors, metadata))
     notes = ["diffusers refuses this file (ValueError); for diffusers, export `kohya`, `diffusers` or `checkpoint`"]
     if job.dtype != "F32":
-        notes.append("differences stay in float32 whatever dtype is asked for")
+        notes.append("--dtype has no effect here: differences stay in float32")
     return Written((job.out,), delta, lowered.rounding, tuple(notes))
 
 

@@ -64,7 +64,9 @@ def llama_cpp_name(architecture: str, blocks: int, name: str) -> str:
     if gguf_names.is_reordered(architecture, found):
         raise gguf_names.no_name_error(f"the rows of '{name}' may be in another order there, for the rotary embedding")
     if found.startswith(EMBEDDINGS):
-        raise gguf_names.no_name_error(f"'{name}' is an embedding, and adapters hold those in another way")
+        raise gguf_names.no_name_error(
+            f"'{name}' is an embedding, which an adapter for llama.cpp stores in another way"
+        )
     return found
 
 

@@ -48,7 +48,7 @@ def export(job: Job, name: str, tried: bool = True) -> Export:
         raise EditcError(*faults)
     endings.check_ending(job.out, Path(form.output).suffix, name)
     if job.out.exists():
-        raise fail("E679", "something is there already", place=str(job.out), help="remove it, or choose another path")
+        raise fail("E679", "the path exists already", place=str(job.out), help="remove it, or choose another path")
     make_parent(job.out)
     with remove_on_failure(job.out):
         written = form.write(job)

@@ -57,7 +57,7 @@ def write_version(
             help=help_text,
         )
     if out.exists():
-        raise fail("E630", "something is there already", place=str(out), help="choose another path, or remove it")
+        raise fail("E630", "the path exists already", place=str(out), help="choose another path, or remove it")
     plan = plan_apply([delta], model)
     pending = [target for target in plan.targets if target.pending]
     if not pending:

@@ -46,7 +46,7 @@ def _check_same_model(deltas: Sequence[Delta]) -> None:
         distinct = list(dict.fromkeys(found))
         if len(distinct) > 1:
             message = f"the deltas are for different {what}: '{distinct[0]}' and '{distinct[1]}'"
-            help_text = "link deltas for one model only; these are to be applied one after the other"
+            help_text = "link deltas for one model only; apply these one after the other"
             raise fail("E651", message, help=help_text, notes=_describe_deltas(deltas))
 
 

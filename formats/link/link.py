@@ -131,7 +131,7 @@ def check_base(arrangement: Arrangement, weights: Mapping[str, Checkpoint]) -> N
                 "E653",
                 f"the model is not the base of these deltas: '{name}' holds other weights",
                 place=str(weights[part].where(name).file),
-                help="give the model that they were built for, as it was, without any of them applied",
+                help="give the model that they were built for, without any of them applied",
                 notes=[f"base: {record.site.dtype} {wanted}", f"model: {dtype} {digest}"],
             )
 

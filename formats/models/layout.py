@@ -94,7 +94,9 @@ def _choose_name(names: Sequence[str], folder: Path) -> str:
     for stem in STEMS:
         plain, index = f"{stem}.safetensors", f"{stem}.safetensors.index.json"
         if plain in names and index in names:
-            raise _ambiguity_error(f"it holds both {plain} and {index}, and loaders differ in which they take", folder)
+            raise _ambiguity_error(
+                f"it holds both {plain} and {index}, and loaders differ in which of them they use", folder
+            )
         if plain in names or index in names:
             return plain if plain in names else index
     variants = [name for name in names if _variant(name)]

@@ -209,7 +209,7 @@ def warn_unmeasured(manifest: Manifest, report: Report) -> Iterator[Diagnostic]:
     if bounds.bystander_loss is not None and not report.bystanders:
         yield Diagnostic(
             "E506",
-            "bystander_loss was not measured: there are no pictures of concepts that nobody named",
+            "bystander_loss was not measured: there are no pictures of concepts that the manifest does not name",
             bounds.at("bystander_loss"),
             manifest.source,
             help="name a detector under `verify: {images: ...}`, and leave room for `bystanders` there",

@@ -62,7 +62,7 @@ def explain_window(depth: Depth, kind: WindowKind) -> str:
 def _memory_window(depth: Depth, count: int) -> tuple[int, ...]:
     """The middle of the carrying layers, or the usual layers if tracing singles out none."""
     if not depth.traced:
-        raise LookupError("there is no prompt with the subject in it, whose answer could be traced")
+        raise LookupError("no prompt contains the subject and has an answer that could be traced")
     layers = len(depth.traced)
     run, wide = carrying_layers(depth), min(count, layers)
     first = (run[0] + run[-1] + 1 - wide) // 2 if is_singled_out(depth) else round(layers / USUAL_DEPTH) - wide + 1
@@ -93,7 +93,9 @@ def _direction_window(depth: Depth) -> tuple[int, ...]:
     if not depth.probed:
         raise LookupError("there are too few prompts with the concept, or without, for a probe to be tested on others")
     if max(depth.probed) < LEAST_ACCURACY:
-        raise LookupError(f"a linear probe tells prompts with the concept from others in {max(depth.probed):.2f} only")
+        raise LookupError(
+            f"a linear probe tells prompts with the concept from others only with accuracy {max(depth.probed):.2f}"
+        )
     first, layers = first_layer_at_best(depth), len(depth.probed)
     return tuple(range(first, max(int((1 - LAST_LAYERS) * layers), first + 1)))
 

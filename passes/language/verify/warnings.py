@@ -24,7 +24,7 @@ MOST_BYSTANDERS, LINE_CHARACTERS = 8, 40
 ID_DIGITS = 12
 """How many digits of a delta's id are shown."""
 NEEDED_FOR_BOUND: Mapping[str, str] = {
-    "efficacy": "an edit with an answer that is to change: a fact, or a concept with `relations`",
+    "efficacy": "an edit with an answer that must change: a fact, or a concept with `relations`",
     "paraphrase": "a fact with `paraphrases`",
     "neighbourhood": "an edit with `neighbours` that are not edited themselves",
     "retain_kl": "texts under `retain`",
