@@ -199,9 +199,9 @@ def test_the_report_shows_it_beside_the_heuristic_and_says_when_it_is_no_proof()
     assert written["recoverable"] == pytest.approx(one.recoverable, rel=1e-8)
     assert {"derived", "derived_free", "own", "sentence", "sentences", "proven", "exact"} <= written.keys()
     page = report.as_html(found, record)
-    assert 'id="certificate"' in page and "here no proof" in page and words.percent(one.derived) in page
+    assert 'id="certificate"' in page and "not a proof" in page and words.percent(one.derived) in page
     sure = replace(found, report=replace(found.report, certificates=(replace(one, proven=True),)))
-    assert "here no proof" not in report.as_html(sure, report.as_json(sure))
+    assert "not a proof" not in report.as_html(sure, report.as_json(sure))
 
 
 # ---------------------------------------------------------------- strength: auto
