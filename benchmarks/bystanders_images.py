@@ -35,7 +35,7 @@ from editc.passes.images.verify.bystanders import AGAIN, LARGEST_LOSS, manifest_
 from editc.passes.images.verify.verify import failures
 from editc.passes.stored import StoredWeights
 from editc.verbs import open
-from editc.verbs.kinds import kind_of
+from editc.verbs.open import kind_of
 
 EXAMPLES = Path(__file__).parents[1] / "manifests" / "examples"
 HEAD = "editc: 1\nmodel: editc:demo\nedits:\n"

@@ -14,6 +14,7 @@ from editc.core.diagnostics import Diagnostic, EditcError
 from editc.verbs.paths import DELTA, LAST_GOOD, PAGE, REPORT
 from editc.verbs.public import (
     apply,
+    attack,
     build,
     check,
     diff,
@@ -29,7 +30,7 @@ from editc.verbs.public import (
     suggest,
     verify,
 )
-from editc.verbs.results import Again, Built, Checked
+from editc.verbs.results import Again, Attacked, Built, Checked
 from editc.verbs.tool import tool
 
 __all__ = [
@@ -38,11 +39,13 @@ __all__ = [
     "PAGE",
     "REPORT",
     "Again",
+    "Attacked",
     "Built",
     "Checked",
     "Diagnostic",
     "EditcError",
     "apply",
+    "attack",
     "build",
     "check",
     "diff",

@@ -10,7 +10,7 @@ from types import MappingProxyType
 from typing import Any
 
 from editc.core.diagnostics import Diagnostic, EditcError, fail, sort_by_place
-from editc.core.image_check import BystanderCheck, ImageCheck
+from editc.core.image_check import AttackCheck, BystanderCheck, ImageCheck
 from editc.core.manifest import Constraints, Manifest, Preserve, Sites
 from editc.core.places import Source
 from editc.manifests import schema
@@ -178,7 +178,10 @@ def _read_manifest(root: Node, source: Source, attached: AttachedFiles, kind: Ma
     own = kind.read_own_fields(block.values.pop("edits", None), block, attached, faults)
     values, spans = {name: value for name, value in block.values.items() if name not in LANGUAGE_KEYS}, {**block.spans}
     _check_version(values.pop("editc", None), block, faults)
-    images = _read_images(values.pop("verify", None), faults)
+    verify = values.pop("verify", None)
+    images, attacks = _read_images(verify, faults), _read_attacks(verify, faults)
+    if attacks:
+        spans["attacks"] = attacks[0].spans[""]
     if images is not None:
         spans["images"] = images.spans[""]
     preserve, corpus = _block_value(Preserve, values.pop("preserve", None)), own.get("corpus")
@@ -192,6 +195,7 @@ def _read_manifest(root: Node, source: Source, attached: AttachedFiles, kind: Ma
         sites=_read_sites(values.pop("sites", None)),
         constraints=_block_value(Constraints, values.pop("constraints", None)),
         images=images,
+        attacks=attacks,
         spans=spans,
         **own,
         **values,
@@ -225,6 +229,16 @@ def _read_images(verify: BlockValues | None, faults: Faults) -> ImageCheck | Non
         values["detector"], values["options"] = read_detector(detector, faults)
     bystanders = _block_value(BystanderCheck, values.pop("bystanders", None))
     return ImageCheck(**values, bystanders=bystanders, spans=images.spans)
+
+
+def _read_attacks(verify: BlockValues | None, faults: Faults) -> tuple[AttackCheck, ...]:
+    """The list `verify: {attacks: ...}`; empty where there is none."""
+    node = None if verify is None else verify.values.get("attacks")
+    if node is None:
+        return ()
+    from editc.manifests.attacks import read_attacks
+
+    return read_attacks(node, faults)
 
 
 def _check_version(version: int | None, block: BlockValues, faults: Faults) -> None:

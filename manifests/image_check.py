@@ -261,6 +261,15 @@ def pictures_answer(manifest: Manifest, faults: Faults) -> None:
         faults.warn("E142", message, check.at(), help="add `erased_at_most` or `kept_loss_at_most`")
 
 
+def attacks_have_detector(manifest: Manifest, faults: Faults) -> None:
+    """E147: attacks are judged on pictures, so they need a detector."""
+    if not manifest.attacks or (manifest.images is not None and manifest.images.detector != "none"):
+        return
+    message = "attacks are asked for, and nobody judges whether a concept comes back"
+    help = "add `images: {detector: ...}` beside `attacks` (docs/reference/detectors.md)"
+    faults.add("E147", message, manifest.at("attacks"), help=help)
+
+
 def _bounds_have_detector(manifest: Manifest, check: ImageCheck, faults: Faults) -> None:
     """E141: bounds on counts need a detector."""
     for bound in sorted(PICTURE_BOUNDS & check.spans.keys()) if check.detector == "none" else ():
@@ -333,6 +342,7 @@ RULES: tuple[Callable[[Manifest, Faults], None], ...] = (
     strengths_are_not_zero,
     shares_are_not_all_zero,
     shares_have_detector,
+    attacks_have_detector,
     fuse_check.fuse_stands_alone,
     fuse_check.fusion_has_concepts,
     fuse_check.fusion_answers,

@@ -11,6 +11,7 @@ from editc.manifests.value_kinds import (
     CONTEXT,
     NAME,
     PROMPT,
+    AttacksValue,
     DetectorValue,
     Edits,
     Flag,
@@ -25,7 +26,6 @@ from editc.manifests.value_kinds import (
     WholeNumber,
     Wordings,
 )
-from editc.registry.attacks import ATTACKS
 from editc.registry.formats import FORMATS
 
 VERSION = 1
@@ -174,16 +174,17 @@ IMAGES = KeyTable(
             InnerBlock(BYSTANDERS),
             "which concepts that the manifest does not name are painted, and how often",
         ),
-        KeyField(
-            "attacks",
-            ListOf(RegistryName(ATTACKS)),
-            "attacks on erased concepts whose pictures are painted; [] for none",
-        ),
     ),
 )
 """The block `verify: {images: ...}`."""
 VERIFY = KeyTable(
-    "verify", (KeyField("images", InnerBlock(IMAGES), "pictures before and after, judged by a detector"),)
+    "verify",
+    (
+        KeyField("images", InnerBlock(IMAGES), "pictures before and after, judged by a detector"),
+        KeyField(
+            "attacks", AttacksValue(), "what tries to bring an erased concept back: quick, thorough, or attacks by name"
+        ),
+    ),
 )
 """The block `verify`."""
 

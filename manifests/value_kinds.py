@@ -178,6 +178,16 @@ class DetectorValue:
 
 
 @dataclass(frozen=True)
+class AttacksValue:
+    """A preset, names of attacks, or a block with the options of each."""
+
+    @property
+    def expects(self) -> str:
+        """What error messages say was expected here."""
+        return "quick, thorough, a list of attacks, or a block such as {inversion: {words: 4, at_most: 0.1}}"
+
+
+@dataclass(frozen=True)
 class InnerBlock:
     """A block with a table of its own, or one word in its place."""
 
@@ -219,6 +229,7 @@ ValueKind: TypeAlias = (
     | Shares
     | Wordings
     | DetectorValue
+    | AttacksValue
     | InnerBlock
     | Edits
 )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from math import copysign, isfinite
 from typing import Any, ClassVar
 
@@ -102,14 +102,19 @@ def _extra(verified: Verified, ctx: Context) -> Mapping[str, Any]:
 
     A later `verify` derives the same problem from it: the values given by `--set`, the preserved prompts that files
     held, the deltas named under `after`, the hashes of the text encoders, and attached files. It also says which
-    detector judged the pictures and, where evidence chose the sites, why each candidate was chosen or left out.
+    detector judged the pictures, what each attack made of the concepts and, where evidence chose the sites, why each
+    candidate was chosen or left out.
     """
     manifest = verified.solution.problem.plan.manifest
     plan = verified.solution.problem.plan
     why = plan.evidence if plan.ranking else {}
-    every = {"set": list(manifest.source.overrides), "kept": list(manifest.preserve_lines), "evidence": dict(why)}
+    every: dict[str, Any] = {
+        "set": list(manifest.source.overrides),
+        "kept": list(manifest.preserve_lines),
+        "evidence": dict(why),
+    }
     every |= {"after": list(ctx.earlier), "detector": dict(verified.report.detector)}
-    every |= {"encoder_parts": dict(ctx.encoder_parts)}
+    every |= {"encoder_parts": dict(ctx.encoder_parts), "attacks": [asdict(one) for one in verified.report.attacks]}
     return {name: value for name, value in {**every, **attached_files(manifest)}.items() if value}
 
 

@@ -199,6 +199,24 @@ def verify(delta: Path, model: str, allow_finetune: bool, detector: str, json_: 
 
 @cli.command()
 @click.argument("delta", type=PATH)
+@click.option("--model", required=True, metavar="MODEL", help="The base that the delta was built for, or a fine-tune.")
+@click.option(
+    "--attacks", default="quick", show_default=True, metavar="WHICH", help="quick, thorough, or as in a manifest."
+)
+@finetune_option
+@detector_option
+@json_option
+def attack(delta: Path, model: str, attacks: str, allow_finetune: bool, detector: str, json_: bool) -> int:
+    """Try to bring back what a delta erased."""
+    from editc.cli import show
+    from editc.verbs import public as api
+
+    found = terminal.run_verb(api.attack, delta, model, attacks, detector, allow_finetune)
+    return terminal.print_answer(show.attack_result(found), (*found.failures, *found.warnings), json_)
+
+
+@cli.command()
+@click.argument("delta", type=PATH)
 @click.option("--as", "name", required=True, metavar="FORMAT", help="kohya, diffusers, peft, ...")
 @click.option("-o", "--out", type=PATH, required=True, help="The file or folder to write.")
 @click.option("--model", metavar="MODEL", help="The base, if the format needs its weights.")

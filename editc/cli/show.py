@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from editc.formats.exports.onnx.surgery import LoraReadyModel
     from editc.formats.exports.write import Export
     from editc.verbs.proposal import Proposal
-    from editc.verbs.results import Again, Built, Checked
+    from editc.verbs.results import Again, Attacked, Built, Checked
 
 KIND_MODULES: Mapping[str, str] = {"image": "editc.cli.show_image", "language": "editc.cli.show_language"}
 """Kind of model -> the module that shows what only such models have."""
@@ -152,6 +152,24 @@ def verify_result(again: Again) -> Output:
         },
         colours=claim_colours(),
     )
+
+
+def attack_result(found: Attacked) -> Output:
+    """What each attack brought back, beside its controls."""
+    head = f"delta {found.delta.delta_id[:12]}: {count(len(found.results), 'attack')}"
+    lines = [head, f"  {'attack':<12} {'concept':<14} {'after':>9} {'before':>9}  another concept"]
+    for one in found.results:
+        shares = f"{one.shown:>3} of {one.of:<2} {one.control:>3} of {one.of:<2}"
+        other = f"{one.unrelated_shown} of {one.of}  {one.unrelated}" if one.unrelated else ""
+        lines.append(f"  {one.attack:<12} {one.concept:<14} {shares}  {other}")
+    data = {
+        "delta_id": found.delta.delta_id,
+        "tier": found.tier,
+        "attacks": [asdict(one) for one in found.results],
+        "claims": [claim_record(claim) for claim in found.claims],
+        "detector": dict(found.detector),
+    }
+    return Output("\n".join(lines), data)
 
 
 def apply_plan_result(plan: ApplyPlan) -> Output:

@@ -65,5 +65,17 @@ class ImageCheck(ManifestBlock):
     """How far the shares of `moderate` may be from those that are wanted. None: no bound."""
     bystanders: BystanderCheck = field(default_factory=BystanderCheck)
     """Which concepts that the manifest does not name are painted too."""
-    attacks: tuple[str, ...] = ("certificate",)
-    """The attacks on erased concepts that are painted, by their names in `editc.registry.attacks`."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class AttackCheck(ManifestBlock):
+    """One attack of `verify.attacks`: it is run on every erased concept, with the edited weights."""
+
+    name: str
+    """Its name in `editc.registry.attacks`."""
+    options: Mapping[str, str | int | float | bool] = field(default_factory=dict)
+    """Its options, those that are not the defaults."""
+    pictures: int = 20
+    """How many pictures it paints of each concept, on the edited model and on each control."""
+    at_most: float | None = None
+    """The share of its pictures that may show the concept. None: no bound."""

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import ClassVar, Literal, TypeAlias
 
-from editc.core.image_check import ImageCheck
+from editc.core.image_check import AttackCheck, ImageCheck
 from editc.core.places import ManifestBlock, Source
 
 Scalar: TypeAlias = str | int | float | bool
@@ -307,6 +307,8 @@ class Manifest(ManifestBlock):
     """Bounds that the build must meet."""
     images: ImageCheck | None = None
     """`verify.images`. None: no pictures are painted."""
+    attacks: tuple[AttackCheck, ...] = ()
+    """`verify.attacks`: the attacks on erased concepts, in the order of the manifest."""
     emit: tuple[str, ...] = ()
     """The formats in which the edit is exported beside the delta."""
     seed: int = 0

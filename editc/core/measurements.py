@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -154,6 +154,61 @@ class Picture:
     """True: `after` is painted from the certificate's attack on the prompt."""
 
 
+Access: TypeAlias = Literal["prompts", "words", "rows", "pictures", "weights"]
+"""What an attacker must be able to choose. `prompts`: any text. `words`: embeddings of new words, in the text encoder's
+input. `rows`: what the text encoder gives. `pictures`: the noise or the picture that painting starts from. `weights`:
+further training."""
+
+
+ACCESS: Mapping[str, str] = {
+    "prompts": "a prompt",
+    "words": "new words in the text encoder",
+    "rows": "rows in place of the text encoder's",
+    "pictures": "noise or a picture to start from",
+    "weights": "further training",
+}
+"""What an attacker chose -> how the page says it."""
+
+
+@dataclass(frozen=True)
+class AttackResult:
+    """What one attack made of one erased concept, with its controls."""
+
+    attack: str
+    """The attack's name in the registry."""
+    access: Access
+    """What the attacker must be able to choose."""
+    concept: str
+    """The erased concept."""
+    shown: int
+    """Pictures by the edited model that show the concept."""
+    of: int
+    """Pictures painted on each side."""
+    control: int
+    """The same attack on the unedited model: pictures that show the concept. An attack that hardly succeeds here says
+    nothing about the edit."""
+    unrelated: str
+    """Another concept, which was not edited. Empty where none was attacked."""
+    unrelated_shown: int
+    """The same attack on that concept in the edited model: pictures that show it."""
+    budget: Mapping[str, Any]
+    """The attack's options, all of them."""
+    seed: int
+    """Where its random numbers started."""
+    says: Mapping[str, Any] = field(default_factory=dict)
+    """What it found, such as prompts: values that JSON has."""
+
+    @property
+    def tells(self) -> bool:
+        """True where the attack brought the concept back in at least half of the unedited model's pictures."""
+        return 2 * self.control >= self.of > 0
+
+    @property
+    def share(self) -> float:
+        """The share of the edited model's pictures that show the concept; 0 where none was painted."""
+        return self.shown / self.of if self.of else 0.0
+
+
 @dataclass(frozen=True)
 class Depth:
     """Evidence for where in a language model the edited concepts are. Each tuple has one figure per layer; () where it
@@ -250,6 +305,8 @@ class Report:
     """Every prompt that a language model was asked. Empty for image models."""
     detector: Mapping[str, Any] = field(default_factory=dict)
     """What tells the detector from another (`Context.detector_identity`). Empty where nothing was judged."""
+    attacks: tuple[AttackResult, ...] = ()
+    """What the attacks of `verify.attacks` made of each erased concept. Empty where none was run."""
     bystanders: tuple[Bystander, ...] = ()
     """What the manifest does not name, worst first. Empty where nothing could be measured; a report calls that "not
     checked"."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
@@ -102,6 +103,73 @@ class Painter(Protocol):
         self, rows: Array, seeds: Sequence[int], changed: Mapping[str, NDArray[np.float64]] | None = None
     ) -> NDArray[np.uint8]:
         """As `paint`, from rows (n, t, d) such as the text encoder gives. No prompt need lead to these rows."""
+
+
+class Diffusion(Protocol):
+    """A text-to-image model with gradients, whose denoiser reads the rows of one text encoder and nothing else of a
+    prompt. Tensors are torch's, float32. An answer is what the denoiser itself gives, as `kind` says."""
+
+    @property
+    def kind(self) -> str:
+        """What an answer is: `epsilon` (noise), `v_prediction` or `sample` (the clean latents)."""
+
+    @property
+    def network(self) -> Any:
+        """The denoiser: a torch module."""
+
+    @property
+    def levels(self) -> Any:
+        """(T,): the share of the clean picture's energy at each timestep, alpha-bar."""
+
+    @property
+    def embeddings(self) -> Any:
+        """(vocabulary, e): the embedding of each token."""
+
+    def tokens(self, prompts: Sequence[str]) -> Any:
+        """(n, t): the token numbers of prompts, padded."""
+
+    def text_of(self, ids: Sequence[int]) -> str:
+        """The text of token numbers."""
+
+    def whole_words(self) -> Sequence[str]:
+        """The words of the vocabulary that are one token each, in its order."""
+
+    def rows(self, prompts: Sequence[str]) -> Any:
+        """(n, t, d): what the text encoder makes of prompts, without a gradient."""
+
+    def encode_tokens(self, ids: Any, places: Sequence[int] = (), vectors: Any = None) -> Any:
+        """(n, t, d): the rows of token numbers (n, t); `vectors` (n, k, e) replace the embeddings at `places` (k,)."""
+
+    def into_ball(self, rows: Any) -> Any:
+        """The rows (..., d) moved into the set of rows that the text encoder can give."""
+
+    def balls(self) -> Sequence[Ball]:
+        """That set, as `Encoder.bounds` has it."""
+
+    def text_grams(self) -> tuple[Array, Array, Array]:
+        """sum W'^T W', sum W'^T W and sum W^T W, (d, d) each, over the matrices that read the rows; W the unedited
+        weights, W' those now in."""
+
+    def answer(self, latents: Any, times: Any, rows: Any) -> Any:
+        """(n, c, h, w): the denoiser's answer for latents (n, c, h, w) at timesteps (n,), told of rows (n, t, d)."""
+
+    def start(self, seeds: Sequence[int]) -> Any:
+        """(n, c, h, w): the noise from which the picture of each seed is painted."""
+
+    def timesteps(self, steps: int) -> Sequence[int]:
+        """The timesteps of a picture in so many steps, from noise to picture."""
+
+    def step(self, answer: Any, time: int, latents: Any) -> Any:
+        """(n, c, h, w): the latents one step on from `time`."""
+
+    def encode(self, pictures: NDArray[np.uint8]) -> Any:
+        """(n, c, h, w): the latents of pictures (n, H, W, 3)."""
+
+    def decode(self, latents: Any) -> NDArray[np.uint8]:
+        """(n, H, W, 3): the pictures of latents."""
+
+    def edited(self, changed: Mapping[str, Array]) -> AbstractContextManager[None]:
+        """The denoiser with other weights, by parameter name, for as long as the context is open."""
 
 
 class Detector(Protocol):
@@ -234,6 +302,12 @@ class Context:
     """Warnings about what could not be checked before the build."""
     family: Family | None = None
     """The model's family. None where it was not recognised yet."""
+    diffusion: Diffusion | None = None
+    """The model with gradients, for attacks. None where no attack is asked for, or where the pipeline's denoiser reads
+    more of a prompt than rows."""
+    run_jobs: Callable[[Sequence[Any], Mapping[str, Array]], Sequence[Any]] | None = None
+    """Runs attack jobs, in several processes where the machine has cores: `passes.images.attacks.jobs.Job` in, `Done`
+    out in the same order. Takes the edited weights by parameter name. None where no attack is asked for."""
 
     def with_own_contexts(self, family: Family) -> Family:
         """The family with the model's own sentences in place of the family's, where the model has some."""

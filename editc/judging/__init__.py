@@ -15,6 +15,7 @@ from editc.core.solution import Solution, Verified
 from editc.core.verdict import QUESTIONS, Reason, Verdict, make_judgement
 from editc.judging.bystanders import judge_bystanders
 from editc.judging.images import (
+    judge_attack_results,
     judge_attacks,
     judge_erasures,
     judge_preserve,
@@ -34,7 +35,7 @@ from editc.judging.language import (
 
 WORKS_CLAIMS = ("erase_residual", "erased", "toward_fitted", "toward_gap", "efficacy")
 """Claims whose bounds belong to the line `Works?`."""
-ROBUST_CLAIMS = ("recoverable", "paraphrase")
+ROBUST_CLAIMS = ("recoverable", "paraphrase", "brought_back")
 """Claims whose bounds belong to the line `Robust?`. All other bounds belong to `Costs?`."""
 PICTURE_BOUNDS: Mapping[str, str] = {
     "erased": "erased_at_most",
@@ -103,7 +104,10 @@ def _bounded_claims(manifest: Manifest) -> Iterator[str]:
 
 
 OWN_RULE_CLAIMS = frozenset(
-    {"erased", "toward_gap", "efficacy", "bystander_loss", "kept_loss", "neighbourhood", "recoverable", "paraphrase"}
+    {
+        *("erased", "toward_gap", "efficacy", "bystander_loss", "kept_loss", "neighbourhood", "recoverable"),
+        *("paraphrase", "brought_back"),
+    }
 )
 """Claims that a rule of their own judges."""
 RULES: Mapping[str, tuple[Rule, ...]] = {
@@ -124,6 +128,7 @@ RULES: Mapping[str, tuple[Rule, ...]] = {
     ),
     "Robust?": (
         judge_attacks,
+        judge_attack_results,
         judge_recoverable,
         judge_paraphrases,
         judge_beginnings,

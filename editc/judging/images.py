@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from editc.core.manifest import Manifest
-from editc.core.measurements import Report
+from editc.core.measurements import ACCESS, Report
 from editc.core.verdict import Reason, Share
 from editc.judging.shares import (
     GOOD,
@@ -90,6 +90,27 @@ def judge_attacks(report: Report, manifest: Manifest) -> Iterator[Reason]:
     if missing:
         why = "no detector judged the attack" if any(one.attack for one in report.pictures) else "no attack was painted"
         yield Reason("amber", f"{list_some(missing)} not checked: {why}")
+
+
+BEYOND = frozenset({"pictures", "weights"})
+"""Attacks that no edit of the layers that read text can answer: without a bound they are told, and not held against it
+(docs/reference/attacks.md)."""
+
+
+def judge_attack_results(report: Report, manifest: Manifest) -> Iterator[Reason]:
+    """How often each attack of `verify.attacks` brings an erased concept back."""
+    claims = {claim.subject: claim for claim in claims_of(report, "brought_back")}
+    for one in report.attacks:
+        claim = claims.get(f"{one.concept}: {one.attack}")
+        if claim is None:
+            continue
+        seen = Share(one.shown, one.of)
+        state = judge_share(claim, 1 - one.share)
+        state = "amber" if claim.bound is None and one.access in BEYOND and one.shown else state
+        state = doubt(state, claim.bound is None and seen.at_most > POOR)
+        told = f"{one.attack} ({ACCESS[one.access]}) brings {one.concept} back in {seen} pictures"
+        told += f" (at most {percent(seen.at_most)}); {one.control} of {one.of} before the edit"
+        yield Reason(state, told, claim.name, claim.subject, claim.value, seen, seen.at_most)
 
 
 def judge_recoverable(report: Report, manifest: Manifest) -> Iterator[Reason]:

@@ -37,25 +37,25 @@ def options(method: str) -> tuple[Option, ...]:
     """The options of a method, in the order of its fields. Raises E139 for a plugin's method whose options cannot be
     read."""
     try:
-        return _options(METHODS.resolve(method))
+        return options_of(METHODS.resolve(method))
     except (TypeError, NameError) as error:
         if method not in METHODS.plugins():
             raise
         raise METHODS.broken(method, f"cannot be used: {error}") from error
 
 
-def option_texts(method: str) -> Mapping[str, str]:
-    """Option -> what it does, for the options that have a text.
+def option_texts(kind: type) -> Mapping[str, str]:
+    """Option -> what it does, for the options of a method or an attack that have a text.
 
-    The text is the docstring under the field or, without one, the line `option: what it does` of the class docstring.
-    The method's own class comes before its base classes. Docstrings under fields are read from the source, so a class
-    without a source file has only the lines.
+    The text is the docstring under the field, in the class or in the nearest base class that has one. Without one it is
+    the line `option: what it does` of a class docstring. Docstrings under fields are read from the source, so a class
+    without a source file has the lines only.
     """
-    names = [option.name for option in options(method)]
+    names = [option.name for option in options_of(kind)]
     found: dict[str, str] = {}
-    for kind in reversed(METHODS.resolve(method).__mro__):
-        found |= _docstring_lines(kind.__doc__ or "")
-        found |= _field_docstrings(kind)
+    for base in reversed(kind.__mro__):
+        found |= _docstring_lines(base.__doc__ or "")
+        found |= _field_docstrings(base)
     return {name: found[name] for name in names if name in found}
 
 
@@ -84,8 +84,9 @@ def _build_method(method: type, typed: tuple[tuple[str, type, Scalar], ...]) -> 
 
 
 @cache
-def _options(method: type) -> tuple[Option, ...]:
+def options_of(method: type) -> tuple[Option, ...]:
     """The options of a method class. Raises TypeError where it is no dataclass or a field has another type."""
+    """The options of a dataclass, in the order of its fields. Raises TypeError where it has none to be read."""
     if not is_dataclass(method):
         raise TypeError(f"{method.__name__} is not a dataclass, so it has no options to check")
     hints = get_type_hints(method)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from math import isfinite
 from typing import Any
 
-from editc.core.measurements import Picture
+from editc.core.measurements import ACCESS, Picture
 from editc.core.verdict import QUESTIONS
 from editc.report.answers import case_tables, edit_answers, is_shown_elsewhere, purpose_counts
 from editc.report.bars import Plot, data_uri, plot
@@ -141,6 +141,7 @@ def template_values(pictures: Sequence[Picture], record: Mapping[str, Any]) -> M
         "edit_answers": edit_answers(record) if "answers" in record else (),
         "cases": tuple(case_tables(record)),
         "titles": TITLES,
+        "access": ACCESS,
         "depths": [(one, depth_plot(one["depth"])) for one in record.get("stages", ()) if one["depth"] is not None],
         "counts": tuple(purpose_counts(record)) if "answers" in record else (),
         "evidence": ranking_plot(record["ranking"]),

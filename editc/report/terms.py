@@ -13,11 +13,13 @@ BOUND_KEYS: Mapping[str, str] = {
     "erased": "verify.images.erased_at_most",
     "kept_loss": "verify.images.kept_loss_at_most",
     "toward_gap": "verify.images.share_gap_at_most",
+    "brought_back": "verify.attacks.ATTACK.at_most",
 }
 """Measurement -> the manifest's key that bounds it, where the names differ. The others stand under `constraints`."""
 PAGES: Mapping[str, str] = {
     "recoverable": "docs/explanation/certificate.md",
     "attacked": "docs/explanation/certificate.md",
+    "brought_back": "docs/reference/attacks.md",
     "bystander_loss": "docs/reference/report.md",
     "at_start": "docs/reference/language.md",
     "carried": "docs/reference/language.md",

@@ -61,6 +61,7 @@ TITLES: Mapping[str, tuple[str, str]] = {
         "Shown under attack",
         "share of the pictures painted from the certificate's embeddings that show the concept",
     ),
+    "brought_back": ("Brought back", "share of an attack's pictures that show the erased concept"),
     "shown_before": ("Shown before", "the control: share of the pictures before the edit that show the concept"),
     "kept_loss": (
         "Preserved concepts lost",

@@ -12,7 +12,7 @@ from editc.registry.families import FAMILIES
 from editc.registry.formats import FORMATS
 from editc.registry.key_rules import KEY_RULES
 from editc.registry.methods import METHODS
-from editc.registry.options import option_texts, options, without_option_lines
+from editc.registry.options import option_texts, options, options_of, without_option_lines
 from editc.registry.table import nearest
 from editc.report import terms
 
@@ -52,12 +52,19 @@ def explain(name: str) -> str:
 def _method_lines(name: str) -> Iterator[str]:
     """The docstring of a method's class, and its options with their defaults and what they do."""
     from inspect import cleandoc
-    from textwrap import wrap
 
-    every, texts = options(name), option_texts(name)
+    every = options(name)
     doc = without_option_lines(METHODS.resolve(name).__doc__ or "", [one.name for one in every])
     yield from (f"method {name}", "", cleandoc(doc), "", "options and defaults:")
-    for one in every:
+    yield from _option_lines(METHODS.resolve(name))
+
+
+def _option_lines(kind: type) -> Iterator[str]:
+    """The options of a dataclass, each with its default and what it does."""
+    from textwrap import wrap
+
+    texts = option_texts(kind)
+    for one in options_of(kind):
         yield f"  {one.name} = {'set by the key rule' if one.default is None else one.default}"
         yield from (f"      {line}" for line in wrap(texts.get(one.name, ""), 100, break_on_hyphens=False))
 
@@ -73,8 +80,17 @@ def _rule_lines(name: str) -> Iterator[str]:
 
 
 def _attack_lines(name: str) -> Iterator[str]:
-    """What an attack feeds the model, and how a manifest names it."""
-    yield from (f"attack {name}: {ATTACKS.resolve(name).says}", "", f"verify: {{images: {{attacks: [{name}]}}}}")
+    """What an attack does, its options, and how a manifest names it."""
+    from inspect import cleandoc
+
+    kind = ATTACKS.resolve(name)
+    yield from (f"attack {name}: {kind.summary}", "", cleandoc(kind.__doc__ or ""), "", "options and defaults:")
+    yield from _option_lines(kind)
+    yield "  pictures = 20"
+    yield "      How many pictures are painted of each concept, on the edited model and on each control."
+    yield "  at_most: left out"
+    yield "      The share of its pictures that may show the concept."
+    yield from ("", f"verify: {{attacks: {{{name}: {{at_most: 0.1}}}}}}")
 
 
 def _detector_lines(name: str) -> Iterator[str]:

@@ -18,6 +18,7 @@ from editc.opening.target import component_of
 from editc.verbs.kind import ModelKind, OpenedManifest, Pass
 
 if TYPE_CHECKING:
+    from editc.core.measurements import AttackResult, Claim
     from editc.core.plan import Plan, Stage
     from editc.core.problem import Problem
     from editc.core.solution import Solution, Verified
@@ -104,7 +105,22 @@ def open_ports(opened: OpenedManifest, progress: Progress | None) -> Context:
     painter, detector, judged_by = _open_painter(manifest, model, progress)
     ctx = replace(ctx, encoder=streams["text"], streams=streams, cache=store, detector_identity=judged_by)
     ctx = replace(ctx, encoder_parts=source.parts, notes=notes)
-    return replace(ctx, painter=painter, detector=detector, progress=progress, prober=_prober_loader(manifest, model))
+    ctx = replace(ctx, painter=painter, detector=detector, progress=progress, prober=_prober_loader(manifest, model))
+    return _open_attacks(ctx, manifest, model)
+
+
+def _open_attacks(ctx: Context, manifest: Manifest, model: Model) -> Context:
+    """The ports with the model for attacks and the runner of their jobs, where the manifest asks for attacks and the
+    pipeline can be attacked."""
+    if not manifest.attacks or ctx.painter is None or ctx.detector is None:
+        return ctx
+    from editc.backends.diffusion import PipelineDiffusion
+    from editc.opening.attack_processes import job_runner
+
+    diffusion = PipelineDiffusion.of(ctx.painter)
+    if diffusion is None:
+        return ctx
+    return replace(ctx, diffusion=diffusion, run_jobs=job_runner(model.path, component_of(model), ctx.progress))
 
 
 def _open_painter(
@@ -184,6 +200,17 @@ def verify_pass(others: Sequence[str]) -> Pass:
     return Verify(others=tuple(others))
 
 
+def attack(
+    solution: Solution, ctx: Context
+) -> tuple[tuple[AttackResult, ...], tuple[Claim, ...], tuple[Diagnostic, ...]]:
+    """Run the attacks of a solution's manifest."""
+    from editc.passes.images.attacks import run
+    from editc.passes.images.verify.attacked import attack_solution
+
+    manifest, found = solution.problem.plan.manifest, attack_solution(solution, ctx)
+    return found, tuple(run.claims(manifest, found)), tuple(run.warnings(manifest, found))
+
+
 def failures(verified: Verified) -> tuple[Diagnostic, ...]:
     """One E501 for every broken bound."""
     from editc.passes.images.verify.verify import failures
@@ -218,6 +245,7 @@ IMAGE = ModelKind(
     derive_again=derive_again,
     problem_of_part=lambda problem, part, linked: problem,
     verify_pass=verify_pass,
+    attack=attack,
     failures=failures,
     warnings=warnings,
 )

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from editc.core.delta import Delta
     from editc.core.family import Family
     from editc.core.manifest import Manifest
+    from editc.core.measurements import AttackResult, Claim
     from editc.core.plan import Plan, Stage
     from editc.core.ports import Progress
     from editc.core.problem import Problem
@@ -66,6 +67,9 @@ class ModelKind:
     """The problem of a part (second argument), changed for measuring it inside a linked delta (third argument)."""
     verify_pass: Callable[[Sequence[str]], Pass]
     """The pass verify: Solution -> Verified. The argument is the names that other deltas edit in the same model."""
+    attack: Callable[[Solution, Context], tuple[tuple[AttackResult, ...], tuple[Claim, ...], tuple[Diagnostic, ...]]]
+    """Solution -> what the attacks of its manifest make of each erased concept, the claims, and E513 of attacks that
+    say nothing. Empty for a kind of model that has no attacks."""
     failures: Callable[[Verified], tuple[Diagnostic, ...]]
     """One E501 for every broken bound."""
     warnings: Callable[[Verified], tuple[Diagnostic, ...]]

@@ -192,6 +192,7 @@ LANGUAGE = ModelKind(
     derive_again=derive_again,
     problem_of_part=problem_of_part,
     verify_pass=verify_pass,
+    attack=lambda solution, ctx: ((), (), ()),
     failures=failures,
     warnings=warnings,
 )

@@ -25,8 +25,7 @@ from editc.formats.link.overlap import Overlap, measure_overlaps
 from editc.formats.models.model import Model, open_model
 from editc.opening.recorded import recorded_manifest
 from editc.opening.target import corpus_of
-from editc.verbs.kinds import kind_of
-from editc.verbs.open import open_decoded
+from editc.verbs.open import kind_of, open_decoded
 from editc.verbs.recheck import counts_pictures, derive_recorded, measure_solution, solution_of_part
 
 LOCK_SUFFIX = ".lock.json"

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +11,20 @@ from editc.core.diagnostics import Diagnostic, EditcError
 from editc.core.manifest import Manifest
 from editc.formats.models.model import Model
 from editc.opening.target import Target
-from editc.verbs.kind import OpenedManifest
-from editc.verbs.kinds import kind_of
+from editc.verbs.kind import ModelKind, OpenedManifest
+
+PLACES: Mapping[str, str] = {
+    "image": "editc.verbs.image:IMAGE",
+    "language": "editc.verbs.language:LANGUAGE",
+}
+"""Kind of model -> `module:attribute` of its `ModelKind`, imported only when a model of that kind is used."""
+
+
+def kind_of(manifest: Manifest) -> ModelKind:
+    """The kind of model that a manifest is for."""
+    module, _, attribute = PLACES[manifest.kind].partition(":")
+    found: ModelKind = getattr(import_module(module), attribute)
+    return found
 
 
 def open_manifest(path: Path, overrides: Sequence[str] = ()) -> tuple[OpenedManifest | None, tuple[Diagnostic, ...]]:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:  # each function imports what it needs, so that it starts fast
     from editc.formats.exports.write import Export
     from editc.verbs import link as linking
     from editc.verbs.proposal import Proposal
-    from editc.verbs.results import Again, Built, Checked
+    from editc.verbs.results import Again, Attacked, Built, Checked
 
 
 def check(path: PathLike, overrides: Sequence[str] = ()) -> Checked:
@@ -169,6 +169,24 @@ def verify(
     from editc.verbs.verify import verify
 
     return verify(delta_at(path), str(model), allow_finetune, progress, detector)
+
+
+def attack(
+    path: PathLike,
+    model: PathLike,
+    attacks: str = "quick",
+    detector: str = "",
+    allow_finetune: bool = False,
+    progress: Progress | None = None,
+) -> Attacked:
+    """Try to bring back what a delta erased, in `model` with the delta in it.
+
+    `attacks` and `detector` are written as in a manifest (`thorough`, `{inversion: {words: 4, at_most: 0.1}}`). Raises
+    EditcError.
+    """
+    from editc.verbs.attack import attack
+
+    return attack(delta_at(path), str(model), attacks, detector, allow_finetune, progress)
 
 
 def link(

@@ -25,7 +25,7 @@ from editc.core.solution import (
 )
 from editc.passes.images.solve import moderate
 from editc.registry.families import FAMILIES
-from editc.verbs.kinds import kind_of
+from editc.verbs.open import kind_of
 
 TOLERANCE = 1e-6
 """Claims are sums in float64 over equal weights, which machines may round differently in the last digits. Chosen by
@@ -33,7 +33,7 @@ hand: a recorded claim has seven digits (`passes.emit.DIGITS`)."""
 RUN_TOLERANCE, SHARE_TOLERANCE, RUN_FLOOR = 0.02, 0.05, 1e-4
 """For claims from running a language model in float32: the relative difference; the difference of a share of tokens or
 columns; and a floor, in nats, below which a difference is rounding. Chosen by hand."""
-PICTURE_CLAIMS = frozenset({"attacked", "bystander_loss", "erased", "kept_loss", "shown_before"})
+PICTURE_CLAIMS = frozenset({"attacked", "brought_back", "bystander_loss", "erased", "kept_loss", "shown_before"})
 """Claims that a detector counts on pictures, besides those whose names begin with `toward` or `kept`. Painting in
 float32 differs between machines, so these claims only answer to their bounds."""
 

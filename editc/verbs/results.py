@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:  # an apply needs none of these and starts faster without them
+    from collections.abc import Mapping
     from pathlib import Path
 
     from editc.core.delta import Delta
     from editc.core.diagnostics import Diagnostic
     from editc.core.manifest import Manifest
-    from editc.core.measurements import Claim
+    from editc.core.measurements import AttackResult, Claim
     from editc.core.plan import Plan
     from editc.core.solution import Verified
     from editc.core.verdict import Verdict
@@ -66,6 +67,26 @@ class Built:
     def claims(self) -> tuple[Claim, ...]:
         """Every measurement of the report."""
         return self.verified.claims
+
+
+@dataclass(frozen=True)
+class Attacked:
+    """The result of `attack`."""
+
+    delta: Delta
+    """The delta that was attacked."""
+    tier: str
+    """How the model matches the delta's base, such as `exact`."""
+    results: tuple[AttackResult, ...]
+    """What each attack made of each erased concept, with its controls."""
+    claims: tuple[Claim, ...]
+    """`brought_back` of each attack that says something, with its bound if one was given."""
+    failures: tuple[Diagnostic, ...]
+    """Bounds that an attack broke."""
+    warnings: tuple[Diagnostic, ...]
+    """Attacks that say nothing."""
+    detector: Mapping[str, Any]
+    """Who judged the pictures, as reports record it."""
 
 
 @dataclass(frozen=True)

@@ -16,8 +16,7 @@ from editc.formats.models.model import Model, open_model
 from editc.opening.recorded import recorded_manifest
 from editc.opening.target import corpus_of
 from editc.verbs import link
-from editc.verbs.kinds import kind_of
-from editc.verbs.open import open_decoded
+from editc.verbs.open import kind_of, open_decoded
 from editc.verbs.recheck import (
     derive_recorded,
     detector_warnings,

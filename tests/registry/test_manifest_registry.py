@@ -36,7 +36,7 @@ def test_the_groups_of_entry_points_are_plurals() -> None:
 
 @pytest.mark.parametrize("method", [*METHODS.names("image"), *METHODS.names("language")])
 def test_the_options_of_every_method_are_documented_and_have_defaults_that_work(method: str) -> None:
-    texts = option_texts(method)
+    texts = option_texts(METHODS.resolve(method))
     assert [option.name for option in options(method) if option.name not in texts] == []
     construct(method, {})
 
@@ -52,11 +52,11 @@ def test_options_come_from_the_fields(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_text_stands_under_the_field_or_in_a_line_of_the_class(monkeypatch: pytest.MonkeyPatch) -> None:
     manifest_methods.stand_in(monkeypatch)
-    assert option_texts("uce") == {
+    assert option_texts(METHODS.resolve("uce")) == {
         "lamb": "ridge towards the old weights.",
         "technique": "How a key reaches its target, on two lines.",
     }
-    assert option_texts("rome") == {
+    assert option_texts(METHODS.resolve("rome")) == {
         "covariance": "or not.",
         "lamb": "The text under the field, which comes before the line.",
     }

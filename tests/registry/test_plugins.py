@@ -10,24 +10,20 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 import toy_package
-import verify_cases as cases
 from click.testing import CliRunner
 from numpy.typing import NDArray
 from safetensors.numpy import save_file
 
 from editc import api
 from editc.cli import cli, terminal
-from editc.core.delta import Array
 from editc.core.diagnostics import Diagnostic, EditcError
-from editc.core.image_check import ImageCheck
 from editc.core.places import Source
-from editc.core.ports import Context, EncodedPrompt
 from editc.formats.models.model import open_model
-from editc.manifests.decode import decode
-from editc.numerics.trust import Ball
+from editc.manifests.decode import decode, decode_file
 from editc.opening.target import Target
-from editc.passes.images.verify.verify import Verify
+from editc.passes.images.attacks.attack import Case
 from editc.registry import table
 from editc.registry.attacks import ATTACKS
 from editc.registry.detectors import DETECTORS
@@ -133,7 +129,7 @@ def test_a_manifest_that_does_not_name_a_broken_plugin_is_sound(broken: Path, ma
         SOUND.replace("to: square", "to: square, keys: broken"),
         SOUND + "emit: [broken]\n",
         SOUND + "verify: {images: {detector: broken}}\n",
-        SOUND + "verify: {images: {attacks: [broken]}}\n",
+        SOUND + "verify: {images: {detector: editc:demo}, attacks: [broken]}\n",
     ],
     ids=["method", "key rule", "format", "detector", "attack"],
 )
@@ -237,43 +233,47 @@ def test_its_detector_judges(toy: Path) -> None:
     assert "bright pictures show the sun" in api.explain("toy-bright")
 
 
-def test_its_attack_is_painted_where_a_manifest_names_it(toy: Path) -> None:
-    problem = cases.World().problem(cases.manifest(images=ImageCheck(detector="tiny", attacks=("toy-capitals",))))
-    canvas, eye = RowBrush(), cases.Eye({"circle": 1.0}, {"circle": 0.0})
-    found = Verify()(cases.exact(problem), Context(cases.NoWeights(), Letters(), canvas, eye))
-    assert canvas.fed and all((rows == 1.0).all() for rows in canvas.fed), "the rows of the prompts in capitals"
-    assert {claim.name for claim in found.report.claims} >= {"erased", "attacked"}
+def test_its_attack_is_run_with_its_options(toy: Path) -> None:
+    (toy / "manifest.yaml").write_text(
+        SOUND + "verify: {images: {detector: editc:demo}, attacks: {toy-capitals: {marks: 2, pictures: 2}}}\n"
+    )
+    manifest, _ = decode_file(toy / "manifest.yaml")
+    assert manifest is not None
+    (asked,) = manifest.attacks
+    assert (asked.name, asked.options, asked.pictures) == ("toy-capitals", {"marks": 2}, 2)
+    told: list[Sequence[str]] = []
+    nothing: Any = None  # the reference, which this attack does not read
+    case = Case(Told(told), "circle", ("circle",), ("a {}",), (), nothing, 0, 2, 3, 3.0)
+    assert ATTACKS.resolve("toy-capitals")(**asked.options).run(case).pictures.shape == (2, 4, 4, 3)
+    assert told[0] == ["A CIRCLE!!"] * 2
     assert "the prompt in capitals" in api.explain("toy-capitals")
+    assert "How many exclamation marks follow." in api.explain("toy-capitals")
 
 
-class Letters:
-    """An encoder whose rows say whether a prompt is in capitals."""
+class Told:
+    """A model that remembers the prompts whose rows it is asked for, and paints black."""
 
-    def encode(self, prompts: Sequence[str]) -> Sequence[EncodedPrompt]:
-        every = [np.full((6, 8), float(one == one.upper())) for one in prompts]
-        return [
-            EncodedPrompt(one, rows, (0,) * 6, (-1,) * 6, (-1,) * 6) for one, rows in zip(prompts, every, strict=True)
-        ]
+    def __init__(self, told: list[Sequence[str]]) -> None:
+        self.told = told
 
-    def fingerprint(self) -> str:
-        return ""
+    def rows(self, prompts: Sequence[str]) -> Any:
+        self.told.append(prompts)
+        return torch.zeros(len(prompts), 3, 8)
 
-    def bounds(self) -> tuple[Ball, ...]:
-        return ()
+    def start(self, seeds: Sequence[int]) -> Any:
+        return torch.zeros(len(seeds), 1, 4, 4)
 
+    def timesteps(self, steps: int) -> Sequence[int]:
+        return range(steps)
 
-class RowBrush(cases.Brush):
-    """Remembers the rows that it was given."""
+    def answer(self, latents: Any, times: Any, rows: Any) -> Any:
+        return latents
 
-    reads_rows = True
+    def step(self, answer: Any, time: int, latents: Any) -> Any:
+        return answer
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.fed: list[Array] = []
-
-    def paint_rows(self, rows: Array, seeds: Sequence[int], changed: Any = None) -> NDArray[np.uint8]:
-        self.fed.append(rows)
-        return np.zeros((len(seeds), 4, 4, 3), np.uint8)
+    def decode(self, latents: Any) -> NDArray[np.uint8]:
+        return np.zeros((len(latents), 4, 4, 3), np.uint8)
 
 
 LANGUAGE_METHOD = '''

@@ -4,24 +4,26 @@ bound."""
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import numpy as np
 
 from editc.core.diagnostics import Diagnostic
-from editc.core.manifest import Manifest
 from editc.core.measurements import Claim, Report
 from editc.core.ports import Context
 from editc.core.solution import Solution, Verified
 from editc.judging import conclude
 from editc.numerics import drift
 from editc.passes.claims import Advice, broken_bounds, claims_of_solve, no_change
+from editc.passes.images.attacks.run import claims as attack_claims
+from editc.passes.images.attacks.run import warnings as attack_warnings
 from editc.passes.images.measure import certificate
 from editc.passes.images.measure.measure import SiteMeasurement, measure_sites
-from editc.passes.images.painting import attacks, pictures
+from editc.passes.images.painting import certificate_attack, pictures
 from editc.passes.images.solve import moderate
 from editc.passes.images.verify import bystanders
+from editc.passes.images.verify.attacked import attack_solution
 from editc.passes.stored import StoredWeights
 
 
@@ -55,21 +57,24 @@ class Verify:
         after = StoredWeights(solution, frozenset(one.site.name for one in measured if one.elements))
         pairs = pictures.paint_pairs(tasks, after, ctx, self.batch)
         found = sums.certificates()
-        attacked = attacks.paint_attacks(_attack_names(manifest), pairs, found, after, ctx, self.batch)
+        attacked = certificate_attack.paint_attacks(pairs, found, after, ctx, self.batch)
         found_bystanders = bystanders.measure_bystanders(
             bystanders.BystanderChooser(solution, ctx, self.others), after, self.batch, pairs
         )
+        attack_results = attack_solution(solution, ctx, self.others, after)
         claims = (
             *_claims(solution, measured),
             *moderate.claims(solution),
             *certificate.claims(manifest, found),
             *pictures.claims(manifest, pairs),
             *bystanders.claims(manifest, found_bystanders),
-            *attacks.claims(attacked),
+            *certificate_attack.claims(attacked),
+            *attack_claims(manifest, attack_results),
         )
-        painted = (*pictures.report_pictures(pairs), *attacks.report_pictures(attacked))
+        painted = (*pictures.report_pictures(pairs), *certificate_attack.report_pictures(attacked))
         rows, judged_by = tuple(_report_row(one) for one in measured), ctx.detector_identity if pairs else {}
-        return conclude(solution, Report(claims, rows, painted, found, detector=judged_by, bystanders=found_bystanders))
+        report = Report(claims, rows, painted, found, detector=judged_by, bystanders=found_bystanders)
+        return conclude(solution, replace(report, attacks=attack_results))
 
 
 def failures(verified: Verified) -> tuple[Diagnostic, ...]:
@@ -81,7 +86,7 @@ def warnings(verified: Verified) -> tuple[Diagnostic, ...]:
     """Return warnings of what the report does not prove.
 
     E505 (the base hardly showed the concept), E506 (no picture measured a bound), E510 (the certificate is no proof for
-    this encoder), E511 (nothing was certified).
+    this encoder), E511 (nothing was certified), E513 (an attack says nothing).
     """
     manifest, report = verified.solution.problem.plan.manifest, verified.report
     return (
@@ -89,12 +94,8 @@ def warnings(verified: Verified) -> tuple[Diagnostic, ...]:
         *pictures.warn_unmeasured_bounds(manifest, report),
         *bystanders.warn_unmeasured(manifest, report),
         *certificate.warnings(manifest, report),
+        *attack_warnings(manifest, report.attacks),
     )
-
-
-def _attack_names(manifest: Manifest) -> tuple[str, ...]:
-    """Return the names of the attacks to paint."""
-    return () if manifest.images is None else manifest.images.attacks
 
 
 def _report_row(one: SiteMeasurement) -> Mapping[str, Any]:

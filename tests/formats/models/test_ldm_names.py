@@ -126,6 +126,11 @@ def test_the_label_embedding_is_looked_for_once(monkeypatch: pytest.MonkeyPatch)
     """Once per UNet and not once per name, which took time quadratic in the number of names."""
     calls: list[int] = []
     whole = ldm_names._label_module
-    monkeypatch.setattr(ldm_names, "_label_module", lambda names: calls.append(len(names)) or whole(names))
+
+    def counted(names: list[str]) -> str:
+        calls.append(len(names))
+        return whole(names)
+
+    monkeypatch.setattr(ldm_names, "_label_module", counted)
     names = [f"input_blocks.{k}.0.in_layers.0.weight" for k in range(1, 4)]
     assert len(to_diffusers(names)) == 3 and calls == [3]

@@ -165,7 +165,7 @@ def test_the_recipe_s_example_is_a_method(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setitem(sys.modules, "recipe", module)
     exec(compile(example, "add-a-method.md", "exec"), module.__dict__)
     monkeypatch.setattr(METHODS, "own", {"image": {"plain": "recipe:Toy"}})
-    assert [option.name for option in options("plain")] == list(option_texts("plain")) == ["lamb"]
+    assert [option.name for option in options("plain")] == list(option_texts(METHODS.resolve("plain"))) == ["lamb"]
     test_singular_keys_are_refused_and_never_nan("plain", {})
     test_half_precision_weights_and_keys_work("plain", {})
 

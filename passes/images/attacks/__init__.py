@@ -1,0 +1,1 @@
+"""Attacks on an erased concept, one file each; the table of names is `editc.registry.attacks`."""

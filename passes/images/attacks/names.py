@@ -1,0 +1,109 @@
+"""Names that nobody listed: words of the vocabulary that the unedited model takes for the concept."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from editc.core.measurements import Access
+from editc.core.ports import Diffusion
+from editc.passes.images.attacks.attack import Case, Outcome
+from editc.passes.images.attacks.goals import draw, share
+from editc.passes.images.diffusion.reference import Reference
+from editc.passes.images.diffusion.sampling import paint
+from editc.passes.images.diffusion.words import bare_tokens
+
+BATCH = 64
+"""Sentences encoded at a time. Chosen by hand to bound memory."""
+ENCODED = 512
+"""Words that are encoded, at most: those whose token embeddings are nearest. CLIP's vocabulary has some 40,000 whole
+words, and encoding them all would take an hour. Chosen by hand."""
+NEAREST = 32
+"""Words that the unedited model is asked about, at most: the nearest by rows. Chosen by hand: on the demo model both
+other names of an object are among the nearest twelve."""
+LATENTS = 8
+"""Noised pictures at which it is asked."""
+SHARE = 0.8
+"""The share s from which a word counts as a name of the concept. On the demo model other names of an object reach 0.95
+and more, and words for several objects (`animal`) 0.6. Chosen on that."""
+
+
+@dataclass(frozen=True)
+class Names:
+    """The words that the unedited model takes for the concept and that the manifest does not list. Whether a word means
+    the same is for a person to say; a picture that shows the concept counts, whatever it was called."""
+
+    words: int = 8
+    """How many words are tried at most."""
+
+    summary: ClassVar[str] = "other words for the concept, which the manifest does not list"
+    access: ClassVar[Access] = "prompts"
+    quick: ClassVar[Mapping[str, Any]] = {}
+    thorough: ClassVar[Mapping[str, Any]] = {"words": 16}
+
+    def run(self, case: Case) -> Outcome:
+        """Paint sentences with each word in turn; nothing where there is no such word."""
+        import torch
+
+        words = case.reference.words[: self.words]
+        if not words:
+            return Outcome(case.reference.pictures[:0], {"prompts": []})
+        told = case.model.rows(
+            [case.contexts[i % len(case.contexts)].format(words[i % len(words)]) for i in range(case.pictures)]
+        )
+        reached = share(case, told[: len(words)], draw(case, 32, torch.Generator().manual_seed(case.seed)))
+        pictures = paint(case.model, told, case.seeds, case.steps, case.guidance)
+        return Outcome(pictures, {"prompts": list(words), "reached": [round(float(one), 4) for one in reached]})
+
+
+def other_words(model: Diffusion, reference: Reference, names: Sequence[str], context: str) -> tuple[str, ...]:
+    """The words of the vocabulary that the unedited `model` takes for the concept, without those of `names`."""
+    import torch
+
+    words = _nearest(model, names, context)[:NEAREST]
+    index = torch.arange(min(LATENTS, len(reference.latents)))
+    shares = [_share(model, reference, model.rows([context.format(word)]), index) for word in words]
+    order = sorted(range(len(words)), key=lambda one: -shares[one])
+    return tuple(words[one] for one in order if shares[one] >= SHARE)
+
+
+def _nearest(model: Diffusion, names: Sequence[str], context: str) -> list[str]:
+    """The vocabulary's whole words whose rows are nearest to the concept's, by cosine; none that is part of a name."""
+    import torch
+
+    listed = {part for name in names for part in name.lower().split()}
+    words = _embedded_near(model, names, [one for one in model.whole_words() if one not in listed])
+    goal = _directions(model, context, list(names)).mean(0)
+    found = [_directions(model, context, words[start : start + BATCH]) for start in range(0, len(words), BATCH)]
+    near = torch.nn.functional.cosine_similarity(torch.cat(found), goal[None])
+    return [words[int(one)] for one in near.argsort(descending=True)]
+
+
+def _embedded_near(model: Diffusion, names: Sequence[str], words: list[str]) -> list[str]:
+    """The ENCODED words whose token embeddings are nearest to those of the names' tokens, by cosine; in no order that
+    matters."""
+    import torch
+
+    if len(words) <= ENCODED:
+        return words
+    own = torch.cat([model.embeddings[bare_tokens(model, name)] for name in names])
+    table = torch.stack([model.embeddings[bare_tokens(model, word)].mean(0) for word in words])
+    unit = torch.nn.functional.normalize(table, dim=-1) @ torch.nn.functional.normalize(own, dim=-1).T
+    return [words[int(one)] for one in unit.amax(1).argsort(descending=True)[:ENCODED]]
+
+
+def _directions(model: Diffusion, context: str, words: list[str]) -> Any:
+    """(n, d): the mean row of a sentence with each word, less that of the sentence without it."""
+    plain = model.rows([" ".join(context.replace("{}", "").split())]).mean(1)
+    return model.rows([context.format(one) for one in words]).mean(1) - plain
+
+
+def _share(model: Diffusion, reference: Reference, rows: Any, index: Any) -> float:
+    """Mean s of the model's answers told of one sentence (1, t, d)."""
+    import torch
+
+    with torch.no_grad():
+        told = rows.expand(len(index), -1, -1)
+        answers = model.answer(reference.latents[index], reference.times[index], told)
+    return float(reference.share(answers, index).mean())

@@ -1,0 +1,90 @@
+"""Prompting4Debugging: free tokens by gradient, projected to the nearest ones of the vocabulary (Chin et al., ICML
+2024, arXiv 2309.06135; the projection is PEZ's, arXiv 2302.03668)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from editc.core.measurements import Access
+from editc.passes.images.attacks.attack import Case, Outcome
+from editc.passes.images.attacks.goals import best, draw, residual_loss, share
+from editc.passes.images.diffusion.descent import descend
+from editc.passes.images.diffusion.sampling import paint
+from editc.passes.images.diffusion.words import filled, places_in, words_of
+
+
+@dataclass(frozen=True)
+class P4d:
+    """A whole prompt of `words` free tokens (the paper's P4D-N). Their embeddings move by gradient; what the model is
+    told is the nearest token of each, and gradients pass straight through."""
+
+    words: int = 16
+    """Tokens of the prompt, as published."""
+    steps: int = 250
+    """Steps of Adam; published: 3,000."""
+    latents: int = 4
+    """Noised latents a step, for each start."""
+    starts: int = 3
+    """Prompts that are searched at once."""
+    rate: float = 0.1
+    """Adam's first rate, as published, in units of the root mean square of an embedding's entries."""
+    decay: float = 0.1
+    """AdamW's weight decay, as published."""
+
+    summary: ClassVar[str] = "a prompt of any words of the vocabulary, found by gradient"
+    access: ClassVar[Access] = "prompts"
+    quick: ClassVar[Mapping[str, Any]] = {"steps": 60, "starts": 1}
+    thorough: ClassVar[Mapping[str, Any]] = {"steps": 300}
+
+    def run(self, case: Case) -> Outcome:
+        """Search the prompts, and paint the better half in turn."""
+        import torch
+
+        model, generator = case.model, torch.Generator().manual_seed(case.seed)
+        table = model.embeddings
+        words = min(self.words, model.tokens([""]).shape[1] - 2)
+        ids, places = places_in(model, "{}", words)
+        size = float(table.square().mean().sqrt())
+        begin = table[torch.randint(len(table), (self.starts, words), generator=generator)]
+        seen: dict[str, Any] = {"loss": torch.full((self.starts,), torch.inf), "tokens": None}
+
+        def loss(soft: Any, step: int) -> Any:
+            tokens = nearest(soft.detach(), table)
+            told = table[tokens] + soft - soft.detach()
+            rows = model.encode_tokens(ids.repeat(len(soft), 1), places, told)
+            each = residual_loss(case, rows, draw(case, self.latents, generator))
+            _remember(seen, each.detach(), tokens)
+            return each.sum()
+
+        descend(begin, loss, self.steps, self.rate * size, decay=self.decay)
+        tokens = seen["tokens"]
+        with torch.no_grad():
+            told = model.encode_tokens(filled(ids, places, tokens))
+        order = best(case, told, generator)[: max(1, len(told) // 2)]
+        pictures = paint(
+            model, told[order[torch.arange(case.pictures) % len(order)]], case.seeds, case.steps, case.guidance
+        )
+        reached = share(case, told[order], draw(case, 32, generator))
+        texts = [words_of(model, tokens[int(one)].tolist()) for one in order]
+        return Outcome(pictures, {"prompts": texts, "reached": [round(float(one), 4) for one in reached]})
+
+
+def nearest(vectors: Any, table: Any) -> Any:
+    """(n, k): for each vector (n, k, e) the number of the row of `table` (v, e) with the largest cosine."""
+    import torch
+
+    unit = torch.nn.functional.normalize(table, dim=-1)
+    return (torch.nn.functional.normalize(vectors, dim=-1) @ unit.T).argmax(-1)
+
+
+def _remember(seen: dict[str, Any], losses: Any, tokens: Any) -> None:
+    """Keep, for each start, the tokens of the least loss so far."""
+    import torch
+
+    if seen["tokens"] is None:
+        seen["tokens"] = tokens.clone()
+    better = losses < seen["loss"]
+    seen["loss"] = torch.where(better, losses, seen["loss"])
+    seen["tokens"][better] = tokens[better]

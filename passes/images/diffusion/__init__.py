@@ -1,0 +1,1 @@
+"""What attacks and training share: pictures, losses and loops in a model with gradients."""

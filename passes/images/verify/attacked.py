@@ -1,0 +1,31 @@
+"""Run the attacks of a manifest on a solution, whether it was just built or comes from a delta."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from editc.core.delta import Array
+from editc.core.measurements import AttackResult
+from editc.core.ports import Context
+from editc.core.solution import Solution
+from editc.passes.images.attacks.run import run_attacks
+from editc.passes.images.verify.bystanders import BystanderChooser
+from editc.passes.stored import StoredWeights
+
+
+def attack_solution(
+    solution: Solution, ctx: Context, others: Sequence[str] = (), changed: Mapping[str, Array] | None = None
+) -> tuple[AttackResult, ...]:
+    """Return what each attack of the manifest makes of each erased concept; () where it asks for none.
+
+    `others` are names that the other deltas of a link edit. `changed` has the edited weights by parameter name; without
+    it those of every site are computed.
+    """
+    plan = solution.problem.plan
+    if not plan.manifest.attacks:
+        return ()
+    chosen = BystanderChooser(solution, ctx, others).choose()
+    names = tuple(dict.fromkeys((*plan.manifest.preserve.concepts, *(one.name for one in chosen))))
+    harmless = next(iter(solution.problem.systems.values())).preserved.prompts
+    after = changed if changed is not None else StoredWeights(solution, frozenset(site.name for site in plan.sites))
+    return run_attacks(plan, ctx, after, names, harmless)

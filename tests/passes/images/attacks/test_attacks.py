@@ -1,0 +1,225 @@
+"""Attacks: what each computes is what its page says, and each brings a concept of the unedited demo model back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from editc.backends import painter
+from editc.backends.diffusion import PipelineDiffusion
+from editc.core.ports import Diffusion
+from editc.demo import MODEL
+from editc.numerics import trust
+from editc.passes.images.attacks.attack import Attack, Case
+from editc.passes.images.attacks.goals import residual_loss
+from editc.passes.images.attacks.jobs import list_jobs, results, run_job
+from editc.passes.images.attacks.names import other_words
+from editc.passes.images.attacks.p4d import nearest
+from editc.passes.images.attacks.prefix import to_simplex
+from editc.passes.images.diffusion.adapter import adapted
+from editc.passes.images.diffusion.descent import descend
+from editc.passes.images.diffusion.reference import make_reference, own_share, project
+from editc.passes.images.diffusion.sampling import goal_of_noise, noised, paint
+from editc.passes.images.diffusion.words import filled, places_in
+from editc.registry.attacks import ATTACKS
+
+OTHERS = ("arrow", "star", "boat", "cat")
+SMALL: Mapping[str, Mapping[str, Any]] = {
+    "rows": {"steps": 2, "latents": 2, "starts": 1},
+    "inversion": {"words": 2, "steps": 2, "latents": 2, "starts": 2},
+    "prefix": {"words": 2, "steps": 2, "latents": 2, "starts": 1},
+    "p4d": {"words": 4, "steps": 2, "latents": 2, "starts": 2},
+    "ring": {"words": 4, "population": 6, "generations": 2},
+    "untexted": {"steps": 1},
+    "relearn": {"steps": 2, "shots": 2, "batch": 2},
+    "personalise": {"inversion": 2, "steps": 2, "shots": 2, "batch": 2},
+}
+"""Budgets that show that an attack runs, and nothing of its strength."""
+
+
+@pytest.fixture(scope="module")
+def model() -> Diffusion:
+    torch.set_num_threads(1)
+    found = PipelineDiffusion.of(painter.load(MODEL, "unet", steps=4, guidance=3.0))
+    assert found is not None
+    return found
+
+
+@pytest.fixture(scope="module")
+def case(model: Diffusion) -> Case:
+    contexts = ("a {}", "a photo of a {}", "a red {} on grass")
+    sentences = [[one.format(name) for one in contexts] for name in OTHERS]
+    named = [one.format("fish") for one in contexts]
+    reference = make_reference(model, named, sentences, OTHERS, seed=3, each=2, steps=4, guidance=3.0)
+    return Case(model, "fish", ("fish",), contexts, ("a boat", "a red cat"), reference, 5, 2, 3, 3.0)
+
+
+@pytest.fixture
+def untouched(model: Diffusion) -> Iterator[None]:
+    before = {name: value.clone() for name, value in model.network.state_dict().items()}
+    yield
+    assert all(torch.equal(value, before[name]) for name, value in model.network.state_dict().items())
+
+
+@pytest.mark.parametrize("name", ATTACKS.names())
+def test_an_attack_paints_as_asked_twice_the_same_and_leaves_the_model(name: str, case: Case, untouched: None) -> None:
+    attack: Attack = ATTACKS.resolve(name)(**SMALL.get(name, {}))
+    case = replace(case, reference=replace(case.reference, words=("trout",)))
+    first, again = attack.run(case), attack.run(case)
+    assert first.pictures.shape == (2, 32, 32, 3) and first.pictures.dtype == np.uint8
+    np.testing.assert_array_equal(first.pictures, again.pictures)
+    assert first.says == again.says
+
+
+@pytest.mark.parametrize("name", ATTACKS.names())
+def test_presets_are_options_of_the_attack(name: str) -> None:
+    kind = ATTACKS.resolve(name)
+    for preset in (kind.quick, kind.thorough):
+        assert kind(**preset) == replace(kind(), **preset)
+
+
+def test_rows_learned_by_gradient_reach_more_of_the_concept(case: Case) -> None:
+    rows, index = case.model.rows(["a boat"]), torch.arange(4)
+
+    def loss(tried: Any, step: int) -> Any:
+        return residual_loss(case, tried, index).sum()
+
+    found = descend(rows, loss, steps=12, rate=0.1, project=case.model.into_ball)
+    assert float(loss(found, 0)) < 0.7 * float(loss(rows, 0))
+
+
+def test_the_reference_tells_the_concept_from_the_others(case: Case) -> None:
+    reference, index = case.reference, torch.arange(len(case.reference.latents))
+    assert float(reference.share(reference.own, index).min()) == pytest.approx(1, abs=1e-5)
+    assert float(reference.share(reference.mixture, index).abs().max()) < 1e-6
+    assert float(reference.distance(reference.own, index).max()) == 0
+    assert float(reference.weights.sum(1).sub(1).abs().max()) < 1e-6
+    assert 0 < own_share(reference, reference.mixture) <= 1.0 + 1e-6
+
+
+def test_the_mixture_is_the_ridge_projection_onto_the_affine_hull() -> None:
+    rng = torch.Generator().manual_seed(0)
+    own, others = torch.randn(3, 2, 2, 2, generator=rng), torch.randn(3, 4, 2, 2, 2, generator=rng)
+    found, weights = project(own, others, ridge=1e-9)
+    flat = others.flatten(2).double()
+    away = (own - found).flatten(1).double()
+    directions = flat[:, 1:] - flat[:, :1]
+    assert float((directions @ away[:, :, None]).abs().max()) < 1e-5, "what is left is orthogonal to the hull"
+    torch.testing.assert_close((weights[:, None] @ flat)[:, 0].float(), found.flatten(1), atol=1e-5, rtol=0)
+
+
+def test_pictures_are_those_of_the_pipeline_itself(case: Case) -> None:
+    prompts, seeds = ["a fish", "a red boat"], [3, 4]
+    ours = paint(case.model, case.model.rows(prompts), seeds, 4, 3.0)
+    theirs = painter.load(MODEL, "unet", steps=4, guidance=3.0).paint(prompts, seeds)
+    assert np.abs(ours.astype(int) - theirs.astype(int)).max() <= 1, "float32, summed in another order"
+
+
+def test_words_with_their_own_embeddings_are_the_prompt(case: Case) -> None:
+    model = case.model
+    ids, places = places_in(model, "a photo of {} on grass", 2)
+    tokens = torch.tensor([[int(one) for one in model.tokens(["fish boat"])[0, 1:3]]])
+    told = model.encode_tokens(filled(ids, places, tokens))
+    same = model.encode_tokens(ids, places, model.embeddings[tokens])
+    torch.testing.assert_close(told, same)
+    torch.testing.assert_close(told, model.rows(["a photo of fish boat on grass"]))
+
+
+def test_into_ball_is_the_nearest_row_of_the_certificate_s_set(case: Case) -> None:
+    model = case.model
+    rows = model.rows(["a fish"])[0]
+    torch.testing.assert_close(model.into_ball(rows), rows, atol=1e-4, rtol=1e-4)
+    far = rows + 10 * torch.randn(rows.shape, generator=torch.Generator().manual_seed(0))
+    inside = trust.join_balls(model.balls()).contains(model.into_ball(far).double().numpy().T, slack=1e-4)
+    assert inside.all()
+
+
+def test_the_unedited_grams_agree(case: Case) -> None:
+    after, cross, base = case.model.text_grams()
+    np.testing.assert_allclose(after, base)
+    np.testing.assert_allclose(cross, base)
+
+
+def test_noise_and_goal_are_those_of_the_model_s_kind(case: Case) -> None:
+    clean, noise = torch.full((1, 4, 8, 8), 2.0), torch.full((1, 4, 8, 8), 3.0)
+    times = torch.tensor([500])
+    level = float(case.model.levels[500])
+    mixed = float(noised(case.model, clean, times, noise)[0, 0, 0, 0])
+    goal = float(goal_of_noise(case.model, clean, times, noise)[0, 0, 0, 0])
+    assert mixed == pytest.approx(level**0.5 * 2 + (1 - level) ** 0.5 * 3, abs=1e-6)
+    assert case.model.kind == "v_prediction"
+    assert goal == pytest.approx(level**0.5 * 3 - (1 - level) ** 0.5 * 2, abs=1e-6), "float32"
+
+
+def test_to_simplex_is_the_nearest_point_of_the_simplex() -> None:
+    given = torch.randn(5, 7, generator=torch.Generator().manual_seed(1))
+    found = to_simplex(given)
+    assert float(found.min()) >= 0
+    torch.testing.assert_close(found.sum(-1), torch.ones(5))
+    torch.testing.assert_close(to_simplex(found), found)
+    support = found > 0
+    shift = (given - found)[support]
+    rows = support.nonzero()[:, 0]
+    for row in range(5):
+        same = shift[rows == row]
+        assert float(same.max() - same.min()) < 1e-6, "the same amount is taken from every entry that stays"
+
+
+def test_the_nearest_token_of_an_embedding_is_its_own(case: Case) -> None:
+    table = case.model.embeddings
+    ids = torch.tensor([[3, 40, 500]])
+    assert torch.equal(nearest(2 * table[ids], table), ids)
+
+
+def test_other_words_are_those_that_the_model_takes_for_the_concept(case: Case) -> None:
+    found = other_words(case.model, case.reference, ("fish",), "a photo of a {}")
+    assert {"trout", "carp"} <= set(found)
+    assert not {"fish", "cat", "boat"} & set(found)
+
+
+def test_an_adapter_does_nothing_until_it_is_trained(case: Case, untouched: None) -> None:
+    reference, rows = case.reference, case.model.rows(["a fish"] * 2)
+    before = case.model.answer(reference.latents[:2], reference.times[:2], rows)
+    with adapted(case.model, 2, 0) as adapter:
+        assert len(adapter.parameters) == 2 * 28
+        torch.testing.assert_close(case.model.answer(reference.latents[:2], reference.times[:2], rows), before)
+        with torch.no_grad():
+            adapter.parameters[1].add_(1)
+        changed = case.model.answer(reference.latents[:2], reference.times[:2], rows).detach()
+        assert float((changed - before).abs().max()) > 1e-3
+    torch.testing.assert_close(case.model.answer(reference.latents[:2], reference.times[:2], rows), before)
+
+
+class Sees:
+    """A detector that sees a concept in every picture that is not black."""
+
+    def knows(self, concept: str) -> bool:
+        return True
+
+    def shows(self, concept: str, pictures: Any) -> Any:
+        return pictures.reshape(len(pictures), -1).any(axis=1)
+
+    def concepts(self) -> tuple[str, ...]:
+        return ()
+
+
+def test_each_attack_has_its_two_controls(case: Case) -> None:
+    attack = ATTACKS.resolve("complete")()
+    waiting = replace(case, model=None)
+    jobs = list_jobs({"complete": attack}, waiting, replace(waiting, concept="boat"))
+    assert [job.role for job in jobs] == ["edited", "unedited", "unrelated"]
+    name = "up_blocks.1.attentions.1.transformer_blocks.0.attn2.to_v.weight"
+    zeros = {name: np.zeros((64, 128))}
+    done = [run_job(job, case.model, zeros) for job in jobs]
+    assert not np.array_equal(done[0].outcome.pictures, done[1].outcome.pictures), "the edited weights are in"
+    np.testing.assert_array_equal(done[0].outcome.pictures, done[2].outcome.pictures)
+    (one,) = results(done, Sees(), {"complete": {"share": 0.3}})
+    assert (one.attack, one.concept, one.of, one.shown, one.control) == ("complete", "fish", 2, 2, 2)
+    assert (one.unrelated, one.unrelated_shown, one.access) == ("boat", 2, "pictures")
+    assert one.tells and one.share == 1
+    assert not replace(one, control=0).tells
