@@ -41,6 +41,7 @@ class Emit:
     record: Callable[[Solution], Iterable[Mapping[str, Any]]]
     """Makes the record of each edit, in the order of the manifest. Each kind of model has its own."""
     name: ClassVar[str] = "emit"
+    """The name of the pass in progress output."""
 
     def __call__(self, verified: Verified, ctx: Context) -> Delta:
         """Return the delta: factors rounded to float32, and a record of every site in the order of the plan."""

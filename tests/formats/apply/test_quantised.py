@@ -202,7 +202,7 @@ def test_the_command_line_says_what_is_left(tmp_path: Path, capsys: pytest.Captu
     command = ["apply", str(tmp_path / "d.safetensors"), "--to", str(model.path), "--in-place"]
     assert run_command(cli, command) == 1 and "E690" in capsys.readouterr().err
     assert run_command(cli, [*command, "--requantize"]) == 0
-    assert "2 tensors (requantised)" in (said := capsys.readouterr().out) and "100.0% of the edit is left" in said
+    assert "2 tensors (tier requantised)" in (said := capsys.readouterr().out) and "100.0% of the edit is left" in said
     assert run_command(cli, [*command, "--requantize"]) == 0 and "already applied" in capsys.readouterr().out
 
 
