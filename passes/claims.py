@@ -12,7 +12,9 @@ from editc.core.places import ManifestBlock
 from editc.core.solution import Edit, Solution, Verified
 from editc.core.text import count
 
-_OF_CONCEPTS = frozenset({"erase_residual", "recoverable", "erased", "toward_fitted", "toward_gap", "bystander_loss"})
+_OF_CONCEPTS = frozenset(
+    {"erase_residual", "recoverable", "erased", "toward_fitted", "toward_gap", "bystander_loss", "brought_back"}
+)
 """Names of claims whose subject is a concept. The message of a broken bound then names the concept."""
 
 

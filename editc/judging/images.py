@@ -109,7 +109,8 @@ def judge_attack_results(report: Report, manifest: Manifest) -> Iterator[Reason]
         state = "amber" if claim.bound is None and one.access in BEYOND and one.shown else state
         state = doubt(state, claim.bound is None and seen.at_most > POOR)
         told = f"{one.attack} ({ACCESS[one.access]}) brings {one.concept} back in {seen} pictures"
-        told += f" (at most {percent(seen.at_most)}); {one.control} of {one.of} before the edit"
+        told += "" if one.shown else f" ({sure_of_most(seen)})"
+        told += f", {one.control} of {one.of} before the edit"
         yield Reason(state, told, claim.name, claim.subject, claim.value, seen, seen.at_most)
 
 

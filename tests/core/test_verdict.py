@@ -15,7 +15,7 @@ from verify_cases import constraints, erase, images, manifest
 from editc.api import Built
 from editc.cli import show
 from editc.core.manifest import Constraints, Manifest
-from editc.core.measurements import Bystander, Claim, Report
+from editc.core.measurements import AttackResult, Bystander, Claim, Report
 from editc.core.solution import Verified
 from editc.core.verdict import Judgement, Verdict
 from editc.judging import WORKS_CLAIMS, judge
@@ -275,3 +275,44 @@ def test_a_name_in_the_verdict_is_text() -> None:
     evil = "<b>`x"
     of = built(erase(evil), images=None)
     assert "<b>`x" not in html(of) and "&lt;b&gt;`x not checked" in html(of)
+
+
+# ---------------------------------------------------------------- attacks
+
+
+def attack(shown: int, access: Any = "rows", control: int = 20, bound: float | None = None) -> dict[str, Any]:
+    """A report's one attack on the circle, with the claim that it gives."""
+    result = AttackResult("rows", access, "circle", shown, 20, control, "star", 20, {}, 0)
+    claims = (Claim("brought_back", result.share, bound, "circle: rows", unit="share"),) if result.tells else ()
+    return {"attacks": (result,), "claims": claims}
+
+
+def robust(claims: tuple[Claim, ...], **found: Any) -> tuple[str, str]:
+    """State and text of the reason that the attack gives; empty where it gives none."""
+    mine = [one for one in judged(*claims, **found).robust.reasons if one.claim == "brought_back"]
+    return (mine[0].state, mine[0].text) if mine else ("", "")
+
+
+@pytest.mark.parametrize(
+    ("given", "state"),
+    [
+        ({"shown": 0}, "green"),
+        ({"shown": 6}, "amber"),
+        ({"shown": 20}, "red"),
+        ({"shown": 20, "access": "weights"}, "amber"),
+        ({"shown": 20, "access": "weights", "bound": 0.1}, "red"),
+        ({"shown": 1, "bound": 0.1}, "green"),
+        ({"shown": 3, "bound": 0.1}, "red"),
+        ({"shown": 0, "control": 9}, ""),
+    ],
+)
+def test_an_attack_is_judged_by_its_bound_else_by_its_share(given: dict[str, Any], state: str) -> None:
+    assert robust(**attack(**given))[0] == state
+
+
+def test_an_attack_is_told_beside_its_control() -> None:
+    _, text = robust(**attack(6))
+    told = "rows (rows in place of the text encoder's) brings circle back in 6 of 20 pictures"
+    assert text == f"{told}, 20 of 20 before the edit"
+    _, text = robust(**attack(0))
+    assert "(95 % sure: at most 14 %), 20 of 20 before the edit" in text

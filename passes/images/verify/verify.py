@@ -165,6 +165,8 @@ _HELP: Mapping[str, str] = {
     "shares nearer to those it shows now",
     "toward_gap": "raise `pictures` of `shares`, because a search over few pictures only fits those; and raise "
     "`prompts_per_concept`, because few pictures give an inexact count",
+    "brought_back": "list in `also` the words that bring it back; an edit of keys and values hides a concept from "
+    "prompts, and not from an attacker who chooses words, rows or noise (docs/reference/attacks.md)",
     "bystander_loss": "choose another `to` (`editc suggest` compares them), preserve `{subject}` by name, or lower "
     "`strength`; `constraints: {bystander_loss: ...}` allows more",
     "kept_already": "choose another `to` (`editc suggest` compares them), raise `preserve.weight`, or lower "
