@@ -169,6 +169,10 @@ class PipelineDiffusion:
         gamma, beta = (part.detach().double().numpy() for part in (norm.weight, norm.bias))
         return (Ball(gamma, beta, float(np.sqrt(len(gamma))), centred=True, proven=True),)
 
+    def _keep_readers(self) -> Mapping[str, Array]:
+        """Copy what `_readers` needs while the unedited weights are in."""
+        return self._readers
+
     @cached_property
     def _readers(self) -> Mapping[str, Array]:
         """The unedited weights (d_out, d) of the layers that read the text's rows, by parameter name."""
@@ -188,8 +192,8 @@ class PipelineDiffusion:
         return np.asarray(after), np.asarray(cross), np.asarray(base)
 
     @contextmanager
-    def edited(self, changed: Mapping[str, Array]) -> Iterator[None]:
+    def use_weights(self, changed: Mapping[str, Array]) -> Iterator[None]:
         """The denoiser with other weights, by parameter name; as it was afterwards."""
-        assert self._readers  # kept before they change
+        self._keep_readers()
         with swap_parameters(self.network, changed):
             yield

@@ -168,7 +168,7 @@ class Diffusion(Protocol):
     def decode(self, latents: Any) -> NDArray[np.uint8]:
         """(n, H, W, 3): the pictures of latents."""
 
-    def edited(self, changed: Mapping[str, Array]) -> AbstractContextManager[None]:
+    def use_weights(self, changed: Mapping[str, Array]) -> AbstractContextManager[None]:
         """The denoiser with other weights, by parameter name, for as long as the context is open."""
 
 

@@ -9,7 +9,6 @@ import os
 import pickle
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from functools import cache
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -30,9 +29,10 @@ def job_runner(
 
     def run(jobs: Sequence[Job], changed: Mapping[str, Array]) -> Sequence[Done]:
         weights = {name: np.asarray(changed[name], dtype=np.float32) for name in changed}
-        todo = [pickle.dumps((str(folder), component, job, weights)) for job in jobs]
+        todo = [pickle.dumps(job) for job in jobs]
         count = max(1, min(len(todo), os.cpu_count() or 1))
-        with ProcessPoolExecutor(count, get_context("spawn"), _limit_threads) as pool:
+        given = str(folder), component, weights
+        with ProcessPoolExecutor(count, get_context("spawn"), _start, given) as pool:
             done = pool.map(_run_packed, todo)
             watched: Iterable[Any] = progress("attack", _Counted(done, len(todo))) if progress else done
             return [pickle.loads(one) for one in watched]
@@ -53,21 +53,20 @@ class _Counted:
         return self.count
 
 
-def _limit_threads() -> None:
+_STARTED: dict[str, Any] = {}
+"""What a process was started with: its `model`, and the edited `weights`, sent once and not with each job."""
+
+
+def _start(folder: str, component: str, weights: Mapping[str, Array]) -> None:
+    """Open the model of a process, with one thread."""
     import torch
 
     torch.set_num_threads(1)
+    model = PipelineDiffusion.of(painter.load(Path(folder), component))
+    assert model is not None
+    _STARTED.update(model=model, weights=weights)
 
 
 def _run_packed(packed: bytes) -> bytes:
-    folder, component, job, weights = pickle.loads(packed)
-    model = _open(folder, component)
-    return pickle.dumps(run_job(job, model, weights))
-
-
-@cache
-def _open(folder: str, component: str) -> PipelineDiffusion:
-    """The model of a process, opened once."""
-    found = PipelineDiffusion.of(painter.load(Path(folder), component))
-    assert found is not None
-    return found
+    """Run one pickled job; the pickled `Done`."""
+    return pickle.dumps(run_job(pickle.loads(packed), _STARTED["model"], _STARTED["weights"]))

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 from editc.core.measurements import Access
 from editc.passes.images.attacks.attack import Case, Outcome
-from editc.passes.images.diffusion.sampling import denoise, noised
+from editc.passes.images.diffusion.sampling import add_noise, denoise
 
 
 @dataclass(frozen=True)
@@ -32,6 +32,8 @@ class Complete:
         model, index = case.model, torch.arange(case.pictures) % len(case.reference.clean)
         skip = round(self.share * case.steps)
         time = model.timesteps(case.steps)[skip]
-        latents = noised(model, case.reference.clean[index], torch.full((len(index),), time), model.start(case.seeds))
+        latents = add_noise(
+            model, case.reference.clean[index], torch.full((len(index),), time), model.start(case.seeds)
+        )
         done = denoise(model, model.rows(case.prompts), case.seeds, case.steps, case.guidance, latents, skip)
         return Outcome(model.decode(done))

@@ -55,7 +55,7 @@ def list_jobs(attacks: Mapping[str, Attack], erased: Case, unrelated: Case | Non
 
 def run_job(job: Job, model: Diffusion, changed: Mapping[str, Array]) -> Done:
     """Run one job in `model`; `changed` holds the edited weights by parameter name."""
-    with model.edited({} if job.role == "unedited" else changed):
+    with model.use_weights({} if job.role == "unedited" else changed):
         return Done(job, job.attack.run(replace(job.case, model=model)))
 
 

@@ -12,7 +12,7 @@ from editc.passes.images.attacks.attack import Case, Outcome
 from editc.passes.images.attacks.goals import best, draw, residual_loss, share
 from editc.passes.images.diffusion.descent import descend
 from editc.passes.images.diffusion.sampling import paint
-from editc.passes.images.diffusion.words import filled, places_in, words_of
+from editc.passes.images.diffusion.words import fill_places, places_in, words_of
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ class P4d:
         descend(begin, loss, self.steps, self.rate * size, decay=self.decay)
         tokens = seen["tokens"]
         with torch.no_grad():
-            told = model.encode_tokens(filled(ids, places, tokens))
+            told = model.encode_tokens(fill_places(ids, places, tokens))
         order = best(case, told, generator)[: max(1, len(told) // 2)]
         pictures = paint(
             model, told[order[torch.arange(case.pictures) % len(order)]], case.seeds, case.steps, case.guidance

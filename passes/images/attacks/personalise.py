@@ -14,7 +14,7 @@ from editc.core.measurements import Access
 from editc.passes.images.attacks.attack import Case, Outcome
 from editc.passes.images.attacks.inversion import Inversion
 from editc.passes.images.attacks.relearn import fit
-from editc.passes.images.diffusion.adapter import adapted
+from editc.passes.images.diffusion.adapter import attach_adapter
 from editc.passes.images.diffusion.sampling import paint
 
 
@@ -47,7 +47,7 @@ class Personalise:
         """Learn both, and paint sentences with the new word."""
         model = case.model
         rows = Inversion(words=self.words, steps=self.inversion).learn(case)
-        with adapted(model, self.rank, case.seed) as adapter:
+        with attach_adapter(model, self.rank, case.seed) as adapter:
             losses = fit(case, adapter, rows[: self.shots], self.shots, self.steps, self.rate, self.batch)
             pictures = paint(model, rows, case.seeds, case.steps, case.guidance)
         return Outcome(pictures, {"loss": [round(one, 4) for one in losses[:: max(1, len(losses) // 10)]]})

@@ -12,7 +12,7 @@ from editc.passes.images.attacks.attack import Case, Outcome
 from editc.passes.images.attacks.goals import draw, residual_loss, share
 from editc.passes.images.diffusion.descent import descend
 from editc.passes.images.diffusion.sampling import paint
-from editc.passes.images.diffusion.words import filled, places_in, words_of
+from editc.passes.images.diffusion.words import fill_places, places_in, words_of
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ class Prefix:
         found = descend(begin, loss, self.steps, self.rate, to_simplex, decay=self.decay).argmax(-1)
         with torch.no_grad():
             ids = torch.cat(
-                [filled(ids, places, one[None]) for (ids, places), one in zip(sentences, found, strict=True)]
+                [fill_places(ids, places, one[None]) for (ids, places), one in zip(sentences, found, strict=True)]
             )
             told = model.encode_tokens(ids)
         reached = share(case, told, draw(case, 32, generator))

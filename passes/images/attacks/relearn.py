@@ -8,8 +8,8 @@ from typing import Any, ClassVar
 
 from editc.core.measurements import Access
 from editc.passes.images.attacks.attack import Case, Outcome
-from editc.passes.images.diffusion.adapter import Adapter, adapted
-from editc.passes.images.diffusion.sampling import goal_of_noise, noised, paint
+from editc.passes.images.diffusion.adapter import Adapter, attach_adapter
+from editc.passes.images.diffusion.sampling import add_noise, goal_of_noise, paint
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class Relearn:
         """Train, and paint sentences that name the concept."""
         model = case.model
         rows = model.rows(case.prompts)
-        with adapted(model, self.rank, case.seed) as adapter:
+        with attach_adapter(model, self.rank, case.seed) as adapter:
             losses = fit(case, adapter, rows[: self.shots], self.shots, self.steps, self.rate, self.batch)
             pictures = paint(model, rows, case.seeds, case.steps, case.guidance)
         return Outcome(pictures, {"loss": [round(one, 4) for one in losses[:: max(1, len(losses) // 10)]]})
@@ -55,7 +55,7 @@ def fit(case: Case, adapter: Adapter, rows: Any, shots: int, steps: int, rate: f
         index = torch.randint(len(clean), (batch,), generator=generator)
         times = torch.randint(len(model.levels), (batch,), generator=generator)
         noise = torch.randn(batch, *clean.shape[1:], generator=generator)
-        latents = noised(model, clean[index], times, noise)
+        latents = add_noise(model, clean[index], times, noise)
         answers = model.answer(latents, times, rows[index % len(rows)])
         loss = (answers - goal_of_noise(model, clean[index], times, noise)).square().mean()
         optimizer.zero_grad()

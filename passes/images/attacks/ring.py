@@ -11,7 +11,7 @@ from editc.core.measurements import Access
 from editc.passes.images.attacks.attack import Case, Outcome
 from editc.passes.images.attacks.goals import draw, share
 from editc.passes.images.diffusion.sampling import paint
-from editc.passes.images.diffusion.words import filled, places_in, words_of
+from editc.passes.images.diffusion.words import fill_places, places_in, words_of
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class Ring:
             people = torch.cat([best, self._children(best, self.population - len(best), case, generator)])
         people = people[_distance(model, ids, places, people, goal).argsort()[:8]]
         with torch.no_grad():
-            told = model.encode_tokens(filled(ids, places, people))
+            told = model.encode_tokens(fill_places(ids, places, people))
         pictures = paint(model, told[torch.arange(case.pictures) % len(told)], case.seeds, case.steps, case.guidance)
         reached = share(case, told, draw(case, 32, generator))
         texts = [words_of(model, one.tolist()) for one in people]
@@ -87,4 +87,4 @@ def _distance(model: Any, ids: Any, places: Any, people: Any, goal: Any) -> Any:
     import torch
 
     with torch.no_grad():
-        return (model.encode_tokens(filled(ids, places, people)) - goal).square().flatten(1).sum(1)
+        return (model.encode_tokens(fill_places(ids, places, people)) - goal).square().flatten(1).sum(1)

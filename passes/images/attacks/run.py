@@ -47,14 +47,14 @@ def run_attacks(
         return ()
     every: list[Job] = []
     unrelated = _case(plan, check, others[0], (others[0],), others[1:], harmless, ctx)
-    for request in erased(manifest):
+    for request in erasing_edits(manifest):
         case = _case(plan, check, request.concept, request.names, others[1:], harmless, ctx)
         every += _jobs(manifest.attacks, case, None if every else unrelated)
     budgets = {one.name: {**vars(_attack(one)), "pictures": one.pictures} for one in manifest.attacks}
     return results(run(every, changed), detector, budgets)
 
 
-def erased(manifest: Manifest) -> Iterator[Request]:
+def erasing_edits(manifest: Manifest) -> Iterator[Request]:
     """The edits whose concept is to be gone."""
     return (edit for edit in manifest.image_edits if edit.kind in ("erase", "replace"))
 
@@ -74,7 +74,7 @@ def warnings(manifest: Manifest, found: Sequence[AttackResult]) -> Iterator[Diag
     for attacks that could not be run."""
     told = {(one.attack, one.concept): one for one in found}
     for check in manifest.attacks:
-        for request in erased(manifest):
+        for request in erasing_edits(manifest):
             one = told.get((check.name, request.concept))
             if one is None:
                 why = "it needs a pipeline that reads the text encoder's rows alone, and a detector that knows others"

@@ -20,7 +20,7 @@ class Adapter:
 
 
 @contextmanager
-def adapted(model: Diffusion, rank: int, seed: int, part: str = "attn2") -> Iterator[Adapter]:
+def attach_adapter(model: Diffusion, rank: int, seed: int, part: str = "attn2") -> Iterator[Adapter]:
     """The model with a LoRA on each linear layer whose name has `part` in it; as it was afterwards."""
     import torch
 

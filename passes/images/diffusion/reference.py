@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from editc.core.ports import Diffusion
-from editc.passes.images.diffusion.sampling import denoise, noised
+from editc.passes.images.diffusion.sampling import add_noise, denoise
 
 RIDGE = 0.01
 """The ridge of the projection onto the other answers, relative to the mean of the Gram matrix's diagonal. Taken from
@@ -95,7 +95,7 @@ def make_reference(
     index = torch.arange(len(sentences)).repeat_interleave(each)
     times = torch.randint(EARLIEST, len(model.levels), (len(index),), generator=generator)
     noise = torch.randn(len(index), *clean.shape[1:], generator=generator)
-    latents = noised(model, clean[index], times, noise)
+    latents = add_noise(model, clean[index], times, noise)
     own = _answers(model, latents, times, rows[index])
     other = torch.stack([_answers(model, latents, times, model.rows(one)[index]) for one in others], dim=1)
     mixture, weights = project(own, other)

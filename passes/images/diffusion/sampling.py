@@ -14,7 +14,7 @@ BATCH = 16
 """Pictures painted at a time; each is asked twice, for guidance."""
 
 
-def noised(model: Diffusion, clean: Any, times: Any, noise: Any) -> Any:
+def add_noise(model: Diffusion, clean: Any, times: Any, noise: Any) -> Any:
     """(n, c, h, w): sqrt(a) clean + sqrt(1 - a) noise, a the level at each of `times` (n,)."""
     level = model.levels[times][:, None, None, None]
     return level.sqrt() * clean + (1 - level).sqrt() * noise

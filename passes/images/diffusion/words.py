@@ -39,7 +39,7 @@ def words_of(model: Diffusion, ids: Sequence[int]) -> str:
     return model.text_of(ids)
 
 
-def filled(ids: Any, places: Sequence[int], tokens: Any) -> Any:
+def fill_places(ids: Any, places: Sequence[int], tokens: Any) -> Any:
     """(n, t): `ids` (1, t) with `tokens` (n, k) at the places."""
     found = ids.repeat(len(tokens), 1)
     found[:, list(places)] = tokens

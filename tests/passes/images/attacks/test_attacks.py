@@ -21,11 +21,11 @@ from editc.passes.images.attacks.jobs import list_jobs, results, run_job
 from editc.passes.images.attacks.names import other_words
 from editc.passes.images.attacks.p4d import nearest
 from editc.passes.images.attacks.prefix import to_simplex
-from editc.passes.images.diffusion.adapter import adapted
+from editc.passes.images.diffusion.adapter import attach_adapter
 from editc.passes.images.diffusion.descent import descend
 from editc.passes.images.diffusion.reference import make_reference, own_share, project
-from editc.passes.images.diffusion.sampling import goal_of_noise, noised, paint
-from editc.passes.images.diffusion.words import filled, places_in
+from editc.passes.images.diffusion.sampling import add_noise, goal_of_noise, paint
+from editc.passes.images.diffusion.words import fill_places, places_in
 from editc.registry.attacks import ATTACKS
 
 OTHERS = ("arrow", "star", "boat", "cat")
@@ -124,7 +124,7 @@ def test_words_with_their_own_embeddings_are_the_prompt(case: Case) -> None:
     model = case.model
     ids, places = places_in(model, "a photo of {} on grass", 2)
     tokens = torch.tensor([[int(one) for one in model.tokens(["fish boat"])[0, 1:3]]])
-    told = model.encode_tokens(filled(ids, places, tokens))
+    told = model.encode_tokens(fill_places(ids, places, tokens))
     same = model.encode_tokens(ids, places, model.embeddings[tokens])
     torch.testing.assert_close(told, same)
     torch.testing.assert_close(told, model.rows(["a photo of fish boat on grass"]))
@@ -149,7 +149,7 @@ def test_noise_and_goal_are_those_of_the_model_s_kind(case: Case) -> None:
     clean, noise = torch.full((1, 4, 8, 8), 2.0), torch.full((1, 4, 8, 8), 3.0)
     times = torch.tensor([500])
     level = float(case.model.levels[500])
-    mixed = float(noised(case.model, clean, times, noise)[0, 0, 0, 0])
+    mixed = float(add_noise(case.model, clean, times, noise)[0, 0, 0, 0])
     goal = float(goal_of_noise(case.model, clean, times, noise)[0, 0, 0, 0])
     assert mixed == pytest.approx(level**0.5 * 2 + (1 - level) ** 0.5 * 3, abs=1e-6)
     assert case.model.kind == "v_prediction"
@@ -185,7 +185,7 @@ def test_other_words_are_those_that_the_model_takes_for_the_concept(case: Case) 
 def test_an_adapter_does_nothing_until_it_is_trained(case: Case, untouched: None) -> None:
     reference, rows = case.reference, case.model.rows(["a fish"] * 2)
     before = case.model.answer(reference.latents[:2], reference.times[:2], rows)
-    with adapted(case.model, 2, 0) as adapter:
+    with attach_adapter(case.model, 2, 0) as adapter:
         assert len(adapter.parameters) == 2 * 28
         torch.testing.assert_close(case.model.answer(reference.latents[:2], reference.times[:2], rows), before)
         with torch.no_grad():
