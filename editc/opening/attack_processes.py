@@ -28,7 +28,7 @@ def job_runner(
     """A function that runs jobs in the pipeline of a folder, in as many processes as the machine has cores."""
 
     def run(jobs: Sequence[Job], changed: Mapping[str, Array]) -> Sequence[Done]:
-        weights = {name: np.asarray(changed[name], dtype=np.float32) for name in changed}
+        weights: Mapping[str, Any] = {name: np.asarray(changed[name], dtype=np.float32) for name in changed}
         todo = [pickle.dumps(job) for job in jobs]
         count = max(1, min(len(todo), os.cpu_count() or 1))
         given = str(folder), component, weights
@@ -57,7 +57,7 @@ _STARTED: dict[str, Any] = {}
 """What a process was started with: its `model`, and the edited `weights`, sent once and not with each job."""
 
 
-def _start(folder: str, component: str, weights: Mapping[str, Array]) -> None:
+def _start(folder: str, component: str, weights: Mapping[str, Any]) -> None:
     """Open the model of a process, with one thread."""
     import torch
 
