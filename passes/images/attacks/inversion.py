@@ -18,8 +18,8 @@ from editc.passes.images.diffusion.words import bare_tokens, places_in
 @dataclass(frozen=True)
 class Inversion:
     """The embeddings of new words in place of the concept's name, learned by gradient through the text encoder. The
-    published attack has one word, 5,000 steps and the picture's noise as its goal; ours has a stronger goal (`goals`)
-    and fewer steps."""
+    published attack has one word, 5,000 steps and the picture's noise as its goal; ours has a stronger goal
+    (docs/reference/attacks.md) and fewer steps."""
 
     words: int = 4
     """How many new words stand in the place of the name."""
