@@ -8,14 +8,14 @@ FAMILIES = Table(
     "family",
     {
         "image": {
-            "cascade": "editc.families.images.cascade:CASCADE",
-            "flux": "editc.families.images.flux:FLUX",
-            "kandinsky22": "editc.families.images.kandinsky22:KANDINSKY22",
-            "pixart": "editc.families.images.pixart:PIXART",
-            "sd1": "editc.families.images.sd1:SD1",
-            "sd2": "editc.families.images.sd2:SD2",
-            "sd3": "editc.families.images.sd3:SD3",
-            "sdxl": "editc.families.images.sdxl:SDXL",
+            "cascade": "editc.families.images.prior:CASCADE",
+            "flux": "editc.families.images.transformer:FLUX",
+            "kandinsky22": "editc.families.images.prior:KANDINSKY22",
+            "pixart": "editc.families.images.transformer:PIXART",
+            "sd1": "editc.families.images.unet:SD1",
+            "sd2": "editc.families.images.unet:SD2",
+            "sd3": "editc.families.images.transformer:SD3",
+            "sdxl": "editc.families.images.unet:SDXL",
         },
         "language": {
             "falcon": "editc.families.language.falcon:FALCON",

@@ -11,8 +11,8 @@ from editc.core.diagnostics import EditcError
 from editc.demo import MODEL
 from editc.demo.contexts import CONTEXTS
 from editc.families.images.contexts import CONTEXTS as EVERYDAY
-from editc.families.images.sd1 import SD1
-from editc.manifests.own_contexts import read_own_contexts
+from editc.families.images.unet import SD1
+from editc.opening.target import read_own_contexts
 
 MANIFEST = "editc: 1\nmodel: {}\nedits: [{{erase: circle, to: square}}]\n"
 

@@ -1,1 +1,1 @@
-"""Families of text-to-image models, one a file."""
+"""Families of text-to-image models, a file for each part of a pipeline that is edited."""

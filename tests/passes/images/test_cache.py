@@ -17,7 +17,7 @@ from derive_cases import ERASE, WIDTH, WordEncoder, context, manifest
 from editc import api
 from editc.backends.cache import DiskCache, open_cache
 from editc.core.problem import System
-from editc.families.images.sd1 import SD1
+from editc.families.images.unet import SD1
 from editc.passes.images.keys.derive import Derive
 from editc.passes.images.locate.locate import Locate
 from editc.passes.images.rows import preserved_rows

@@ -237,7 +237,7 @@ SENTENCES = "contexts: ['{}', 'a {} here']\n"
 
 
 def watch_of(text: str) -> CertificateInput | None:
-    from editc.families.images.sd1 import SD1
+    from editc.families.images.unet import SD1
     from editc.passes.images.keys.derive import Derive
     from editc.passes.images.locate.locate import Locate
 

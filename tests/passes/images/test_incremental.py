@@ -16,7 +16,7 @@ from systems import system
 from editc import api
 from editc.core.delta import Array
 from editc.core.problem import System
-from editc.families.images.sd1 import SD1
+from editc.families.images.unet import SD1
 from editc.numerics import chain, ridge
 from editc.numerics.chain import Chain, WeightedBlock
 from editc.passes.images.keys.derive import Derive

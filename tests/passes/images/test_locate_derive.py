@@ -14,8 +14,7 @@ from editc.core.diagnostics import EditcError
 from editc.core.ports import Context, EncodedPrompt
 from editc.core.problem import Block, PreservedRows
 from editc.core.text import mentions
-from editc.families.images.sd1 import SD1
-from editc.families.images.sd2 import SD2
+from editc.families.images.unet import SD1, SD2
 from editc.passes.images.keys.derive import Derive
 from editc.passes.images.keys.rules.aligned import aligned_rows
 from editc.passes.images.keys.rules.in_contexts import NAMED_SHARE

@@ -20,7 +20,7 @@ from editc.core.delta import Array
 from editc.core.diagnostics import EditcError
 from editc.core.places import Source
 from editc.core.solution import Edit, Stats
-from editc.families.images.sd1 import SD1
+from editc.families.images.unet import SD1
 from editc.manifests.amend import Amendment, amend
 from editc.manifests.decode import decode
 from editc.numerics.ridge import NonFiniteError

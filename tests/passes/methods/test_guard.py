@@ -22,7 +22,7 @@ from editc.core.ports import Encoder
 from editc.core.problem import Block, PreservedRows, System
 from editc.core.text import mentions
 from editc.demo import MODEL
-from editc.families.images.sd1 import SD1
+from editc.families.images.unet import SD1
 from editc.manifests.decode import decode
 from editc.numerics import ridge
 from editc.passes.images.keys.rules.aligned import ALIGNED

@@ -18,7 +18,7 @@ from editc.core.manifest import Manifest
 from editc.core.problem import Block, System
 from editc.core.solution import Edit
 from editc.demo import MODEL
-from editc.families.images.sd1 import SD1
+from editc.families.images.unet import SD1
 from editc.passes.images.keys.derive import Derive
 from editc.passes.images.keys.mined_names import add_mined_names
 from editc.passes.images.locate.locate import Locate

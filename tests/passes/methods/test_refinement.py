@@ -21,7 +21,7 @@ from editc.core.manifest import TokenWeights
 from editc.core.ports import Encoder
 from editc.core.problem import System
 from editc.demo import MODEL
-from editc.families.images.sd1 import SD1
+from editc.families.images.unet import SD1
 from editc.passes.images.keys.derive import Derive
 from editc.passes.images.keys.rules.eot import EOT, eot_rows, eot_weights
 from editc.passes.images.keys.rules.matched import matched_rows

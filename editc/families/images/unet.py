@@ -1,13 +1,39 @@
-"""The family of Stable Diffusion XL: two CLIP encoders side by side.
-
-The pooled embedding of the second joins the embedding of the time step.
-"""
+"""The families whose edited part is a UNet: Stable Diffusion 1.x, 2.x and XL. Its cross-attention reads CLIP rows."""
 
 from __future__ import annotations
 
 from editc.core.family import Family, Group, Stream
 from editc.families.images.contexts import CONTEXTS
-from editc.families.images.sd1 import PATTERNS
+
+PATTERNS = {"k": "*.attn2.to_k.weight", "v": "*.attn2.to_v.weight"}
+"""Role -> names of the key and value matrices of cross-attention in a UNet of diffusers."""
+
+SD1 = Family(
+    name="sd1",
+    title="Stable Diffusion 1.x",
+    component="unet",
+    patterns=PATTERNS,
+    marker=("*.attentions.0.proj_in.weight", 4),
+    text_width=768,
+    neutral="",
+    default_method="uce",
+    contexts=CONTEXTS,
+)
+"""Stable Diffusion 1.x reads the rows of one CLIP. The layers around its transformers are convolutions, so their
+weights have four dimensions."""
+
+SD2 = Family(
+    name="sd2",
+    title="Stable Diffusion 2.x",
+    component="unet",
+    patterns=PATTERNS,
+    marker=("*.attentions.0.proj_in.weight", 2),
+    text_width=1024,
+    neutral="",
+    default_method="uce",
+    contexts=CONTEXTS,
+)
+"""Stable Diffusion 2.x: a wider text encoder than 1.x, and linear layers around its transformers."""
 
 SDXL = Family(
     name="sdxl",
@@ -39,3 +65,5 @@ SDXL = Family(
         "without a negative prompt, diffusers feeds zeros instead of the empty prompt; no edit moves these rows",
     ),
 )
+"""Stable Diffusion XL: two CLIP encoders side by side. The pooled embedding of the second joins the embedding of the
+time step."""
