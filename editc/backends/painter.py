@@ -15,13 +15,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from editc.backends.encoders.classes import CLIP_UNUSED
 from editc.core.delta import Array
 from editc.core.diagnostics import fail
 from editc.core.ports import Progress
 from editc.libraries import pipeline_index
 from editc.libraries.foreign import quiet
 from editc.libraries.loading import library_errors, load_network
+from editc.libraries.text_encoders import CLIP_UNUSED
 
 MAX_BATCH = 32
 """Pictures painted at once, at most. Chosen by hand."""

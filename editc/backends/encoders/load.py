@@ -7,16 +7,22 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from editc.backends.encoders.classes import CLIP_UNUSED, encoder_class, refuse_other_class
 from editc.backends.encoders.clip import ClipEncoder
 from editc.backends.encoders.joined import JoinedEncoder, ProjectedEncoder
-from editc.backends.encoders.parts import encoder_parts, require_parts, tokenizer_of
 from editc.backends.encoders.t5 import T5Encoder
 from editc.core.diagnostics import fail
 from editc.core.family import CLIP_ROWS, Stream
 from editc.core.ports import Encoder, Weights
 from editc.libraries.foreign import quiet
 from editc.libraries.loading import library_errors, load_network
+from editc.libraries.text_encoders import (
+    CLIP_UNUSED,
+    encoder_class,
+    encoder_parts,
+    refuse_other_class,
+    require_parts,
+    tokenizer_of,
+)
 
 
 def load(folder: Path, mark: str = "") -> Encoder:

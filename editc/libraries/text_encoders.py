@@ -1,4 +1,4 @@
-"""Find out from config.json alone which class of text encoder a folder holds."""
+"""The text encoders in a pipeline's folder: which are there, and of which class, by config.json alone."""
 
 from __future__ import annotations
 
@@ -8,12 +8,32 @@ from pathlib import Path
 from typing import Any
 
 from editc.core.diagnostics import fail
+from editc.core.family import Stream
 
 CLIP_TYPES, T5_TYPES = ("clip_text_model", "clip"), ("t5",)
 """The values of `model_type` in config.json for the encoders that families read."""
 CLIP_UNUSED = (r"^(vision_model|visual_projection|text_projection)\.", r"^logit_scale$")
 """Patterns of tensors of a whole CLIP that its text model does not use. Some folders hold a whole CLIP as
 `text_encoder`."""
+
+
+def encoder_parts(folder: Path, stream: Stream) -> list[str]:
+    """List the encoders of a stream that the pipeline has, each with its tokenizer."""
+    return [part for part in stream.parts if (folder / part).is_dir() and (folder / tokenizer_of(part)).is_dir()]
+
+
+def require_parts(folder: Path, stream: Stream) -> None:
+    """Raise E205 where a pipeline has no encoder of a stream."""
+    if not encoder_parts(folder, stream):
+        parts = [name for part in stream.parts for name in (part, tokenizer_of(part))]
+        lacking = next((part for part in parts if not (folder / part).is_dir()), parts[0])
+        help_text = "a build derives its keys with the text encoder: name a whole diffusers pipeline folder"
+        raise fail("E205", f"the model has no `{lacking}`", place=str(folder), help=help_text)
+
+
+def tokenizer_of(part: str) -> str:
+    """Return the name of the tokenizer's folder for an encoder's folder."""
+    return part.replace("text_encoder", "tokenizer")
 
 
 def refuse_other_class(folder: Path, part: str, t5: bool) -> None:
