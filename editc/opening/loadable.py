@@ -11,15 +11,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from editc.backends.encoders import parts
-from editc.backends.encoders.classes import refuse_other_class
 from editc.core.diagnostics import fail
 from editc.core.family import Family
 from editc.core.manifest import Manifest
 from editc.formats.containers import placeholders
 from editc.formats.containers.safetensors import read_small
 from editc.formats.models.model import Checkpoint, Model, open_component
-from editc.libraries import pipeline_index
+from editc.libraries.text_encoders import encoder_parts, refuse_other_class, require_parts, tokenizer_of
 
 JSON_BYTES = 64_000_000
 """The largest JSON file that is read, in bytes; the largest tokenizers have some 35 MB."""
@@ -53,9 +51,9 @@ def _language(folder: Path) -> None:
 def _pipeline(folder: Path, family: Family, painted: bool) -> None:
     """Checks the text encoders and tokenizers of a pipeline. `painted`: pictures will be painted, so code of its own is
     refused too."""
-    parts.require_parts(folder, family.streams["text"])
+    require_parts(folder, family.streams["text"])
     for part, t5 in dict(_text_parts(folder, family)).items():
-        for place in (folder / part, folder / parts.tokenizer_of(part)):
+        for place in (folder / part, folder / tokenizer_of(part)):
             placeholders.refuse_in(place)
             _require_json(place)
         if not (folder / part / "config.json").is_file():
@@ -64,7 +62,9 @@ def _pipeline(folder: Path, family: Family, painted: bool) -> None:
         refuse_other_class(folder, part, t5)
         _require_floats(open_component(part, folder / part))
     if painted:
-        pipeline_index.refuse_own_code(folder)
+        from editc.libraries.pipeline_index import refuse_own_code
+
+        refuse_own_code(folder)
 
 
 def _require_floats(checkpoint: Checkpoint) -> None:
@@ -81,7 +81,7 @@ def _require_floats(checkpoint: Checkpoint) -> None:
 def _text_parts(folder: Path, family: Family) -> Iterator[tuple[str, bool]]:
     """Each text encoder that is there with its tokenizer, and whether it should be a T5."""
     for stream in family.streams.values():
-        for part in parts.encoder_parts(folder, stream):
+        for part in encoder_parts(folder, stream):
             yield part, stream.take == "t5"
 
 

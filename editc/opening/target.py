@@ -1,4 +1,5 @@
-"""The model that the edits are for. It is opened, read by its header and recognised once each."""
+"""The model that the edits are for: it is opened, read by its header and recognised once each. And the texts in its
+folder."""
 
 from __future__ import annotations
 
@@ -8,10 +9,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from editc.core.diagnostics import EditcError
+from editc.core.diagnostics import EditcError, fail
 from editc.core.family import Family
 from editc.core.ports import Context
-from editc.formats.models.fingerprint import settings_of
 from editc.formats.models.model import Model, open_model
 from editc.registry.families import FAMILIES
 
@@ -21,6 +21,8 @@ USUAL_KINDS: Mapping[str, tuple[str, ...]] = {"pipeline": ("image",), "folder": 
 """Layout of a model on disk -> the kinds of model that usually have it."""
 OWN_CORPUS = "prompts.txt"
 """A file in a model's folder: the prompts that are preserved by default."""
+OWN_CONTEXTS = "contexts.txt"
+"""A file in a model's folder: its own sentences, one a line, each with one `{}` for a concept."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +67,11 @@ def component_of(model: Model) -> str:
 
 def language_settings(model: Model) -> Mapping[str, Any]:
     """The config.json of a language model's folder; {} for a pipeline or a file. Raises E617 for a damaged one."""
-    return settings_of(model.path) if model.layout == "folder" else {}
+    if model.layout != "folder":
+        return {}
+    from editc.formats.models.fingerprint import settings_of
+
+    return settings_of(model.path)
 
 
 def families(*kinds: str) -> tuple[Family, ...]:
@@ -80,3 +86,28 @@ def corpus_of(model: Model) -> tuple[str, ...]:
     own = model.path / OWN_CORPUS
     text = own.read_text(encoding="utf-8") if own.is_file() else read_text("everyday.txt")
     return tuple(line.strip() for line in text.splitlines() if line.strip() and not line.startswith("#"))
+
+
+def read_own_contexts(folder: Path) -> tuple[str, ...]:
+    """The sentences in a model's folder, without lines that begin with `#`. () if `folder` is a file, or has no such
+    file in it.
+
+    Raises E146 if the file cannot be read, has no sentence, or has a line without exactly one `{}`.
+    """
+    path = folder / OWN_CONTEXTS
+    if not path.is_file():
+        return ()
+    help_ = "one sentence a line, each with one `{}`, as in `a photo of a {}`; or remove the file"
+    try:
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, ValueError) as error:
+        why = getattr(error, "strerror", None) or "it is not UTF-8 text"
+        raise fail("E146", f"cannot read the model's own contexts: {why}", place=str(path), help=help_) from error
+    found = tuple(dict.fromkeys(line for line in lines if line.strip() and line[0] != "#"))
+    wrong = next((line for line in found if line.count("{}") != 1), None)
+    if wrong is not None or not found:
+        what = "the file has none" if wrong is None else f"`{wrong[:60]}` has {wrong.count('{}')} places for a concept"
+        raise fail(
+            "E146", f"the model's own contexts must be sentences with one `{{}}`: {what}", place=str(path), help=help_
+        )
+    return found

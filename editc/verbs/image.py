@@ -13,8 +13,7 @@ from editc.core.manifest import Manifest
 from editc.core.ports import Context, Detector, Painter, Prober, Progress, announce
 from editc.core.text import count
 from editc.formats.models.model import Model
-from editc.manifests.own_contexts import read_own_contexts
-from editc.opening.target import component_of
+from editc.opening.target import component_of, read_own_contexts
 from editc.verbs.kind import ModelKind, OpenedManifest, Pass
 
 if TYPE_CHECKING:
