@@ -13,7 +13,6 @@ from editc.core.family import Family
 from editc.core.manifest import Manifest
 from editc.core.ports import Context, Weights
 from editc.core.text import count
-from editc.families.single_files import find_single_file
 from editc.passes.unsupported import (
     UNSUPPORTED,
     UNSUPPORTED_LANGUAGE,
@@ -51,29 +50,42 @@ def recognise(
     else E201 where no family fits.
     """
     names = weights.names()
+    refused = _reason_by_names(names) or reason_to_refuse(settings)
+    found = None if refused else best_fit(families, weights, settings)
+    if found is None:
+        raise _unrecognised(families, weights, model, settings)
+    return found
+
+
+def _unrecognised(families: Sequence[Family], weights: Weights, model: str, settings: Mapping[str, Any]) -> EditcError:
+    """Make the E206 or E201 of a model that `recognise` refuses."""
+    from editc.families.single_files import find_single_file
+
+    names = weights.names()
     if single := find_single_file(names):
-        raise fail("E206", f"this is {single.title}", place=model, help=single.help)
-    reason = next((why for mark, why in UNSUPPORTED.items() if any(fnmatchcase(name, mark) for name in names)), None)
-    if reason:
-        raise _unsupported_model(reason, [family for family in families if family.models == "image"], model)
+        return fail("E206", f"this is {single.title}", place=model, help=single.help)
+    if reason := _reason_by_names(names):
+        return _unsupported_model(reason, [family for family in families if family.models == "image"], model)
     language = [family for family in families if family.models == "language"]
     if why := reason_to_refuse(settings):
-        raise _unsupported_model(why, language, model)
-    found = best_fit(families, weights, settings)
-    if found is not None:
-        return found
+        return _unsupported_model(why, language, model)
     if around := adapter_or_wrapper(names):
-        raise fail("E206", f"this is {around[0]}", place=model, help=around[1])
+        return fail("E206", f"this is {around[0]}", place=model, help=around[1])
     other = describe_unsupported(settings) or next(
         (why for mark, why in UNSUPPORTED_LANGUAGE.items() if _any_matches(names, mark)), ""
     )
     if other:
-        raise _unsupported_model(other, language, model)
+        return _unsupported_model(other, language, model)
     sought = [f"{family.name} wants `{next(iter(family.patterns.values()))}`" for family in families]
     there = f"the model has {count(len(names), 'tensor')} there"
     first = f"{there}, the first is `{names[0]}`" if names else "it has no tensors"
     hint = "`editc explain FAMILY` describes each family; `editc inspect MODEL` lists the parts of a model"
-    raise fail("E201", "no family recognises this model", place=model, notes=[*sought, first], help=hint)
+    return fail("E201", "no family recognises this model", place=model, notes=[*sought, first], help=hint)
+
+
+def _reason_by_names(names: Sequence[str]) -> str:
+    """Say why a model with these parameter names is not edited, whatever family fits. Empty where it may be."""
+    return next((why for mark, why in UNSUPPORTED.items() if _any_matches(names, mark)), "")
 
 
 def best_fit(

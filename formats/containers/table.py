@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 
-from editc.formats.containers.ranges import read_range
 from editc.formats.containers.safetensors import Header, read_header
 from editc.numerics.bits import dtypes
 
@@ -88,7 +87,13 @@ def _onnx_digest(path: Path) -> str:
 def _header_digest(header: Callable[[Path], Header]) -> Callable[[Path], str]:
     """A function that hashes everything before the first tensor byte, for containers whose header stands before all
     tensors."""
-    return lambda path: dtypes.sha256(read_range(path, 0, header(path).data_start))
+
+    def digest(path: Path) -> str:
+        from editc.formats.containers.ranges import read_range
+
+        return dtypes.sha256(read_range(path, 0, header(path).data_start))
+
+    return digest
 
 
 def _no_export_texts(suffix: str) -> tuple[str, str]:

@@ -11,11 +11,9 @@ from typing import TYPE_CHECKING, Literal
 
 from editc.core.delta import Array
 from editc.core.diagnostics import EditcError, fail
-from editc.formats.containers.ranges import read_range
 from editc.formats.containers.safetensors import Header, read_header
 from editc.formats.containers.table import GGUF, MODEL_FILES, MODEL_FILES_TEXT, ONNX, container_of
 from editc.formats.models import layout, paths
-from editc.formats.models.prefixes import match_names
 from editc.numerics.bits import dtypes
 
 if TYPE_CHECKING:
@@ -47,6 +45,8 @@ class Tensor:
     def read_stored(self) -> bytes:
         """The bytes of the tensor as the file stores them. Raises E610, E618 and, for a file that has become shorter,
         E612."""
+        from editc.formats.containers.ranges import read_range  # whoever reads headers alone needs no threads
+
         return read_range(self.file, self.offset, self.nbytes)
 
     def from_file(self, raw: bytes) -> bytes:
@@ -87,6 +87,8 @@ class Checkpoint:
     def where(self, name: str) -> Tensor:
         """The file, byte range, dtype and shape of a tensor. Raises E619."""
         if name not in self.tensors:
+            from editc.formats.models.prefixes import match_names
+
             other = match_names([name], self.tensors).get(name) or next(
                 iter(get_close_matches(name, self.tensors, 1)), ""
             )

@@ -14,8 +14,8 @@ from editc.core.manifest import Request
 from editc.core.plan import Plan
 from editc.core.ports import Cache, Context, Encoder
 from editc.core.problem import Block, Problem, System
+from editc.passes.images.edit_kind import edit_kind_of
 from editc.passes.images.keys import leaks, mined_names
-from editc.passes.images.keys.edit_kind import edit_kind_of
 from editc.passes.images.keys.preserved import PreservedBuilder
 from editc.passes.images.keys.rule_of import rule_of
 from editc.passes.images.keys.rules.rule import KeyRule

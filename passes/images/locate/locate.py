@@ -12,7 +12,7 @@ from editc.core.family import Family
 from editc.core.manifest import Manifest
 from editc.core.plan import Plan
 from editc.core.ports import Context
-from editc.passes.images.keys.edit_kind import edit_kind_of
+from editc.passes.images.edit_kind import edit_kind_of
 from editc.passes.locate import (
     check_patterns,
     explain_choice,

@@ -18,7 +18,7 @@ from editc.core.problem import Problem, System
 from editc.core.solution import Solution
 from editc.numerics import chain, nullspace, ridge
 from editc.passes.diagnoses import SolveHelp, diagnose_solve
-from editc.passes.images.keys.edit_kind import edit_kind_of
+from editc.passes.images.edit_kind import edit_kind_of
 from editc.passes.images.method import method_of, name_of_method
 from editc.passes.images.solve import moderate
 from editc.passes.images.solve.solver import RANK_TOLERANCE, Solver
