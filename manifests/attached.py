@@ -13,7 +13,8 @@ from editc.core.places import Span
 from editc.manifests.faults import Faults, tick
 from editc.manifests.fields import BlockValues
 from editc.manifests.files import read_lines, read_text_file
-from editc.manifests.language_values import PromptFile, PromptList
+from editc.manifests.prompts import PromptFile
+from editc.manifests.value_kinds import PromptList
 
 
 @dataclass(frozen=True)

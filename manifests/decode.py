@@ -13,13 +13,10 @@ from editc.core.diagnostics import Diagnostic, EditcError, fail, sort_by_place
 from editc.core.image_check import AttackCheck, BystanderCheck, ImageCheck
 from editc.core.manifest import Constraints, Manifest, Preserve, Sites
 from editc.core.places import Source
-from editc.manifests import schema
-from editc.manifests.attached import AttachedFiles
+from editc.manifests import schema, value_kinds
 from editc.manifests.faults import START, Faults
 from editc.manifests.fields import BlockValues, read_strict_block
-from editc.manifests.files import read_preserve_files
-from editc.manifests.kinds import KINDS, KindName, ManifestKind, guess_kind
-from editc.manifests.prompts import AUTO
+from editc.manifests.kinds import KINDS, KindName, ManifestKind, NamedFiles, guess_kind
 from editc.manifests.tree import Leaf, Node, Pairs, TreeBuilder, UnreadableError
 
 MAX_BYTES = 1 << 20
@@ -78,7 +75,7 @@ def read_draft(
     manifest, faults = None, parsed.faults
     if parsed.root is not None:
         own = KINDS[kind or parsed.kind or "image"]
-        manifest = _read_manifest(parsed.root, parsed.source, AttachedFiles(folder, recorded), own, faults)
+        manifest = _read_manifest(parsed.root, parsed.source, NamedFiles(folder, recorded), own, faults)
         faults.found.extend(own.check(manifest))
     return manifest, sort_by_place(faults.found)
 
@@ -172,10 +169,10 @@ def _build_tree(source: Source, faults: Faults) -> Node | None:
     return apply_overrides(root, faults)
 
 
-def _read_manifest(root: Node, source: Source, attached: AttachedFiles, kind: ManifestKind, faults: Faults) -> Manifest:
+def _read_manifest(root: Node, source: Source, named: NamedFiles, kind: ManifestKind, faults: Faults) -> Manifest:
     """The manifest from its tree. A field that cannot be read has its default, and the faults say why."""
     block = read_strict_block(root, schema.MANIFEST, faults) or BlockValues()
-    own = kind.read_own_fields(block.values.pop("edits", None), block, attached, faults)
+    own = kind.read_own_fields(block.values.pop("edits", None), block, named, faults)
     values, spans = {name: value for name, value in block.values.items() if name not in LANGUAGE_KEYS}, {**block.spans}
     _check_version(values.pop("editc", None), block, faults)
     verify = values.pop("verify", None)
@@ -191,7 +188,7 @@ def _read_manifest(root: Node, source: Source, attached: AttachedFiles, kind: Ma
         digest=digest(source, own.get("files", {}), corpus and corpus.sha256),
         model=values.pop("model", ""),
         preserve=preserve,
-        preserve_lines=() if attached.folder is None else read_preserve_files(preserve, attached.folder, faults),
+        preserve_lines=_read_preserve_lines(preserve, named.folder, faults),
         sites=_read_sites(values.pop("sites", None)),
         constraints=_block_value(Constraints, values.pop("constraints", None)),
         images=images,
@@ -207,9 +204,18 @@ def _block_value(kind: Any, block: BlockValues | None) -> Any:
     return kind() if block is None else kind(**block.values, spans=block.spans)
 
 
+def _read_preserve_lines(preserve: Preserve, folder: Path | None, faults: Faults) -> tuple[str, ...]:
+    """The prompts in the files under `preserve.files`. Empty without a folder or without files."""
+    if folder is None or not preserve.files:
+        return ()
+    from editc.manifests.files import read_preserve_files
+
+    return read_preserve_files(preserve, folder, faults)
+
+
 def _read_sites(block: BlockValues | None) -> Sites:
     """The block `sites`. `layers: auto` is another way to write `auto` with its default share."""
-    if block is not None and block.values.get("layers") == AUTO:
+    if block is not None and block.values.get("layers") == value_kinds.AUTO:
         del block.values["layers"]
         block.values.setdefault("auto", schema.AUTO_SHARE)
         block.spans.setdefault("auto", block.spans["layers"])

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from editc.core.manifest import Request, ShareSearch, TokenWeights
+from editc.core.manifest import Request, Scalar, ShareSearch, TokenWeights
+from editc.core.places import Span
 from editc.manifests import image_schema
 from editc.manifests.faults import Faults, list_words, tick
 from editc.manifests.fields import BlockValues, read_block
 from editc.manifests.language_schema import KINDS
-from editc.manifests.options import read_options
 from editc.manifests.scalars import report_wrong_type
 from editc.manifests.tree import Items, Leaf, Node, Pairs
-from editc.registry.methods import METHODS
 from editc.registry.table import nearest
 
 
@@ -41,7 +41,11 @@ def _with_method_rule(requests: tuple[Request, ...]) -> tuple[Request, ...]:
     if any("keys" in request.spans for request in requests):
         return requests
     method = next((request.method for request in requests if request.method and request.kind != "fuse"), None)
-    rule = getattr(METHODS.resolve(method), "keys", None) if method else None
+    if method is None:
+        return requests
+    from editc.registry.methods import METHODS
+
+    rule = getattr(METHODS.resolve(method), "keys", None)
     return tuple(replace(request, keys=rule) for request in requests) if rule else requests
 
 
@@ -134,9 +138,19 @@ def _request(draft: _ImageDraft, joint: str | None, method_unreadable: bool, fau
     if kind == "fuse" and "adapter" in values:
         values.setdefault("concept", values["adapter"])
         spans.setdefault("concept", spans["adapter"])
-    own = draft.block.values.get("method")
-    unread = "method" in draft.block.spans and own is None
-    options = read_options(draft.block.unknown, kind, own or joint, unread or method_unreadable, spans, faults)
+    options = _options(draft, joint, method_unreadable, spans, faults) if block.unknown else {}
     if "concept" not in values or (kind == "fuse" and "adapter" not in values):
         return None
     return Request(kind=kind, options=options, spans=spans, **values)  # type: ignore[arg-type]
+
+
+def _options(
+    draft: _ImageDraft, joint: str | None, method_unreadable: bool, spans: dict[str, Span], faults: Faults
+) -> Mapping[str, Scalar]:
+    """The options of an edit, from the keys that its table does not have. The other arguments are those of
+    `_request`."""
+    from editc.manifests.options import read_options
+
+    own = draft.block.values.get("method")
+    unread = "method" in draft.block.spans and own is None
+    return read_options(draft.block.unknown, draft.kind, own or joint, unread or method_unreadable, spans, faults)

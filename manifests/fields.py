@@ -5,15 +5,16 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from editc.core.places import Span
 from editc.manifests import value_kinds
 from editc.manifests.faults import Faults, suggest_name, tick
-from editc.manifests.language_values import Layers, PromptFile, PromptList
-from editc.manifests.prompts import read_layers, read_prompts
 from editc.manifests.scalars import read_scalar, report_wrong_type
 from editc.manifests.tree import Items, Leaf, Node, Pairs
+
+if TYPE_CHECKING:
+    from editc.manifests.prompts import PromptFile
 
 
 @dataclass(frozen=True)
@@ -109,9 +110,9 @@ def read_value(node: Node, kind: value_kinds.ValueKind, label: str, faults: Faul
     match kind:
         case value_kinds.ListOf():
             return _read_list(node, kind, label, faults)
-        case PromptList():
+        case value_kinds.PromptList():
             return _read_lines(node, kind, label, faults)
-        case Layers():
+        case value_kinds.Layers():
             return _read_layers(node, label, faults)
         case value_kinds.Shares():
             return _read_shares(node, label, faults)
@@ -149,8 +150,10 @@ def _read_list(node: Node, kind: value_kinds.ListOf, label: str, faults: Faults)
     return ListValue(tuple(value for value, _ in good), tuple(span for _, span in good))
 
 
-def _read_lines(node: Node, kind: PromptList, label: str, faults: Faults) -> ListValue | PromptFile | None:
+def _read_lines(node: Node, kind: value_kinds.PromptList, label: str, faults: Faults) -> ListValue | PromptFile | None:
     """Prompts as a list, or the file that has them."""
+    from editc.manifests.prompts import PromptFile, read_prompts
+
     if isinstance(node, Leaf):
         name = read_scalar(node, value_kinds.Text(), label, faults)
         return PromptFile(name, kind) if isinstance(name, str) else None
@@ -162,6 +165,8 @@ def _read_layers(node: Node, label: str, faults: Faults) -> ListValue | str | No
     if isinstance(node, Leaf) and (node.empty or node.broken):
         read_scalar(node, value_kinds.Text(), label, faults)
         return None
+    from editc.manifests.prompts import read_layers
+
     found = read_layers(node, label, faults)
     return found if isinstance(found, str) else _as_list_value(found)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from editc.core.manifest import Manifest
 from editc.manifests.faults import Faults
 
@@ -36,3 +38,7 @@ def fusion_answers(manifest: Manifest, faults: Faults) -> None:
     if manifest.sites.spans:
         message = "`sites` cannot be used with `fuse`: an adapter changes the matrices that it was trained on"
         faults.add("E183", message, manifest.sites.at(), help="remove `sites`")
+
+
+RULES: tuple[Callable[[Manifest, Faults], None], ...] = (fuse_stands_alone, fusion_has_concepts, fusion_answers)
+"""The rules, in the order in which they run."""

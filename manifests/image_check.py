@@ -14,7 +14,6 @@ from editc.core.image_check import ImageCheck
 from editc.core.manifest import Manifest, Request
 from editc.core.places import Span
 from editc.core.text import fold_name
-from editc.manifests import fuse_check
 from editc.manifests.faults import Faults, tick
 from editc.manifests.shared_rules import (
     EditedText,
@@ -27,7 +26,6 @@ from editc.manifests.shared_rules import (
     strengths_are_not_zero,
     warn_repeats,
 )
-from editc.registry.key_rules import KEY_RULES
 
 PICTURE_BOUNDS = frozenset({"erased_at_most", "kept_loss_at_most", "share_gap_at_most"})
 """Bounds on what a detector finds on pictures."""
@@ -186,6 +184,8 @@ def expand_is_for_bare_names(manifest: Manifest, faults: Faults) -> None:
 
 def _rules_with_field(field: str, manifest: Manifest) -> str:
     """The key rules that read this field of an edit, in words. Empty if the manifest's own key rule reads it."""
+    from editc.registry.key_rules import KEY_RULES
+
     if field in KEY_RULES.resolve(manifest.keys).options:
         return ""
     names = [name for name, rule in KEY_RULES.each() if field in rule.options]
@@ -325,6 +325,15 @@ def shares_have_detector(manifest: Manifest, faults: Faults) -> None:
             faults.add("E192", message, edit.at("strength"), help=help, related=[(edit.at("shares"), "measured")])
 
 
+def fusions_fit(manifest: Manifest, faults: Faults) -> None:
+    """E180, E182, E183: the rules of `fuse_check`, which are imported only where an adapter is fused."""
+    if manifest.fused:
+        from editc.manifests import fuse_check
+
+        for rule in fuse_check.RULES:
+            rule(manifest, faults)
+
+
 RULES: tuple[Callable[[Manifest, Faults], None], ...] = (
     names_have_one_edit,
     preserve_excludes_edits,
@@ -343,9 +352,7 @@ RULES: tuple[Callable[[Manifest, Faults], None], ...] = (
     shares_are_not_all_zero,
     shares_have_detector,
     attacks_have_detector,
-    fuse_check.fuse_stands_alone,
-    fuse_check.fusion_has_concepts,
-    fuse_check.fusion_answers,
+    fusions_fit,
     keys_have_meaning,
 )
 """The rules, in the order in which they run."""

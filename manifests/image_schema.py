@@ -17,8 +17,9 @@ from editc.manifests.value_kinds import (
     Text,
     WholeNumber,
 )
-from editc.registry.key_rules import KEY_RULES
-from editc.registry.methods import METHODS
+
+METHODS = "editc.registry.methods:METHODS"
+"""Where the table of methods stands."""
 
 TOKEN_WEIGHTS = KeyTable(
     "token_weights",
@@ -38,7 +39,7 @@ COMMON = (
     ),
     KeyField(
         "keys",
-        ListedName(KEY_RULES),
+        ListedName("editc.registry.key_rules:KEY_RULES"),
         "which rows of a prompt are edited: aligned (all, in many contexts), last (the last token), span (from the "
         "last token on), matched (all but the concept's own), eot (the beginning and the end, and the concept's own)",
     ),

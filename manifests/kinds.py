@@ -4,21 +4,30 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 from editc.core.diagnostics import Diagnostic
 from editc.core.manifest import Manifest
 from editc.manifests import image_check, image_schema, language_schema, schema, value_kinds
-from editc.manifests.attached import AttachedFiles
 from editc.manifests.edits import named_kinds, read_edits
 from editc.manifests.faults import Faults
 from editc.manifests.fields import BlockValues
-from editc.manifests.files import check_adapters_exist
 from editc.manifests.tree import Items, Leaf, Node, Pairs
-from editc.registry.methods import METHODS
 
 KindName: TypeAlias = Literal["image", "language"]
 """The name of a kind of model."""
+
+
+@dataclass(frozen=True)
+class NamedFiles:
+    """Where the files are that a manifest names."""
+
+    folder: Path | None
+    """The folder that their names are relative to. None: files on disk are not read."""
+    recorded: Mapping[str, Any]
+    """The `extra` of a delta, with the files of a language model's manifest. They are used in place of those on
+    disk."""
 
 
 @dataclass(frozen=True)
@@ -27,28 +36,29 @@ class ManifestKind:
 
     name: KindName
     """The value of `Manifest.kind`."""
-    read_own_fields: Callable[[Node | None, BlockValues, AttachedFiles, Faults], Mapping[str, Any]]
-    """Gives the fields of a manifest that only this kind has, `edits` among them. Takes the node of `edits` and the
-    block of the whole manifest. What cannot be read is added to the faults."""
+    read_own_fields: Callable[[Node | None, BlockValues, NamedFiles, Faults], Mapping[str, Any]]
+    """Gives the fields of a manifest that only this kind has, `edits` among them. Takes the node of `edits`, the block
+    of the whole manifest, and where its files are. What cannot be read is added to the faults."""
     check: Callable[[Manifest], tuple[Diagnostic, ...]]
     """All errors and warnings of the rules over a whole manifest."""
 
 
-def _read_image(edits: Node | None, block: BlockValues, attached: AttachedFiles, faults: Faults) -> Mapping[str, Any]:
+def _read_image(edits: Node | None, block: BlockValues, named: NamedFiles, faults: Faults) -> Mapping[str, Any]:
     """The fields that only an image model's manifest has. E181 for an adapter that is not a file."""
     requests = read_edits(edits, faults)
-    if attached.folder is not None:
-        check_adapters_exist(requests, attached.folder, faults)
+    if named.folder is not None and any(edit.adapter for edit in requests):
+        from editc.manifests.files import check_adapters_exist
+
+        check_adapters_exist(requests, named.folder, faults)
     return {"edits": requests}
 
 
-def _read_language(
-    edits: Node | None, block: BlockValues, attached: AttachedFiles, faults: Faults
-) -> Mapping[str, Any]:
+def _read_language(edits: Node | None, block: BlockValues, named: NamedFiles, faults: Faults) -> Mapping[str, Any]:
     """Read a language model's manifest. The code is imported only when it is needed."""
+    from editc.manifests.attached import AttachedFiles
     from editc.manifests.language_edits import read_language
 
-    return read_language(edits, block, attached, faults)
+    return read_language(edits, block, AttachedFiles(named.folder, named.recorded), faults)
 
 
 def _check_language(manifest: Manifest) -> tuple[Diagnostic, ...]:
@@ -88,17 +98,25 @@ def _is_language(root: Node) -> bool:
         return True
     if any(kind in item for item in items for kind in language_schema.IMAGE_ONLY):
         return False
-    if any(METHODS.models_of(_text_of(item.get("method"))) == "image" for item in items):
+    methods = {_models_of_method(_text_of(item["method"])) for item in items if "method" in item}
+    if "image" in methods:
         return False
     erase = language_schema.EDITS["erase"]
     own = [field.name for field in erase.fields if image_schema.ERASE.field(field.name) is None]
     return (
         any(name in item for item in items for name in own)
-        or any(METHODS.models_of(_text_of(item.get("method"))) == "language" for item in items)
+        or "language" in methods
         or any(_language_keys(top, schema.MANIFEST))
         or any(_language_keys(_keys(top.get("sites")), schema.SITES))
         or any(_language_keys(_keys(top.get("constraints")), schema.CONSTRAINTS))
     )
+
+
+def _models_of_method(name: str) -> str:
+    """The kind of model that a method is for. Empty for an unknown name."""
+    from editc.registry.methods import METHODS
+
+    return METHODS.models_of(name)
 
 
 def _keys(node: Node | None) -> Mapping[str, Node]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from editc.manifests import image_schema
-from editc.manifests.language_values import PromptList
 from editc.manifests.value_kinds import (
     CONTEXT,
     NAME,
@@ -13,10 +12,10 @@ from editc.manifests.value_kinds import (
     ListOf,
     Number,
     OneOf,
+    PromptList,
     RegistryName,
     Text,
 )
-from editc.registry.methods import METHODS
 
 COLUMNS = "concept-vectors"
 """The method that changes columns of the weights, so that a concept leads nowhere else."""
@@ -29,7 +28,9 @@ PHRASE = Text(role="phrase")
 """A few words that a language model says."""
 
 _METHOD = KeyField(
-    "method", RegistryName(METHODS, "language"), "the method that computes the edit; its options are keys beside it"
+    "method",
+    RegistryName(image_schema.METHODS, "language"),
+    "the method that computes the edit; its options are keys beside it",
 )
 _CONTEXTS = KeyField(
     "contexts",

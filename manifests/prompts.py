@@ -1,25 +1,33 @@
-"""Read prompts and numbers of layers, as `language_values` declares them. None: it failed, and the faults say why."""
+"""Read prompts and numbers of layers of a language model's manifest. None: it failed, and the faults say why."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import TypeAlias
 
 from editc.core.manifest import PromptAnswer
 from editc.core.places import Span
 from editc.manifests.faults import Faults, tick
-from editc.manifests.language_values import Layers, PromptList
 from editc.manifests.scalars import read_scalar, report_wrong_type
 from editc.manifests.tree import Items, Leaf, Node, Pairs
-from editc.manifests.value_kinds import Text
+from editc.manifests.value_kinds import AUTO, Layers, PromptList, Text
 
 MAX_LAYERS = 10_000
 """Numbers of layers must be below this. Chosen by hand: no model has as many."""
-AUTO = "auto"
-"""The word for layers that are searched for by evidence."""
 PlacedPrompts: TypeAlias = list[tuple[str | PromptAnswer, Span]]
 """Prompts, with or without answers, each with its place."""
+
+
+@dataclass(frozen=True)
+class PromptFile:
+    """Prompts in a file, which `attached` reads later."""
+
+    name: str
+    """The file's name, relative to the manifest."""
+    kind: PromptList
+    """The rules for its lines."""
 
 
 def read_prompts(node: Items | Pairs, kind: PromptList, label: str, faults: Faults) -> PlacedPrompts | None:

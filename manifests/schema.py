@@ -6,7 +6,6 @@ attribute of the dataclass in `editc.core.manifest` if it differs from the key.
 
 from __future__ import annotations
 
-from editc.manifests.language_values import Layers, PromptList
 from editc.manifests.value_kinds import (
     CONTEXT,
     NAME,
@@ -18,15 +17,16 @@ from editc.manifests.value_kinds import (
     InnerBlock,
     KeyField,
     KeyTable,
+    Layers,
     ListOf,
     Number,
     OneOf,
+    PromptList,
     RegistryName,
     Text,
     WholeNumber,
     Wordings,
 )
-from editc.registry.formats import FORMATS
 
 VERSION = 1
 """The version of the manifest language that this editc reads: the value of the key `editc`."""
@@ -222,7 +222,11 @@ MANIFEST = KeyTable(
         KeyField(
             "after", ListOf(Text()), "deltas that the model already contains, whose edits must stay", only="language"
         ),
-        KeyField("emit", ListOf(RegistryName(FORMATS)), "formats of other programs that are written beside the delta"),
+        KeyField(
+            "emit",
+            ListOf(RegistryName("editc.registry.formats:FORMATS")),
+            "formats of other programs that are written beside the delta",
+        ),
         KeyField("seed", WholeNumber(0, MAX_SEED), "the seed of all random numbers"),
     ),
 )

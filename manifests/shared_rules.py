@@ -12,7 +12,6 @@ from editc.core.places import Span
 from editc.core.text import fold_name
 from editc.manifests import schema
 from editc.manifests.faults import Faults, list_words, tick
-from editc.registry.options import construct
 
 NamedList: TypeAlias = tuple[Iterable[str], str, Callable[[str], Span | None], Callable[[str], str]]
 """A list of a manifest: its items, its key, a function that gives the place of `key.0`, and a function that gives the
@@ -150,6 +149,8 @@ def refuse_options(edit: OptionedEdit, method: str | None, seed: int, faults: Fa
     """E132 if the method does not accept the options of an edit. Nothing is checked without a method."""
     if method is None or not edit.options:
         return
+    from editc.registry.options import construct
+
     place = next(iter(edit.options))
     try:
         construct(method, edit.options, seed)

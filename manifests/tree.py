@@ -14,7 +14,6 @@ import yaml
 
 from editc.core.places import Span
 from editc.manifests.faults import Faults, tick
-from editc.manifests.syntax import report_syntax
 
 MAX_DEPTH = 64
 """The deepest nesting that is read. Chosen by hand: a manifest needs 5, and reading the tree recurses once a level."""
@@ -152,6 +151,8 @@ class TreeBuilder:
             while loader.check_event():
                 yield loader.get_event()  # type: ignore[no-untyped-call]
         except (yaml.YAMLError, ValueError, OverflowError) as error:  # PyYAML raises ValueError for `"\UFFFFFFFF"`
+            from editc.manifests.syntax import report_syntax
+
             mark = None if loader is None else loader.get_mark()
             report_syntax(error, self.text, mark, self._place, self.faults)
             raise UnreadableError from error

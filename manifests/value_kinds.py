@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from importlib import import_module
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
-from editc.manifests.language_values import Layers, PromptList
 from editc.manifests.wording import Role
-from editc.registry.options import OptionType
 from editc.registry.table import Table as NameTable
+
+if TYPE_CHECKING:
+    from editc.registry.options import OptionType
+
+AUTO = "auto"
+"""The word for layers that are searched for by evidence."""
 
 
 @dataclass(frozen=True)
@@ -98,8 +103,13 @@ class OneOf:
 class ListedName:
     """A name from a short table of the registry, so that messages can list all names."""
 
-    table: NameTable
-    """The table of the registry."""
+    place: str
+    """Where the table stands, as `module:attribute`. It is imported when a manifest has such a name."""
+
+    @property
+    def table(self) -> NameTable:
+        """The table of the registry."""
+        return _table_at(self.place)
 
     @property
     def words(self) -> tuple[str, ...]:
@@ -116,10 +126,15 @@ class ListedName:
 class RegistryName:
     """A name from a table of the registry."""
 
-    table: NameTable
-    """The table of the registry."""
+    place: str
+    """Where the table stands, as `module:attribute`. It is imported when a manifest has such a name."""
     models: str | None = None
     """The kind of model that the named thing must be for; None: any."""
+
+    @property
+    def table(self) -> NameTable:
+        """The table of the registry."""
+        return _table_at(self.place)
 
     @property
     def expects(self) -> str:
@@ -145,6 +160,32 @@ class ListOf:
     def expects(self) -> str:
         """What error messages say was expected here."""
         return "a list"
+
+
+@dataclass(frozen=True)
+class PromptList:
+    """Prompts: a list, or the name of a file with one prompt a line."""
+
+    answers: bool = False
+    """True if a prompt may have an answer: the value of its key, or the text after a tab in a file."""
+    slot: bool = False
+    """True if each prompt must have exactly one `{}`."""
+
+    @property
+    def expects(self) -> str:
+        """What error messages say was expected here."""
+        pairs = "prompts with their answers ({prompt: answer}), " * self.answers
+        return f"{pairs}a list of prompts, or the name of a file with one a line"
+
+
+@dataclass(frozen=True)
+class Layers:
+    """Numbers of layers from 0 on: `[4, 5, 6]`, `4-8`, `5`, or `auto`."""
+
+    @property
+    def expects(self) -> str:
+        """What error messages say was expected here."""
+        return "layers counted from 0, such as [4, 5, 6] or 4-8, or `auto`"
 
 
 @dataclass(frozen=True)
@@ -291,6 +332,13 @@ def option_kind(declared: OptionType) -> Text | Number | WholeNumber | Flag | On
         str: Text(),
     }
     return kinds[declared]
+
+
+def _table_at(place: str) -> NameTable:
+    """The table of the registry that stands at `module:attribute`."""
+    module, _, attribute = place.partition(":")
+    found: NameTable = getattr(import_module(module), attribute)
+    return found
 
 
 def _bounds(low: float | None, high: float | None, above: bool) -> str:

@@ -205,7 +205,7 @@ def test_what_a_method_has_against_its_options_is_shown_at_the_option(monkeypatc
     def refuse(*_: object) -> None:
         raise fail("E401", "epochs and lamb do not go together", help="choose one")
 
-    monkeypatch.setattr("editc.manifests.shared_rules.construct", refuse)
+    monkeypatch.setattr("editc.registry.options.construct", refuse)
     _, found = decode(Source("m.yaml", LEAST + "    method: rece\n    epochs: 2\n"))
     (one,) = found
     assert (one.code, one.help) == ("E132", "choose one") and "do not go together" in one.message
