@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 import tiny
+from command import editc
 from places import EXAMPLES
 
 from editc import api
@@ -33,7 +34,7 @@ TIGHT = {"erase_residual": 0.6, "preserve_drift": 0.6, "unconditional_drift": 0.
 """An example's bound is at most its measurement divided by this: a slack bound proves nothing."""
 
 
-def editc(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+def in_a_process(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "editc", *arguments], capture_output=True, text=True, env={**os.environ, **environment}
     )
@@ -79,9 +80,8 @@ def test_each_example_builds_and_meets_constraints_that_are_not_slack(path: Path
 def test_built_twice_in_two_processes_gives_the_same_bytes(tmp_path: Path) -> None:
     (tmp_path / "m.yaml").write_text(QUICK)
     for name in ("one", "two"):
-        done = editc(
-            "build", str(tmp_path / "m.yaml"), "-o", str(tmp_path / name), PYTHONHASHSEED=str(len(name) + ord(name[0]))
-        )
+        seed = str(len(name) + ord(name[0]))
+        done = in_a_process("build", str(tmp_path / "m.yaml"), "-o", str(tmp_path / name), PYTHONHASHSEED=seed)
         assert done.returncode == 0, done.stderr
     first = files(tmp_path / "one")
     assert first == files(tmp_path / "two")

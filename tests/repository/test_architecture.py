@@ -8,7 +8,8 @@ import subprocess
 import sys
 import tomllib
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -42,12 +43,15 @@ APART = (
 HEAVY = ("torch", "transformers", "diffusers", "scipy", "onnx", "jinja2", "PIL", "matplotlib")
 
 
-def modules() -> Iterator[tuple[str, ast.Module]]:
+@cache
+def modules() -> Mapping[str, ast.Module]:
+    found = {}
     for folder, package in FOLDERS.items():
         for path in sorted((ROOT / folder).rglob("*.py")):
             parts = path.relative_to(ROOT / folder).with_suffix("").parts
             name = ".".join([package, *(part for part in parts if part != "__init__")])
-            yield name, ast.parse(path.read_text(encoding="utf-8"))
+            found[name] = ast.parse(path.read_text(encoding="utf-8"))
+    return found
 
 
 def floor(module: str) -> int:
@@ -89,9 +93,10 @@ def registered(tree: ast.Module) -> Iterator[str]:
             yield named[1]
 
 
-def graph(strings: bool) -> dict[str, set[str]]:
+@cache
+def graph(strings: bool) -> Mapping[str, set[str]]:
     """Module -> the modules that it imports anywhere, under TYPE_CHECKING too; with `strings`, by a registry also."""
-    trees = dict(modules())
+    trees = modules()
 
     def known(name: str) -> str:
         while name not in trees and "." in name:
@@ -108,7 +113,7 @@ def graph(strings: bool) -> dict[str, set[str]]:
     }
 
 
-def circles(edges: dict[str, set[str]]) -> list[set[str]]:
+def circles(edges: Mapping[str, set[str]]) -> list[set[str]]:
     """Sets of nodes that reach each other."""
 
     def reached(start: str) -> set[str]:
@@ -154,7 +159,7 @@ def test_packages_that_do_not_know_each_other(one: str, other: str) -> None:
 
 
 def test_heavy_libraries_are_imported_inside_functions() -> None:
-    for name, tree in modules():
+    for name, tree in modules().items():
         if not name.startswith("editc.demo"):
             top = [target.split(".")[0] for target in imports(tree, top_only=True)]
             assert not set(top) & set(HEAVY), name
