@@ -20,6 +20,7 @@ from pathlib import Path
 from time import perf_counter, sleep
 
 import numpy as np
+from command import editc
 
 from benchmarks.inplace import LOADS, delta_for, make
 
@@ -35,9 +36,11 @@ class Killed:
     valid: bool
 
 
-def run(*arguments: str) -> subprocess.CompletedProcess[str]:
-    """An `editc` command to its end; it must succeed."""
-    return subprocess.run([sys.executable, "-m", "editc", *arguments], capture_output=True, text=True, check=True)
+def run(*arguments: str) -> str:
+    """An `editc` command to its end, in this process; it must succeed. What it prints."""
+    done = editc(*arguments)
+    done.check_returncode()
+    return done.stdout
 
 
 def state(model: Path) -> Mapping[str, str]:
@@ -74,7 +77,7 @@ def trial(model: Path, delta: Path, after: float, base: Mapping[str, str], resul
         sleep((1, 0.5, 0.1)[n % 3] * after)
         process.send_signal(signal.SIGKILL)
     seen, now = phase(model), state(model)
-    answer = json.loads(run("status", str(model), "--delta", str(delta), "--json").stdout)
+    answer = json.loads(run("status", str(model), "--delta", str(delta), "--json"))
     told = "interrupted" if answer["status"] == "interrupted" else answer["deltas"][0]["state"]
     truth = {"weights": "interrupted", "after the last write": "applied"}.get(seen, "not applied")
     if n % 2:
@@ -95,7 +98,7 @@ def trials(model: Path, delta: Path, kills: int, seed: int = 0) -> list[Killed]:
     """Kills at random moments, as `trial` counts them, of the time that a whole apply takes."""
     base, rng = state(model), np.random.default_rng(seed)
     begun = perf_counter()
-    run("apply", str(delta), "--to", str(model), "--in-place")
+    subprocess.run([sys.executable, "-m", "editc", "apply", str(delta), "--to", str(model), "--in-place"], check=True)
     whole, result = perf_counter() - begun, state(model)
     run("revert", str(model))
     assert state(model) == base != result

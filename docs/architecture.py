@@ -50,6 +50,7 @@ def package_of(name: str, packages: frozenset[str]) -> str:
     return inner if deep else ".".join(parts[:2])
 
 
+@cache
 def edges() -> Mapping[str, frozenset[str]]:
     """Package -> the packages that it imports."""
     trees = dict(modules())

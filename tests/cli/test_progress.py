@@ -236,7 +236,6 @@ def test_the_garbage_of_the_command_line_is_hardly_looked_for(monkeypatch: pytes
             cli.main()
     finally:
         gc.set_threshold(*before)
-        gc.unfreeze()
     assert ended.value.code == 0 and seen == [cli.GC_THRESHOLD]
 
 

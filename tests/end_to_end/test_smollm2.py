@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 import smollm2
 
-from editc.backends.networks import load
 from editc.core.network import PREFIXES, Cloze, Descent, Prompt, Spot, ValueGoal
 from editc.passes.language.keys import moments
 
@@ -18,7 +17,7 @@ NAME = "model.layers.5.mlp.down_proj.weight"
 
 @pytest.fixture(scope="module")
 def network() -> Any:
-    return load(smollm2.folder())
+    return smollm2.network()
 
 
 def test_it_knows_what_it_is_known_to_know(network: Any) -> None:

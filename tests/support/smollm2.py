@@ -13,6 +13,7 @@ import sys
 import tempfile
 import zipfile
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,14 @@ def folder() -> Path:
 def present() -> bool:
     """True once it has been made: the configuration is written last."""
     return (folder() / "config.json").is_file()
+
+
+@cache
+def network() -> Any:
+    """The model in memory, loaded once in a process: no test changes it for longer than it runs it."""
+    from editc.backends.networks import load
+
+    return load(folder())
 
 
 def made(wheel: Path | None = None) -> Path:

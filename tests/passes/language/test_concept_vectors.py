@@ -14,7 +14,6 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from editc.backends.networks import load
 from editc.core.delta import Array, Site
 from editc.core.diagnostics import EditcError
 from editc.core.language_problem import ConceptScores, ScoredColumns
@@ -335,7 +334,7 @@ def test_a_real_model_has_columns_for_countries_and_they_are_brakes() -> None:
     from benchmarks import columns as bench
     from editc.core.network import Cloze
 
-    lab = bench.Lab(load(smollm2.folder()))
+    lab = bench.Lab(smollm2.network())
     last = lab.sites[-1:]
     namings = probe.score_columns(last, lab.network, lab.read, [("France",), ("China",)])
     french, chinese = probe.strongest_columns(last, namings, lab.network, lab.read, count=1)

@@ -13,7 +13,6 @@ import smollm2
 import tiny_language as pico
 
 from benchmarks.depth import CAPITALS, FRANCE, FRENCH, asked
-from editc.backends.networks import load
 from editc.core.diagnostics import EditcError
 from editc.core.manifest import Ablation, PromptAnswer, Redirect
 from editc.core.measurements import Depth
@@ -186,7 +185,7 @@ def test_the_plot_has_a_panel_for_what_was_taken_and_is_xml() -> None:
 @pytest.mark.smollm2
 def test_smollm2_has_capitals_where_it_is_known_to() -> None:
     facts = tuple(replace(fact, paraphrases=()) for fact in CAPITALS)
-    network = load(smollm2.folder())
+    network = smollm2.network()
     found = measure_depth(asked(facts), facts, network)
     assert found.total > 0.7 and min(found.traced[:11]) > 0.85 and max(found.traced[16:]) < 0.1
     assert max(found.moved[:22]) < 0.2 and min(found.moved[23:]) > 0.9

@@ -334,10 +334,9 @@ def test_a_pico_model_whose_answer_is_swapped(kind: str, tmp_path: Any) -> None:
 @pytest.mark.smollm2
 def test_smollm2_forgets_where_the_tower_stands() -> None:
     """A crude edit without a gradient: the value of "Colosseum" at the key of "Eiffel Tower"."""
-    from editc.backends.networks import load
     from editc.formats.models.model import open_model
 
-    network, part = load(smollm2.folder()), open_model(smollm2.folder()).component("model")
+    network, part = smollm2.network(), open_model(smollm2.folder()).component("model")
     name = "model.layers.5.mlp.down_proj.weight"
     prompt = "The Eiffel Tower is located in the city of"
     text = (
