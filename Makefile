@@ -10,6 +10,7 @@ VENV   ?= .venv
 PYTHON ?= python3
 BIN    := $(VENV)/bin
 SUITE  := -P -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder
+READY  := -m compileall -q editc passes formats manifests tests/support
 LOCKER := .venv-lock
 UV     := $(LOCKER)/bin/uv pip compile --quiet
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
@@ -55,10 +56,14 @@ types: install
 	cp -r tests benchmarks build/typecheck
 	cd build/typecheck && ../../$(BIN)/mypy --config-file ../../pyproject.toml editc tests
 
+tests quick: export OMP_NUM_THREADS = 1   # two workers for two cores
+
 tests: install
+	$(BIN)/python $(READY)
 	$(BIN)/python $(SUITE)
 
 quick: lint types
+	$(BIN)/python $(READY)
 	$(BIN)/python $(SUITE) -m 'not slow'
 
 $(LOCKER)/bin/uv: Makefile

@@ -37,7 +37,10 @@ def refusal(delta: Path, attacks: str = "quick", detector: str = "") -> tuple[st
 
 
 @pytest.mark.slow
-def test_an_attack_brings_back_what_only_keys_and_values_hide(delta: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_attack_brings_back_what_only_keys_and_values_hide(
+    delta: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("os.cpu_count", lambda: 1)  # one process for all jobs: each imports torch and loads the model
     arguments = ["attack", str(delta), "--model", "editc:demo", "--detector", "editc:demo", "--json"]
     wanted = "{certificate: {pictures: 3, at_most: 0.5}, complete: {pictures: 3}}"
     assert terminal.run_command(cli, [*arguments, "--attacks", wanted]) == 1, "the bound is broken"
