@@ -24,6 +24,7 @@ from editc.formats.exports import diffusers, embed, lowering
 from editc.formats.exports.format import ConsumerTrial, Format, Job, Written
 from editc.formats.exports.kohya_names import module_name as kohyas
 from editc.formats.exports.suits import SUITS
+from editc.formats.models.model import Checkpoint
 from editc.numerics.bits import dtypes
 
 END = ".diff"
@@ -77,19 +78,21 @@ def trials(job: Job, written: Written) -> tuple[ConsumerTrial, ...]:
         return (ConsumerTrial(consumer, skipped="needs the base: name it with --model"),)
     plan = plan_apply([written.delta], job.model, job.allow_finetune)
     changes = {record.site.name: change for record, change in _changes(written.delta)}
-    errors = [_error(job, target, changes[target.record.site.name]) for target in plan.targets]
+    base = {name: job.model.component(name) for name in {target.record.site.component for target in plan.targets}}
+    errors = [
+        _error(base[target.record.site.component], target, changes[target.record.site.name]) for target in plan.targets
+    ]
     return (ConsumerTrial(consumer, len(errors), len(written.delta.sites), max(errors)),)
 
 
-def _error(job: Job, target: TargetTensor, change: Any) -> float:
+def _error(base: Checkpoint, target: TargetTensor, change: Any) -> float:
     """The largest absolute error of one matrix, between ComfyUI's rule and editc's own edit. `change`: (d_out,
     d_in)."""
     site = target.record.site
-    assert job.model is not None
-    stored = job.model.component(site.component).read(site.name).reshape(stored_shape(site))
-    base = np.asarray(stored.T if site.transposed else stored)
-    ours = dtypes.round_to(patch_site(base, target.factors, target.k), target.tensor.dtype)
-    theirs = (base.astype(np.float32) + change).astype(np.float64)
+    stored = base.read(site.name).reshape(stored_shape(site))
+    W = np.asarray(stored.T if site.transposed else stored)
+    ours = dtypes.round_to(patch_site(W, target.factors, target.k), target.tensor.dtype)
+    theirs = (W.astype(np.float32) + change).astype(np.float64)
     return float(np.abs(dtypes.round_to(theirs, target.tensor.dtype) - ours).max())
 
 

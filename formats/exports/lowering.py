@@ -149,7 +149,8 @@ def convolution_shapes(delta: Delta, model: Model | None) -> dict[str, list[int]
             raise fail("E676", message, help="name the model with --model; it is only read")
         return {}
     names = [record.site.name for record in delta.sites]
-    parts = {r.site.component: respell(model.component(r.site.component), names) for r in delta.sites}
+    edited = dict.fromkeys(record.site.component for record in delta.sites)
+    parts = {component: respell(model.component(component), names) for component in edited}
     shapes = {r.site.name: parts[r.site.component].shape(r.site.name) for r in delta.sites}
     return {name: [*shape[1:]] for name, shape in shapes.items() if len(shape) == 4}
 

@@ -17,7 +17,7 @@ import torch
 
 from editc.core.delta import Delta, Factors, Site
 from editc.core.site_bytes import matrix_shape, site_record
-from editc.formats.models.model import Model, open_model
+from editc.formats.models.model import Checkpoint, Model, open_model
 from editc.registry.families import FAMILIES
 
 
@@ -122,7 +122,7 @@ def sites(model: Model, family: str) -> list[Site]:
     patterns = {role: found.patterns[role] for role in found.default_roles} if found else dict(enumerate(TEXTS[family]))
     weights = model.component(component)
     return [
-        site(model, component, name, str(role), transposed=family.startswith("gpt2"))
+        _site(weights, component, name, str(role), transposed=family.startswith("gpt2"))
         for name in weights.names()
         for role, pattern in patterns.items()
         if fnmatchcase(name, pattern)
@@ -133,12 +133,15 @@ def every_site(model: Model, component: str = "unet") -> list[Site]:
     """Every matrix and convolution of a component, as an adapter may change them: 1x1 and 3x3 windows too."""
     weights = model.component(component)
     names = [n for n in weights.names() if n.endswith(".weight") and len(weights.shape(n)) in (2, 4)]
-    return [site(model, component, name, "adapter") for name in names]
+    return [_site(weights, component, name, "adapter") for name in names]
 
 
 def site(model: Model, component: str, name: str, role: str, transposed: bool = False) -> Site:
     """One site from the checkpoint's header."""
-    weights = model.component(component)
+    return _site(model.component(component), component, name, role, transposed)
+
+
+def _site(weights: Checkpoint, component: str, name: str, role: str, transposed: bool = False) -> Site:
     rows, columns = matrix_shape(weights.shape(name))
     shape = (columns, rows) if transposed else (rows, columns)
     return Site(component, name, shape, weights.dtype(name), role, transposed=transposed)
@@ -154,8 +157,9 @@ def delta(model: Model, family: str, chosen: Sequence[Site], form: str, ranks: S
         for width, members in groups.items()
     }
     places = {index: (f, k) for f in factors.values() for k, index in enumerate(f.sites)}
+    weights = {component: model.component(component) for component in {one.component for one in chosen}}
     records = tuple(
-        site_record(one, model.component(one.component).read(one.name).reshape(_stored(one)), *places[index])
+        site_record(one, weights[one.component].read(one.name).reshape(_stored(one)), *places[index])
         for index, one in enumerate(chosen)
     )
     blank = Delta(

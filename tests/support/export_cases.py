@@ -41,8 +41,9 @@ def assert_whole(made: Export, count: int) -> None:
 def results(model: Model, delta: Delta, allow_finetune: bool = False) -> dict[str, Any]:
     """By tensor the weights (d_out, d_in) after `delta`, in float64 and not rounded."""
     found = {}
+    weights = {component: model.component(component) for component in {one.site.component for one in delta.sites}}
     for target in plan_apply([delta], model, allow_finetune).targets:
         site = target.record.site
-        stored = model.component(site.component).read(site.name).reshape(stored_shape(site))
+        stored = weights[site.component].read(site.name).reshape(stored_shape(site))
         found[site.name] = patch_site(stored.T if site.transposed else stored, target.factors, target.k)
     return found

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cache as cached
 from pathlib import Path
 from typing import Any
 
@@ -46,9 +47,16 @@ def parts(seed: int, *widths: int, d: int = D) -> tuple[WeightedBlock, ...]:
     return tuple(found)
 
 
+@cached
 def moment(d: int = D, rank: int = 300) -> Array:
     rows = np.random.default_rng(99).normal(size=(d, rank))
     return np.asarray(rows @ rows.T / rank)
+
+
+@cached
+def cold_solution(widths: tuple[int, ...]) -> ridge.Multiplier:
+    """The solution of `parts(5, *widths)` without a cache, once for all tests that compare with it."""
+    return chain.solve(parts(5, *widths), moment(), 0.1)
 
 
 def whole(blocks: Sequence[WeightedBlock], kept: Array, lamb: float) -> Array:
@@ -148,7 +156,7 @@ def test_a_new_block_updates_the_factor_that_was_kept(factorised: list[int], eve
 @pytest.mark.parametrize("before", [0, 1, 2, 3])
 def test_what_was_kept_changes_no_bit(widths: tuple[int, ...], before: int, everything_kept: None) -> None:
     blocks, kept = parts(5, *widths), moment()
-    cold, cache = chain.solve(blocks, kept, 0.1), Watched()
+    cold, cache = cold_solution(widths), Watched()
     if before:
         chain.solve(blocks[:before], kept, 0.1, cache=cache)
     warm = chain.solve(blocks, kept, 0.1, cache=cache)
