@@ -96,6 +96,9 @@ class Family:
     """Name of a group -> which roles it has and what they read. Image models only."""
     streams: Mapping[str, Stream] = field(default_factory=lambda: CLIP_ROWS)
     """Name of a stream -> what it is made of. Image models only."""
+    layers: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Kind of layer -> patterns over the parameter names of its matrices, for methods that are trained. Empty: the
+    family has no layers to train."""
     refused: Mapping[str, str] = field(default_factory=dict)
     """Role -> why it cannot be edited, for the error."""
     notes: tuple[str, ...] = ()

@@ -108,6 +108,33 @@ class PullSearch:
 
 
 @dataclass(frozen=True)
+class Search:
+    """One attack on the edited model while it was trained."""
+
+    step: int
+    """The steps of training before it."""
+    subject: int
+    """The number of the edit whose concept was attacked."""
+    reached: tuple[float, ...]
+    """What each start found, as s: 1 is as much of the concept as the unedited model's answer has, 0 none."""
+
+
+@dataclass(frozen=True)
+class Training:
+    """How a trained edit came about."""
+
+    terms: tuple[str, ...]
+    """The names of the terms of the loss."""
+    losses: tuple[tuple[float, ...], ...]
+    """(points, terms): each term without its weight, as means over equal runs of steps."""
+    searches: tuple[Search, ...]
+    """The attacks of its rounds, in order. They are weaker than attacks of their own after the training, so they prove
+    nothing."""
+    own: tuple[float, ...] = ()
+    """For each edit: how much of the concept no mixture of other names predicts. Empty where the method needs none."""
+
+
+@dataclass(frozen=True)
 class Solution:
     """A problem with its edits. `solve` makes it."""
 
@@ -122,6 +149,8 @@ class Solution:
     for."""
     pull_searches: tuple[PullSearch, ...] = ()
     """How the pulls of `moderate` were found. Empty where no shares of pictures were asked for."""
+    training: Training | None = None
+    """How the factors were trained. None where they were solved for."""
 
     def __repr__(self) -> str:
         """A short text, because a solution holds the factors."""

@@ -105,7 +105,19 @@ def open_ports(opened: OpenedManifest, progress: Progress | None) -> Context:
     ctx = replace(ctx, encoder=streams["text"], streams=streams, cache=store, detector_identity=judged_by)
     ctx = replace(ctx, encoder_parts=source.parts, notes=notes)
     ctx = replace(ctx, painter=painter, detector=detector, progress=progress, prober=_prober_loader(manifest, model))
-    return _open_attacks(ctx, manifest, model)
+    return _open_attacks(_open_gradients(ctx, manifest, model), manifest, model)
+
+
+def _open_gradients(ctx: Context, manifest: Manifest, model: Model) -> Context:
+    """The ports with the model for training, where the method is a trained one and the pipeline can be trained."""
+    from editc.passes.images.edit_kind import is_trained
+
+    if not is_trained(manifest) or model.layout != "pipeline":
+        return ctx
+    from editc.backends import painter
+    from editc.backends.diffusion import PipelineDiffusion
+
+    return replace(ctx, diffusion=PipelineDiffusion.of(ctx.painter or painter.load(model.path, component_of(model))))
 
 
 def _open_attacks(ctx: Context, manifest: Manifest, model: Model) -> Context:
@@ -116,7 +128,7 @@ def _open_attacks(ctx: Context, manifest: Manifest, model: Model) -> Context:
     from editc.backends.diffusion import PipelineDiffusion
     from editc.opening.attack_processes import job_runner
 
-    diffusion = PipelineDiffusion.of(ctx.painter)
+    diffusion = ctx.diffusion or PipelineDiffusion.of(ctx.painter)
     if diffusion is None:
         return ctx
     return replace(ctx, diffusion=diffusion, run_jobs=job_runner(model.path, component_of(model), ctx.progress))

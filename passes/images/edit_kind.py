@@ -29,16 +29,30 @@ class EditKind(Protocol):
         """Return the change of every group. Raises SingularError and NonFiniteError."""
 
 
-EDIT_KINDS: Mapping[str, str] = {"fuse": "editc.passes.images.keys.fuse:FUSE"}
+EDIT_KINDS: Mapping[str, str] = {
+    "fuse": "editc.passes.images.keys.fuse:FUSE",
+    "train": "editc.passes.images.train.edit_kind:TRAIN",
+}
 """Kind of edit -> `module:attribute` of its `EditKind`, imported only for a manifest with such an edit. A manifest with
-one has no edits of other kinds."""
+one has no edits of other kinds. `train` is the kind of every edit by a method that is trained."""
 
 
 def edit_kind_of(manifest: Manifest) -> EditKind | None:
     """Return the `EditKind` of a manifest's edits; None where they take the usual steps."""
-    place = next((EDIT_KINDS[edit.kind] for edit in manifest.image_edits if edit.kind in EDIT_KINDS), None)
+    kind = next((edit.kind for edit in manifest.image_edits if edit.kind in EDIT_KINDS), "train")
+    place = EDIT_KINDS[kind] if kind != "train" or is_trained(manifest) else None
     if place is None:
         return None
     module, _, attribute = place.partition(":")
     found: EditKind = getattr(import_module(module), attribute)
     return found
+
+
+def is_trained(manifest: Manifest) -> bool:
+    """True where the method of the edits is one that is trained. The methods of `fuse` are in no table."""
+    method = manifest.method
+    if method is None or any(edit.kind == "fuse" for edit in manifest.image_edits):
+        return False
+    from editc.registry.methods import METHODS  # `editc check` of a manifest without a method needs none
+
+    return getattr(METHODS.resolve(method), "edit_kind", "") == "train"

@@ -2,11 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
+
 from editc.core.family import Family, Group, Stream
 from editc.families.images.contexts import CONTEXTS
 
 PATTERNS = {"k": "*.attn2.to_k.weight", "v": "*.attn2.to_v.weight"}
 """Role -> names of the key and value matrices of cross-attention in a UNet of diffusers."""
+
+LAYERS: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        "cross": ("*.attn2.to_?.weight", "*.attn2.to_out.0.weight"),
+        "query": ("*.attn2.to_q.weight",),
+        "self": ("*.attn1.to_?.weight", "*.attn1.to_out.0.weight"),
+        "feed-forward": ("*.ff.net.0.proj.weight", "*.ff.net.2.weight"),
+    }
+)
+"""Kind of layer -> names of its matrices in a UNet of diffusers, for training."""
 
 SD1 = Family(
     name="sd1",
@@ -18,6 +31,7 @@ SD1 = Family(
     neutral="",
     default_method="uce",
     contexts=CONTEXTS,
+    layers=LAYERS,
 )
 """Stable Diffusion 1.x reads the rows of one CLIP. The layers around its transformers are convolutions, so their
 weights have four dimensions."""
@@ -32,6 +46,7 @@ SD2 = Family(
     neutral="",
     default_method="uce",
     contexts=CONTEXTS,
+    layers=LAYERS,
 )
 """Stable Diffusion 2.x: a wider text encoder than 1.x, and linear layers around its transformers."""
 

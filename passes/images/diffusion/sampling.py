@@ -39,10 +39,13 @@ def denoise(
     latents: Any = None,
     skip: int = 0,
     ask: Callable[[Any, Any, Any, Any], Any] | None = None,
+    watch: Callable[[Any, int], None] | None = None,
+    stop: int | None = None,
 ) -> Any:
     """The clean latents (n, c, h, w) of one picture for each row set (n, t, d) and seed, guided away from the empty
     prompt. `latents` begin in place of noise, after `skip` steps. `ask` gives the guided answer in place of the usual
-    one, from latents, times, rows and the empty prompt's rows."""
+    one, from latents, times, rows and the empty prompt's rows. `watch` is called with the latents before each step, and
+    its timestep. `stop`: the number of steps after which the latents are returned as they are."""
     import torch
 
     empty = model.rows([""])
@@ -50,7 +53,8 @@ def denoise(
         parts = [slice(start, start + BATCH) for start in range(0, len(seeds), BATCH)]
         begun = model.start(seeds) if latents is None else latents
         ask = ask or _guided(model, guidance)
-        return torch.cat([_walk(model, rows[p], empty, begun[p], model.timesteps(steps)[skip:], ask) for p in parts])
+        times = model.timesteps(steps)[skip:stop]
+        return torch.cat([_walk(model, rows[p], empty, begun[p], times, ask, watch) for p in parts])
 
 
 def paint(model: Diffusion, rows: Any, seeds: Sequence[int], steps: int, guidance: float) -> NDArray[np.uint8]:
@@ -69,9 +73,19 @@ def _guided(model: Diffusion, guidance: float) -> Callable[[Any, Any, Any, Any],
     return ask
 
 
-def _walk(model: Diffusion, rows: Any, empty: Any, latents: Any, times: Sequence[int], ask: Callable[..., Any]) -> Any:
+def _walk(
+    model: Diffusion,
+    rows: Any,
+    empty: Any,
+    latents: Any,
+    times: Sequence[int],
+    ask: Callable[..., Any],
+    watch: Callable[[Any, int], None] | None,
+) -> Any:
     import torch
 
     for time in times:
+        if watch is not None:
+            watch(latents, time)
         latents = model.step(ask(latents, torch.full((len(latents),), time), rows, empty), time, latents)
     return latents

@@ -25,7 +25,7 @@ from editc.core.diagnostics import Diagnostic, EditcError
 from editc.core.manifest import Request
 from editc.core.plan import Plan, Ranking, SiteShare
 from editc.core.ports import Conditioning, Context, Encoder, NoisyLatents, Prober
-from editc.passes.images.keys.derive import diagnose_missing_tokens
+from editc.passes.images.keys.derive_rows import diagnose_missing_tokens
 from editc.passes.images.keys.rules.aligned import ALIGNED, aligned_rows
 from editc.passes.images.keys.rules.pairs import target_names, target_shares
 from editc.passes.images.rows.phrases import MissingTokensError, PromptLookup

@@ -18,6 +18,7 @@ from editc.numerics import drift
 from editc.passes.claims import Advice, broken_bounds, claims_of_solve, no_change
 from editc.passes.images.attacks.run import claims as attack_claims
 from editc.passes.images.attacks.run import warnings as attack_warnings
+from editc.passes.images.edit_kind import is_trained
 from editc.passes.images.measure import certificate
 from editc.passes.images.measure.measure import SiteMeasurement, measure_sites
 from editc.passes.images.painting import certificate_attack, pictures
@@ -116,9 +117,10 @@ def _report_row(one: SiteMeasurement) -> Mapping[str, Any]:
 
 
 def _claims(solution: Solution, measured: Sequence[SiteMeasurement]) -> tuple[Claim, ...]:
-    """Return all claims that are measured on weights."""
+    """Return all claims that are measured on weights. A trained edit maps no keys to targets, so it has no residual."""
+    trained = is_trained(solution.problem.plan.manifest)
     return (
-        *_residuals(solution, measured),
+        *(() if trained else _residuals(solution, measured)),
         *_drifts(solution, measured),
         *claims_of_solve(solution, sum(one.elements > 0 for one in measured)),
         *solution.problem.leaks,

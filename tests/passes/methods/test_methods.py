@@ -27,7 +27,7 @@ from editc.registry.options import construct, option_texts, options
 
 SEEDS = st.integers(0, 10_000)
 VARIANTS: list[tuple[str, dict[str, Any]]] = [
-    *((name, {}) for name in METHODS.names("image")),
+    *((name, {}) for name in METHODS.names("image") if not hasattr(METHODS.resolve(name), "edit_kind")),
     ("uce", {"technique": "tensor"}),
     ("rece", {"technique": "tensor"}),
     ("rece", {"epochs": 3}),

@@ -1,0 +1,119 @@
+"""Rows in the text encoder's ball, found by gradient in rounds, with a memory of all that were found."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+from editc.core.ports import Diffusion
+from editc.passes.images.diffusion.descent import descend
+from editc.passes.images.schemes.ask import Ask
+from editc.passes.images.schemes.scheme import Drawn, State
+
+DISTANCE = 0.1
+"""The weight of the whole answer's distance beside the residual's share, as in the attacks."""
+FROM_SEARCH, FROM_MEMORY = 8 / 15, 5 / 15
+"""Shares of a step's latents that are told of rows of the last search, and of remembered ones; the rest are told of
+the concept's own sentences. Taken from the experiment that found the recipe."""
+
+
+@dataclass(frozen=True)
+class RowSearch:
+    """Rows behind BOS, learned from sentences of the concept, the empty prompt, other names, preserved prompts, and
+    from those of earlier searches that show most."""
+
+    every: int = 40
+    """Steps between two searches."""
+    steps: int = 60
+    """Steps of one search."""
+    latents: int = 4
+    """Latents a step, for each start."""
+    rate: float = 0.5
+    """Adam's first rate. 60 steps at 0.5 find what 150 find at 0.1 (docs/explanation/forget.md)."""
+    hardest: int = 2
+    """How many remembered rows each search goes on from."""
+    follow_rate: float = 0.015
+    """How far the rows of the last search move up the gradient of each training step, in signs."""
+
+    def search(self, state: State, ask: Ask, generator: Any) -> tuple[State, tuple[float, ...]]:
+        """Attack the edited model, and remember what was found."""
+        import torch
+
+        begin = torch.cat([self._starts(ask, generator), self._hardest(state, ask, generator)])
+        model, first = ask.model, begin[:, :1].clone()
+
+        def keep_first(rows: Any) -> Any:
+            return torch.cat([first, model.into_ball(rows[:, 1:])], dim=1)
+
+        def loss(rows: Any, step: int) -> Any:
+            return _aim(*_told(ask, rows, self.latents, generator)).sum() / self.latents
+
+        found = descend(begin, loss, self.steps, self.rate, keep_first)
+        with torch.no_grad():
+            asked, answers = _told(ask, found, 16, generator)
+            reached = asked.share(answers).view(len(found), 16).mean(1)
+        memory = torch.cat([state["memory"], found]) if state else torch.cat([ask.pool.rows["own"][:4], found])
+        return {"new": found, "memory": memory}, tuple(round(float(one), 4) for one in reached)
+
+    def draw(self, state: State, ask: Ask, generator: Any) -> Drawn | None:
+        """Rows of the last search, remembered ones, and the concept's own sentences."""
+        import torch
+
+        count = len(ask.index)
+        new, old = round(count * FROM_SEARCH), round(count * FROM_MEMORY)
+        which = torch.randint(len(state["new"]), (new,), generator=generator)
+        past = torch.randint(len(state["memory"]), (old,), generator=generator)
+        own = ask.pool.told("own", ask.index[new + old :])
+        rows = torch.cat([state["new"][which], state["memory"][past], own]).requires_grad_(True)
+        return Drawn(rows, torch.cat([which, torch.full((count - new,), -1)]))
+
+    def follow(self, model: Diffusion, state: State, drawn: Drawn) -> State:
+        """Move the rows of the last search by the sign of the gradient; BOS stays."""
+        import torch
+
+        new = state["new"].clone()
+        with torch.no_grad():
+            for number, gradient in zip(drawn.which.tolist(), drawn.rows.grad, strict=True):
+                if number >= 0:
+                    moved = new[number] + self.follow_rate * gradient.sign()
+                    new[number, 1:] = model.into_ball(moved)[1:]
+        return {**state, "new": new}
+
+    def _starts(self, ask: Ask, generator: Any) -> Any:
+        """(4, t, d): two sentences of the concept, the empty prompt, and another name."""
+        import torch
+
+        def pick(tensor: Any) -> Any:
+            return tensor[int(torch.randint(len(tensor), (1,), generator=generator))]
+
+        rows, others = ask.pool.rows, ask.pool.others
+        other = rows[others[int(torch.randint(len(others), (1,), generator=generator))]]
+        return torch.stack([pick(rows["own"]), pick(rows["own"]), rows["empty"][0], pick(other)])
+
+    def _hardest(self, state: State, ask: Ask, generator: Any) -> Any:
+        """(h, t, d): the remembered rows that show most of the concept now."""
+        import torch
+
+        memory = state["memory"] if state else ask.pool.rows["own"]
+        if not state:
+            return memory[:0]
+        with torch.no_grad():
+            asked, answers = _told(ask, memory, 8, generator)
+            reached = asked.share(answers).view(len(memory), 8).mean(1)
+        return memory[reached.argsort(descending=True)[: self.hardest]]
+
+
+def _told(ask: Ask, rows: Any, count: int, generator: Any) -> tuple[Ask, Any]:
+    """What is asked and answered when each of `rows` (r, t, d) is told with the same `count` latents of the pool."""
+    import torch
+
+    index = torch.randint(len(ask.pool), (count,), generator=generator).repeat(len(rows))
+    asked = replace(ask, index=index, rows=rows.repeat_interleave(count, 0))
+    return asked, asked.edited()
+
+
+def _aim(ask: Ask, answers: Any) -> Any:
+    """(k,): (1 - s)^2 + 0.1 |v - v_c|^2 / |r|^2, what a search minimises."""
+    size = ask.residual.flatten(1).square().sum(1)
+    distance = (answers - ask.frozen()).flatten(1).square().sum(1) / size
+    return (1 - ask.share(answers)).square() + DISTANCE * distance

@@ -1,0 +1,74 @@
+"""What a loss may ask: the edited model with gradients, and the unedited one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from editc.core.ports import Diffusion
+from editc.passes.images.schemes.factors import Factors
+from editc.passes.images.schemes.pool import Pool
+
+
+@dataclass(frozen=True)
+class Ask:
+    """Some latents of a pool, about which both models can be asked."""
+
+    model: Diffusion
+    """The model; `factors` are attached to it."""
+    factors: Factors
+    """The factors that are trained."""
+    pool: Pool
+    """The pool."""
+    index: Any
+    """(k,): the latents' numbers in the pool."""
+    generator: Any = None
+    """Random numbers for a loss that draws some."""
+    rows: Any = None
+    """(k, t, d): rows that an adversary found, told in place of the sentence's own. None: there are none."""
+
+    def edited(self, condition: str = "own") -> Any:
+        """(k, c, h, w): the edited model's answers, with gradients. `own` means the adversary's rows where there are
+        some."""
+        return self.edited_for(
+            self.rows if condition == "own" and self.rows is not None else self.pool.told(condition, self.index)
+        )
+
+    def edited_for(self, rows: Any) -> Any:
+        """(k, c, h, w): the edited model's answers for rows (k, t, d), with gradients."""
+        with self.factors.switched(True):
+            return self.model.answer(self.pool.latents[self.index], self.pool.times[self.index], rows)
+
+    def frozen_for(self, rows: Any) -> Any:
+        """(k, c, h, w): the unedited model's answers for rows (k, t, d)."""
+        import torch
+
+        with torch.no_grad(), self.factors.switched(False):
+            return self.model.answer(self.pool.latents[self.index], self.pool.times[self.index], rows)
+
+    def frozen(self, condition: str = "own") -> Any:
+        """(k, c, h, w): the unedited model's answers to the pool's own sentences under a condition."""
+        with self.factors.switched(False):
+            return self.pool.answers(self.model, condition)[self.index]
+
+    def frozen_at(self, condition: str, number: Any) -> Any:
+        """(c, h, w): the unedited model's answer to a condition at one latent of the pool."""
+        with self.factors.switched(False):
+            return self.pool.answers(self.model, condition)[number]
+
+    @property
+    def mixture(self) -> Any:
+        """(k, c, h, w): the best mixture of the unedited model's answers to other names."""
+        with self.factors.switched(False):
+            return self.pool.mixture(self.model)[self.index]
+
+    @property
+    def residual(self) -> Any:
+        """(k, c, h, w): r, what no mixture of the others predicts of the concept."""
+        return self.frozen() - self.mixture
+
+    def share(self, answers: Any) -> Any:
+        """(k,): s = <v - h, r> / |r|^2 of answers v (k, c, h, w). 1: as much of the concept as the unedited model's
+        answer; 0: none."""
+        r = self.residual
+        return ((answers - self.mixture) * r).flatten(1).sum(1) / r.flatten(1).square().sum(1)

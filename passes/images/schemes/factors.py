@@ -1,0 +1,123 @@
+"""The low-rank factors that training changes: W + up down beside each layer, switched on and off."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from editc.core.delta import Array, Site
+from editc.core.ports import Diffusion
+
+
+@dataclass(eq=False)
+class Factors:
+    """One pair of factors for each site. `on` decides whether the layers see them."""
+
+    pairs: Mapping[str, tuple[Any, Any]]
+    """Parameter name -> down (r, d_in) and up (d_out, r), both with gradients. up is 0 at first."""
+    fixed: Mapping[str, tuple[Any, Any]]
+    """Parameter name -> down and up of the edit that the training starts from, which stays as it is. Empty: none."""
+    free: Mapping[str, Any]
+    """Parameter name -> projector (d_in, d_in) of the inputs that its factors may see. A site that is missing sees all
+    of its input."""
+    on: bool = False
+    """True: the layers answer with the factors."""
+
+    @property
+    def parameters(self) -> list[Any]:
+        """Every factor, in the order of the sites, down before up."""
+        return [one for pair in self.pairs.values() for one in pair]
+
+    def left(self, name: str) -> Array:
+        """(d_out, r): the left factor of a site."""
+        return np.asarray(self.pairs[name][1].detach().double().cpu().numpy())
+
+    def right(self, name: str) -> Array:
+        """(r, d_in): the right factor of a site, with the projector multiplied in."""
+        down = np.asarray(self.pairs[name][0].detach().double().cpu().numpy())
+        return down @ self.free[name].double().cpu().numpy() if name in self.free else down
+
+    @contextmanager
+    def switched(self, on: bool) -> Iterator[None]:
+        """The factors on, or off, for as long as the context is open."""
+        before, self.on = self.on, on
+        try:
+            yield
+        finally:
+            self.on = before
+
+
+@contextmanager
+def attach_factors(
+    model: Diffusion,
+    sites: Sequence[Site],
+    rank: int,
+    seed: int,
+    start: Mapping[str, tuple[Array, Array]] | None = None,
+    free: Mapping[str, Array] | None = None,
+) -> Iterator[Factors]:
+    """The model with factors of `rank` beside each site's layer; without them afterwards.
+
+    `start` maps parameter names to factors (d_out, s) and (s, d_in) of an edit to start from. `free` maps parameter
+    names to projectors (d_in, d_in): what lies outside moves no output of the site.
+    """
+    import torch
+
+    generator = torch.Generator().manual_seed(seed)
+    device = next(model.network.parameters()).device
+    found: dict[str, tuple[Any, Any]] = {}
+    for site in sites:
+        outputs, inputs = site.shape
+        down = torch.randn(rank, inputs, generator=generator) / inputs**0.5
+        pair = torch.nn.Parameter(down.to(device)), torch.nn.Parameter(torch.zeros(outputs, rank, device=device))
+        found[site.name] = pair
+
+    def stored(array: Array) -> Any:
+        return torch.from_numpy(np.ascontiguousarray(array)).float().to(device)
+
+    fixed = {name: (stored(right), stored(left)) for name, (left, right) in (start or {}).items()}
+    factors = Factors(found, fixed, {name: stored(one) for name, one in (free or {}).items()})
+    hooks = [_hook(model.network, factors, name) for name in dict.fromkeys([*found, *fixed])]
+    try:
+        yield factors
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+def _hook(network: Any, factors: Factors, name: str) -> Any:
+    """Hook the layer of a parameter; returns the handle that removes it."""
+    module = network.get_submodule(name.removesuffix(".weight"))
+    add = _add_convolution if hasattr(module, "kernel_size") else _add
+    return module.register_forward_hook(partial(add, factors, name))
+
+
+def _add(factors: Factors, name: str, module: Any, given: Any, made: Any) -> Any:
+    """Add up down x to what a linear layer made of x."""
+    if not factors.on:
+        return made
+    if name in factors.fixed:
+        down, up = factors.fixed[name]
+        made = made + (given[0] @ down.T) @ up.T
+    if name not in factors.pairs:
+        return made
+    down, up = factors.pairs[name]
+    seen = given[0] @ factors.free[name].T if name in factors.free else given[0]
+    return made + (seen @ down.T) @ up.T
+
+
+def _add_convolution(factors: Factors, name: str, module: Any, given: Any, made: Any) -> Any:
+    """Add the same to what a convolution made: down is a convolution of its kernel, up one of a single pixel."""
+    if not factors.on:
+        return made
+    from torch.nn import functional
+
+    down, up = factors.pairs[name]
+    kernel = down.view(len(down), *module.weight.shape[1:])
+    middle = functional.conv2d(given[0], kernel, None, module.stride, module.padding, module.dilation, module.groups)
+    return made + functional.conv2d(middle, up[:, :, None, None])

@@ -1,0 +1,1 @@
+"""Where the latents of a term come from, one file each."""

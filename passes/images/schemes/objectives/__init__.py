@@ -1,0 +1,1 @@
+"""What a term of a trained method minimises, one file each."""

@@ -1,0 +1,45 @@
+"""What is to be forgotten, in sentences: one concept with its target, other names, and prompts that must stay."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Subject:
+    """One concept to forget."""
+
+    concept: str
+    """Its name, the first of `names`."""
+    names: tuple[str, ...]
+    """Every name that the manifest lists for it."""
+    target: str
+    """The name whose answers take its place; '' for the empty prompt."""
+    others: tuple[str, ...]
+    """Names of other things, most alike first."""
+    contexts: tuple[str, ...]
+    """Sentences with one `{}`."""
+    preserved: tuple[str, ...]
+    """Prompts that must stay as they are."""
+    seed: int
+    """Where random numbers of this concept start."""
+    steps: int
+    """Denoising steps of a picture."""
+    guidance: float
+    """How strongly pictures of training follow their sentence."""
+
+    def sentences(self, count: int) -> tuple[str, ...]:
+        """`count` contexts in a random order, repeated where there are fewer."""
+        order = np.random.default_rng([self.seed, 1]).permutation(len(self.contexts))
+        return tuple(self.contexts[int(order[i % len(order)])] for i in range(count))
+
+    def kept(self, count: int) -> tuple[str, ...]:
+        """At most `count` of the preserved prompts, drawn."""
+        order = np.random.default_rng([self.seed, 2]).permutation(len(self.preserved))[:count]
+        return tuple(self.preserved[int(i)] for i in order)
+
+    def pictures_seeds(self, count: int, salt: int) -> list[int]:
+        """Seeds for the noise of `count` pictures; `salt` tells one use from another."""
+        return [int(one) for one in np.random.default_rng([self.seed, 3, salt]).integers(2**31, size=count)]

@@ -1,0 +1,308 @@
+"""Training: every trained method runs, moves what it says, keeps its promises of bytes, and goes on after a kill."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from editc.backends import painter
+from editc.backends.diffusion import PipelineDiffusion
+from editc.core.delta import Array, Site
+from editc.core.ports import Diffusion
+from editc.demo import MODEL
+from editc.passes.images.diffusion.reference import project
+from editc.passes.images.diffusion.sampling import goal_of_noise
+from editc.passes.images.schemes.adversaries.ring import Ring
+from editc.passes.images.schemes.adversaries.rows import RowSearch
+from editc.passes.images.schemes.adversaries.soft_words import SoftWords
+from editc.passes.images.schemes.ask import Ask
+from editc.passes.images.schemes.divergences.cosine import Cosine
+from editc.passes.images.schemes.divergences.hellinger import Hellinger
+from editc.passes.images.schemes.divergences.mse import MeanSquare
+from editc.passes.images.schemes.factors import Factors, attach_factors
+from editc.passes.images.schemes.feeds.noised import Noised
+from editc.passes.images.schemes.feeds.sampled import Sampled
+from editc.passes.images.schemes.feeds.trajectories import Trajectories
+from editc.passes.images.schemes.objectives.anchor import Anchor
+from editc.passes.images.schemes.objectives.away import Away
+from editc.passes.images.schemes.objectives.early_late import EarlyLate
+from editc.passes.images.schemes.objectives.hinge import Hinge
+from editc.passes.images.schemes.objectives.mosaic import Mosaic
+from editc.passes.images.schemes.objectives.noise import WrongNoise
+from editc.passes.images.schemes.objectives.residual import Residual
+from editc.passes.images.schemes.objectives.stay import StayAtEmpty, StayAtOthers, StayAtPrompts, StayAtRandom
+from editc.passes.images.schemes.rules.surgery import Surgery
+from editc.passes.images.schemes.rules.total import Total
+from editc.passes.images.schemes.scheme import Scheme
+from editc.passes.images.schemes.subject import Subject
+from editc.passes.images.train.checkpoint import Checkpoints
+from editc.passes.images.train.loop import Progressed, make_optimizer, train
+from editc.registry.methods import METHODS
+
+TRAINED = [name for name in METHODS.names("image") if hasattr(METHODS.resolve(name), "edit_kind")]
+SMALL: Mapping[str, Any] = {"steps": 2, "sentences": 2, "batch": 2, "pictures": 2, "attack_steps": 2, "every": 2}
+SMALL |= {"rounds": 2, "prompts": 2, "words": 2}
+
+
+@pytest.fixture(scope="module")
+def model() -> Diffusion:
+    torch.set_num_threads(1)
+    found = PipelineDiffusion.of(painter.load(MODEL, "unet", steps=4, guidance=3.0))
+    assert found is not None
+    return found
+
+
+@pytest.fixture(scope="module")
+def sites(model: Diffusion) -> tuple[Site, ...]:
+    shapes = {name: tuple(one.shape) for name, one in model.network.named_parameters()}
+    names = sorted(
+        name for name in shapes if "mid_block" in name and name.endswith(("attn1.to_q.weight", "attn2.to_k.weight"))
+    )
+    return tuple(Site("unet", name, shapes[name], "F32", "x", "x") for name in names)
+
+
+@pytest.fixture
+def factors(model: Diffusion, sites: tuple[Site, ...]) -> Iterator[Factors]:
+    before = {name: value.clone() for name, value in model.network.state_dict().items()}
+    with attach_factors(model, sites, 2, seed=1) as found:
+        yield found
+    assert all(torch.equal(value, before[name]) for name, value in model.network.state_dict().items())
+
+
+SUBJECT = Subject("fish", ("fish",), "arrow", ("cat", "boat"), ("a {}", "a red {}"), ("a boat", "a red cat"), 3, 4, 3.0)
+
+
+def ask(model: Diffusion, factors: Factors, feed: Any, count: int = 2) -> Ask:
+    generator = torch.Generator().manual_seed(5)
+    pool, index = feed.draw(model, factors, SUBJECT, count, generator)
+    return Ask(model, factors, pool, index, generator)
+
+
+def stir(factors: Factors) -> None:
+    """Move the factors from 0, so that the edited model answers otherwise."""
+    with torch.no_grad():
+        for one in factors.parameters:
+            one += 0.3 * torch.randn(one.shape, generator=torch.Generator().manual_seed(9))
+
+
+def run(model: Diffusion, sites: tuple[Site, ...], scheme: Scheme, save: Any = None, points: Any = None) -> Any:
+    with attach_factors(model, sites, scheme.rank, 1) as found:
+        generator = torch.Generator().manual_seed(2)
+        begun = Progressed(found, make_optimizer(scheme.optimiser, found), generator, [{}])
+        if points is not None:
+            assert points.resume(begun, scheme.adversary.every, scheme.steps)
+        trained = train(model, scheme, [SUBJECT], begun, None, save)
+        return [one.detach().clone() for one in found.parameters], trained
+
+
+def small(name: str) -> Scheme:
+    method = METHODS.resolve(name)
+    scheme: Scheme = method(**{k: v for k, v in SMALL.items() if k in method.__dataclass_fields__}).scheme()
+    return scheme
+
+
+@pytest.mark.parametrize("name", TRAINED)
+def test_a_trained_method_moves_every_factor_twice_to_the_same_bytes(
+    name: str, model: Diffusion, sites: tuple[Site, ...]
+) -> None:
+    first, curve = run(model, sites, small(name))
+    again, same = run(model, sites, small(name))
+    assert all(torch.equal(a, b) for a, b in zip(first, again, strict=True)) and curve == same
+    assert all(torch.isfinite(one).all() for one in first) and all(one.abs().max() > 0 for one in first)
+    assert curve.terms == tuple(term.name for term in small(name).terms) and len(curve.losses[0]) == len(curve.terms)
+
+
+def test_factors_are_what_a_delta_makes_of_the_weights(
+    model: Diffusion, sites: tuple[Site, ...], factors: Factors
+) -> None:
+    """W + up down as a weight answers as W with the factors beside it."""
+    stir(factors)
+    one = ask(model, factors, Trajectories("concept", 2))
+    with_factors = one.edited().detach()
+    weights = dict(model.network.named_parameters())
+    changed: dict[str, Array] = {
+        site.name: weights[site.name].detach().double().numpy() + factors.left(site.name) @ factors.right(site.name)
+        for site in sites
+    }
+    with model.use_weights(changed):
+        written = one.frozen_for(one.pool.told("own", one.index))
+    torch.testing.assert_close(with_factors, written, rtol=1e-4, atol=1e-5)
+    assert not torch.allclose(with_factors, one.frozen())
+
+
+def test_a_start_is_part_of_the_edited_model_and_not_of_the_unedited_one(
+    model: Diffusion, sites: tuple[Site, ...]
+) -> None:
+    rng = np.random.default_rng(0)
+    start = {site.name: (rng.normal(size=(site.shape[0], 1)), rng.normal(size=(1, site.shape[1]))) for site in sites}
+    with attach_factors(model, (), 1, 1, start) as found:
+        one = ask(model, found, Trajectories("concept", 2))
+        assert not torch.allclose(one.edited(), one.frozen())
+        with found.switched(False):
+            torch.testing.assert_close(
+                one.frozen(),
+                model.answer(one.pool.latents[one.index], one.pool.times[one.index], one.pool.told("own", one.index)),
+            )
+
+
+def test_free_factors_move_nothing_that_is_preserved(model: Diffusion, sites: tuple[Site, ...]) -> None:
+    """However they are trained, the right factor with the projector in it is 0 on every preserved row."""
+    rng = np.random.default_rng(1)
+    free: dict[str, Array] = {}
+    kept = {site.name: rng.normal(size=(site.shape[1], 5)) for site in sites}
+    for name, rows in kept.items():
+        q, _ = np.linalg.qr(rows)
+        free[name] = np.eye(len(rows)) - q @ q.T
+    with attach_factors(model, sites, 2, 1, free=free) as found:
+        stir(found)
+        for name, rows in kept.items():
+            assert np.abs(found.right(name) @ rows).max() < 1e-5
+
+
+def test_the_residual_s_share_is_1_for_the_concept_and_0_for_the_mixture(model: Diffusion, factors: Factors) -> None:
+    one = ask(model, factors, Trajectories("concept", 2))
+    torch.testing.assert_close(one.share(one.frozen()), torch.ones(2))
+    torch.testing.assert_close(one.share(one.mixture), torch.zeros(2))
+    others = torch.stack([one.pool.answers(model, name) for name in one.pool.others], dim=1)
+    torch.testing.assert_close(one.pool.mixture(model), project(one.pool.answers(model, "own"), others)[0])
+    assert one.pool.own_share(model) > 0
+
+
+def test_objectives_are_their_formulas(model: Diffusion, factors: Factors) -> None:
+    stir(factors)
+    one = ask(model, factors, Noised("own", 2))
+    v, c, t, e = one.edited(), one.frozen(), one.frozen("target"), one.frozen("empty")
+
+    def mean(a: Any, b: Any) -> Any:
+        return (a - b).square().mean()
+
+    torch.testing.assert_close(Away(1.5).loss(one), mean(v, e - 1.5 * (c - e)))
+    torch.testing.assert_close(Away(1.0, neutral="target").loss(one), mean(v, t - (c - t)))
+    torch.testing.assert_close(Anchor().loss(one), mean(v, t))
+    torch.testing.assert_close(
+        WrongNoise().loss(one), -mean(v, goal_of_noise(model, one.pool.clean, one.pool.times, one.pool.noise))
+    )
+    torch.testing.assert_close(StayAtEmpty().loss(one), mean(one.edited("empty"), e))
+    early = one.pool.times[one.index] >= 0.5 * len(model.levels)
+    sign = torch.where(early, 1.0, -1.0)[:, None, None, None]
+    torch.testing.assert_close(EarlyLate(1.0, 0.5).loss(one), mean(v, e + sign * (c - e)))
+    share = ((v - one.mixture) * one.residual).flatten(1).sum(1) / one.residual.flatten(1).square().sum(1)
+    pushed = (share + 0.2).clamp(min=0).square() * one.residual.flatten(1).square().mean(1)
+    torch.testing.assert_close(Residual(-0.2).loss(one), pushed.mean())
+
+
+def test_the_hinge_and_the_mosaic_are_their_formulas(model: Diffusion, factors: Factors) -> None:
+    stir(factors)
+    one = ask(model, factors, Noised("own", 2))
+    c, t, e = one.frozen(), one.frozen("target"), one.frozen("empty")
+
+    def hinge(v: Any) -> Any:
+        near, far = (v - (t + 2 * (t - e))).flatten(1), (v - (c + 2 * (c - e))).flatten(1)
+        return (near.square().mean(1) - far.square().mean(1) + 0.5).clamp(min=0).mean()
+
+    torch.testing.assert_close(Hinge(2.0, 0.5).loss(one), (hinge(one.edited()) + hinge(one.edited("empty"))) / 2)
+    clean, level = one.pool.clean, model.levels[one.pool.times][:, None, None, None]
+    cells = clean.unflatten(2, (2, -1)).unflatten(4, (2, -1)).mean((3, 5), keepdim=True)
+    mosaic = cells.expand(-1, -1, -1, clean.shape[2] // 2, -1, clean.shape[3] // 2).flatten(4).flatten(2, 3)
+    seen = one.pool.latents - level.sqrt() * mosaic
+    goal = goal_of_noise(model, mosaic, one.pool.times, seen / (1 - level).sqrt())
+    torch.testing.assert_close(Mosaic(2).loss(one), (one.edited("empty") - goal).square().mean(), rtol=1e-3, atol=1e-4)
+
+
+def test_what_stays_costs_nothing_before_the_first_step(model: Diffusion, factors: Factors) -> None:
+    concept, preserved = ask(model, factors, Trajectories("concept", 2)), ask(model, factors, Noised("preserved", 2))
+    for objective, one in ((StayAtOthers(), concept), (StayAtRandom(), concept), (StayAtPrompts(0.5), preserved)):
+        assert float(objective.loss(one).detach()) < 1e-9
+    stir(factors)
+    for objective, one in ((StayAtOthers(), concept), (StayAtRandom(), concept), (StayAtPrompts(0.5), preserved)):
+        assert float(objective.loss(one).detach()) > 1e-7
+
+
+def test_divergences_are_their_formulas() -> None:
+    a, b = torch.randn(2, 3, 4, 4, dtype=torch.float64), torch.randn(2, 3, 4, 4, dtype=torch.float64)
+    square = ((a - b) ** 2).mean((1, 2, 3))
+    torch.testing.assert_close(MeanSquare()(a, b), square)
+    torch.testing.assert_close(Hellinger()(a, b), 1 - torch.exp(-square))
+    norm = (a * a).sum((1, 2, 3)).sqrt() * (b * b).sum((1, 2, 3)).sqrt()
+    torch.testing.assert_close(Cosine()(a, b), 1 - (a * b).sum((1, 2, 3)) / norm)
+
+
+def test_surgery_takes_away_the_conflict_and_nothing_else() -> None:
+    x = torch.nn.Parameter(torch.tensor([1.0, 2.0, 3.0], dtype=torch.float64))
+    erase, keep = (
+        torch.tensor([1.0, -1.0, 0.5], dtype=torch.float64),
+        torch.tensor([0.0, 2.0, 0.0], dtype=torch.float64),
+    )
+    (joined,) = Surgery().gradients({"erase": (x * erase).sum(), "keep": (x * keep).sum()}, [x])
+    torch.testing.assert_close(joined, torch.tensor([1.0, 2.0, 0.5], dtype=torch.float64))
+    (friendly,) = Surgery().gradients({"erase": (x * erase).sum(), "keep": -(x * keep).sum()}, [x])
+    torch.testing.assert_close(friendly, erase - keep)
+
+
+def test_searches_find_more_than_the_sentence_that_they_start_from(model: Diffusion, factors: Factors) -> None:
+    """In a model whose own sentence is far from the concept, found rows come nearer, and stay in the ball."""
+    stir(factors)
+    one = ask(model, factors, Trajectories("concept", 2))
+    generator = torch.Generator().manual_seed(1)
+    search = RowSearch(steps=15, latents=2)
+    state, reached = search.search({}, one, generator)
+    before = float(one.share(one.edited()).detach().mean())
+    assert max(reached) > before
+    rows = state["new"]
+    torch.testing.assert_close(model.into_ball(rows[:, 1:]), rows[:, 1:], rtol=1e-4, atol=1e-4)
+    assert len(state["memory"]) >= len(rows)
+    more, _ = search.search(state, one, generator)
+    assert len(more["memory"]) > len(state["memory"])
+
+
+def test_rings_keep_bos_and_their_radius(model: Diffusion, factors: Factors) -> None:
+    one = ask(model, factors, Trajectories("concept", 2))
+    drawn = Ring(0.1).draw({}, one, torch.Generator().manual_seed(1))
+    own = one.pool.told("own", one.index)
+    assert drawn is not None
+    torch.testing.assert_close(drawn.rows[:, 0], own[:, 0], rtol=1e-4, atol=1e-4)
+    assert ((drawn.rows - own).norm(dim=-1) <= 0.11 * own.norm(dim=-1)).all()
+    assert not torch.equal(drawn.rows, own)
+
+
+def test_soft_words_go_on_from_search_to_search(model: Diffusion, factors: Factors) -> None:
+    one = ask(model, factors, Sampled(2))
+    words = SoftWords(every=2, words=2, steps=1)
+    state, _ = words.search({}, one, torch.Generator().manual_seed(1))
+    kept = replace(words, memory=True, before=False)
+    grown, _ = kept.search(state, one, torch.Generator().manual_seed(1))
+    assert state["words"].shape[:2] == (1, 2) and len(grown["words"]) == 2
+    torch.testing.assert_close(grown["words"][:1], state["words"])
+    drawn = kept.draw(grown, one, torch.Generator().manual_seed(1))
+    assert drawn is not None and drawn.rows.shape == one.pool.told("own", one.index).shape
+
+
+class Shelf(dict[str, Mapping[str, Array]]):
+    """A cache in memory."""
+
+    def put(self, key: str, arrays: Mapping[str, Array]) -> None:
+        self[key] = {name: np.array(one) for name, one in arrays.items()}
+
+
+def test_a_killed_training_goes_on_to_the_same_bytes(model: Diffusion, sites: tuple[Site, ...]) -> None:
+    scheme, cache = small("forget"), Shelf()
+    points: Any = Checkpoints(cache, "this training")
+    whole, curve = run(model, sites, scheme, points.save)
+    assert cache
+    rest, resumed = run(model, sites, small("forget"), None, points)
+    assert all(torch.equal(a, b) for a, b in zip(whole, rest, strict=True)) and curve == resumed
+    other = Checkpoints(cache, "another")  # type: ignore[arg-type]
+    with attach_factors(model, sites, scheme.rank, 1) as found:
+        begun = Progressed(found, make_optimizer(scheme.optimiser, found), torch.Generator(), [{}])
+        assert other.resume(begun, scheme.adversary.every, scheme.steps) == 0
+
+
+def test_a_rule_without_conflict_is_the_sum() -> None:
+    x = torch.nn.Parameter(torch.ones(2))
+    (joined,) = Total().gradients({"erase": x.sum(), "keep": 2 * x.sum()}, [x])
+    torch.testing.assert_close(joined, torch.full((2,), 3.0))
