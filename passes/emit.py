@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from math import copysign, isfinite
 from typing import Any, ClassVar
 
@@ -115,7 +115,8 @@ def _extra(verified: Verified, ctx: Context) -> Mapping[str, Any]:
         "evidence": dict(why),
     }
     every |= {"after": list(ctx.earlier), "detector": dict(verified.report.detector)}
-    every |= {"encoder_parts": dict(ctx.encoder_parts), "attacks": [asdict(one) for one in verified.report.attacks]}
+    every |= {"encoder_parts": dict(ctx.encoder_parts)}
+    every |= {"attacks": [one.as_recorded() for one in verified.report.attacks]}
     return {name: value for name, value in {**every, **attached_files(manifest)}.items() if value}
 
 

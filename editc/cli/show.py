@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from editc.core.manifest import Manifest
+    from editc.core.measurements import AttackCurve
     from editc.core.solution import Verified
     from editc.formats.apply.apply import ApplyPlan, ApplyResult, RevertResult
     from editc.formats.apply.status import Status
@@ -162,14 +163,21 @@ def attack_result(found: Attacked) -> Output:
         shares = f"{one.shown:>3} of {one.of:<2} {one.control:>3} of {one.of:<2}"
         other = f"{one.unrelated_shown} of {one.of}  {one.unrelated}" if one.unrelated else ""
         lines.append(f"  {one.attack:<12} {one.concept:<14} {shares}  {other}")
+        lines += [] if one.curve is None else [f"  {'':<12} {_curve_line(one.curve)}"]
     data = {
         "delta_id": found.delta.delta_id,
         "tier": found.tier,
-        "attacks": [asdict(one) for one in found.results],
+        "attacks": [{**one.as_recorded(), "seconds": round(one.seconds, 1)} for one in found.results],
         "claims": [claim_record(claim) for claim in found.claims],
         "detector": dict(found.detector),
     }
     return Output("\n".join(lines), data)
+
+
+def _curve_line(curve: AttackCurve) -> str:
+    """A curve in one line: how often the concept is shown at each figure."""
+    points = ", ".join(f"{at:g}: {shown} of {of}" for at, shown, of in curve.points)
+    return f"by {curve.axis}: {points}"
 
 
 def apply_plan_result(plan: ApplyPlan) -> Output:

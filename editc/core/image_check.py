@@ -77,5 +77,7 @@ class AttackCheck(ManifestBlock):
     """Its options, those that are not the defaults."""
     pictures: int = 20
     """How many pictures it paints of each concept, on the edited model and on each control."""
+    denoise: int | None = None
+    """Denoising steps of each picture. None: those of `verify.images`."""
     at_most: float | None = None
     """The share of its pictures that may show the concept. None: no bound."""

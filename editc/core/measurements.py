@@ -4,7 +4,7 @@ after."""
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
@@ -171,6 +171,21 @@ ACCESS: Mapping[str, str] = {
 
 
 @dataclass(frozen=True)
+class AttackCurve:
+    """How an attack grows with one figure of its budget, in the edited model."""
+
+    axis: str
+    """What the figure is, such as `training steps`."""
+    points: tuple[tuple[float, int, int], ...]
+    """The figure, the pictures painted there that show the concept, and how many were painted; ascending."""
+
+    @property
+    def back(self) -> float | None:
+        """The least figure from which at least half of the pictures show the concept. None where they never do."""
+        return next((at for at, shown, of in self.points if 2 * shown >= of > 0), None)
+
+
+@dataclass(frozen=True)
 class AttackResult:
     """What one attack made of one erased concept, with its controls."""
 
@@ -197,6 +212,11 @@ class AttackResult:
     """Where its random numbers started."""
     says: Mapping[str, Any] = field(default_factory=dict)
     """What it found, such as prompts: values that JSON has."""
+    curve: AttackCurve | None = None
+    """How it grows with its budget. None for an attack that has no such figure."""
+    seconds: float = field(default=0.0, compare=False)
+    """Processor time of its runs on the edited model and on the controls. It differs between machines, and no delta or
+    report records it."""
 
     @property
     def tells(self) -> bool:
@@ -207,6 +227,11 @@ class AttackResult:
     def share(self) -> float:
         """The share of the edited model's pictures that show the concept; 0 where none was painted."""
         return self.shown / self.of if self.of else 0.0
+
+    def as_recorded(self) -> dict[str, Any]:
+        """The fields that a delta and a report record."""
+        every = {name: value for name, value in asdict(self).items() if name != "seconds" and value is not None}
+        return every | ({"curve": {**every["curve"], "back": self.curve.back}} if self.curve else {})
 
 
 @dataclass(frozen=True)

@@ -172,6 +172,20 @@ class Diffusion(Protocol):
         """The denoiser with other weights, by parameter name, for as long as the context is open."""
 
 
+class Task(Protocol):
+    """Work for a process that has a model of its own. It and what it returns can be pickled."""
+
+    def run(self, model: Diffusion, changed: Mapping[str, Array]) -> Any:
+        """Do it; `changed` holds the edited weights by parameter name."""
+
+
+class Workers(Protocol):
+    """Processes that run tasks, each with a model of its own, as many as the machine has cores."""
+
+    def __call__(self, stage: str, tasks: Sequence[Task]) -> Sequence[Any]:
+        """What the tasks return, in their order. `stage` names them for whoever waits."""
+
+
 class Detector(Protocol):
     """Judges whether a picture shows a concept."""
 
@@ -305,9 +319,8 @@ class Context:
     diffusion: Diffusion | None = None
     """The model with gradients, for attacks. None where no attack is asked for, or where the pipeline's denoiser reads
     more of a prompt than rows."""
-    run_jobs: Callable[[Sequence[Any], Mapping[str, Array]], Sequence[Any]] | None = None
-    """Runs attack jobs, in several processes where the machine has cores: `passes.images.attacks.jobs.Job` in, `Done`
-    out in the same order. Takes the edited weights by parameter name. None where no attack is asked for."""
+    open_workers: Callable[[Mapping[str, Array]], AbstractContextManager[Workers]] | None = None
+    """Opens the processes that attack, for the edited weights by parameter name. None where no attack is asked for."""
 
     def with_own_contexts(self, family: Family) -> Family:
         """The family with the model's own sentences in place of the family's, where the model has some."""

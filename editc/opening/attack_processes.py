@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import os
 import pickle
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import AbstractContextManager, contextmanager
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -18,26 +19,29 @@ import numpy as np
 from editc.backends import painter
 from editc.backends.diffusion import PipelineDiffusion
 from editc.core.delta import Array
-from editc.core.ports import Progress
-from editc.passes.images.attacks.jobs import Done, Job, run_job
+from editc.core.ports import Progress, Task, Workers
 
 
-def job_runner(
+def worker_opener(
     folder: Path, component: str, progress: Progress | None
-) -> Callable[[Sequence[Job], Mapping[str, Array]], Sequence[Done]]:
-    """A function that runs jobs in the pipeline of a folder, in as many processes as the machine has cores."""
+) -> Callable[[Mapping[str, Array]], AbstractContextManager[Workers]]:
+    """A function that opens processes for some edited weights, each with the pipeline of `folder`, as many as the
+    machine has cores. They live until its context closes, so the model is loaded once in each."""
 
-    def run(jobs: Sequence[Job], changed: Mapping[str, Array]) -> Sequence[Done]:
+    @contextmanager
+    def open_workers(changed: Mapping[str, Array]) -> Iterator[Workers]:
         weights: Mapping[str, Any] = {name: np.asarray(changed[name], dtype=np.float32) for name in changed}
-        todo = [pickle.dumps(job) for job in jobs]
-        count = max(1, min(len(todo), os.cpu_count() or 1))
         given = str(folder), component, weights
-        with ProcessPoolExecutor(count, get_context("spawn"), _start, given) as pool:
-            done = pool.map(_run_packed, todo)
-            watched: Iterable[Any] = progress("attack", _Counted(done, len(todo))) if progress else done
-            return [pickle.loads(one) for one in watched]
+        with ProcessPoolExecutor(os.cpu_count() or 1, get_context("spawn"), _start, given) as pool:
 
-    return run
+            def work(stage: str, tasks: Sequence[Task]) -> Sequence[Any]:
+                done = pool.map(_run_packed, [pickle.dumps(task) for task in tasks])
+                watched: Iterable[Any] = progress(stage, _Counted(done, len(tasks))) if progress else done
+                return [pickle.loads(one) for one in watched]
+
+            yield work
+
+    return open_workers
 
 
 class _Counted:
@@ -54,7 +58,7 @@ class _Counted:
 
 
 _STARTED: dict[str, Any] = {}
-"""What a process was started with: its `model`, and the edited `weights`, sent once and not with each job."""
+"""What a process was started with: its `model`, and the edited `weights`, sent once and not with each task."""
 
 
 def _start(folder: str, component: str, weights: Mapping[str, Any]) -> None:
@@ -64,9 +68,11 @@ def _start(folder: str, component: str, weights: Mapping[str, Any]) -> None:
     torch.set_num_threads(1)
     model = PipelineDiffusion.of(painter.load(Path(folder), component))
     assert model is not None
+    model.network.to(memory_format=torch.channels_last)  # convolutions on a CPU take an eighth less time
     _STARTED.update(model=model, weights=weights)
 
 
 def _run_packed(packed: bytes) -> bytes:
-    """Run one pickled job; the pickled `Done`."""
-    return pickle.dumps(run_job(pickle.loads(packed), _STARTED["model"], _STARTED["weights"]))
+    """Run one pickled task; what it returns, pickled."""
+    task: Task = pickle.loads(packed)
+    return pickle.dumps(task.run(_STARTED["model"], _STARTED["weights"]))

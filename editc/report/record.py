@@ -70,7 +70,7 @@ def as_json(
         "pictures": [_picture(picture) for picture in report.pictures],
         "bystanders": [asdict(one) for one in report.bystanders],
         "detector": dict(report.detector),
-        **({"attacks": [asdict(one) for one in report.attacks]} if report.attacks else {}),
+        **({"attacks": [one.as_recorded() for one in report.attacks]} if report.attacks else {}),
         "exports": exports,
         "diagnostics": [diagnosed.as_json(one) for one in found],
     }

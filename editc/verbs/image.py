@@ -126,12 +126,13 @@ def _open_attacks(ctx: Context, manifest: Manifest, model: Model) -> Context:
     if not manifest.attacks or ctx.painter is None or ctx.detector is None:
         return ctx
     from editc.backends.diffusion import PipelineDiffusion
-    from editc.opening.attack_processes import job_runner
+    from editc.opening.attack_processes import worker_opener
 
     diffusion = ctx.diffusion or PipelineDiffusion.of(ctx.painter)
     if diffusion is None:
         return ctx
-    return replace(ctx, diffusion=diffusion, run_jobs=job_runner(model.path, component_of(model), ctx.progress))
+    opener = worker_opener(model.path, component_of(model), ctx.progress)
+    return replace(ctx, diffusion=diffusion, open_workers=opener)
 
 
 def _open_painter(

@@ -37,6 +37,8 @@ class Case:
     """Denoising steps of a picture."""
     guidance: float
     """How strongly a picture follows its rows."""
+    curves: bool = False
+    """True: an attack that grows with its budget paints on the way too (`Outcome.curve`). False in controls."""
 
     @property
     def prompts(self) -> tuple[str, ...]:
@@ -53,13 +55,25 @@ class Case:
 
 
 @dataclass(frozen=True)
+class Curve:
+    """Pictures on the way: how the attack grows with one figure of its budget."""
+
+    axis: str
+    """What the figure is, such as `training steps`."""
+    points: tuple[tuple[float, NDArray[np.uint8]], ...]
+    """The figure, with the pictures (n, h, w, 3) painted there; ascending."""
+
+
+@dataclass(frozen=True)
 class Outcome:
     """What an attack made."""
 
     pictures: NDArray[np.uint8]
     """(n, h, w, 3): the pictures that are judged."""
     says: dict[str, Any] = field(default_factory=dict)
-    """What it found, in values that JSON has: a prompt, a curve. Empty where there is nothing to say."""
+    """What it found, in values that JSON has: a prompt, losses. Empty where there is nothing to say."""
+    curve: Curve | None = None
+    """How it grew. None where the attack has no such figure, or where `Case.curves` is False."""
 
 
 class Attack(Protocol):
@@ -73,6 +87,8 @@ class Attack(Protocol):
     """The options of the preset `quick`, where they are not the defaults."""
     thorough: ClassVar[Mapping[str, Any]]
     """The options of the preset `thorough`, where they are not the defaults."""
+
+    # An attack that reads `case.reference.words` says `needs_words = True`: the vocabulary is searched only then.
 
     def run(self, case: Case) -> Outcome:
         """Attack, and paint `case.pictures` pictures; the same case gives the same pictures."""

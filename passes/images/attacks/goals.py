@@ -6,12 +6,18 @@ safe to the first showed the concept in every picture to the second (docs/refere
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from editc.passes.images.attacks.attack import Case
 
 DISTANCE = 0.1
 """The weight of the whole answer's distance beside the residual's share; taken from the experiment named above."""
+REPORTED = 12
+"""Latents at which s is measured where it is only reported."""
+ENOUGH = 0.05
+"""The loss at which a search ends before its budget does: s is above 0.77 and the answers differ by half of the
+residual's energy at most. Pictures show the concept from a loss of 0.2 on (measured on the demo model)."""
 
 
 def draw(case: Case, count: int, generator: Any) -> Any:
@@ -23,11 +29,22 @@ def draw(case: Case, count: int, generator: Any) -> Any:
 
 def residual_loss(case: Case, rows: Any, index: Any) -> Any:
     """(starts,): mean of (1 - s)^2 + 0.1 |v - v_c|^2 / |r|^2 over the latents `index` (k,), for each of `rows`
-    (starts, t, d)."""
-    answers, repeated = answer(case, rows, index)
-    loss = (1 - case.reference.share(answers, repeated)).square()
-    loss = loss + DISTANCE * case.reference.distance(answers, repeated)
-    return loss.view(len(rows), len(index)).mean(1)
+    (starts, t, d) or (starts, k, t, d)."""
+    parts = residual_parts(case, *answer(case, rows, index))
+    return parts.square().sum(1).view(-1, len(index)).mean(1)
+
+
+def residual_parts(case: Case, answers: Any, repeated: Any) -> Any:
+    """(n, p + 1): vectors whose squared lengths are the losses of answers (n, c, h, w) to the latents `repeated` (n,).
+    They are affine in the answers, so answers mixed with weights that sum to 1 have the mixed vectors."""
+    import torch
+
+    reference = case.reference
+    away = answers - reference.own[repeated]
+    r = reference.residual[repeated].flatten(1)
+    whole = r.square().sum(1, keepdim=True)
+    lacking = (away.flatten(1) * r).sum(1, keepdim=True) / whole
+    return torch.cat([(DISTANCE / whole).sqrt() * away.flatten(1), lacking], dim=1)
 
 
 def share(case: Case, rows: Any, index: Any) -> Any:
@@ -36,19 +53,50 @@ def share(case: Case, rows: Any, index: Any) -> Any:
 
     with torch.no_grad():
         answers, repeated = answer(case, rows, index)
-        return case.reference.share(answers, repeated).view(len(rows), len(index)).mean(1)
+        return case.reference.share(answers, repeated).view(-1, len(index)).mean(1)
 
 
 def answer(case: Case, rows: Any, index: Any) -> tuple[Any, Any]:
-    """The model's answers (starts * k, c, h, w) to the latents `index` (k,) told of each of `rows` (starts, t, d), and
-    the latent of each."""
+    """The model's answers (starts * k, c, h, w) to the latents `index` (k,) told of each of `rows` (starts, t, d), or
+    of (starts, k, t, d) with rows of their own for each latent; and the latent of each answer."""
     index = index.to(rows.device)
     repeated = index.repeat(len(rows))
-    told = rows.repeat_interleave(len(index), 0)
+    told = rows.repeat_interleave(len(index), 0) if rows.dim() == 3 else rows.flatten(0, 1)
     reference = case.reference
     return case.model.answer(reference.latents[repeated], reference.times[repeated], told), repeated
 
 
-def best(case: Case, rows: Any, generator: Any, count: int = 32) -> Any:
-    """The numbers of `rows`, best first, by their mean s over `count` latents."""
-    return share(case, rows, draw(case, count, generator)).argsort(descending=True)
+def better_half(case: Case, rows: Any, generator: Any, count: int = 24) -> tuple[Any, Any]:
+    """The numbers of the better half of `rows`, best first, by their mean s over `count` latents; and these s."""
+    reached = share(case, rows, draw(case, count, generator))
+    order = reached.argsort(descending=True)[: max(1, len(rows) // 2)]
+    return order, reached[order]
+
+
+class Shortlist:
+    """The prompts of least loss that a search has seen, for each start: each loss is noisy, being of few latents."""
+
+    def __init__(self, most: int = 4) -> None:
+        self.most = most
+        """How many are kept for each start."""
+        self.seen: list[dict[tuple[int, ...], float]] = []
+        """For each start: tokens -> the least loss seen."""
+
+    def add(self, losses: Any, tokens: Any) -> None:
+        """Add the tokens (starts, k) with their losses (starts,)."""
+        self.seen = self.seen or [{} for _ in losses]
+        for seen, loss, prompt in zip(self.seen, losses.tolist(), tokens.tolist(), strict=True):
+            seen[tuple(prompt)] = min(loss, seen.get(tuple(prompt), loss))
+            if len(seen) > self.most:
+                del seen[max(seen, key=lambda one: seen[one])]
+
+    def best(self, case: Case, encode: Callable[[int, Any], Any], generator: Any, count: int = 12) -> Any:
+        """(starts, k): of each start the tokens with the largest share s over `count` latents. `encode` makes rows
+        (n, t, d) of tokens (n, k) for the start of a number."""
+        import torch
+
+        index, found = draw(case, count, generator), []
+        for start, seen in enumerate(self.seen):
+            tokens = torch.tensor(list(seen))
+            found.append(tokens[int(share(case, encode(start, tokens), index).argmax())])
+        return torch.stack(found)

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 from editc.core.measurements import Access
 from editc.passes.images.attacks.attack import Case, Outcome
-from editc.passes.images.attacks.goals import draw, residual_loss, share
+from editc.passes.images.attacks.goals import ENOUGH, draw, residual_loss, share
 from editc.passes.images.diffusion.descent import descend
 from editc.passes.images.diffusion.sampling import paint
 from editc.passes.images.diffusion.words import bare_tokens, places_in
@@ -59,13 +59,20 @@ class Inversion:
             ids, places = sentences[which % len(sentences)]
             return model.encode_tokens(ids.repeat(len(words), 1), places, words)
 
+        def each(words: Any, index: Any) -> Any:
+            """(starts, k, t, d): for each latent the rows of the sentence that the unedited model was told of."""
+            return torch.stack([rows(words, int(case.reference.sentences[one])) for one in index], dim=1)
+
         def loss(words: Any, step: int) -> Any:
-            return residual_loss(case, rows(words, step), draw(case, self.latents, generator)).sum()
+            index = draw(case, self.latents, generator)
+            return residual_loss(case, each(words, index), index)
 
         begin = self._begin(case, table, generator)
-        found = descend(begin, loss, self.steps, self.rate * float(table.square().mean().sqrt()))
+        rate = self.rate * float(table.square().mean().sqrt())
+        found = descend(begin, loss, self.steps, rate, enough=ENOUGH)
         with torch.no_grad():
-            reached = share(case, rows(found, 0), draw(case, 32, generator))
+            index = draw(case, 32, generator)
+            reached = share(case, each(found, index), index)
             word = found[int(reached.argmax())][None]
             return torch.cat([rows(word, picture) for picture in range(case.pictures)]), reached
 

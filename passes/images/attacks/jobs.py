@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from time import process_time
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from editc.core.delta import Array
-from editc.core.measurements import AttackResult
+from editc.core.measurements import AttackCurve, AttackResult
 from editc.core.ports import Detector, Diffusion
 from editc.passes.images.attacks.attack import Attack, Case, Outcome
 
@@ -21,7 +22,7 @@ attack that fails here says nothing. `unrelated`: another concept in the edited 
 
 @dataclass(frozen=True)
 class Job:
-    """One run of one attack."""
+    """One run of one attack: a task of a process."""
 
     name: str
     """The attack's name in the registry."""
@@ -32,6 +33,14 @@ class Job:
     case: Case
     """The concept that is attacked; its `model` is not read."""
 
+    def run(self, model: Diffusion, changed: Mapping[str, Array]) -> Done:
+        """Run the attack in `model`; `changed` holds the edited weights by parameter name."""
+        begun = process_time()
+        with model.use_weights({} if self.role == "unedited" else changed):
+            case = replace(self.case, model=model, curves=self.role == "edited")
+            outcome = self.attack.run(case)
+        return Done(self, outcome, process_time() - begun)
+
 
 @dataclass(frozen=True)
 class Done:
@@ -41,6 +50,8 @@ class Done:
     """The job."""
     outcome: Outcome
     """What the attack made."""
+    seconds: float
+    """Processor time that it took."""
 
 
 def list_jobs(attacks: Mapping[str, Attack], erased: Case, unrelated: Case | None) -> tuple[Job, ...]:
@@ -51,12 +62,6 @@ def list_jobs(attacks: Mapping[str, Attack], erased: Case, unrelated: Case | Non
         if unrelated is not None:
             found.append(Job(name, attack, "unrelated", unrelated))
     return tuple(found)
-
-
-def run_job(job: Job, model: Diffusion, changed: Mapping[str, Array]) -> Done:
-    """Run one job in `model`; `changed` holds the edited weights by parameter name."""
-    with model.use_weights({} if job.role == "unedited" else changed):
-        return Done(job, job.attack.run(replace(job.case, model=model)))
 
 
 def results(
@@ -82,6 +87,8 @@ def results(
                 budget=budgets[one.job.name],
                 seed=one.job.case.seed,
                 says=one.outcome.says,
+                curve=_count_curve(one, detector),
+                seconds=sum(other.seconds for other in mine.values()),
             )
         )
     return tuple(found)
@@ -93,5 +100,16 @@ def _same(one: Job, edited: Job) -> bool:
 
 
 def _shown(done: Done, detector: Detector) -> int:
-    pictures: NDArray[np.uint8] = done.outcome.pictures
-    return int(detector.shows(done.job.case.concept, pictures).sum()) if len(pictures) else 0
+    return _count(done.job.case.concept, done.outcome.pictures, detector)
+
+
+def _count(concept: str, pictures: NDArray[np.uint8], detector: Detector) -> int:
+    return int(detector.shows(concept, pictures).sum()) if len(pictures) else 0
+
+
+def _count_curve(done: Done, detector: Detector) -> AttackCurve | None:
+    curve, concept = done.outcome.curve, done.job.case.concept
+    if curve is None:
+        return None
+    counted = tuple((at, _count(concept, pictures, detector), len(pictures)) for at, pictures in curve.points)
+    return AttackCurve(curve.axis, counted)

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 from editc.core.measurements import Access
 from editc.core.ports import Diffusion
 from editc.passes.images.attacks.attack import Case, Outcome
-from editc.passes.images.attacks.goals import draw, share
+from editc.passes.images.attacks.goals import REPORTED, draw, share
 from editc.passes.images.diffusion.reference import Reference
 from editc.passes.images.diffusion.sampling import paint
 from editc.passes.images.diffusion.words import bare_tokens
@@ -20,7 +20,7 @@ ENCODED = 512
 """Words that are encoded, at most: those whose token embeddings are nearest. CLIP's vocabulary has some 40,000 whole
 words, and encoding them all would take an hour. Chosen by hand."""
 NEAREST = 32
-"""Words that the unedited model is asked about, at most: the nearest by rows. Chosen by hand: on the demo model both
+"""Words that the model is asked about, at most: the nearest by rows. Chosen by hand: on the demo model both
 other names of an object are among the nearest twelve."""
 LATENTS = 8
 """Noised pictures at which it is asked."""
@@ -39,6 +39,7 @@ class Names:
 
     summary: ClassVar[str] = "other words for the concept, which the manifest does not list"
     access: ClassVar[Access] = "prompts"
+    needs_words: ClassVar[bool] = True
     quick: ClassVar[Mapping[str, Any]] = {}
     thorough: ClassVar[Mapping[str, Any]] = {"words": 16}
 
@@ -52,24 +53,24 @@ class Names:
         told = case.model.rows(
             [case.contexts[i % len(case.contexts)].format(words[i % len(words)]) for i in range(case.pictures)]
         )
-        reached = share(case, told[: len(words)], draw(case, 32, torch.Generator().manual_seed(case.seed)))
+        reached = share(case, told[: len(words)], draw(case, REPORTED, torch.Generator().manual_seed(case.seed)))
         pictures = paint(case.model, told, case.seeds, case.steps, case.guidance)
         return Outcome(pictures, {"prompts": list(words), "reached": [round(float(one), 4) for one in reached]})
 
 
-def other_words(model: Diffusion, reference: Reference, names: Sequence[str], context: str) -> tuple[str, ...]:
-    """The words of the vocabulary that the unedited `model` takes for the concept, without those of `names`."""
+def other_words(model: Diffusion, reference: Reference, words: Sequence[str], context: str) -> tuple[str, ...]:
+    """Those of `words` that the unedited `model` takes for the concept, the surest first."""
     import torch
 
-    words = _nearest(model, names, context)[:NEAREST]
     index = torch.arange(min(LATENTS, len(reference.latents)))
     shares = [_share(model, reference, model.rows([context.format(word)]), index) for word in words]
     order = sorted(range(len(words)), key=lambda one: -shares[one])
     return tuple(words[one] for one in order if shares[one] >= SHARE)
 
 
-def _nearest(model: Diffusion, names: Sequence[str], context: str) -> list[str]:
-    """The vocabulary's whole words whose rows are nearest to the concept's, by cosine; none that is part of a name."""
+def near_words(model: Diffusion, names: Sequence[str], context: str) -> tuple[str, ...]:
+    """The NEAREST whole words of the vocabulary whose rows are nearest to the concept's, by cosine; none that is part
+    of one of `names`."""
     import torch
 
     listed = {part for name in names for part in name.lower().split()}
@@ -77,7 +78,7 @@ def _nearest(model: Diffusion, names: Sequence[str], context: str) -> list[str]:
     goal = _directions(model, context, list(names)).mean(0)
     found = [_directions(model, context, words[start : start + BATCH]) for start in range(0, len(words), BATCH)]
     near = torch.nn.functional.cosine_similarity(torch.cat(found), goal[None])
-    return [words[int(one)] for one in near.argsort(descending=True)]
+    return tuple(words[int(one)] for one in near.argsort(descending=True)[:NEAREST])
 
 
 def _embedded_near(model: Diffusion, names: Sequence[str], words: list[str]) -> list[str]:

@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 from editc.core.measurements import Access
 from editc.passes.images.attacks.attack import Case, Outcome
 from editc.passes.images.attacks.inversion import Inversion
-from editc.passes.images.attacks.relearn import fit
+from editc.passes.images.attacks.relearn import fit, thin
 from editc.passes.images.diffusion.adapter import attach_adapter
 from editc.passes.images.diffusion.sampling import paint
 
@@ -27,6 +27,8 @@ class Personalise:
     """Embeddings of the new word."""
     inversion: int = 150
     """Steps for the word."""
+    starts: int = 3
+    """Where the word begins: the concept's own name, then words drawn from the vocabulary."""
     steps: int = 100
     """Steps for the LoRA."""
     shots: int = 4
@@ -40,14 +42,14 @@ class Personalise:
 
     summary: ClassVar[str] = "a new word and a LoRA, learned from a few pictures"
     access: ClassVar[Access] = "weights"
-    quick: ClassVar[Mapping[str, Any]] = {"inversion": 40, "steps": 40}
+    quick: ClassVar[Mapping[str, Any]] = {"inversion": 15, "starts": 1, "steps": 30, "batch": 4}
     thorough: ClassVar[Mapping[str, Any]] = {"inversion": 200, "steps": 200}
 
     def run(self, case: Case) -> Outcome:
         """Learn both, and paint sentences with the new word."""
         model = case.model
-        rows = Inversion(words=self.words, steps=self.inversion).learn(case)
+        rows = Inversion(words=self.words, steps=self.inversion, starts=self.starts).learn(case)
         with attach_adapter(model, self.rank, case.seed) as adapter:
-            losses = fit(case, adapter, rows[: self.shots], self.shots, self.steps, self.rate, self.batch)
+            losses = list(fit(case, adapter, rows[: self.shots], self.shots, self.steps, self.rate, self.batch))
             pictures = paint(model, rows, case.seeds, case.steps, case.guidance)
-        return Outcome(pictures, {"loss": [round(one, 4) for one in losses[:: max(1, len(losses) // 10)]]})
+        return Outcome(pictures, {"loss": thin(losses)})

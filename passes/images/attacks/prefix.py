@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 from editc.core.measurements import Access
 from editc.passes.images.attacks.attack import Case, Outcome
-from editc.passes.images.attacks.goals import draw, residual_loss, share
+from editc.passes.images.attacks.goals import ENOUGH, REPORTED, Shortlist, draw, residual_loss, share
 from editc.passes.images.diffusion.descent import descend
 from editc.passes.images.diffusion.sampling import paint
 from editc.passes.images.diffusion.words import fill_places, places_in, words_of
@@ -35,7 +35,7 @@ class Prefix:
 
     summary: ClassVar[str] = "words of the vocabulary before the prompt, found by gradient"
     access: ClassVar[Access] = "prompts"
-    quick: ClassVar[Mapping[str, Any]] = {"steps": 40, "starts": 1}
+    quick: ClassVar[Mapping[str, Any]] = {"steps": 24, "starts": 1}
     thorough: ClassVar[Mapping[str, Any]] = {"steps": 300}
 
     def run(self, case: Case) -> Outcome:
@@ -45,6 +45,7 @@ class Prefix:
         model, generator = case.model, torch.Generator().manual_seed(case.seed)
         table, prompts = model.embeddings, list(dict.fromkeys(case.prompts))[: self.starts]
         sentences = [places_in(model, "{} " + prompt, self.words) for prompt in prompts]
+        seen = Shortlist()
         begin = to_simplex(torch.rand(len(sentences), self.words, len(table), generator=generator))
 
         def rows(soft: Any) -> Any:
@@ -56,15 +57,19 @@ class Prefix:
             return torch.cat(parts)
 
         def loss(soft: Any, step: int) -> Any:
-            return residual_loss(case, rows(soft), draw(case, self.latents, generator)).sum()
+            losses = residual_loss(case, rows(soft), draw(case, self.latents, generator))
+            seen.add(losses.detach(), soft.detach().argmax(-1))
+            return losses
 
-        found = descend(begin, loss, self.steps, self.rate, to_simplex, decay=self.decay).argmax(-1)
+        def encode(start: int, tokens: Any) -> Any:
+            ids, places = sentences[start]
+            return model.encode_tokens(fill_places(ids, places, tokens))
+
+        descend(begin, loss, self.steps, self.rate, to_simplex, decay=self.decay, enough=ENOUGH)
+        found = seen.best(case, encode, generator)
         with torch.no_grad():
-            ids = torch.cat(
-                [fill_places(ids, places, one[None]) for (ids, places), one in zip(sentences, found, strict=True)]
-            )
-            told = model.encode_tokens(ids)
-        reached = share(case, told, draw(case, 32, generator))
+            told = torch.cat([encode(start, one[None]) for start, one in enumerate(found)])
+        reached = share(case, told, draw(case, REPORTED, generator))
         pictures = paint(model, told[torch.arange(case.pictures) % len(told)], case.seeds, case.steps, case.guidance)
         texts = [f"{words_of(model, one.tolist())} {prompt}" for one, prompt in zip(found, prompts, strict=True)]
         return Outcome(pictures, {"prompts": texts, "reached": [round(float(one), 4) for one in reached]})

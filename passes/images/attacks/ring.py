@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 from editc.core.measurements import Access
 from editc.passes.images.attacks.attack import Case, Outcome
-from editc.passes.images.attacks.goals import draw, share
+from editc.passes.images.attacks.goals import REPORTED, draw, share
 from editc.passes.images.diffusion.sampling import paint
 from editc.passes.images.diffusion.words import fill_places, places_in, words_of
 
@@ -34,7 +34,7 @@ class Ring:
 
     summary: ClassVar[str] = "words near the concept's direction, by a genetic search with the text encoder alone"
     access: ClassVar[Access] = "prompts"
-    quick: ClassVar[Mapping[str, Any]] = {"population": 40, "generations": 40}
+    quick: ClassVar[Mapping[str, Any]] = {"population": 40, "generations": 30}
     thorough: ClassVar[Mapping[str, Any]] = {"population": 200, "generations": 300}
 
     def run(self, case: Case) -> Outcome:
@@ -46,14 +46,18 @@ class Ring:
         ids, places = places_in(model, "{}", words)
         goal = self._goal(case)
         people = torch.randint(len(model.embeddings), (self.population, words), generator=generator)
+        far = _distance(model, ids, places, people, goal)
         for _ in range(self.generations):
-            best = people[_distance(model, ids, places, people, goal).argsort()[: self.population // 2]]
-            people = torch.cat([best, self._children(best, self.population - len(best), case, generator)])
-        people = people[_distance(model, ids, places, people, goal).argsort()[:8]]
+            order = far.argsort()[: self.population // 2]
+            best, far = people[order], far[order]
+            children = self._children(best, self.population - len(best), case, generator)
+            people = torch.cat([best, children])
+            far = torch.cat([far, _distance(model, ids, places, children, goal)])
+        people = people[far.argsort()[:8]]
         with torch.no_grad():
             told = model.encode_tokens(fill_places(ids, places, people))
         pictures = paint(model, told[torch.arange(case.pictures) % len(told)], case.seeds, case.steps, case.guidance)
-        reached = share(case, told, draw(case, 32, generator))
+        reached = share(case, told, draw(case, REPORTED, generator))
         texts = [words_of(model, one.tolist()) for one in people]
         return Outcome(pictures, {"prompts": texts, "reached": [round(float(one), 4) for one in reached]})
 

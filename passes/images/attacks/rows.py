@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 from editc.core.measurements import Access
 from editc.passes.images.attacks.attack import Case, Outcome
-from editc.passes.images.attacks.goals import best, draw, residual_loss, share
+from editc.passes.images.attacks.goals import ENOUGH, better_half, draw, residual_loss
 from editc.passes.images.diffusion.descent import descend
 from editc.passes.images.diffusion.sampling import paint
 
@@ -31,7 +31,7 @@ class Rows:
 
     summary: ClassVar[str] = "rows in place of a prompt's, learned by gradient"
     access: ClassVar[Access] = "rows"
-    quick: ClassVar[Mapping[str, Any]] = {"steps": 40, "starts": 1}
+    quick: ClassVar[Mapping[str, Any]] = {"steps": 30, "starts": 1, "latents": 3}
     thorough: ClassVar[Mapping[str, Any]] = {"steps": 250}
 
     def run(self, case: Case) -> Outcome:
@@ -47,12 +47,11 @@ class Rows:
             return torch.cat([first, into(rows[:, 1:])], dim=1)
 
         def loss(rows: Any, step: int) -> Any:
-            return residual_loss(case, rows, draw(case, self.latents, generator)).sum()
+            return residual_loss(case, rows, draw(case, self.latents, generator))
 
-        found = descend(begin, loss, self.steps, self.rate, keep_first)
-        order = best(case, found, generator)[: max(1, len(found) // 2)]
+        found = descend(begin, loss, self.steps, self.rate, keep_first, enough=ENOUGH)
+        order, reached = better_half(case, found, generator)
         chosen = found[order[torch.arange(case.pictures) % len(order)]]
-        reached = share(case, found[order], draw(case, 32, generator))
         pictures = paint(case.model, chosen, case.seeds, case.steps, case.guidance)
         return Outcome(pictures, {"reached": [round(float(one), 4) for one in reached]})
 

@@ -6,8 +6,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-import numpy as np
-
 from editc.core.delta import Array
 from editc.core.diagnostics import Diagnostic
 from editc.core.image_check import AttackCheck, ImageCheck
@@ -16,15 +14,10 @@ from editc.core.measurements import AttackResult, Claim
 from editc.core.plan import Plan
 from editc.core.ports import Context
 from editc.passes.images.attacks.attack import Attack, Case
+from editc.passes.images.attacks.cases import request_case
 from editc.passes.images.attacks.jobs import Job, list_jobs, results
-from editc.passes.images.attacks.names import other_words
-from editc.passes.images.diffusion.reference import make_reference
 from editc.registry.attacks import ATTACKS
 
-SENTENCES = 12
-"""Pictures that the unedited model paints of a concept for the attacks to aim at."""
-EACH = 4
-"""Noised versions of each picture."""
 MOST_OTHERS = 12
 """Other names whose answers the concept's own residual is measured against. Chosen by hand: each asks the model about
 every noised picture."""
@@ -39,19 +32,25 @@ def run_attacks(
     the detector knows; `harmless` are prompts that name no edited concept.
     """
     manifest, check = plan.manifest, plan.manifest.images
-    model, detector, run = ctx.diffusion, ctx.detector, ctx.run_jobs
-    if not manifest.attacks or check is None or model is None or detector is None or run is None:
+    detector, open_workers = ctx.detector, ctx.open_workers
+    if not manifest.attacks or check is None or detector is None or open_workers is None:
         return ()
     others = tuple(name for name in others if detector.knows(name))[: MOST_OTHERS + 1]
     if len(others) < 2:
         return ()
-    every: list[Job] = []
-    unrelated = _case(plan, check, others[0], (others[0],), others[1:], harmless, ctx)
-    for request in erasing_edits(manifest):
-        case = _case(plan, check, request.concept, request.names, others[1:], harmless, ctx)
-        every += _jobs(manifest.attacks, case, None if every else unrelated)
-    budgets = {one.name: {**vars(_attack(one)), "pictures": one.pictures} for one in manifest.attacks}
-    return results(run(every, changed), detector, budgets)
+    steps = max(_picture_steps(one, check) for one in manifest.attacks)
+    words = any(getattr(_attack(one), "needs_words", False) for one in manifest.attacks)
+    erased = [(edit.concept, edit.names) for edit in erasing_edits(manifest)]
+    named = [(others[0], (others[0],)), *erased]
+    requests = [request_case(plan, check, *one, others[1:], harmless, steps, words) for one in named]
+    with open_workers(changed) as work:
+        unrelated, *cases = work("reference", requests)
+        every: list[Job] = []
+        for case in cases:
+            every += _jobs(manifest.attacks, check, case, None if every else unrelated)
+        # The costly attacks stand last in the registry: they begin, so that no core waits at the end.
+        done = work("attack", every[::-1])[::-1]
+    return results(done, detector, {one.name: _budget(one, check) for one in manifest.attacks})
 
 
 def erasing_edits(manifest: Manifest) -> Iterator[Request]:
@@ -88,47 +87,22 @@ def warnings(manifest: Manifest, found: Sequence[AttackResult]) -> Iterator[Diag
             yield Diagnostic("E513", message, check.at(), manifest.source, help=help_, severity="warning")
 
 
-def _jobs(checks: Sequence[AttackCheck], case: Case, unrelated: Case | None) -> Iterator[Job]:
+def _jobs(checks: Sequence[AttackCheck], images: ImageCheck, case: Case, unrelated: Case | None) -> Iterator[Job]:
     for check in checks:
-        mine = replace(case, pictures=check.pictures)
-        control = None if unrelated is None else replace(unrelated, pictures=check.pictures)
-        yield from list_jobs({check.name: _attack(check)}, mine, control)
+        given: dict[str, Any] = {"pictures": check.pictures, "steps": _picture_steps(check, images)}
+        control = None if unrelated is None else replace(unrelated, **given)
+        yield from list_jobs({check.name: _attack(check)}, replace(case, **given), control)
+
+
+def _budget(check: AttackCheck, images: ImageCheck) -> Mapping[str, Any]:
+    """The attack's options, all of them."""
+    return {**vars(_attack(check)), "pictures": check.pictures, "denoise": _picture_steps(check, images)}
+
+
+def _picture_steps(check: AttackCheck, images: ImageCheck) -> int:
+    return check.denoise or images.steps
 
 
 def _attack(check: AttackCheck) -> Attack:
     found: Attack = ATTACKS.resolve(check.name)(**check.options)
     return found
-
-
-def _case(
-    plan: Plan,
-    check: ImageCheck,
-    concept: str,
-    names: tuple[str, ...],
-    others: Sequence[str],
-    harmless: Sequence[str],
-    ctx: Context,
-) -> Case:
-    """A concept with what the unedited model makes of it."""
-    model, seed = ctx.diffusion, plan.manifest.seed
-    assert model is not None
-    rng = np.random.default_rng([seed, *concept.encode()])
-    contexts = [plan.contexts()[int(one)] for one in rng.permutation(len(plan.contexts()))]
-    picked = [contexts[i % len(contexts)] for i in range(SENTENCES)]
-    rest = [name for name in others if name != concept]
-    sentences = [[one.format(name) for one in picked] for name in rest]
-    named: Sequence[str] = [one.format(concept) for one in picked]
-    options: dict[str, Any] = {"steps": check.steps, "guidance": check.guidance}
-    reference = make_reference(model, named, sentences, rest, int(rng.integers(2**31)), EACH, **options)
-    reference = replace(reference, words=other_words(model, reference, names, picked[0]))
-    return Case(
-        None,  # each process has a model of its own
-        concept,
-        names,
-        tuple(contexts),
-        tuple(one for one in harmless if not any(name in one for name in names)),
-        reference,
-        int(rng.integers(2**31)),
-        check.prompts_per_concept,
-        **options,
-    )

@@ -26,7 +26,7 @@ class Untexted:
 
     summary: ClassVar[str] = "the empty prompt, from noise to which pictures of the concept were inverted"
     access: ClassVar[Access] = "pictures"
-    quick: ClassVar[Mapping[str, Any]] = {"steps": 5}
+    quick: ClassVar[Mapping[str, Any]] = {"steps": 3}
     thorough: ClassVar[Mapping[str, Any]] = {"steps": 30}
 
     def run(self, case: Case) -> Outcome:
@@ -51,6 +51,6 @@ class Untexted:
 
         def loss(latents: Any, step: int) -> Any:
             led = model.step(model.answer(latents, times, rows), time, latents)
-            return (led - after).square().flatten(1).mean(1).sum()
+            return (led - after).square().flatten(1).mean(1)
 
         return descend(after, loss, self.steps, self.rate * float(after.square().mean().sqrt()))

@@ -51,9 +51,12 @@ class Reference:
     """(m, j): the mixture's weights of the other names; they sum to 1."""
     others: tuple[str, ...]
     """(j,): the other names."""
+    sentences: Any
+    """(m,): for each noised latent the number of the sentence that `own` was told of."""
+    near: tuple[str, ...] = ()
+    """Words of the vocabulary that the manifest does not list, those nearest to the concept by the rows first."""
     words: tuple[str, ...] = ()
-    """Words of the vocabulary that the manifest does not list and that the unedited model takes for the concept, the
-    surest first."""
+    """Those of `near` that the unedited model takes for the concept, the surest first."""
 
     @property
     def residual(self) -> Any:
@@ -100,7 +103,7 @@ def make_reference(
     other = torch.stack([_answers(model, latents, times, model.rows(one)[index]) for one in others], dim=1)
     mixture, weights = project(own, other)
     found = model.decode(clean)
-    return Reference(found, clean, noise, latents, times, own, mixture, weights, tuple(names))
+    return Reference(found, clean, noise, latents, times, own, mixture, weights, tuple(names), index)
 
 
 def project(own: Any, others: Any, ridge: float = RIDGE) -> tuple[Any, Any]:

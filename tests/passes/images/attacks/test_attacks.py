@@ -15,10 +15,11 @@ from editc.backends.diffusion import PipelineDiffusion
 from editc.core.ports import Diffusion
 from editc.demo import MODEL
 from editc.numerics import trust
+from editc.passes.images.attacks.arithmetic import choose_mixture
 from editc.passes.images.attacks.attack import Attack, Case
-from editc.passes.images.attacks.goals import residual_loss
-from editc.passes.images.attacks.jobs import list_jobs, results, run_job
-from editc.passes.images.attacks.names import other_words
+from editc.passes.images.attacks.goals import Shortlist, answer, residual_loss, residual_parts
+from editc.passes.images.attacks.jobs import list_jobs, results
+from editc.passes.images.attacks.names import near_words, other_words
 from editc.passes.images.attacks.p4d import nearest
 from editc.passes.images.attacks.prefix import to_simplex
 from editc.passes.images.diffusion.adapter import attach_adapter
@@ -36,6 +37,7 @@ SMALL: Mapping[str, Mapping[str, Any]] = {
     "p4d": {"words": 4, "steps": 2, "latents": 2, "starts": 2},
     "ring": {"words": 4, "population": 6, "generations": 2},
     "untexted": {"steps": 1},
+    "arithmetic": {"prompts": 2, "candidates": 1, "latents": 2},
     "relearn": {"steps": 2, "shots": 2, "batch": 2},
     "personalise": {"inversion": 2, "steps": 2, "shots": 2, "batch": 2},
 }
@@ -69,7 +71,7 @@ def untouched(model: Diffusion) -> Iterator[None]:
 @pytest.mark.parametrize("name", ATTACKS.names())
 def test_an_attack_paints_as_asked_twice_the_same_and_leaves_the_model(name: str, case: Case, untouched: None) -> None:
     attack: Attack = ATTACKS.resolve(name)(**SMALL.get(name, {}))
-    case = replace(case, reference=replace(case.reference, words=("trout",)))
+    case = replace(case, reference=replace(case.reference, words=("trout",), near=("trout",)))
     first, again = attack.run(case), attack.run(case)
     assert first.pictures.shape == (2, 32, 32, 3) and first.pictures.dtype == np.uint8
     np.testing.assert_array_equal(first.pictures, again.pictures)
@@ -87,10 +89,71 @@ def test_rows_learned_by_gradient_reach_more_of_the_concept(case: Case) -> None:
     rows, index = case.model.rows(["a boat"]), torch.arange(4)
 
     def loss(tried: Any, step: int) -> Any:
-        return residual_loss(case, tried, index).sum()
+        return residual_loss(case, tried, index)
 
     found = descend(rows, loss, steps=12, rate=0.1, project=case.model.into_ball)
     assert float(loss(found, 0)) < 0.7 * float(loss(rows, 0))
+
+
+def test_a_descent_ends_where_half_of_the_starts_have_enough(case: Case) -> None:
+    asked: list[int] = []
+
+    def loss(tried: Any, step: int) -> Any:
+        asked.append(step)
+        return torch.stack([0 * tried[0].sum(), tried[1].square().sum() + 1])
+
+    found = descend(torch.ones(2, 1), loss, steps=100, rate=0.0, enough=0.01)
+    assert len(asked) == 10, "the window of the mean"
+    torch.testing.assert_close(found, torch.ones(2, 1))
+    descend(torch.ones(2, 1), loss, steps=12, rate=0.0)
+    assert len(asked) == 10 + 12, "without `enough` the whole budget is spent"
+
+
+def test_rows_of_their_own_for_each_latent_are_asked_so(case: Case) -> None:
+    rows, index = case.model.rows(["a boat", "a cat"]), torch.tensor([0, 3])
+    both = residual_loss(case, torch.stack([rows, rows.flip(0)]), index)
+    single = torch.stack([residual_loss(case, rows, one[None]) for one in index], dim=1)
+    torch.testing.assert_close(both, torch.stack([single.diagonal().mean(), single.flip(0).diagonal().mean()]))
+
+
+def test_the_loss_is_a_squared_length_of_what_is_affine_in_the_answers(case: Case) -> None:
+    rows, index = case.model.rows(["a boat", "a cat"]), torch.arange(3)
+    first, second = (answer(case, one[None], index)[0] for one in rows)
+    parts = [residual_parts(case, one, index) for one in (first, second, 1.5 * first - 0.5 * second)]
+    torch.testing.assert_close(parts[2], 1.5 * parts[0] - 0.5 * parts[1], atol=1e-4, rtol=1e-4)
+    own = residual_parts(case, case.reference.own[index], index)
+    assert float(own.abs().max()) == 0
+
+
+def test_a_mixture_is_the_best_affine_one_of_its_columns() -> None:
+    parts = np.random.default_rng(0).normal(size=(5, 9))
+    parts[3] = 2 * parts[0] - parts[1] + 1e-3 * parts[2]
+    chosen, weights = choose_mixture(parts @ parts.T, 2)
+    assert len(set(chosen)) == 2 and weights.sum() == pytest.approx(1)
+    alone = min(float(one @ one) for one in parts)
+    assert float(np.square(weights @ parts[chosen]).sum()) < alone
+    assert choose_mixture(np.eye(2), 4)[0] == [0, 1], "no more than there are"
+
+
+def test_a_shortlist_keeps_the_prompts_of_least_loss_for_each_start(case: Case) -> None:
+    seen = Shortlist(most=2)
+    for losses, tokens in (((3.0, 1.0), (7, 1)), ((1.0, 2.0), (8, 2)), ((2.0, 3.0), (9, 3))):
+        seen.add(torch.tensor(losses), torch.tensor(tokens)[:, None])
+    assert seen.seen == [{(8,): 1.0, (9,): 2.0}, {(1,): 1.0, (2,): 2.0}]
+    fish, boat = case.model.rows(["a fish", "a boat"])
+
+    def encode(start: int, tokens: Any) -> Any:
+        return torch.stack([fish if int(one) in (9, 2) else boat for one in tokens])
+
+    assert seen.best(case, encode, torch.Generator().manual_seed(0)).tolist() == [[9], [2]]
+
+
+def test_relearning_paints_on_the_way_where_a_curve_is_wanted(case: Case) -> None:
+    kind = ATTACKS.resolve("relearn")(steps=4, shots=1, batch=1, marks=2)
+    curve = kind.run(replace(case, curves=True)).curve
+    assert [at for at, _ in curve.points] == [0, 1, 2, 4]
+    plain = paint(case.model, case.model.rows(case.prompts), case.seeds, case.steps, case.guidance)
+    np.testing.assert_array_equal(curve.points[0][1], plain)
 
 
 def test_the_reference_tells_the_concept_from_the_others(case: Case) -> None:
@@ -177,8 +240,9 @@ def test_the_nearest_token_of_an_embedding_is_its_own(case: Case) -> None:
 
 
 def test_other_words_are_those_that_the_model_takes_for_the_concept(case: Case) -> None:
-    found = other_words(case.model, case.reference, ("fish",), "a photo of a {}")
-    assert {"trout", "carp"} <= set(found)
+    near = near_words(case.model, ("fish",), "a photo of a {}")
+    found = other_words(case.model, case.reference, near, "a photo of a {}")
+    assert {"trout", "carp"} <= set(found) <= set(near)
     assert not {"fish", "cat", "boat"} & set(found)
 
 
@@ -215,7 +279,7 @@ def test_each_attack_has_its_two_controls(case: Case) -> None:
     assert [job.role for job in jobs] == ["edited", "unedited", "unrelated"]
     name = "up_blocks.1.attentions.1.transformer_blocks.0.attn2.to_v.weight"
     zeros = {name: np.zeros((64, 128))}
-    done = [run_job(job, case.model, zeros) for job in jobs]
+    done = [job.run(case.model, zeros) for job in jobs]
     assert not np.array_equal(done[0].outcome.pictures, done[1].outcome.pictures), "the edited weights are in"
     np.testing.assert_array_equal(done[0].outcome.pictures, done[2].outcome.pictures)
     (one,) = results(done, Sees(), {"complete": {"share": 0.3}})
@@ -223,3 +287,8 @@ def test_each_attack_has_its_two_controls(case: Case) -> None:
     assert (one.unrelated, one.unrelated_shown, one.access) == ("boat", 2, "pictures")
     assert one.tells and one.share == 1
     assert not replace(one, control=0).tells
+    assert done[1].outcome.curve is None, "a control has no curve"
+    assert one.curve is not None and [at for at, _, _ in one.curve.points] == [0.15, 0.3, 0.45, 0.6, 0.75, 0.9]
+    assert one.curve.points[1][1:] == (one.shown, one.of), "the curve passes through the attack's own figure"
+    recorded = one.as_recorded()
+    assert recorded["curve"]["back"] == 0.15 and "seconds" not in recorded
