@@ -42,14 +42,16 @@ def test_an_attack_brings_back_what_only_keys_and_values_hide(
 ) -> None:
     monkeypatch.setattr("os.cpu_count", lambda: 1)  # one process for all jobs: each imports torch and loads the model
     arguments = ["attack", str(delta), "--model", "editc:demo", "--detector", "editc:demo", "--json"]
-    wanted = "{certificate: {pictures: 3, at_most: 0.5}, complete: {pictures: 3}}"
+    wanted = "{certificate: {pictures: 3, at_most: 0.5}, complete: {pictures: 3, denoise: 4}}"
     assert terminal.run_command(cli, [*arguments, "--attacks", wanted]) == 1, "the bound is broken"
     found = json.loads(capsys.readouterr().out)
     certificate, complete = found["attacks"]
     assert certificate["attack"] == "certificate" and min(certificate["shown"], certificate["control"]) >= 2
     assert (complete["attack"], complete["of"]) == ("complete", 3) and complete["control"] >= 2
     assert certificate["unrelated_shown"] >= 2 and certificate["unrelated"] not in ("fish", "arrow")
-    assert certificate["budget"] == {"pictures": 3} and complete["budget"] == {"pictures": 3, "share": 0.3}
+    assert certificate["budget"] == {"pictures": 3, "denoise": 10}, "the delta's own steps"
+    assert complete["budget"] == {"pictures": 3, "denoise": 4, "share": 0.3}
+    assert [of for _, _, of in complete["curve"]["points"]] == [3] * 6 and complete["seconds"] > 0
     assert found["detector"]["name"] == "editc:demo"
     assert [one["code"] for one in found["diagnostics"]] == ["E501"]
 
