@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import subprocess
-import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +11,7 @@ from typing import Any
 
 import pytest
 import tiny
+from command import editc
 from safetensors.numpy import load_file, save_file
 from tiny_files import refused
 
@@ -169,10 +168,8 @@ def test_a_part_that_diff_made_is_passed_over_and_the_others_are_measured(folder
 
 
 @pytest.mark.slow
-def test_the_command_line(folder: Path, pair: Any, added: Any) -> None:
-    def editc(*arguments: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run([sys.executable, "-m", "editc", *arguments], capture_output=True, text=True, cwd=folder)
-
+def test_the_command_line(folder: Path, pair: Any, added: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(folder)
     files = [str(one.files[0]) for one in pair]
     missing = editc("link", *files, "-o", "cli.safetensors", "--json")
     assert missing.returncode == 2 and json.loads(missing.stdout)["diagnostics"][0]["code"] == "E652"
