@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import os
 import sys
 import warnings
 from collections import Counter
@@ -71,8 +72,10 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 @pytest.fixture(autouse=True, scope="session")
 def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Tests leave the user's cache alone, and nobody watches their progress."""
+    """Tests leave the user's cache alone, nobody watches their progress, and they do not wait for the disk: a busy one
+    takes a second for each fsync. Those that look at fsync put their own in its place."""
     with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda handle: None)
         patch.setenv("EDITC_PROGRESS", "none")
         patch.setenv("EDITC_CACHE", str(tmp_path_factory.mktemp("cache")))
         yield

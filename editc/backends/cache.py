@@ -25,10 +25,16 @@ from editc.core.disk import replace_file
 SIZE_LIMIT = 2 << 30
 """Bytes that the folder may hold. Beyond, the entries that were not used for longest are removed. Chosen by hand: SDXL
 needs 350 MB for a corpus and 23 MB for each name."""
+MEASURE_SHARE = 16
+"""The folder is listed again when a process has put this part of the limit into it since it last did. Chosen by hand:
+listing it for each of n entries takes n^2 steps, and processes at once exceed the limit by a sixteenth each."""
 LIBRARIES = ("editc", "numpy", "torch", "transformers")
 """Packages whose versions may change the last bits of a result."""
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 """Variables that set the number of threads, and so the order in which floats are summed."""
+
+_put_since: dict[Path, int] = {}
+"""Folder -> bytes that this process has put into it since it last listed it."""
 
 
 @dataclass(frozen=True)
@@ -71,8 +77,11 @@ class DiskCache:
         data = save({name: _to_float32(array) for name, array in arrays.items()})
         with suppress(OSError, EditcError):
             self.folder.mkdir(parents=True, exist_ok=True)
-            replace_file(self.folder / f"{self._name(key)}.{_hash(data)}.safetensors", data)
-            self._make_room()
+            replace_file(self.folder / f"{self._name(key)}.{_hash(data)}.safetensors", data, synced=False)
+            since = _put_since.get(self.folder, self.limit) + len(data)  # the first entry of a process lists the folder
+            _put_since[self.folder] = since
+            if since * MEASURE_SHARE >= self.limit:
+                self._make_room()
 
     def _name(self, key: str) -> str:
         """Return the first part of an entry's file name."""
@@ -84,6 +93,7 @@ class DiskCache:
 
     def _make_room(self) -> None:
         """Remove the entries that were not used for longest until the rest is within the limit."""
+        _put_since[self.folder] = 0
         entries = sorted(((path.stat().st_mtime_ns, path) for path in self._entries()), reverse=True)
         total = 0
         for _, path in entries:

@@ -47,18 +47,22 @@ def temporary_path(path: Path) -> Path:
     return path.parent / f".{path.name}.editc-{os.urandom(6).hex()}"
 
 
-def replace_file(path: Path, data: bytes) -> None:
+def replace_file(path: Path, data: bytes, synced: bool = True) -> None:
     """Writes a file at `path` or replaces the one there. After a crash either the old or the new file is there,
-    whole."""
+    whole. `synced` False: do not wait for the disk; after a power failure the file may be cut short."""
     temporary = temporary_path(path)
     try:
-        write_new(temporary, [data])
+        if synced:
+            write_new(temporary, [data])
+        else:
+            temporary.write_bytes(data)
         temporary.replace(path)
     except BaseException:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
         raise
-    sync_folder(path.parent)
+    if synced:
+        sync_folder(path.parent)
 
 
 def write_new(path: Path, chunks: Iterable[bytes]) -> None:

@@ -15,11 +15,8 @@ from hostile_files import corpus
 from hostile_run import Case, Ended, run, stage
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tiny_files import quick_disk
 
 from editc.formats.delta.container import to_bytes
-
-__all__ = ["quick_disk"]
 
 READERS = ("delta", *KINDS, "forged delta", "place", "checkpoint", "index", "journal", "adapter", "onnx")
 SECONDS, BYTES = 1.0, 250_000_000

@@ -11,14 +11,12 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tiny_files import KEYS, contents, delta_for, pipeline, quick_disk, refused
+from tiny_files import KEYS, contents, delta_for, pipeline, refused
 
 from editc.formats.apply.apply import apply, plan_apply
 from editc.formats.delta.container import from_bytes, to_bytes
 from editc.numerics.bits import dtypes, planes
 from editc.numerics.recover import least_rank, ulp
-
-__all__ = ["quick_disk"]
 
 
 def test_damaged_bits_write_nothing(tmp_path: Path) -> None:

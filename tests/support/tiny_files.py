@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -13,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pytest
 from numpy.typing import NDArray
 
 from editc.core.delta import Delta, Factors, Form, Site
@@ -180,12 +178,6 @@ def contents(folder: Path) -> dict[str, bytes]:
 def pipeline(folder: Path, **options: Any) -> Model:
     """`write_pipeline`, opened."""
     return open_model(write_pipeline(folder, **options))
-
-
-@pytest.fixture(autouse=True)
-def quick_disk(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No waiting for the disk: a busy one takes a second for each fsync. One test in test_journal looks at them."""
-    monkeypatch.setattr(os, "fsync", lambda handle: None)
 
 
 @contextmanager

@@ -22,7 +22,6 @@ from editc.numerics.bits import dtypes
 
 base = onnx_targets.base
 delta = onnx_targets.delta
-quick_disk = tiny.quick_disk
 
 
 def changed(before: bytes, after: bytes) -> set[int]:

@@ -20,7 +20,6 @@ from editc.numerics.bits import dtypes
 
 base = onnx_targets.base
 delta = onnx_targets.delta
-quick_disk = tiny.quick_disk
 
 
 @pytest.mark.parametrize("said", ["dynamo", "legacy", "name"])

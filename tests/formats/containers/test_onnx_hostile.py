@@ -25,7 +25,6 @@ base = onnx_targets.base
 delta = onnx_targets.delta
 wanted = onnx_targets.wanted
 FOUND_WANTING = ("E616", "E620", "E622", "E625", "E663", "E664", "E665", "E695")
-quick_disk = tiny.quick_disk
 
 
 @pytest.mark.parametrize(

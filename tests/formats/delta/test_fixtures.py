@@ -6,15 +6,13 @@ from pathlib import Path
 
 import pytest
 from format_fixtures import DELTAS, EXPORTS, write_exports
-from tiny_files import contents, quick_disk
+from tiny_files import contents
 
 from editc.formats.apply.apply import apply, plan_apply
 from editc.formats.exports.read import format_of, read_delta
 from editc.formats.inspect import inspect
 from editc.formats.models.model import open_model
 from editc.numerics.bits import dtypes
-
-__all__ = ["quick_disk"]
 
 IDS = {
     "deltas/dense": "a7b9e25e64315af04a8ebc56c4171007545c6ab589ef9a674f71394a6b0e6759",

@@ -11,12 +11,10 @@ from diff_cases import SHAPES, WIDTH, checked, forms, found, multiplied, weights
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from places import GOLDEN
-from tiny_files import KEYS, quick_disk, refused
+from tiny_files import KEYS, refused
 
 from editc.formats.delta.container import to_bytes
 from editc.numerics.bits import dtypes
-
-__all__ = ["quick_disk"]
 
 
 @settings(max_examples=12, deadline=None)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from diff_cases import SHAPES, checked, file, forms, found, stored, weights, write_model
-from tiny_files import KEYS, contents, pack, quick_disk, refused, unet, write_component, write_pipeline
+from tiny_files import KEYS, contents, pack, refused, unet, write_component, write_pipeline
 
 from editc import api
 from editc.cli import show
@@ -21,8 +21,6 @@ from editc.formats.inspect import inspect
 from editc.formats.models.model import open_model
 from editc.numerics.bits import dtypes
 from editc.numerics.recover import ulp
-
-__all__ = ["quick_disk"]
 
 
 @pytest.mark.slow

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from diff_cases import SHAPES, Array, file, stored, weights, write_model
-from tiny_files import pack, quick_disk, refused, write_pipeline
+from tiny_files import pack, refused, write_pipeline
 
 from editc.formats.apply.apply import apply, plan_apply
 from editc.formats.delta.container import from_bytes, to_bytes
@@ -21,7 +21,6 @@ from editc.formats.models.prefixes import bare_name, match_names
 from editc.numerics.bits import dtypes
 from editc.numerics.recover import ulp
 
-__all__ = ["quick_disk"]
 EMBEDDING = "model.embed_tokens.weight"
 LAYERS = {f"model.layers.{i}.mlp.down_proj.weight": (40, 48) for i in range(3)}
 LANGUAGE = {EMBEDDING: (20, 48), **LAYERS, "model.norm.weight": (48,)}

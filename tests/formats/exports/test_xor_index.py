@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from safetensors import safe_open
-from tiny_files import KEYS, contents, delta_for, pack, quick_disk, refused, unet, write_component
+from tiny_files import KEYS, contents, delta_for, pack, refused, unet, write_component
 
 from editc.core.delta import Delta
 from editc.formats.apply.apply import apply, plan_apply
@@ -21,7 +21,6 @@ from editc.formats.exports.write import find_refusals as unsuited
 from editc.formats.models.model import Model, open_model
 from editc.libraries import extras
 
-__all__ = ["quick_disk"]
 pytest.importorskip("zstandard")
 
 

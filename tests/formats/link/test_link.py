@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tiny_files import KEYS, delta_for, delta_of, factors_for, noise, pipeline, quick_disk, refused, sealed
+from tiny_files import KEYS, delta_for, delta_of, factors_for, noise, pipeline, refused, sealed
 
 from editc.core.delta import Delta, Factors, Form, Site
 from editc.formats.apply.apply import apply, plan_apply
@@ -30,7 +30,6 @@ from editc.verbs.link import link_files
 
 FORMS: tuple[Form, ...] = ("shared", "low-rank", "dense")
 NAMES = st.lists(st.sampled_from(KEYS), min_size=1, max_size=len(KEYS), unique=True)
-_ = quick_disk
 
 
 def linked(deltas: Sequence[Delta], model: Model | None = None, composed: bool = False) -> Delta:

@@ -7,14 +7,12 @@ import shutil
 from pathlib import Path
 
 import pytest
-from tiny_files import contents, delta_for, quick_disk, refused, tree, write_pipeline
+from tiny_files import contents, delta_for, refused, tree, write_pipeline
 
 from editc.formats.apply.apply import apply, plan_apply, revert
 from editc.formats.apply.status import status
 from editc.formats.models import paths
 from editc.formats.models.model import open_model
-
-__all__ = ["quick_disk"]
 
 OLD, NEW = "a" * 40, "b" * 40
 

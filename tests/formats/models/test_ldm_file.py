@@ -14,7 +14,7 @@ import tiny_files
 import torch
 from ldm_files import PICO_SD1, PICO_SDXL, open_clip, pico_folder, single_file, tuned_folder, unet_of
 from safetensors.torch import load_file, save_file
-from tiny_files import delta_for, quick_disk, refused
+from tiny_files import delta_for, refused
 
 from editc import api
 from editc.backends.encoders import load
@@ -31,8 +31,6 @@ from editc.formats.models.fingerprint import encoder_fingerprint
 from editc.formats.models.model import open_model
 from editc.manifests.decode import decode
 from editc.opening.encoder import find_encoder, load_clip
-
-__all__ = ["quick_disk"]
 
 MANIFEST = """editc: 1
 model: MODEL

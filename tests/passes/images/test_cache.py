@@ -180,6 +180,22 @@ def test_the_entries_not_used_for_longest_make_room(tmp_path: Path) -> None:
     assert [key for key in "abcd" if disk.get(key) is not None] == ["a", "c", "d"]
 
 
+def test_many_small_entries_are_not_each_a_reason_to_list_the_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    listed, listing = list[int](), DiskCache._make_room
+
+    def counted(self: DiskCache) -> None:
+        listed.append(len(list(tmp_path.iterdir())))
+        listing(self)
+
+    monkeypatch.setattr(DiskCache, "_make_room", counted)
+    disk = DiskCache(tmp_path, limit=1 << 20)
+    for number in range(40):
+        disk.put(str(number), ARRAYS)
+    assert listed[0] == 1 and len(listed) < 4
+
+
 def test_where_the_cache_lies(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     def place() -> Path | None:
         found = open_cache()
