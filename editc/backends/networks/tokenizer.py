@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from hashlib import sha256
 from typing import Any
 
@@ -130,9 +131,7 @@ class PromptTokenizer:
     def with_bos(self, text: str) -> TokenizedText:
         """Tokenize a text with what the tokenizer puts before it (BOS) and without what it puts after it (EOS)."""
         found = self.tokenize(text, True)
-        count = len(found.ids) - (
-            len(self.tokenize("a", True).ids) - len(self.tokenize("a", False).ids) - len(self.bos_ids())
-        )
+        count = len(found.ids) - self._marks[1]
         return TokenizedText(text, found.ids[:count], found.starts[:count], found.ends[:count])
 
     def text_ids(self, text: str) -> tuple[int, ...]:
@@ -144,8 +143,14 @@ class PromptTokenizer:
 
     def bos_ids(self) -> tuple[int, ...]:
         """Return the ids that the tokenizer puts before a text: BOS, or nothing."""
+        return self._marks[0]
+
+    @cached_property
+    def _marks(self) -> tuple[tuple[int, ...], int]:
+        """The ids that the tokenizer puts before a text, and the number of those that it puts after it (EOS)."""
         plain, whole = self.tokenize("a", False).ids, self.tokenize("a", True).ids
-        return whole[: whole.index(plain[0])] if plain[0] in whole else ()
+        before = whole[: whole.index(plain[0])] if plain[0] in whole else ()
+        return before, len(whole) - len(plain) - len(before)
 
     def tokenize(self, text: str, special: bool) -> TokenizedText:
         """Tokenize a text, with or without special tokens.
