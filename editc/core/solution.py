@@ -123,6 +123,8 @@ class Search:
 class Training:
     """How a trained edit came about."""
 
+    steps: int
+    """Steps that were taken."""
     terms: tuple[str, ...]
     """The names of the terms of the loss."""
     losses: tuple[tuple[float, ...], ...]

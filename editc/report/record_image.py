@@ -9,6 +9,7 @@ from editc.core.manifest import Request
 from editc.core.solution import Edit, Solution, Verified
 from editc.passes.images.solve import moderate
 from editc.report.record_solve import describe_solve
+from editc.report.training import training_fields
 
 
 def kind_fields(verified: Verified) -> Mapping[str, Any]:
@@ -18,6 +19,7 @@ def kind_fields(verified: Verified) -> Mapping[str, Any]:
     return {
         "edits": [_edit(solution, index, request) for index, request in enumerate(requests)],
         "solves": [_solve(solution, group, edit) for group, edit in solution.edits.items()],
+        **training_fields(solution.training, [request.concept for request in requests]),
     }
 
 

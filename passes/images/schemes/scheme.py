@@ -130,6 +130,8 @@ class Scheme:
     """Steps of training at most, for each concept."""
     rank: int
     """Rank of each factor."""
+    measures_own: bool = False
+    """True: how much of each concept is its own is measured and reported before the training."""
     enough: float | None = None
     """The training stops once two searches in a row reach at most this share of the concept. None: it never stops
     early."""

@@ -18,7 +18,7 @@ class Subject:
     target: str
     """The name whose answers take its place; '' for the empty prompt."""
     others: tuple[str, ...]
-    """Names of other things, most alike first."""
+    """Names of other things, which do not have the concept in them."""
     contexts: tuple[str, ...]
     """Sentences with one `{}`."""
     preserved: tuple[str, ...]

@@ -15,7 +15,7 @@ from editc.core.diagnostics import Diagnostic, EditcError
 from editc.core.family import Family
 from editc.core.manifest import Manifest
 from editc.core.plan import Plan
-from editc.core.ports import Context, Diffusion
+from editc.core.ports import Context, Diffusion, Progress, announce
 from editc.core.problem import PreservedRows, Problem, System
 from editc.core.site_bytes import matrix_shape
 from editc.core.solution import Edit, Solution, Stats, Training
@@ -31,9 +31,6 @@ from editc.passes.images.train.subjects import make_subjects
 from editc.passes.locate import check_patterns, is_wanted
 from editc.passes.sites import sites_of
 from editc.passes.stored import SiteWeights
-
-LEAST_OWN = 0.2
-"""A concept with a smaller `own` is nearly a mixture of others, and hard to forget (docs/explanation/forget.md)."""
 
 
 @dataclass(frozen=True)
@@ -81,7 +78,8 @@ class Train:
             raise EditcError(_no_gradients(plan))
         method = _trained_method(plan)
         scheme = method.scheme()
-        subjects = make_subjects(plan, ctx, _preserved(problem), method.picture_steps, method.picture_guidance)
+        pictures = method.picture_steps, method.picture_guidance
+        subjects = tuple(make_subjects(plan, ctx, model, _preserved(problem), *pictures))
         sites = [site for site in plan.sites if _is_trained(plan, method, site)]
         start = solve_start(problem, scheme.start) if scheme.start else {}
         free = find_free(problem, sites) if scheme.free else {}
@@ -108,17 +106,18 @@ def _run(
         points = Checkpoints(ctx.cache, _identity(scheme, subjects, problem, ctx))
         points.resume(begun, scheme.adversary.every * len(subjects), scheme.steps * len(subjects))
         save = points.save
-    training = train(model, scheme, subjects, begun, ctx.progress, save)
-    return replace(training, own=tuple(_own(model, scheme, one, factors) for one in subjects))
+    own = tuple(_own(model, scheme, one, begun, ctx.progress) for one in subjects) if scheme.measures_own else ()
+    return replace(train(model, scheme, subjects, begun, ctx.progress, save), own=own)
 
 
-def _own(model: Diffusion, scheme: Scheme, subject: Subject, factors: Factors) -> float:
-    """`own` of a subject, to four digits."""
+def _own(model: Diffusion, scheme: Scheme, subject: Subject, begun: Progressed, progress: Progress | None) -> float:
+    """`own` of a subject, to four digits; shown before the training."""
     import torch
 
-    with factors.switched(False):
-        pool, _ = scheme.terms[0].feed.draw(model, factors, subject, 1, torch.Generator().manual_seed(0))
-        return round(pool.own_share(model), 4)
+    pool, _ = scheme.terms[0].feed.draw(model, begun.factors, subject, 1, torch.Generator().manual_seed(0))
+    own = round(pool.own_share(model), 4)
+    announce(progress, f"{100 * own:.0f} % of {subject.concept} is its own")
+    return own
 
 
 def _identity(scheme: Scheme, subjects: Sequence[Subject], problem: Problem, ctx: Context) -> str:

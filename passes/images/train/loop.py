@@ -66,7 +66,7 @@ def train(
         _set_rate(begun.optimizer, scheme.optimiser, int(str(step)) / total)
         begun.losses.append(_take_step(model, scheme, subjects[number], begun, number))
         begun.step += 1
-    return Training(tuple(one.name for one in scheme.terms), _thin(begun.losses), tuple(begun.searches))
+    return Training(begun.step, tuple(one.name for one in scheme.terms), _thin(begun.losses), tuple(begun.searches))
 
 
 def make_optimizer(optimiser: Optimiser, factors: Factors) -> Any:

@@ -2,56 +2,82 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from editc.core.manifest import Request
 from editc.core.plan import Plan
-from editc.core.ports import Context
+from editc.core.ports import Context, Diffusion
 from editc.core.text import mentions
 from editc.passes.images.keys import mined_names
+from editc.passes.images.schemes.feeds.trajectories import concept_pool
 from editc.passes.images.schemes.subject import Subject
 
 OTHERS = 20
 """Other names whose answers the concept's own residual is measured against, and which stay at the concept's own
 latents. The experiment that found the recipe had the demo's other objects, as many (docs/explanation/forget.md)."""
+CANDIDATES = 40
+"""Words of the preserved prompts among which other names are looked for. Chosen by hand."""
 CONTEXTS = 6
 """Contexts in which names are compared. On the demo model, names rank in six contexts as they do in all."""
+SENTENCES = 6
+"""Sentences at whose latents the model is asked what a name has of the concept. Chosen by hand."""
+LEAST_UNLIKE = 0.7
+"""A name whose answers are nearer to the concept's than this share of the target's distance has the concept in it. At
+pictures of a fish the demo model answers `trout` and `carp` at 0.00 of the distance of `arrow`, `animal` at 0.03,
+`object` at 0.56, and other things from 0.8 on; around circle nothing lies between 0.00 and 0.98."""
 
 
-def make_subjects(plan: Plan, ctx: Context, prompts: Sequence[str], steps: int, guidance: float) -> tuple[Subject, ...]:
-    """One subject for each edit of the manifest. `prompts` are the preserved ones."""
+def make_subjects(
+    plan: Plan, ctx: Context, model: Diffusion, prompts: Sequence[str], steps: int, guidance: float
+) -> Iterator[Subject]:
+    """Yield one subject for each edit of the manifest. `prompts` are the preserved ones."""
     every = [name for request in plan.manifest.image_edits for name in (*request.names, request.to or "") if name]
     preserved = tuple(one for one in prompts if not any(mentions(one, name) for name in every))
-    return tuple(
-        Subject(
+    named = [one for one in plan.manifest.preserve.concepts if one not in every][:OTHERS]
+    for request in plan.manifest.image_edits:
+        subject = Subject(
             concept=request.concept,
             names=request.names,
             target=request.to or plan.family.neutral,
-            others=find_others(plan, ctx, request, every, prompts),
+            others=tuple(dict.fromkeys([*named, *find_candidates(plan, ctx, request, every, prompts)])),
             contexts=plan.contexts(request),
             preserved=preserved,
             seed=int(np.random.default_rng([plan.manifest.seed, *request.concept.encode()]).integers(2**31)),
             steps=steps,
             guidance=guidance,
         )
-        for request in plan.manifest.image_edits
-    )
+        yield sift(model, subject, frozenset(named))
 
 
-def find_others(
+def find_candidates(
     plan: Plan, ctx: Context, request: Request, edited: Sequence[str], prompts: Sequence[str]
 ) -> tuple[str, ...]:
-    """The concepts that the manifest preserves, then the words and phrases of the preserved prompts that the text
-    encoder reads most like the concept, without other names of it."""
+    """The words and phrases of the preserved prompts that the text encoder reads most like the concept."""
     assert ctx.encoder is not None
-    named = [one for one in plan.manifest.preserve.concepts if one not in edited]
     free = [one for one in mined_names.candidates(prompts) if not any(_overlap(one, name) for name in edited)]
     contexts = plan.contexts(request)[:CONTEXTS]
-    found = mined_names.neighbours(ctx.encoder, request.concept, free, contexts, 4 * OTHERS)
-    mined = [one.name for one in found if one.score < mined_names.ALIKE]
-    return tuple(dict.fromkeys([*named, *mined]))[:OTHERS]
+    return tuple(one.name for one in mined_names.neighbours(ctx.encoder, request.concept, free, contexts, CANDIDATES))
+
+
+def sift(model: Diffusion, subject: Subject, named: frozenset[str]) -> Subject:
+    """The subject without names that have the concept in them, as `animal` has `fish`, and without preserved prompts
+    that mention these. Names that the manifest preserves, `named`, all stay."""
+    pool = concept_pool(model, subject, SENTENCES)
+    own, toward = pool.answers(model, "own"), pool.answers(model, "target")
+    whole = (own - toward).flatten(1).square().sum(1)
+
+    def is_unlike(condition: str) -> bool:
+        apart = (pool.answers(model, condition) - own).flatten(1).square().sum(1)
+        return float((apart / whole).median()) >= LEAST_UNLIKE
+
+    asked = dict(zip(subject.others, pool.others, strict=True))
+    others = [name for name, condition in asked.items() if name in named or is_unlike(condition)]
+    same = [name for name in asked if name not in others]
+    preserved = tuple(one for one in subject.preserved if not any(mentions(one, name) for name in same))
+    return replace(subject, others=tuple(others[:OTHERS]), preserved=preserved)
 
 
 def _overlap(one: str, other: str) -> bool:

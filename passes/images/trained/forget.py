@@ -70,5 +70,13 @@ class Forget(Trained):
         adversary = RowSearch(every=self.steps, steps=self.attack_steps)
         total = self.rounds * self.steps
         return Scheme(
-            terms, adversary, Total(), Optimiser(self.rate), total, self.rank, enough=self.enough, free=self.free
+            terms,
+            adversary,
+            Total(),
+            Optimiser(self.rate),
+            total,
+            self.rank,
+            measures_own=True,
+            enough=self.enough,
+            free=self.free,
         )

@@ -23,6 +23,7 @@ from editc.passes.images.measure import certificate
 from editc.passes.images.measure.measure import SiteMeasurement, measure_sites
 from editc.passes.images.painting import certificate_attack, pictures
 from editc.passes.images.solve import moderate
+from editc.passes.images.train.own import warn_little_own
 from editc.passes.images.verify import bystanders
 from editc.passes.images.verify.attacked import attack_solution
 from editc.passes.stored import StoredWeights
@@ -87,7 +88,8 @@ def warnings(verified: Verified) -> tuple[Diagnostic, ...]:
     """Return warnings of what the report does not prove.
 
     E505 (the base hardly showed the concept), E506 (no picture measured a bound), E510 (the certificate is no proof for
-    this encoder), E511 (nothing was certified), E513 (an attack says nothing).
+    this encoder), E511 (nothing was certified), E513 (an attack says nothing), E515 (a trained
+    concept is nearly a mixture of others).
     """
     manifest, report = verified.solution.problem.plan.manifest, verified.report
     return (
@@ -96,6 +98,7 @@ def warnings(verified: Verified) -> tuple[Diagnostic, ...]:
         *bystanders.warn_unmeasured(manifest, report),
         *certificate.warnings(manifest, report),
         *attack_warnings(manifest, report.attacks),
+        *warn_little_own(verified.solution),
     )
 
 

@@ -42,6 +42,7 @@ from editc.passes.images.schemes.scheme import Scheme
 from editc.passes.images.schemes.subject import Subject
 from editc.passes.images.train.checkpoint import Checkpoints
 from editc.passes.images.train.loop import Progressed, make_optimizer, train
+from editc.passes.images.train.subjects import sift
 from editc.registry.methods import METHODS
 
 TRAINED = [name for name in METHODS.names("image") if hasattr(METHODS.resolve(name), "edit_kind")]
@@ -305,3 +306,13 @@ def test_a_rule_without_conflict_is_the_sum() -> None:
     x = torch.nn.Parameter(torch.ones(2))
     (joined,) = Total().gradients({"erase": x.sum(), "keep": 2 * x.sum()}, [x])
     torch.testing.assert_close(joined, torch.full((2,), 3.0))
+
+
+def test_a_name_with_the_concept_in_it_is_no_other_name(model: Diffusion) -> None:
+    """The demo model paints a fish for `animal`: its answers would leave nothing of the fish that is its own."""
+    prompts = ("a red animal", "a trout on sand", "a boat")
+    subject = replace(SUBJECT, others=("animal", "trout", "boat"), preserved=prompts)
+    found = sift(model, subject, frozenset())
+    assert (found.others, found.preserved) == (("boat",), ("a boat",))
+    found = sift(model, subject, frozenset({"animal"}))
+    assert (found.others, found.preserved) == (("animal", "boat"), ("a red animal", "a boat"))
