@@ -78,6 +78,7 @@ class Train:
             raise EditcError(_no_gradients(plan))
         method = _trained_method(plan)
         scheme = method.scheme()
+        announce(ctx.progress, "asks the unedited model")
         pictures = method.picture_steps, method.picture_guidance
         subjects = tuple(make_subjects(plan, ctx, model, _preserved(problem), *pictures))
         sites = [site for site in plan.sites if _is_trained(plan, method, site)]
