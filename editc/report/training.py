@@ -12,6 +12,9 @@ from editc.report.panels import Curve, Panel, Places, draw_panels
 
 COLOURS = ("k", "v", "x", "bad")
 """Colours of the style sheet, for the terms in turn."""
+DECADES = 6
+"""Powers of ten that the axis of the loss has at most; what is smaller lies at its foot. Chosen by hand: what stays
+begins at 0."""
 
 
 def training_fields(training: Training | None, concepts: Sequence[str]) -> Mapping[str, Any]:
@@ -34,12 +37,13 @@ def _plot_losses(training: Mapping[str, Any]) -> str:
     """Draw each term on a logarithmic axis that all share."""
     points = training["losses"]
     logs = [[log10(max(abs(value), 1e-12)) for value in point] for point in points]
-    low, high = floor(min(map(min, logs))), floor(max(map(max, logs))) + 1
+    high = floor(max(map(max, logs))) + 1
+    low = max(floor(min(map(min, logs))), high - DECADES)
     curves = tuple(
         Curve(
             COLOURS[number % len(COLOURS)],
             name,
-            tuple((row[number] - low) / (high - low) for row in logs),
+            tuple(max(row[number] - low, 0.0) / (high - low) for row in logs),
             tuple(f"{point[number]:.3g}" for point in points),
         )
         for number, name in enumerate(training["terms"])
