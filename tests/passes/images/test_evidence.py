@@ -23,6 +23,7 @@ from safetensors.torch import load_file
 from editc import api
 from editc.cli.dump import dump
 from editc.core.diagnostics import EditcError
+from editc.core.plan import Plan
 from editc.passes.images.locate.ranked_sites import drop_spare_sites, grow_set
 from editc.report import record as report
 from editc.verbs.paths import DELTA
@@ -125,18 +126,24 @@ def test_the_choice_is_told_for_every_candidate_and_sites_keep_their_order(model
     assert text.index("kept       1 of 6") < text.index("left out") if len(names) < 6 else "kept       1 of 6" in text
 
 
+@pytest.fixture(scope="module")
+def first(model: Path) -> Plan:
+    """The sites of ERASE in the model as it is, with seed 0."""
+    return located(model)
+
+
 @pytest.mark.slow
-def test_the_same_seed_gives_the_same_figures_and_another_seed_others(model: Path) -> None:
-    first, again, other = (located(model, seed=seed) for seed in (0, 0, 1))
+def test_the_same_seed_gives_the_same_figures_and_another_seed_others(model: Path, first: Plan) -> None:
+    again, other = (located(model, seed=seed) for seed in (0, 1))
     assert first.ranking == again.ranking and first.evidence == again.evidence
     assert first.ranking != other.ranking
 
 
 @pytest.mark.slow
-def test_every_edit_is_weighed_against_its_own_whole(model: Path) -> None:
+def test_every_edit_is_weighed_against_its_own_whole(model: Path, first: Plan) -> None:
     """Adding an edit leaves the figures of the others as they were, whatever its kind."""
     two = located(model, ERASE + "  - moderate: {concept: heart, toward: {star: 0.5, red heart: 0.5}}\n").ranking
-    one = located(model, ERASE).ranking
+    one = first.ranking
     assert one is not None and two is not None and two.concepts == ("circle", "heart") and len(two.reached) == 2
     alone = {weighed.site: weighed.by_concept[0] for weighed in one.sites}
     assert {weighed.site: weighed.by_concept[0] for weighed in two.sites} == alone
