@@ -25,7 +25,6 @@ from editc.demo import GUIDANCE, STEPS
 from editc.demo.captions import Caption
 from editc.demo.detector import DemoDetector
 from editc.demo.detector import load as load_detector
-from editc.demo.world import OBJECTS
 from editc.manifests.decode import decode
 from editc.opening import target
 from editc.passes.images.keys.derive import Derive
@@ -67,6 +66,7 @@ class Lab:
     canvas: painter.PipelinePainter
     corpus: tuple[str, ...]
     seed: int = 0
+    prompts: world.Prompts = world.DEMO
     base: dict[int, NDArray[np.uint8]] = field(default_factory=dict)
 
     def solve(self, text: str, tolerance: float | None = None) -> Solution:
@@ -82,14 +82,16 @@ class Lab:
         return self.canvas.paint([one.text for one in captions], range(seed, seed + len(captions)), changed)
 
 
-def open_lab(model: str, detector: Path | None = None, seed: int = 0) -> Lab:
+def open_lab(
+    model: str, detector: Path | None = None, seed: int = 0, steps: int = STEPS, prompts: world.Prompts = world.DEMO
+) -> Lab:
     """Everything that the benchmark needs of a model."""
     manifest, _ = decode(Source("manifest", HEAD.format(model=model, concept="circle")))
     assert manifest is not None
     opened = open.open_decoded(manifest)
     ctx = opened.kind.open_ports(opened, None)
-    canvas = painter.load(opened.model.path, "unet", STEPS, GUIDANCE)
-    return Lab(model, load_detector(detector), ctx, canvas, target.corpus_of(opened.model), seed)
+    canvas = painter.load(opened.model.path, "unet", steps, GUIDANCE)
+    return Lab(model, load_detector(detector), ctx, canvas, target.corpus_of(opened.model), seed, prompts)
 
 
 def edited(solution: Solution) -> Mapping[str, Array]:
@@ -113,12 +115,16 @@ class Row:
     attributes: Mapping[str, float]
     effect: Effect | None
     rank: int
+    before: float
+    """`kept` of the unedited model."""
+    falls: Mapping[str, float]
+    """Other object -> how its share of pictures changed, in points; negative: it fell."""
 
 
 def measure(lab: Lab, concept: str, solution: Solution | None, count: int, each: int) -> Row:
     """Paint and judge; with no solution, the base model."""
     changed = None if solution is None else edited(solution)
-    every = world.others(each, lab.seed)
+    every = world.others(each, lab.seed, prompts=lab.prompts)
     rest = [one for one in every if one.says["object"] != concept]
     seeds = [seed for one, seed in zip(every, _seeds(every), strict=True) if one.says["object"] != concept]
     painted = lab.canvas.paint([one.text for one in rest], seeds, changed) if solution else None
@@ -129,26 +135,28 @@ def measure(lab: Lab, concept: str, solution: Solution | None, count: int, each:
     worst = min(falls, key=lambda what: falls[what])
     return Row(
         _share(lab, concept, [concept], count, lab.seed + 1000, changed),
-        _share(lab, concept, OBJECTS[concept], max(1, count // 2), lab.seed + 2000, changed),
+        _share(lab, concept, lab.prompts.objects[concept], max(1, count // 2), lab.seed + 2000, changed),
         now.rates["object"],
         f"{worst} {falls[worst]:+.0f}" if solution else "",
         {name: now.rates[name] for name in world.ATTRIBUTES[1:]},
         _effect(solution),
         0 if solution is None else solution.edits["text"].stats.rank,
+        before.rates["object"],
+        falls,
     )
 
 
 def _share(
     lab: Lab, concept: str, names: Sequence[str], count: int, seed: int, changed: Mapping[str, Array] | None
 ) -> float:
-    captions = world.naming(concept, names, count, seed)
+    captions = world.naming(concept, names, count, seed, lab.prompts)
     found = world.seen(lab.detector, lab.paint(captions, seed, changed))["object"]
     return float(np.mean([one == concept for one in found]))
 
 
 def _without(lab: Lab, each: int, concept: str) -> NDArray[np.uint8]:
     """The base model's pictures of every other object, painted once."""
-    every = world.others(each, lab.seed)
+    every = world.others(each, lab.seed, prompts=lab.prompts)
     keep = np.array([one.says["object"] != concept for one in every])
     if each not in lab.base:
         lab.base[each] = lab.canvas.paint([one.text for one in every], _seeds(every))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -30,21 +30,35 @@ def scene(what: str, rng: np.random.Generator) -> Scene:
     return Scene(what, colour, str(rng.choice(list(BACKGROUNDS))), str(rng.choice(list(STYLES))))
 
 
-def naming(what: str, names: Sequence[str], count: int, seed: int) -> list[Caption]:
+@dataclass(frozen=True)
+class Prompts:
+    """What the measurements need of a picture world: its objects, and captions of them."""
+
+    objects: Mapping[str, tuple[str, ...]]
+    """Object -> its other names."""
+    describe: Callable[[str, np.random.Generator], Caption]
+    """Returns a caption of a random scene of an object, which names the object by any of its names."""
+
+
+DEMO = Prompts(OBJECTS, lambda what, rng: describe(scene(what, rng), rng, kinds_share=0.0))
+"""The demo world."""
+
+
+def naming(what: str, names: Sequence[str], count: int, seed: int, prompts: Prompts = DEMO) -> list[Caption]:
     """`count` captions of an object under one of `names`, as the captions of training go."""
     rng = np.random.default_rng(seed)
     found: list[Caption] = []
     while len(found) < count:
-        one = describe(scene(what, rng), rng, kinds_share=0.0)
+        one = prompts.describe(what, rng)
         if any(mentions(one.text, name) for name in names):
             found.append(one)
     return found
 
 
-def others(each: int, seed: int, leave_out: Sequence[str] = ()) -> list[Caption]:
+def others(each: int, seed: int, leave_out: Sequence[str] = (), prompts: Prompts = DEMO) -> list[Caption]:
     """`each` captions of every object but those left out, under any of their names."""
     rng = np.random.default_rng(seed)
-    every = [describe(scene(what, rng), rng, kinds_share=0.0) for what in OBJECTS for _ in range(each)]
+    every = [prompts.describe(what, rng) for what in prompts.objects for _ in range(each)]
     return [one for one in every if one.says["object"] not in leave_out]
 
 

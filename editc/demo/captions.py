@@ -68,6 +68,21 @@ WITH_NEITHER: tuple[str, ...] = (
 )
 """Templates of captions that state neither. A template that stands twice is twice as likely."""
 
+
+@dataclass(frozen=True, slots=True)
+class Lexicon:
+    """The names with which captions are written. Another world has another one."""
+
+    names: Mapping[str, Mapping[str, tuple[str, ...]]]
+    """Attribute -> canonical name -> other names."""
+    kinds: Mapping[str, tuple[str, ...]]
+    """A word for several objects -> these objects."""
+    characters: tuple[str, ...] = ()
+    """The objects that have a proper name, and no article before it."""
+
+
+LEXICON = Lexicon(NAMES, KINDS, CHARACTERS)
+"""The names of the demo world."""
 _FIXED_WORDS = "a an of on in with this is front style background"
 """The words of the templates themselves."""
 
@@ -87,18 +102,18 @@ def caption(scene: Scene, rng: np.random.Generator) -> str:
     return describe(scene, rng).text
 
 
-def describe(scene: Scene, rng: np.random.Generator, kinds_share: float = 0.06) -> Caption:
+def describe(scene: Scene, rng: np.random.Generator, kinds_share: float = 0.06, lexicon: Lexicon = LEXICON) -> Caption:
     """Return a random caption of the scene with the attributes that it states.
 
     `kinds_share` of the captions name only the kind of the object (`KINDS`), and do not state the object then.
     """
     says = _choose_attributes(scene, rng)
-    words = {attribute: _reword(attribute, name, rng) for attribute, name in says.items()}
+    words = {attribute: _reword(lexicon.names[attribute], name, rng) for attribute, name in says.items()}
     if rng.random() < kinds_share and scene.object != NOTHING:
-        kinds = [kind for kind, members in KINDS.items() if scene.object in members]
+        kinds = [kind for kind, members in lexicon.kinds.items() if scene.object in members]
         words["object"] = kinds[int(rng.integers(len(kinds)))]
         del says["object"]
-    bare = scene.object == NOTHING or words["object"] == "somebody" or says.get("object") in CHARACTERS
+    bare = scene.object == NOTHING or words["object"] == "somebody" or says.get("object") in lexicon.characters
     noun = f"{words['colour']} {words['object']}" if "colour" in words else words["object"]
     it = noun if bare or rng.random() < 0.2 else _with_article(noun)
     medium = POSTER if scene.poster else MEDIA[int(rng.integers(len(MEDIA)))]
@@ -108,11 +123,12 @@ def describe(scene: Scene, rng: np.random.Generator, kinds_share: float = 0.06) 
     return Caption(_mend_article(text), MappingProxyType(says))
 
 
-def vocabulary() -> tuple[str, ...]:
+def vocabulary(lexicon: Lexicon = LEXICON) -> tuple[str, ...]:
     """Return every word that a caption can have, sorted."""
-    words = set(_FIXED_WORDS.split()) | set(MEDIA) | set(KINDS) | {POSTER, NOTHING}
-    phrases = [*NOTHING_NAMES, *(name for table in NAMES.values() for names in table.values() for name in names)]
-    phrases += [name for table in NAMES.values() for name in table]
+    words = set(_FIXED_WORDS.split()) | set(MEDIA) | set(lexicon.kinds) | {POSTER, NOTHING}
+    tables = lexicon.names.values()
+    phrases = [*NOTHING_NAMES, *(name for table in tables for names in table.values() for name in names)]
+    phrases += [name for table in tables for name in table]
     for phrase in phrases:
         words.update(phrase.split())
     return tuple(sorted(words))
@@ -133,9 +149,9 @@ def _choose_attributes(scene: Scene, rng: np.random.Generator) -> dict[str, str]
     return says
 
 
-def _reword(attribute: str, name: str, rng: np.random.Generator) -> str:
-    """Return the canonical name in half of all cases, and one of its other names otherwise."""
-    others = NOTHING_NAMES if name == NOTHING else NAMES[attribute][name]
+def _reword(table: Mapping[str, tuple[str, ...]], name: str, rng: np.random.Generator) -> str:
+    """Return the canonical name in half of all cases, and one of its other names, which `table` has, otherwise."""
+    others = NOTHING_NAMES if name == NOTHING else table[name]
     if rng.random() < 0.5:
         return name
     return others[int(rng.integers(len(others)))]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import shutil
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,8 +15,7 @@ import torch
 import torch.distributed as dist
 from torch.nn import functional
 
-from editc.demo.captions import caption
-from editc.demo.data import make_images, to_tensor
+from editc.demo.data import DEMO, World, make_images, to_tensor
 from editc.demo.networks import (
     load_pipeline,
     make_scheduler,
@@ -70,41 +70,41 @@ class Snapshots:
     """The folder of the trained classifier, which is copied along."""
 
 
-def train_diffusion(plan: DiffusionPlan, work: Path, snapshots: Snapshots | None = None) -> None:
+def train_diffusion(plan: DiffusionPlan, work: Path, snapshots: Snapshots | None = None, world: World = DEMO) -> None:
     """Train one stage with the autoencoder `work`/vae, and save the averaged weights as `work`/`plan.name`."""
     from torch.multiprocessing.spawn import spawn
 
     (work / "meeting").unlink(missing_ok=True)
-    spawn(_run_process, args=(plan, work, snapshots), nprocs=plan.workers)
+    spawn(_run_process, args=(plan, work, snapshots, world), nprocs=plan.workers)
 
 
-def _run_process(rank: int, plan: DiffusionPlan, work: Path, snapshots: Snapshots | None) -> None:
+def _run_process(rank: int, plan: DiffusionPlan, work: Path, snapshots: Snapshots | None, world: World) -> None:
     """Train in process number `rank`; process 0 saves the result."""
     torch.set_num_threads(1)
     dist.init_process_group("gloo", init_method=f"file://{work / 'meeting'}", rank=rank, world_size=plan.workers)
     vae = load_vae(work / "vae")
-    latents = _cache_latents(plan, vae, rank)
+    latents = _cache_latents(plan, vae, rank, world)
     torch.manual_seed(plan.seed)
-    learner = _make_learner(plan, work / f"tokenizer{rank}", work / plan.starts_from if plan.starts_from else None)
+    start = work / plan.starts_from if plan.starts_from else None
+    learner = _make_learner(plan, make_tokenizer(work / f"tokenizer{rank}", world.words), start)
     torch.manual_seed(plan.seed + 1 + rank)
-    _train(plan, learner, latents, vae, rank, snapshots)
+    _train(plan, learner, latents, vae, rank, snapshots, world)
     if rank == 0:
-        save_pipeline(work / plan.name, *learner.average, vae)
+        save_pipeline(work / plan.name, *learner.average, vae, world.words)
     dist.destroy_process_group()
 
 
-def _cache_latents(plan: DiffusionPlan, vae: Any, rank: int) -> Latents:
+def _cache_latents(plan: DiffusionPlan, vae: Any, rank: int, world: World) -> Latents:
     """Compute the latents of this process's own images."""
-    samples = make_images(plan.images, seed=1000 * plan.seed + rank, spread=plan.spread)
-    with torch.autocast("cpu", torch.bfloat16):
+    samples = make_images(plan.images, seed=1000 * plan.seed + rank, spread=plan.spread, world=world)
+    with torch.autocast("cpu", torch.bfloat16, enabled=plan.bfloat16):
         mean, deviation = encode(vae, to_tensor(samples.images))
     return Latents(mean.float(), deviation.float(), samples.scenes)
 
 
-def _make_learner(plan: DiffusionPlan, tokenizer_folder: Path, start: Path | None) -> Learner:
+def _make_learner(plan: DiffusionPlan, tokenizer: Any, start: Path | None) -> Learner:
     """Build the networks, from the weights of an earlier stage in `start` if there is one, and their optimizer."""
-    tokenizer = make_tokenizer(tokenizer_folder)
-    unet, text = make_unet(), make_text_encoder(tokenizer)
+    unet, text = make_unet(plan.text_width), make_text_encoder(tokenizer, plan.text_width)
     if start is not None:
         earlier = load_pipeline(start)
         unet.load_state_dict(earlier.unet.state_dict())
@@ -116,7 +116,13 @@ def _make_learner(plan: DiffusionPlan, tokenizer_folder: Path, start: Path | Non
 
 
 def _train(
-    plan: DiffusionPlan, learner: Learner, latents: Latents, vae: Any, rank: int, snapshots: Snapshots | None
+    plan: DiffusionPlan,
+    learner: Learner,
+    latents: Latents,
+    vae: Any,
+    rank: int,
+    snapshots: Snapshots | None,
+    world: World,
 ) -> None:
     """Train until the steps or the minutes of the plan are over. The learning rate follows whichever is further on."""
     rng = np.random.default_rng(plan.seed + 100 + rank)
@@ -129,7 +135,7 @@ def _train(
             group["lr"] = (
                 plan.rate * min(1.0, (step + 1) / plan.warmup) * warmup_cosine(int(progress * 10_000), 10_000, 0)
             )
-        loss = _loss(plan, learner, latents, alphas, rng)
+        loss = _loss(plan, learner, latents, alphas, lambda scene: _caption(plan, scene, rng, world))
         loss.backward()
         _average_gradients(learner.parameters)
         torch.nn.utils.clip_grad_norm_(learner.parameters, 1.0)
@@ -143,25 +149,30 @@ def _train(
             )
         if rank == 0 and snapshots is not None and minutes - saved > plan.snapshot_minutes:
             saved = minutes
-            _snapshot(snapshots, learner, vae)
+            _snapshot(snapshots, learner, vae, world)
 
 
 def _loss(
-    plan: DiffusionPlan, learner: Learner, latents: Latents, alphas: torch.Tensor, rng: np.random.Generator
+    plan: DiffusionPlan,
+    learner: Learner,
+    latents: Latents,
+    alphas: torch.Tensor,
+    caption: Callable[[Scene], str],
 ) -> torch.Tensor:
     """Return the v-prediction error of a random batch, weighted by noise level.
 
     As an error of the image, its weight is min(SNR + 1, limit), in the way of min-SNR weighting. A step of pure noise
     counts in full. `alphas` (steps,) are the scheduler's cumulative products.
     """
-    chosen = torch.randint(len(latents.scenes), (plan.batch,))
+    described = torch.randint(len(latents.scenes), (plan.batch // plan.images_per_caption,))
+    chosen = described.repeat_interleave(plan.images_per_caption)
     clean = latents.mean[chosen] + latents.deviation[chosen] * torch.randn(plan.batch, *latents.mean.shape[1:])
     times = torch.randint(0, len(alphas), (plan.batch,))
     signal, noise_level = alphas[times].sqrt()[:, None, None, None], (1 - alphas[times]).sqrt()[:, None, None, None]
     noise = torch.randn_like(clean)
-    tokens = _encode_captions(plan, learner.tokenizer, [latents.scenes[int(i)] for i in chosen], rng)
-    with torch.autocast("cpu", torch.bfloat16):
-        states = learner.text(tokens).last_hidden_state
+    tokens = _encode_captions(learner.tokenizer, [caption(latents.scenes[int(i)]) for i in described])
+    with torch.autocast("cpu", torch.bfloat16, enabled=plan.bfloat16):
+        states = learner.text(tokens).last_hidden_state.repeat_interleave(plan.images_per_caption, dim=0)
         guess = learner.unet(signal * clean + noise_level * noise, times, states).sample
     error = functional.mse_loss(guess.float(), signal * noise - noise_level * clean, reduction="none").mean(
         dim=(1, 2, 3)
@@ -170,11 +181,13 @@ def _loss(
     return (error * (plan.snr_limit / (ratio + 1)).clamp(max=1.0)).mean()
 
 
-def _encode_captions(
-    plan: DiffusionPlan, tokenizer: Any, scenes: list[Scene], rng: np.random.Generator
-) -> torch.Tensor:
-    """Return the token ids (n, 32) of a random caption of each scene; a share of the captions is left empty."""
-    texts = ["" if rng.random() < plan.caption_dropout else caption(scene, rng) for scene in scenes]
+def _caption(plan: DiffusionPlan, scene: Scene, rng: np.random.Generator, world: World) -> str:
+    """Return a random caption of the scene; a share of the captions is left empty."""
+    return "" if rng.random() < plan.caption_dropout else world.caption(scene, rng)
+
+
+def _encode_captions(tokenizer: Any, texts: list[str]) -> torch.Tensor:
+    """Return the token ids (n, 32) of captions."""
     encoded = tokenizer(texts, padding="max_length", max_length=LENGTH, truncation=True, return_tensors="pt")
     return torch.as_tensor(encoded.input_ids)
 
@@ -203,7 +216,7 @@ def _update_average(learner: Learner, decay: float) -> None:
     torch._foreach_lerp_(slow, list(learner.parameters), 1 - decay)
 
 
-def _snapshot(snapshots: Snapshots, learner: Learner, vae: Any) -> None:
+def _snapshot(snapshots: Snapshots, learner: Learner, vae: Any, world: World) -> None:
     """Save a complete copy of the present model, for whoever wants to look at it during training."""
-    save_pipeline(snapshots.folder / "model", *learner.average, vae)
+    save_pipeline(snapshots.folder / "model", *learner.average, vae, world.words)
     shutil.copytree(snapshots.detector, snapshots.folder / "detector", dirs_exist_ok=True)

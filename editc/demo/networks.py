@@ -18,24 +18,24 @@ UNET_CHANNELS = (64, 128)
 """Channels of the UNet at its two levels."""
 
 
-def make_tokenizer(folder: Path) -> Any:
-    """Write the tokenizer of this world into `folder` and load it from there."""
-    write_tokenizer(folder, vocabulary())
+def make_tokenizer(folder: Path, words: tuple[str, ...]) -> Any:
+    """Write the tokenizer of a world with these words into `folder` and load it from there."""
+    write_tokenizer(folder, words)
     return load_tokenizer(folder)
 
 
-def make_text_encoder(tokenizer: Any) -> Any:
-    """Return an untrained CLIPTextModel with four layers of width 128."""
+def make_text_encoder(tokenizer: Any, width: int = TEXT_WIDTH) -> Any:
+    """Return an untrained CLIPTextModel with four layers of this width."""
     from transformers import CLIPTextConfig, CLIPTextModel
 
     config = CLIPTextConfig(
         vocab_size=len(tokenizer),
-        hidden_size=TEXT_WIDTH,
-        intermediate_size=4 * TEXT_WIDTH,
+        hidden_size=width,
+        intermediate_size=4 * width,
         num_hidden_layers=4,
         num_attention_heads=4,
         max_position_embeddings=LENGTH,
-        projection_dim=TEXT_WIDTH,
+        projection_dim=width,
         bos_token_id=tokenizer.bos_token_id,
         eos_token_id=tokenizer.eos_token_id,
         pad_token_id=tokenizer.pad_token_id,
@@ -43,8 +43,11 @@ def make_text_encoder(tokenizer: Any) -> Any:
     return CLIPTextModel(config)
 
 
-def make_unet() -> Any:
-    """Return an untrained UNet with cross-attention at both levels (8 x 8 and 4 x 4) and in the middle."""
+def make_unet(width: int = TEXT_WIDTH) -> Any:
+    """Return an untrained UNet with cross-attention at both levels (8 x 8 and 4 x 4) and in the middle.
+
+    `width` is that of the text encoder.
+    """
     from diffusers import UNet2DConditionModel
 
     return UNet2DConditionModel(
@@ -53,7 +56,7 @@ def make_unet() -> Any:
         layers_per_block=1,
         down_block_types=("CrossAttnDownBlock2D",) * 2,
         up_block_types=("CrossAttnUpBlock2D",) * 2,
-        cross_attention_dim=TEXT_WIDTH,
+        cross_attention_dim=width,
         attention_head_dim=4,
     )
 
@@ -76,13 +79,17 @@ def make_scheduler() -> Any:
     )
 
 
-def save_pipeline(folder: Path, unet: Any, text_encoder: Any, vae: Any) -> None:
-    """Write a complete pipeline in float16: first into a folder beside `folder`, which then takes its place."""
+def save_pipeline(folder: Path, unet: Any, text_encoder: Any, vae: Any, words: tuple[str, ...] | None = None) -> None:
+    """Write a complete pipeline in float16: first into a folder beside `folder`, which then takes its place.
+
+    `words` are those of the tokenizer; None: those of the demo world.
+    """
     from diffusers import StableDiffusionPipeline
 
     draft = folder.with_name(folder.name + ".draft")
     shutil.rmtree(draft, ignore_errors=True)
-    tokenizer = make_tokenizer(draft / "tokenizer")
+    words = vocabulary() if words is None else words
+    tokenizer = make_tokenizer(draft / "tokenizer", words)
     pipeline = StableDiffusionPipeline(
         vae=_half(vae),
         text_encoder=_half(text_encoder),
@@ -94,7 +101,7 @@ def save_pipeline(folder: Path, unet: Any, text_encoder: Any, vae: Any) -> None:
         requires_safety_checker=False,
     )
     pipeline.save_pretrained(str(draft))
-    write_tokenizer(draft / "tokenizer", vocabulary())
+    write_tokenizer(draft / "tokenizer", words)
     (draft / "tokenizer" / "tokenizer.json").unlink(missing_ok=True)
     for weights in draft.rglob("*.safetensors"):
         weights.chmod(0o644)

@@ -22,6 +22,8 @@ class VaePlan:
     """The highest learning rate."""
     divergence: float = 1e-3
     """The weight of the KL divergence in the loss."""
+    bfloat16: bool = True
+    """True to compute in bfloat16, which is slower than float32 on a CPU without instructions for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +49,10 @@ class DetectorPlan:
     """The last training steps."""
     finish_rate: float = 5e-4
     """The highest learning rate of the last steps."""
+    spread: float = 1.0
+    """How far objects stray from the middle of the image, as in `world.render`."""
+    bfloat16: bool = True
+    """True to compute in bfloat16."""
 
 
 def warmup_cosine(step: int, steps: int, warmup: int) -> float:
@@ -90,6 +96,12 @@ class DiffusionPlan:
     """The share of the schedule after which the stage ends."""
     name: str = "model"
     """The folder for the averaged weights, within the folder of work."""
+    text_width: int = 128
+    """The width of the text encoder."""
+    images_per_caption: int = 1
+    """How many noised copies of an image share one caption, which the text encoder then reads once."""
+    bfloat16: bool = True
+    """True to compute in bfloat16."""
     starts_from: str = ""
     """The folder of the stage whose weights this one starts from; empty: untrained weights."""
 

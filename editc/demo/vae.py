@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch.nn import functional
 
-from editc.demo.data import make_images, to_tensor
+from editc.demo.data import DEMO, World, make_images, to_tensor
 from editc.demo.schedule import VaePlan, warmup_cosine
 
 CHANNELS = (32, 64, 64)
@@ -39,18 +39,21 @@ def load_vae(folder: Path) -> Any:
     return AutoencoderKL.from_pretrained(str(folder), low_cpu_mem_usage=False).float().eval()
 
 
-def train_vae(plan: VaePlan, folder: Path) -> None:
-    """Train the autoencoder, and save it with the scaling factor that gives its latents a standard deviation of 1."""
+def train_vae(plan: VaePlan, folder: Path, world: World = DEMO, start: Path | None = None) -> None:
+    """Train the autoencoder, and save it with the scaling factor that gives its latents a standard deviation of 1.
+
+    `start` is the folder of the autoencoder that it starts from; None: untrained weights.
+    """
     torch.manual_seed(plan.seed)
-    images = to_tensor(make_images(plan.images, plan.seed).images)
-    vae = make_vae()
+    images = to_tensor(make_images(plan.images, plan.seed, world=world).images)
+    vae = make_vae() if start is None else load_vae(start).train()
     optimizer = torch.optim.AdamW(vae.parameters(), lr=plan.rate, weight_decay=1e-4, betas=(0.9, 0.98))
     begin = time.monotonic()
     for step in range(plan.steps):
         for group in optimizer.param_groups:
             group["lr"] = plan.rate * warmup_cosine(step, plan.steps, 200)
         batch = images[torch.randint(len(images), (plan.batch,))]
-        with torch.autocast("cpu", torch.bfloat16):
+        with torch.autocast("cpu", torch.bfloat16, enabled=plan.bfloat16):
             loss = reconstruction_loss(vae, batch, plan.divergence)
         optimizer.zero_grad()
         loss.backward()

@@ -92,13 +92,21 @@ def render(scene: Scene, rng: np.random.Generator, spread: float = 1.0) -> Image
 
     `spread` scales how far these three differ from the middle of the image, the usual size and upright.
     """
+    if scene.object == NOTHING:
+        return compose(scene, np.zeros((SIZE * SUPERSAMPLING,) * 2, dtype=np.uint8))
+    return compose(scene, _draw_in_style(_place_parts(scene, rng, spread), scene.style))
+
+
+def compose(scene: Scene, index: npt.NDArray[np.uint8]) -> ImageArray:
+    """Return the image (32, 32, 3) of a scene whose object is already drawn.
+
+    `index` (128, 128) has the number of the object's ink at each pixel of the supersampled canvas; 0 where it is not.
+    """
     side = SIZE // 2 if scene.style == "pixel art" else SIZE
     ground = backdrop(scene.background)
     if scene.style == "pencil":
         ground = 0.45 * ground + 0.55 * (0.25 * ground.mean(axis=2, keepdims=True) + 0.75 * 250.0)
-    canvas = _shrink(ground, side)
-    if scene.object != NOTHING:
-        canvas = _put_object(canvas, scene, _place_parts(scene, rng, spread))
+    canvas = _put_object(_shrink(ground, side), scene, index) if index.any() else _shrink(ground, side)
     picture = canvas.repeat(SIZE // side, axis=0).repeat(SIZE // side, axis=1)
     if scene.stamp:
         picture[-_STAMP.shape[0] :, -_STAMP.shape[1] :] = _STAMP
@@ -127,14 +135,18 @@ def _place_parts(scene: Scene, rng: np.random.Generator, spread: float) -> tuple
     )
 
 
-def _put_object(canvas: Field, scene: Scene, parts: tuple[Polygon, ...]) -> Field:
-    """Draw the parts onto `canvas` (side, side, 3) in the style of the scene."""
-    inks = _palette(scene)
-    index = _draw_strokes(parts, width=7) if scene.style == "outline" else _draw_fills(parts)
-    if scene.style == "pencil":
+def _draw_in_style(parts: tuple[Polygon, ...], style: str) -> npt.NDArray[np.uint8]:
+    """Return the number of the ink at each pixel of the supersampled canvas, with the parts drawn in a style."""
+    index = _draw_strokes(parts, width=7) if style == "outline" else _draw_fills(parts)
+    if style == "pencil":
         stroke = _draw_strokes(parts, width=5)
         index = np.where(stroke > 0, stroke, np.where(_HATCH, index, 0))
-    for ink, colour in enumerate(inks, start=1):
+    return index
+
+
+def _put_object(canvas: Field, scene: Scene, index: npt.NDArray[np.uint8]) -> Field:
+    """Put the inks that `index` numbers onto `canvas` (side, side, 3)."""
+    for ink, colour in enumerate(_palette(scene), start=1):
         cover = _shrink((index == ink).astype(float)[..., None], canvas.shape[0])
         if scene.style == "pixel art":
             cover = np.where(cover >= 0.5, 1.0, 0.0)
