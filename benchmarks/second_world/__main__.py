@@ -30,15 +30,17 @@ CLASSIFIER = DetectorPlan(seed=52, images=25_000, steps=2_400, finish_images=6_0
 """The classifier."""
 DIFFUSION = DiffusionPlan(
     seed=53,
-    images=10_000,
-    steps=4_200,
-    minutes=57.0,
+    images=3_000,
+    steps=5_000,
+    minutes=58.0,
     batch=16,
-    ema=0.997,
+    ema=0.996,
     workers=2,
     snapshot_minutes=6.0,
     spread=0.5,
     text_width=192,
+    text_layers=2,
+    unet_channels=(32, 96),
     images_per_caption=2,
     bfloat16=False,
 )

@@ -104,7 +104,8 @@ def _cache_latents(plan: DiffusionPlan, vae: Any, rank: int, world: World) -> La
 
 def _make_learner(plan: DiffusionPlan, tokenizer: Any, start: Path | None) -> Learner:
     """Build the networks, from the weights of an earlier stage in `start` if there is one, and their optimizer."""
-    unet, text = make_unet(plan.text_width), make_text_encoder(tokenizer, plan.text_width)
+    unet = make_unet(plan.text_width, plan.unet_channels)
+    text = make_text_encoder(tokenizer, plan.text_width, plan.text_layers)
     if start is not None:
         earlier = load_pipeline(start)
         unet.load_state_dict(earlier.unet.state_dict())

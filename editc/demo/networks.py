@@ -12,11 +12,6 @@ import torch
 from editc.demo.captions import vocabulary
 from editc.demo.tokens import LENGTH, load_tokenizer, write_tokenizer
 
-TEXT_WIDTH = 128
-"""The width of the text encoder. Chosen by hand, as all sizes here."""
-UNET_CHANNELS = (64, 128)
-"""Channels of the UNet at its two levels."""
-
 
 def make_tokenizer(folder: Path, words: tuple[str, ...]) -> Any:
     """Write the tokenizer of a world with these words into `folder` and load it from there."""
@@ -24,15 +19,15 @@ def make_tokenizer(folder: Path, words: tuple[str, ...]) -> Any:
     return load_tokenizer(folder)
 
 
-def make_text_encoder(tokenizer: Any, width: int = TEXT_WIDTH) -> Any:
-    """Return an untrained CLIPTextModel with four layers of this width."""
+def make_text_encoder(tokenizer: Any, width: int, layers: int) -> Any:
+    """Return an untrained CLIPTextModel with layers of this width."""
     from transformers import CLIPTextConfig, CLIPTextModel
 
     config = CLIPTextConfig(
         vocab_size=len(tokenizer),
         hidden_size=width,
         intermediate_size=4 * width,
-        num_hidden_layers=4,
+        num_hidden_layers=layers,
         num_attention_heads=4,
         max_position_embeddings=LENGTH,
         projection_dim=width,
@@ -43,16 +38,16 @@ def make_text_encoder(tokenizer: Any, width: int = TEXT_WIDTH) -> Any:
     return CLIPTextModel(config)
 
 
-def make_unet(width: int = TEXT_WIDTH) -> Any:
+def make_unet(width: int, channels: tuple[int, int]) -> Any:
     """Return an untrained UNet with cross-attention at both levels (8 x 8 and 4 x 4) and in the middle.
 
-    `width` is that of the text encoder.
+    `width` is that of the text encoder, `channels` are those of the levels.
     """
     from diffusers import UNet2DConditionModel
 
     return UNet2DConditionModel(
         sample_size=8,
-        block_out_channels=UNET_CHANNELS,
+        block_out_channels=channels,
         layers_per_block=1,
         down_block_types=("CrossAttnDownBlock2D",) * 2,
         up_block_types=("CrossAttnUpBlock2D",) * 2,

@@ -98,6 +98,10 @@ class DiffusionPlan:
     """The folder for the averaged weights, within the folder of work."""
     text_width: int = 128
     """The width of the text encoder."""
+    text_layers: int = 4
+    """The layers of the text encoder."""
+    unet_channels: tuple[int, int] = (64, 128)
+    """Channels of the UNet at its two levels."""
     images_per_caption: int = 1
     """How many noised copies of an image share one caption, which the text encoder then reads once."""
     bfloat16: bool = True
