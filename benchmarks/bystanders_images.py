@@ -30,6 +30,7 @@ from editc.demo.world import OBJECTS
 from editc.manifests.decode import decode, load
 from editc.opening import detector as detecting
 from editc.opening import target
+from editc.opening.default_list import default_prompts
 from editc.passes.images.locate.locate import Locate
 from editc.passes.images.verify.bystanders import AGAIN, LARGEST_LOSS, manifest_names, pick_evenly
 from editc.passes.images.verify.verify import failures
@@ -175,7 +176,7 @@ def open_lab(steps: int, each: int, round_: int) -> Lab:
     images, _ = decode(Source("manifest", HEAD + "  - erase: circle\n" + TAIL))
     assert images is not None and images.pictures is not None
     ctx = replace(ctx, painter=canvas, detector=detecting.open_detector(images, images.pictures)[0])
-    return Lab(ctx, target.corpus_of(model), each, round_)
+    return Lab(ctx, default_prompts(model, manifest, ctx), each, round_)
 
 
 def manifests(steps: int) -> Iterator[tuple[str, Manifest]]:

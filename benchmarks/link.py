@@ -20,7 +20,7 @@ from editc.formats.delta.container import read_delta
 from editc.formats.delta.parts import parts
 from editc.formats.models.model import open_model
 from editc.manifests.decode import decode_file
-from editc.opening import target
+from editc.opening.default_list import default_prompts
 from editc.passes.images.keys.derive import Derive
 from editc.passes.images.locate.locate import Locate
 from editc.passes.images.verify.verify import Verify
@@ -76,7 +76,7 @@ def measured(folder: Path, delta: Delta, prompts: int) -> Verified:
     model = open_model("editc:demo")
     opened = open.open_decoded(manifest, model)
     ctx = opened.kind.open_ports(opened, None)
-    problem = Derive(target.corpus_of(model))(Locate()(manifest, ctx), ctx)
+    problem = Derive(default_prompts(model, manifest, ctx))(Locate()(manifest, ctx), ctx)
     joint = parts(read_delta(folder / "joint" / api.DELTA))[0]
     assert recorded_plan(joint, manifest, model.place).sites == problem.plan.sites
     return Verify()(solution_of_part(joint, delta, problem), ctx)

@@ -25,8 +25,10 @@ from editc.demo import GUIDANCE, STEPS
 from editc.demo.captions import Caption
 from editc.demo.detector import DemoDetector
 from editc.demo.detector import load as load_detector
+from editc.formats.models.model import Model
 from editc.manifests.decode import decode
 from editc.opening import target
+from editc.opening.default_list import default_prompts, everyday_prompts
 from editc.passes.images.keys.derive import Derive
 from editc.passes.images.locate.locate import Locate
 from editc.passes.images.solve.solve import Solve
@@ -64,17 +66,26 @@ class Lab:
     detector: DemoDetector
     ctx: Context
     canvas: painter.PipelinePainter
-    corpus: tuple[str, ...]
+    opened: Model
+    corpus: tuple[str, ...] | None = None
+    """The default list of preserved prompts. None: what a build takes."""
     seed: int = 0
     prompts: world.Prompts = world.DEMO
     base: dict[int, NDArray[np.uint8]] = field(default_factory=dict)
+
+    def listed(self, concept: str = "circle") -> tuple[str, ...]:
+        """The default list of preserved prompts of a manifest that erases the concept."""
+        manifest, _ = decode(Source("manifest", HEAD.format(model=self.model, concept=concept)))
+        assert manifest is not None
+        return default_prompts(self.opened, manifest, self.ctx)
 
     def solve(self, text: str, tolerance: float | None = None) -> Solution:
         """The solution of a manifest's text."""
         manifest, found = decode(Source("manifest", text))
         if manifest is None:
             raise SystemExit(str(found))
-        problem = Derive(self.corpus)(Locate(target.families())(manifest, self.ctx), self.ctx)
+        corpus = default_prompts(self.opened, manifest, self.ctx) if self.corpus is None else self.corpus
+        problem = Derive(corpus)(Locate(target.families())(manifest, self.ctx), self.ctx)
         return (Solve() if tolerance is None else Solve(tolerance))(problem, self.ctx)
 
     def paint(self, captions: Sequence[Caption], seed: int, changed: Mapping[str, Array] | None) -> NDArray[np.uint8]:
@@ -91,7 +102,7 @@ def open_lab(
     opened = open.open_decoded(manifest)
     ctx = opened.kind.open_ports(opened, None)
     canvas = painter.load(opened.model.path, "unet", steps, GUIDANCE)
-    return Lab(model, load_detector(detector), ctx, canvas, target.corpus_of(opened.model), seed, prompts)
+    return Lab(model, load_detector(detector), ctx, canvas, opened.model, seed=seed, prompts=prompts)
 
 
 def edited(solution: Solution) -> Mapping[str, Array]:
@@ -199,9 +210,12 @@ def main() -> None:
         "--published", type=int, default=8, help="the same for the other methods, whose effect is large"
     )
     parser.add_argument("--model", default="editc:demo")
+    parser.add_argument("--steps", type=int, default=STEPS, help="denoising steps of a picture")
+    parser.add_argument("--everyday", action="store_true", help="preserve the everyday prompts and nothing else")
     parser.add_argument("--seed", type=int, default=20_261_122, help="where prompts and noise start")
     given = parser.parse_args()
-    lab = open_lab(given.model, seed=given.seed)
+    lab = open_lab(given.model, seed=given.seed, steps=given.steps)
+    lab.corpus = everyday_prompts() if given.everyday else None
     print(TITLE, flush=True)
     for concept in given.objects.split(","):
         to = TARGETS[concept]

@@ -44,7 +44,7 @@ def names(lab: objects.Lab) -> Iterator[str]:
     assert lab.ctx.encoder is not None
     encoder = CachingEncoder(lab.ctx.encoder)
     yield "| object | found | gap | wrong | missing |\n|---|---|---|---|---|"
-    words, hits, wrong_ones, missed = mined_names.candidates(lab.corpus), 0, 0, 0
+    words, hits, wrong_ones, missed = mined_names.candidates(lab.listed()), 0, 0, 0
     for what, others in OBJECTS.items():
         plan = planned(lab, objects.HEAD.format(model=lab.model, concept=what))
         near = mined_names.neighbours(encoder, what, words, sample_evenly(plan.family.contexts, CONTEXTS), MOST_MINED)
@@ -61,7 +61,7 @@ def pictures(lab: objects.Lab, concept: str, count: int, each: int, seed: int) -
     """A row an edit: as proposed, the same target at the default weight, and a target drawn at random."""
     head = objects.HEAD.format(model=lab.model, concept=concept)
     plan = planned(lab, head)
-    found: tuple[Suggestion, ...] = suggest(plan, lab.ctx, lab.corpus)
+    found: tuple[Suggestion, ...] = suggest(plan, lab.ctx, lab.listed())
     made = proposal.propose(plan.manifest, found, None)
     best, tried = found[0].best, {one.to for one in found[0].trials}
     known = {*tried, concept, best.to}

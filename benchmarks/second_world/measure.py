@@ -17,6 +17,7 @@ from benchmarks.second_world import DETECTOR, MODEL
 from benchmarks.second_world.evaluate import STEPS
 from benchmarks.second_world.names import PICTOGRAMS
 from benchmarks.second_world.prompts import PROMPTS
+from editc.opening.default_list import everyday_prompts
 
 EDITS: Mapping[str, str] = {
     "cat": "dog",
@@ -79,9 +80,11 @@ def main() -> None:
     parser.add_argument("--model", type=Path, default=MODEL)
     parser.add_argument("--detector", type=Path, default=DETECTOR)
     parser.add_argument("--lines", default="", help="more lines for each manifest, such as `preserve: ...`")
+    parser.add_argument("--everyday", action="store_true", help="preserve the everyday prompts alone")
     parser.add_argument("--seed", type=int, default=70_000, help="where prompts and noise start")
     given = parser.parse_args()
     lab = open_lab(str(given.model), given.detector, given.seed, given.steps, PROMPTS)
+    lab.corpus = everyday_prompts() if given.everyday else None
     print(TITLE, flush=True)
     rows = {}
     for concept in given.objects.split(","):

@@ -95,8 +95,8 @@ class Preserve(ManifestBlock):
     """What must stay, besides what stays by default."""
 
     corpus: Literal["default", "none"] = "default"
-    """`default`: the default list (the model's own prompts, or the everyday ones) is preserved too. `none`: it is only
-    measured."""
+    """`default`: the default list (the model's own prompts, or everyday ones and the words that it knows) is preserved
+    too. `none`: it is only measured."""
     concepts: tuple[str, ...] = ()
     """Names that must stay. They go through the same contexts as the edited names."""
     prompts: tuple[str, ...] = ()

@@ -48,7 +48,7 @@ def last_occurrence(text: str, name: str) -> int:
 
 def mentions(prompt: str, name: str) -> bool:
     """True if the words of `name` stand together in `prompt`, whatever the case."""
-    words, sought = _plain_words(prompt), _plain_words(name)
+    words, sought = plain_words(prompt), plain_words(name)
     return bool(sought) and any(words[i : i + len(sought)] == sought for i in range(len(words) - len(sought) + 1))
 
 
@@ -62,6 +62,6 @@ def _in_one_word(left: str, right: str) -> bool:
     return bool(left and right) and all(one.isdigit() or one.lower() != one.upper() for one in (left, right))
 
 
-def _plain_words(text: str) -> list[str]:
+def plain_words(text: str) -> list[str]:
     """The words of a text in lower case, without punctuation."""
     return "".join(c if c.isalnum() or c == "'" else " " for c in text.lower()).split()

@@ -19,8 +19,6 @@ COMPONENTS = ("unet", "transformer", "prior", "decoder")
 """What pipelines call the part that reads the text. Of several, the first in this order is edited."""
 USUAL_KINDS: Mapping[str, tuple[str, ...]] = {"pipeline": ("image",), "folder": ("language",)}
 """Layout of a model on disk -> the kinds of model that usually have it."""
-OWN_CORPUS = "prompts.txt"
-"""A file in a model's folder: the prompts that are preserved by default."""
 OWN_CONTEXTS = "contexts.txt"
 """A file in a model's folder: its own sentences, one a line, each with one `{}` for a concept."""
 
@@ -77,15 +75,6 @@ def language_settings(model: Model) -> Mapping[str, Any]:
 def families(*kinds: str) -> tuple[Family, ...]:
     """All families of these kinds of model, or of every kind where none is given, by name."""
     return tuple(family for kind in kinds or ("image", "language") for _, family in FAMILIES.each(kind))
-
-
-def corpus_of(model: Model) -> tuple[str, ...]:
-    """The default list: the prompts of `prompts.txt` in the model's folder, else editc's everyday prompts."""
-    from editc.texts import read_text
-
-    own = model.path / OWN_CORPUS
-    text = own.read_text(encoding="utf-8") if own.is_file() else read_text("everyday.txt")
-    return tuple(line.strip() for line in text.splitlines() if line.strip() and not line.startswith("#"))
 
 
 def read_own_contexts(folder: Path) -> tuple[str, ...]:

@@ -17,8 +17,8 @@ from editc.formats.exports.read import read_delta
 from editc.formats.models.model import open_model
 from editc.manifests.attacks import parse_attacks
 from editc.manifests.detector import parse_detector
+from editc.opening.default_list import default_prompts
 from editc.opening.recorded import recorded_manifest
-from editc.opening.target import corpus_of
 from editc.verbs.open import kind_of, open_decoded
 from editc.verbs.recheck import derive_recorded, recorded_solution
 from editc.verbs.results import Attacked
@@ -52,7 +52,7 @@ def attack(
     kind = kind_of(manifest)
     ctx = kind.open_ports(open_decoded(manifest, opened), progress)
     announce(progress, "derive")
-    problem = derive_recorded(delta, manifest, opened.place, corpus_of(opened), ctx)
+    problem = derive_recorded(delta, manifest, opened.place, default_prompts(opened, manifest, ctx), ctx)
     announce(progress, "attack")
     results, claims, warnings = kind.attack(recorded_solution(delta, problem), ctx)
     failures = tuple(_broken(claim) for claim in claims if not claim.holds)

@@ -12,7 +12,7 @@ from editc.core.diagnostics import EditcError
 from editc.core.disk import check_folder
 from editc.core.ports import Context, Progress, announce
 from editc.core.solution import Verified
-from editc.opening.target import corpus_of
+from editc.opening.default_list import default_prompts
 from editc.verbs import emit
 from editc.verbs.kind import OpenedManifest
 from editc.verbs.open import require_manifest
@@ -63,7 +63,7 @@ def _run_passes(opened: OpenedManifest, ctx: Context, after: Callable[[str, Any]
     Raises E680 or E677 right after locate, if a format under `emit` cannot hold the edit.
     """
     value: Any = opened.manifest
-    for step in (opened.kind.locate_pass(), *opened.kind.passes(corpus_of(opened.model))):
+    for step in (opened.kind.locate_pass(), *opened.kind.passes(default_prompts(opened.model, opened.manifest, ctx))):
         announce(ctx.progress, step.name)
         value = step(value, ctx)
         if step.name == "locate" and (wrong := emit.format_faults(opened.manifest, value)):

@@ -57,8 +57,9 @@ def text_encoder_warnings(ctx: Context, manifest: Manifest) -> tuple[Diagnostic,
 
 
 def missing_parts(opened: OpenedManifest) -> Iterator[Diagnostic]:
-    """Find what a build needs besides the weights and does not have: a text encoder, or a folder that its libraries can
-    load."""
+    """Find what a build needs besides the weights and does not have: a text encoder, a folder that its libraries can
+    load, and a default list of preserved prompts that its tokenizer reads (E228, a warning)."""
+    from editc.opening.default_list import list_warnings
     from editc.opening.loadable import require_pipeline
 
     manifest = opened.manifest
@@ -70,6 +71,7 @@ def missing_parts(opened: OpenedManifest) -> Iterator[Diagnostic]:
                 encoder.require_encoder(manifest, opened.target.model)
         with pointing_at(manifest, "model"):
             require_pipeline(manifest, opened.target.model, opened.target.family)
+        yield from list_warnings(opened.target.model, manifest, opened.target.family)
     except EditcError as error:
         yield from error.diagnostics
 
@@ -83,6 +85,7 @@ def open_ports(opened: OpenedManifest, progress: Progress | None) -> Context:
     from editc.backends import cache
     from editc.libraries.extras import require_build
     from editc.opening import detector as detecting
+    from editc.opening.default_list import list_warnings
     from editc.opening.encoder import find_encoder
     from editc.opening.loadable import require_pipeline
     from editc.opening.unloaded import check_unloaded_parts
@@ -97,6 +100,7 @@ def open_ports(opened: OpenedManifest, progress: Progress | None) -> Context:
     with pointing_at(manifest, "encoder" if manifest.encoder else "model"):
         require_pipeline(manifest, model, ctx.family)
         notes = tuple(check_unloaded_parts(model, component_of(model), store))
+        notes += tuple(list_warnings(model, manifest, ctx.family))
         source = find_encoder(manifest, model)
         streams = source.load(ctx.family, ctx.weights)
     if manifest.images is not None:

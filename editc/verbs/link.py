@@ -23,8 +23,8 @@ from editc.formats.exports.read import read_delta
 from editc.formats.link.link import Arrangement, arrange, link
 from editc.formats.link.overlap import Overlap, measure_overlaps
 from editc.formats.models.model import Model, open_model
+from editc.opening.default_list import default_prompts
 from editc.opening.recorded import recorded_manifest
-from editc.opening.target import corpus_of
 from editc.verbs.open import kind_of, open_decoded
 from editc.verbs.recheck import counts_pictures, derive_recorded, measure_solution, solution_of_part
 
@@ -146,7 +146,7 @@ def _measure_part(
         return LinkedPart(part, label, None)
     manifest = recorded_manifest(part, Path(label or part.delta_id[:12]), detector)
     ctx = kind_of(manifest).open_ports(open_decoded(manifest, model), progress)
-    corpus = [p for p in corpus_of(model) if not any(mentions(p, name) for name in erased)]
+    corpus = [p for p in default_prompts(model, manifest, ctx) if not any(mentions(p, name) for name in erased)]
     announce(progress, "measuring the claims again")
     problem = derive_recorded(part, manifest, model.place, corpus, ctx)
     preserved = (*manifest.preserve.concepts, *manifest.preserve.prompts, *manifest.preserve_lines)

@@ -27,6 +27,8 @@ class Proposal:
     """The text of the proposed manifest."""
     files: tuple[Path, ...] = ()
     """The files that were written. Empty if none was asked for."""
+    notes: tuple[Diagnostic, ...] = ()
+    """Warnings about the model, such as that the everyday prompts do not fit it."""
 
 
 def propose(manifest: Manifest, suggestions: Sequence[Suggestion]) -> Proposal:
@@ -45,8 +47,9 @@ def propose(manifest: Manifest, suggestions: Sequence[Suggestion]) -> Proposal:
 
 
 def warnings(proposal: Proposal) -> tuple[Diagnostic, ...]:
-    """E342 for each edit whose best target leaves too much of the concept, or puts a neighbour at risk."""
-    return tuple(
+    """What is said of the model; then E342 for each edit whose best target leaves too much of the concept, or puts a
+    neighbour at risk."""
+    return proposal.notes + tuple(
         Diagnostic(
             "E342",
             _risk_text(s, best),

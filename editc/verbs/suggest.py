@@ -29,7 +29,7 @@ def suggest(
     manifest, plan, ctx, corpus = _open(path, write, progress)
     announce(progress, "comparing names and trying targets")
     found = find(plan, ctx, corpus, () if dictionary is None else read_names(dictionary))
-    proposed = proposal.propose(manifest, found)
+    proposed = replace(proposal.propose(manifest, found), notes=ctx.notes)
     return proposed if write is None else _write(proposed, write)
 
 
@@ -39,7 +39,7 @@ def _open(path: Path, write: Path | None, progress: Progress | None) -> tuple[Ma
     Before any work, raises E171 if `write` exists, E206 for a language model, and E341 if adapters are fused.
     """
     from editc.manifests.amend import refuse_existing
-    from editc.opening.target import corpus_of
+    from editc.opening.default_list import default_prompts
     from editc.passes.images.suggest.suggest import refuse_fused
     from editc.verbs.open import require_manifest
 
@@ -52,7 +52,8 @@ def _open(path: Path, write: Path | None, progress: Progress | None) -> tuple[Ma
     refuse_fused(opened.manifest)
     opened = replace(opened, manifest=replace(opened.manifest, images=None))
     ctx = opened.kind.open_ports(opened, progress)
-    return opened.manifest, opened.kind.locate_pass()(opened.manifest, ctx), ctx, corpus_of(opened.model)
+    plan = opened.kind.locate_pass()(opened.manifest, ctx)
+    return opened.manifest, plan, ctx, default_prompts(opened.model, opened.manifest, ctx)
 
 
 def _write(proposed: Proposal, write: Path) -> Proposal:

@@ -13,8 +13,8 @@ from editc.formats.delta.parts import is_linked, parts
 from editc.formats.diff.diff import refuse_to_verify
 from editc.formats.exports.read import read_delta
 from editc.formats.models.model import Model, open_model
+from editc.opening.default_list import default_prompts
 from editc.opening.recorded import recorded_manifest
-from editc.opening.target import corpus_of
 from editc.verbs import link
 from editc.verbs.open import kind_of, open_decoded
 from editc.verbs.recheck import (
@@ -42,7 +42,7 @@ def verify(
     kind = kind_of(manifest)
     ctx = kind.open_ports(open_decoded(manifest, opened), progress)
     announce(progress, "derive")
-    problem = derive_recorded(delta, manifest, opened.place, corpus_of(opened), ctx)
+    problem = derive_recorded(delta, manifest, opened.place, default_prompts(opened, manifest, ctx), ctx)
     announce(progress, "verify")
     verified = measure_solution(recorded_solution(delta, problem), ctx)
     differing = disagreements(delta, verified) if plan.tier == "exact" else ()

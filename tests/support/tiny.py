@@ -12,6 +12,7 @@ import torch
 from safetensors.torch import save_file
 
 from editc.demo import MODEL
+from editc.texts import read_text
 
 SD1_BLOCKS = {
     **{f"down_blocks.{i}.attentions.{j}": width for i, width in enumerate((320, 640, 1280)) for j in (0, 1)},
@@ -63,9 +64,15 @@ def clip(width: int, seed: int, layers: int = 2, projected: bool = False) -> Any
 
 
 def text_encoder(folder: Path, width: int, seed: int = 1) -> None:
-    """A random CLIP text encoder of that width as a folder, and its tokenizer."""
+    """A random CLIP text encoder of that width as a folder, its tokenizer, and a list of prompts."""
     clip(width, seed).half().save_pretrained(folder / "text_encoder")
     shutil.copytree(MODEL / "tokenizer", folder / "tokenizer", dirs_exist_ok=True)
+    write_everyday_prompts(folder)
+
+
+def write_everyday_prompts(folder: Path) -> None:
+    """Make the everyday prompts the model's own: which words a random encoder tells apart says nothing."""
+    (folder / "prompts.txt").write_text(read_text("everyday.txt"))
 
 
 def sd1_true_shape(folder: Path, seed: int = 2) -> Path:

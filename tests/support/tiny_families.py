@@ -265,4 +265,5 @@ def saved(family: str, folder: Path) -> Path:
     logging.set_verbosity_error()
     shutil.rmtree(folder, ignore_errors=True)
     FAMILIES[family]().to(torch.float16).save_pretrained(folder)
+    tiny.write_everyday_prompts(folder)
     return folder

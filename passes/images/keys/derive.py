@@ -18,7 +18,7 @@ class Derive:
     """The pass Plan -> Problem: keys, targets, weights and preserved rows of each group of sites."""
 
     prompts: Sequence[str] = ()
-    """The default list of preserved prompts: the model's own, or the everyday prompts that come with editc."""
+    """The default list of preserved prompts: the model's own, or everyday prompts and the words that it knows."""
     name: ClassVar[str] = "derive"
     """The name of the pass in progress output."""
 

@@ -41,7 +41,7 @@ class PreservedPrompts:
     """
 
     default: tuple[str, ...]
-    """The default list: the model's own prompts, or the everyday prompts that come with editc."""
+    """The default list: the model's own prompts, or everyday prompts and the words that the model knows."""
     named: tuple[str, ...]
     """What the manifest names under `preserve`: its concepts in every context, its prompts, the lines of its files."""
 

@@ -1,0 +1,109 @@
+"""The default list of preserved prompts: the model's own, or everyday prompts and the words that the model knows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from editc.core.diagnostics import Diagnostic, pointing_at
+from editc.core.family import Family
+from editc.core.manifest import Manifest
+from editc.core.ports import Context
+from editc.formats.models.model import Model
+
+OWN_CORPUS = "prompts.txt"
+"""A file in a model's folder: the prompts that are preserved by default, in place of all others."""
+FITS = 0.5
+"""The share of the everyday prompts' words that are whole words of a tokenizer which they fit. Chosen by hand: CLIP has
+nearly all of them, and a tokenizer that was made for other texts a few."""
+
+
+def default_prompts(model: Model, manifest: Manifest, ctx: Context) -> tuple[str, ...]:
+    """Return the default list for an image model whose ports are open; the everyday prompts for another kind.
+
+    A model that brings `prompts.txt` has its prompts and no others. Any other has the everyday prompts that its
+    tokenizer reads as words, then prompts of the words that its text encoder knows
+    (`passes.images.rows.vocabulary`).
+    """
+    own = own_prompts(model, manifest)
+    if own is not None or ctx.encoder is None or ctx.family is None:
+        return everyday_prompts() if own is None else own
+    from editc.passes.images.rows.vocabulary import readable, vocabulary_prompts
+
+    words = vocabulary_words(model, manifest, ctx.family)
+    if not words:
+        return everyday_prompts()
+    edited = [name for request in manifest.image_edits if request.kind != "moderate" for name in request.names]
+    contexts = ctx.contexts or ctx.family.contexts
+    return (
+        *readable(everyday_prompts(), words),
+        *vocabulary_prompts(words, edited, contexts, ctx.encoder, ctx.cache),
+    )
+
+
+def list_warnings(model: Model, manifest: Manifest, family: Family) -> Iterator[Diagnostic]:
+    """E228, a warning, for a model without prompts of its own whose tokenizer knows few words of the everyday ones."""
+    if own_prompts(model, manifest) is not None or manifest.preserve.corpus != "default":
+        return
+    words = vocabulary_words(model, manifest, family)
+    if not words:
+        return
+    from editc.passes.images.rows.vocabulary import readable, share_of_words
+
+    everyday = everyday_prompts()
+    share = share_of_words(everyday, words)
+    if share < FITS:
+        left = len(readable(everyday, words))
+        yield Diagnostic(
+            "E228",
+            f"the everyday prompts do not fit this model: {share:.0%} of their words are whole words of its tokenizer",
+            manifest.at("model"),
+            manifest.source,
+            severity="warning",
+            help="write prompts of the model's own world into `prompts.txt` in its folder, one a line",
+            notes=(
+                f"{left} of the {len(everyday)} everyday prompts are preserved, and the words that the tokenizer has",
+            ),
+        )
+
+
+def own_prompts(model: Model, manifest: Manifest) -> tuple[str, ...] | None:
+    """Return the prompts of `prompts.txt` in the model's folder, else in the folder of its text encoder; None where
+    neither has such a file."""
+    own = model.path / OWN_CORPUS
+    if not own.is_file():
+        own = _pipeline_folder(model, manifest) / OWN_CORPUS
+    return _lines(own.read_text(encoding="utf-8")) if own.is_file() else None
+
+
+def everyday_prompts() -> tuple[str, ...]:
+    """Return the everyday prompts that come with editc."""
+    from editc.texts import read_text
+
+    return _lines(read_text("everyday.txt"))
+
+
+def vocabulary_words(model: Model, manifest: Manifest, family: Family) -> Sequence[str]:
+    """Return the whole words of the tokenizer whose encoder most edited layers read. Raises E617 for a damaged file."""
+    from editc.formats.models.vocabulary import whole_words
+    from editc.libraries.text_encoders import encoder_parts, tokenizer_of
+
+    with pointing_at(manifest, "encoder" if manifest.encoder else "model"):
+        folder = _pipeline_folder(model, manifest)
+        parts = encoder_parts(folder, family.streams["text"]) or list(family.streams["text"].parts)
+        return whole_words(folder / tokenizer_of(parts[0]))
+
+
+def _pipeline_folder(model: Model, manifest: Manifest) -> Path:
+    """Return the folder with the tokenizers: that of `encoder` in the manifest, else the model's own."""
+    if manifest.encoder is None:
+        from editc.formats.models.fingerprint import pipeline_of
+
+        return pipeline_of(model)
+    beside = Path(manifest.source.name).parent / manifest.encoder
+    return beside if beside.exists() else Path(manifest.encoder)
+
+
+def _lines(text: str) -> tuple[str, ...]:
+    """Return the lines of a list of prompts, without empty ones and without comments."""
+    return tuple(line.strip() for line in text.splitlines() if line.strip() and not line.startswith("#"))

@@ -1,0 +1,90 @@
+"""Prompts of the words that a model knows: the whole words of its tokenizer that its text encoder tells apart."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from editc.core.caching import load_or_compute
+from editc.core.delta import Array
+from editc.core.ports import Cache, Encoder
+from editc.core.text import plain_words
+from editc.passes.images.rows.phrases import fill_context, rows_after
+
+MOST_WORDS = 500
+"""The most words that are looked at, the first of the vocabulary. As many as the everyday prompts: on a large encoder
+the words then take no longer than those do."""
+PROMPTS = 500
+"""The prompts that the words are put into, if they are fewer; a vocabulary with more has a prompt for each."""
+SAME_WORD = 0.9
+"""Two words whose signals have this cosine or more are read as one. The same as `mined_names.ALIKE`, which was chosen
+on the demo model."""
+READABLE = 0.5
+"""The share of a prompt's words that must be whole words of the tokenizer for it to count as readable. Chosen by
+hand: of a prompt with fewer, the encoder sees mostly pieces of words."""
+
+
+def vocabulary_prompts(
+    words: Sequence[str], edited: Sequence[str], contexts: Sequence[str], encoder: Encoder, cache: Cache | None = None
+) -> tuple[str, ...]:
+    """Return prompts of the words that the encoder tells apart: from each other, and from the `edited` names.
+
+    Each word goes into as many contexts as make PROMPTS prompts in all, at least one; the words take turns with the
+    contexts. The words are compared in the first context, with one call of the encoder for all.
+    """
+    known = tell_apart(list(dict.fromkeys(words))[:MOST_WORDS], edited, contexts[0], encoder, cache)
+    each = min(len(contexts), max(1, PROMPTS // max(1, len(known))))
+    turns = (
+        (word, contexts[(number * each + turn) % len(contexts)])
+        for number, word in enumerate(known)
+        for turn in range(each)
+    )
+    return tuple(dict.fromkeys(fill_context(context, word) for word, context in turns))
+
+
+def tell_apart(
+    words: Sequence[str], edited: Sequence[str], context: str, encoder: Encoder, cache: Cache | None = None
+) -> tuple[str, ...]:
+    """Return the words whose signals differ from that of each edited name and of each earlier word.
+
+    A word's signal is the mean of the rows after the text, which have seen the whole prompt, minus the mean of that
+    over all words. Where the encoder has no such rows, or knows one word only, all words are returned.
+    """
+    if len(words) < 2:
+        return tuple(words)
+    prompts = [fill_context(context, name) for name in (*edited, *words)]
+    rows = load_or_compute(
+        prompts, "rows after text", lambda: {"rows": _mean_rows(encoder, prompts)}, cache, encoder.fingerprint()
+    )["rows"]
+    signals = rows - rows[len(edited) :].mean(axis=0)
+    sizes = np.linalg.norm(signals, axis=1, keepdims=True)
+    units = np.divide(signals, sizes, out=np.zeros_like(signals), where=sizes > 0)
+    alike = units @ units.T >= SAME_WORD
+    taken = list(range(len(edited)))
+    for number in range(len(edited), len(prompts)):
+        if not alike[number, taken].any():
+            taken.append(number)
+    return tuple(words[number - len(edited)] for number in taken[len(edited) :])
+
+
+def share_of_words(prompts: Sequence[str], words: Sequence[str]) -> float:
+    """Return the share of the words in `prompts` that are among `words`; words of one or two letters do not count."""
+    known = frozenset(words)
+    found = [word for prompt in prompts for word in _long_words(prompt)]
+    return sum(word in known for word in found) / max(1, len(found))
+
+
+def readable(prompts: Sequence[str], words: Sequence[str]) -> tuple[str, ...]:
+    """Return the prompts of whose words at least the share READABLE is among `words`."""
+    return tuple(prompt for prompt in prompts if share_of_words([prompt], words) >= READABLE)
+
+
+def _long_words(prompt: str) -> list[str]:
+    """Return the words of a prompt, in lower case, that have at least three letters."""
+    return [word for word in plain_words(prompt) if len(word) > 2]
+
+
+def _mean_rows(encoder: Encoder, prompts: Sequence[str]) -> Array:
+    """Return the mean row after the text of each prompt, (n, d)."""
+    return np.array([rows_after(encoded).mean(axis=0) for encoded in encoder.encode(prompts)])
