@@ -33,6 +33,7 @@ from editc.passes.images.keys.derive import Derive
 from editc.passes.images.locate.locate import Locate
 from editc.passes.images.solve.solve import Solve
 from editc.passes.images.solve.strength import Effect, measure_effect
+from editc.passes.stored import StoredWeights
 from editc.verbs import open
 
 HEAD = "editc: 1\nmodel: {model}\nedits:\n  - erase: {concept}\n"
@@ -106,13 +107,9 @@ def open_lab(
 
 
 def edited(solution: Solution) -> Mapping[str, Array]:
-    """Each site's W' in float64 (before the rounding of storage)."""
-    edit, system = solution.edits["text"], solution.problem.systems["text"]
-    found = {}
-    for index, (site, W) in enumerate(zip(solution.problem.plan.sites, system.weights, strict=True)):
-        left = W @ edit.left[0] if edit.form == "shared" else edit.left[index]
-        found[site.name] = W + left @ edit.right[index if len(edit.right) > 1 else 0]
-    return found
+    """Each site's W' in float64, as a delta stores it."""
+    after = StoredWeights(solution, frozenset(site.name for site in solution.problem.plan.sites))
+    return {name: after[name] for name in after}
 
 
 @dataclass(frozen=True)
@@ -151,7 +148,7 @@ def measure(lab: Lab, concept: str, solution: Solution | None, count: int, each:
         f"{worst} {falls[worst]:+.0f}" if solution else "",
         {name: now.rates[name] for name in world.ATTRIBUTES[1:]},
         _effect(solution),
-        0 if solution is None else solution.edits["text"].stats.rank,
+        0 if solution is None else max(edit.stats.rank for edit in solution.edits.values()),
         before.rates["object"],
         falls,
     )
@@ -180,7 +177,7 @@ def _seeds(captions: Sequence[Caption]) -> list[int]:
 
 
 def _effect(solution: Solution | None) -> Effect | None:
-    if solution is None:
+    if solution is None or "text" not in solution.edits or solution.training is not None:
         return None
     return measure_effect(solution.problem.systems["text"], solution.edits["text"])
 

@@ -203,15 +203,18 @@ def verify(delta: Path, model: str, allow_finetune: bool, detector: str, json_: 
 @click.option(
     "--attacks", default="quick", show_default=True, metavar="WHICH", help="quick, thorough, or as in a manifest."
 )
+@click.option("--seed", type=int, metavar="N", help="Other random numbers than those of the delta's manifest.")
 @finetune_option
 @detector_option
 @json_option
-def attack(delta: Path, model: str, attacks: str, allow_finetune: bool, detector: str, json_: bool) -> int:
+def attack(
+    delta: Path, model: str, attacks: str, seed: int | None, allow_finetune: bool, detector: str, json_: bool
+) -> int:
     """Try to bring back what a delta erased."""
     from editc.cli import show
     from editc.verbs import public as api
 
-    found = terminal.run_verb(api.attack, delta, model, attacks, detector, allow_finetune)
+    found = terminal.run_verb(api.attack, delta, model, attacks, detector, allow_finetune, seed)
     return terminal.print_answer(show.attack_result(found), (*found.failures, *found.warnings), json_)
 
 

@@ -30,11 +30,13 @@ def attack(
     attacks: str = "quick",
     detector: str = "",
     allow_finetune: bool = False,
+    seed: int | None = None,
     progress: Progress | None = None,
 ) -> Attacked:
     """Run `attacks`, written as in a manifest, on the delta at `path` in `model`.
 
-    `detector` judges the pictures in place of the delta's own. Raises E512 (the edit is in the model already), E514 (a
+    `detector` judges the pictures in place of the delta's own; `seed` stands for the manifest's, so that an attack is
+    tried again with other random numbers. Raises E512 (the edit is in the model already), E514 (a
     delta that has no attacks: of a language model, of a link, of two checkpoints), E147 (nobody judges) and what
     opening the model raises.
     """
@@ -49,6 +51,7 @@ def attack(
         help_text = "attack each delta that it was linked from"
         raise fail("E514", "this delta links several", place=str(path), help=help_text)
     manifest = _attacked_manifest(recorded_manifest(delta, path), path, detector, wanted)
+    manifest = manifest if seed is None else replace(manifest, seed=seed)
     kind = kind_of(manifest)
     ctx = kind.open_ports(open_decoded(manifest, opened), progress)
     announce(progress, "derive")

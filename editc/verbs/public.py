@@ -177,16 +177,17 @@ def attack(
     attacks: str = "quick",
     detector: str = "",
     allow_finetune: bool = False,
+    seed: int | None = None,
     progress: Progress | None = None,
 ) -> Attacked:
     """Try to bring back what a delta erased, in `model` with the delta in it.
 
-    `attacks` and `detector` are written as in a manifest (`thorough`, `{inversion: {words: 4, at_most: 0.1}}`). Raises
-    EditcError.
+    `attacks` and `detector` are written as in a manifest (`thorough`, `{inversion: {words: 4, at_most: 0.1}}`). `seed`
+    stands for the manifest's. Raises EditcError.
     """
     from editc.verbs.attack import attack
 
-    return attack(delta_at(path), str(model), attacks, detector, allow_finetune, progress)
+    return attack(delta_at(path), str(model), attacks, detector, allow_finetune, seed, progress)
 
 
 def link(

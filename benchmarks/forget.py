@@ -1,0 +1,125 @@
+"""Does a trained edit hold? `python -m benchmarks.forget [--concepts fish] [--methods forget,default]`.
+
+For each concept and method a row: how often the concept still appears (plain prompts, other names), what each attack
+brings back (over several attack seeds), what the other concepts keep, how much of the concept is its own, and what it
+cost. Prompts, pictures and seeds are those of no training. Deltas stay in `--folder`: a run goes on where it was.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks.objects import TARGETS, Lab, Row, measure, open_lab
+from editc import api
+from editc.core.solution import Solution
+from editc.demo.world import CHARACTERS
+
+EVERY: Mapping[str, str] = {**TARGETS, next(iter(CHARACTERS)): "person"}
+"""Concept -> target: the six objects of docs/measurements/erasure.md, and a character."""
+METHODS: Mapping[str, str] = {
+    "forget": "method: forget",
+    "default": "",
+    "rece, published": "method: rece, keys: span, anchor: current",
+    "esd": "method: esd, layers: all",
+    "receler": "method: receler",
+    "stereo": "method: stereo",
+    "trce-2": "method: trce-2",
+    "spm": "method: spm",
+    "safegen": "method: safegen",
+}
+"""Name of a row -> what stands beside the edit."""
+ATTACKS = "{names: {}, certificate: {}, rece: {}, rows: {}, inversion: {words: 1}, prefix: {}, p4d: {}, ring: {}}"
+"""The attacks with a bar; `--attacks thorough` runs all."""
+
+TITLE = (
+    "| concept | method | own | plain % | other names % | attacks % | others % | worst | colour | background | style "
+    "| kB | s |"
+)
+
+
+@dataclass(frozen=True)
+class Built:
+    """A delta with its solution and its cost."""
+
+    solution: Solution
+    delta: Path
+    seconds: float
+    own: float | None
+
+
+def build(concept: str, method: str, folder: Path) -> Built:
+    """Build the delta of a row. The time is of this run, so of a build from nothing only where the folder was empty."""
+    folder.mkdir(parents=True, exist_ok=True)
+    beside = f", {METHODS[method]}" if METHODS[method] else ""
+    text = f"editc: 1\nmodel: editc:demo\nedits:\n  - {{erase: {concept}, to: {EVERY[concept]}{beside}}}\n"
+    manifest = folder / "manifest.yaml"
+    manifest.write_text(text, encoding="utf-8")
+    begin = time.perf_counter()
+    built = api.build(manifest, folder / "out")
+    seconds = time.perf_counter() - begin
+    assert built is not None
+    solution = built.verified.solution
+    own = solution.training.own[0] if solution.training and solution.training.own else None
+    return Built(solution, Path(built.files[0]), seconds, own)
+
+
+def attack(built: Built, attacks: str, seeds: Sequence[int], folder: Path) -> Mapping[str, float]:
+    """Attack -> the share of all pictures, over the seeds, that show the concept; kept in a file of the folder."""
+    shown: dict[str, list[int]] = {}
+    for seed in seeds:
+        file = folder / f"attacks-{seed}.json"
+        if not file.exists():
+            found = api.attack(built.delta, "editc:demo", attacks, "editc:demo", seed=seed)
+            file.write_text(json.dumps([[one.attack, one.shown, one.of, one.tells] for one in found.results]))
+        for name, count, of, tells in json.loads(file.read_text()):
+            shown.setdefault(name if tells else f"({name})", []).append(round(1e6 * count / of))
+    return {name: sum(found) / len(found) / 1e6 for name, found in shown.items()}
+
+
+def line(concept: str, method: str, row: Row, attacks: Mapping[str, float], built: Built) -> str:
+    """One line of the table."""
+    rest = f"{100 * row.kept:.1f} | {row.worst} | " + " | ".join(f"{100 * one:.1f}" for one in row.attributes.values())
+    own = "" if built.own is None else f"{built.own:.2f}"
+    cost = f"{built.delta.stat().st_size / 1000:.0f} | {built.seconds:.0f}"
+    brought = ", ".join(f"{name} {100 * share:.0f}" for name, share in attacks.items())
+    figures = f"{100 * row.plain:.1f} | {100 * row.synonym:.1f}"
+    return f"| {concept} | {method} | {own} | {figures} | {brought} | {rest} | {cost} |"
+
+
+def run(lab: Lab, concept: str, method: str, given: argparse.Namespace) -> str:
+    """Build, count and attack one row."""
+    folder = Path(given.folder) / concept / method.replace(", ", "-")
+    built = build(concept, method, folder)
+    seeds = [given.seed + number for number in range(given.seeds)]
+    row = measure(lab, concept, built.solution, given.count, given.each)
+    return line(concept, method, row, attack(built, given.attacks, seeds, folder), built)
+
+
+def main() -> None:
+    """Read the command line, measure, print the table as Markdown."""
+    parser = argparse.ArgumentParser(description="What trained edits hold against, on the demo model.")
+    parser.add_argument("--concepts", default=",".join(EVERY))
+    parser.add_argument("--methods", default=",".join(METHODS), help="names of rows, split at commas without a space")
+    parser.add_argument("--attacks", default=ATTACKS, help="as in a manifest")
+    parser.add_argument("--seeds", type=int, default=3, help="attack seeds")
+    parser.add_argument("--seed", type=int, default=90_000, help="the first attack seed")
+    parser.add_argument("--count", type=int, default=200, help="plain prompts; half as many by other names")
+    parser.add_argument("--each", type=int, default=10, help="prompts for each other object")
+    parser.add_argument("--folder", default="~/.cache/editc-benchmarks/forget")
+    given = parser.parse_args()
+    given.folder = str(Path(given.folder).expanduser())
+    lab = open_lab("editc:demo", seed=70_000)
+    print(f"{TITLE}\n{'|---' * 13}|", flush=True)
+    methods = [name for name in METHODS if name.split(",")[0] in given.methods.split(",") or name in given.methods]
+    for concept in given.concepts.split(","):
+        for method in methods:
+            print(run(lab, concept, method, given), flush=True)
+
+
+if __name__ == "__main__":
+    main()
