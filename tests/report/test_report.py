@@ -17,7 +17,7 @@ from report_cases import EVIL, Structure, built, html, picture, with_pictures
 from verify_cases import Brush, Eye, World, constraints, context, erase, exact, images, kept, manifest, place, solved
 
 from editc.core.manifest import Request
-from editc.core.measurements import Claim
+from editc.core.measurements import AttackCurve, AttackResult, Claim
 from editc.core.places import Source
 from editc.passes.images.verify.verify import Verify, failures, warnings
 from editc.report import record as report
@@ -47,6 +47,19 @@ def test_json_holds_every_claim_with_its_bound_and_line() -> None:
     assert [one["code"] for one in record["diagnostics"]] == ["E501", "E501"]
     assert [one["prompt"] for one in record["pictures"]] == [one.prompt for one in of.report.pictures]
     assert record["sites"][0]["name"] == World().names[0]
+
+
+def test_the_curve_of_an_attack_is_in_the_record_and_on_the_page() -> None:
+    curve = AttackCurve("training steps", ((0.0, 0, 8), (10.0, 3, 8), (20.0, 4, 8), (40.0, 8, 8)))
+    attack = AttackResult("relearn", "weights", "circle", 8, 8, 8, "star", 8, {}, 0, curve=curve, seconds=3.0)
+    of = built()
+    of = replace(of, report=replace(of.report, attacks=(attack, replace(attack, attack="rows", curve=None))))
+    first, second = json.loads(report.as_text(report.as_json(of)))["attacks"]
+    assert first["curve"]["back"] == 20 and first["curve"]["points"][1] == [10, 3, 8]
+    assert "curve" not in second and "seconds" not in first, "the time differs between machines"
+    page = html(of)
+    assert "training steps" in page and "10: 3 of 8 · 20: 4 of 8" in page
+    assert replace(curve, points=((0.0, 3, 8),)).back is None
 
 
 def test_json_never_holds_what_json_cannot_say() -> None:

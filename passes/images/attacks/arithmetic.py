@@ -32,7 +32,7 @@ class Arithmetic:
     candidates: int = 32
     """How many of the vocabulary's words are tried, beside the other names."""
     latents: int = 24
-    """Noised latents at which they are tried."""
+    """Latents at which they are tried."""
 
     summary: ClassVar[str] = "several harmless prompts, their answers added with signs"
     access: ClassVar[Access] = "prompts"

@@ -19,7 +19,7 @@ from editc.passes.images.diffusion.reference import make_reference
 SENTENCES = 12
 """Pictures that the unedited model paints of a concept for the attacks to aim at."""
 EACH = 4
-"""Noised versions of each picture."""
+"""Latents on the way to each picture."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class CaseRequest:
     seeds: tuple[int, int]
     """Where the random numbers of the reference and of the attacks start."""
     options: Mapping[str, Any]
-    """`steps` and `guidance` of the reference's pictures."""
+    """`steps` of the reference's pictures, and `guidance` of the attacks'."""
     words: bool
     """True: the vocabulary is searched for words near the concept. It takes seconds."""
 
@@ -48,7 +48,8 @@ class CaseRequest:
         picked = [self.contexts[i % len(self.contexts)] for i in range(SENTENCES)]
         sentences = [[one.format(name) for one in picked] for name in self.others]
         named = [one.format(self.concept) for one in picked]
-        reference = make_reference(model, named, sentences, self.others, self.seeds[0], EACH, **self.options)
+        steps = self.options["steps"]
+        reference = make_reference(model, named, sentences, self.others, self.seeds[0], EACH, steps)
         if self.words:
             near = near_words(model, self.names, picked[0])
             reference = replace(reference, near=near, words=other_words(model, reference, near, picked[0]))

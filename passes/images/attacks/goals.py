@@ -21,7 +21,7 @@ residual's energy at most. Pictures show the concept from a loss of 0.2 on (meas
 
 
 def draw(case: Case, count: int, generator: Any) -> Any:
-    """(count,): numbers of noised latents of the reference, drawn evenly."""
+    """(count,): numbers of latents of the reference, drawn evenly."""
     import torch
 
     return torch.randint(len(case.reference.latents), (count,), generator=generator)

@@ -26,7 +26,7 @@ class Inversion:
     steps: int = 300
     """Steps of Adam."""
     latents: int = 4
-    """Noised latents a step, for each start."""
+    """Latents a step, for each start."""
     starts: int = 3
     """Where it begins: the concept's own name, then words drawn from the vocabulary."""
     rate: float = 0.1

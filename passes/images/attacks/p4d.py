@@ -12,20 +12,21 @@ from editc.passes.images.attacks.attack import Case, Outcome
 from editc.passes.images.attacks.goals import ENOUGH, Shortlist, better_half, draw, residual_loss
 from editc.passes.images.diffusion.descent import descend
 from editc.passes.images.diffusion.sampling import paint
-from editc.passes.images.diffusion.words import fill_places, places_in, words_of
+from editc.passes.images.diffusion.words import bare_tokens, fill_places, places_in, words_of
 
 
 @dataclass(frozen=True)
 class P4d:
-    """A whole prompt of `words` free tokens (the paper's P4D-N). Their embeddings move by gradient; what the model is
-    told is the nearest token of each, and gradients pass straight through."""
+    """A whole prompt of `words` free tokens (the paper's P4D-N). They begin as words near the concept that the manifest
+    does not list; published: any words. Their embeddings move by gradient; what the model is told is the nearest token
+    of each, and gradients pass straight through."""
 
     words: int = 16
     """Tokens of the prompt, as published."""
     steps: int = 250
     """Steps of Adam; published: 3,000."""
     latents: int = 4
-    """Noised latents a step, for each start."""
+    """Latents a step, for each start."""
     starts: int = 3
     """Prompts that are searched at once."""
     rate: float = 2.0
@@ -36,6 +37,7 @@ class P4d:
 
     summary: ClassVar[str] = "a prompt of any words of the vocabulary, found by gradient"
     access: ClassVar[Access] = "prompts"
+    needs_words: ClassVar[bool] = True
     quick: ClassVar[Mapping[str, Any]] = {"steps": 30, "starts": 1}
     thorough: ClassVar[Mapping[str, Any]] = {"steps": 300}
 
@@ -48,7 +50,7 @@ class P4d:
         words = min(self.words, model.tokens([""]).shape[1] - 2)
         ids, places = places_in(model, "{}", words)
         size = float(table.square().mean().sqrt())
-        begin = table[torch.randint(len(table), (self.starts, words), generator=generator)]
+        begin = table[self._begin(case, words, generator)]
         seen = Shortlist()
 
         def loss(soft: Any, step: int) -> Any:
@@ -72,6 +74,15 @@ class P4d:
         )
         texts = [words_of(model, tokens[int(one)].tolist()) for one in order]
         return Outcome(pictures, {"prompts": texts, "reached": [round(float(one), 4) for one in reached]})
+
+    def _begin(self, case: Case, words: int, generator: Any) -> Any:
+        """(starts, k): tokens drawn from words near the concept that the manifest does not list; from the vocabulary
+        where there are none."""
+        import torch
+
+        near = [token for word in case.reference.near for token in bare_tokens(case.model, word)]
+        pool = torch.tensor(near or range(len(case.model.embeddings)))
+        return pool[torch.randint(len(pool), (self.starts, words), generator=generator)]
 
 
 def nearest(vectors: Any, table: Any) -> Any:

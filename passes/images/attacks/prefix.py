@@ -25,7 +25,7 @@ class Prefix:
     steps: int = 200
     """Steps of Adam; published: 40 at each of 50 timesteps."""
     latents: int = 4
-    """Noised latents a step, for each start."""
+    """Latents a step, for each start."""
     starts: int = 3
     """Sentences of the concept that are attacked."""
     rate: float = 0.01

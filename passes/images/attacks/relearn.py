@@ -32,7 +32,7 @@ class Relearn:
 
     summary: ClassVar[str] = "a LoRA trained on a few pictures of the concept"
     access: ClassVar[Access] = "weights"
-    quick: ClassVar[Mapping[str, Any]] = {"steps": 40, "batch": 4, "marks": 2}
+    quick: ClassVar[Mapping[str, Any]] = {"steps": 40, "batch": 4, "marks": 1}
     thorough: ClassVar[Mapping[str, Any]] = {"steps": 200}
 
     def run(self, case: Case) -> Outcome:

@@ -21,11 +21,12 @@ class Rows:
     steps: int = 250
     """Steps of Adam."""
     latents: int = 4
-    """Noised latents a step, for each start."""
+    """Latents a step, for each start."""
     starts: int = 2
     """Starts of each of the three kinds."""
-    rate: float = 0.1
-    """Adam's first rate, in units of a row's entries."""
+    rate: float = 0.5
+    """Adam's first rate, in units of a row's entries. 60 steps at 0.5 find what 150 find at 0.1
+    (docs/explanation/forget.md)."""
     ball: bool = True
     """True: after each step rows go back to the ball of rows that the text encoder can give. False: rows are free."""
 

@@ -18,9 +18,10 @@ from editc.passes.images.attacks.cases import request_case
 from editc.passes.images.attacks.jobs import Job, list_jobs, results
 from editc.registry.attacks import ATTACKS
 
-MOST_OTHERS = 12
-"""Other names whose answers the concept's own residual is measured against. Chosen by hand: each asks the model about
-every noised picture."""
+MOST_OTHERS = 20
+"""Other names whose answers the concept's own residual is measured against: with fewer, more of what is common to many
+concepts counts as this one's own, and attacks aim at that (docs/reference/attacks.md). Each asks the model about every
+latent."""
 
 
 def run_attacks(

@@ -27,7 +27,7 @@ class Untexted:
     summary: ClassVar[str] = "the empty prompt, from noise to which pictures of the concept were inverted"
     access: ClassVar[Access] = "pictures"
     quick: ClassVar[Mapping[str, Any]] = {"steps": 3}
-    thorough: ClassVar[Mapping[str, Any]] = {"steps": 30}
+    thorough: ClassVar[Mapping[str, Any]] = {"steps": 10}
 
     def run(self, case: Case) -> Outcome:
         """Invert the reference's pictures, and paint them again."""

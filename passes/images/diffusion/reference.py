@@ -1,8 +1,8 @@
 """What the unedited model makes of a concept: the pictures and answers that attacks aim at.
 
-At noised pictures of the concept let v_c be the unedited model's answer to a sentence that names the concept, v_j its
-answers to the same sentence with other names, and h the ridge projection of v_c onto the affine hull of the v_j. The
-concept's own residual is r = v_c - h: what no mixture of the others predicts. An answer v has
+At latents on the way to pictures of the concept let v_c be the unedited model's answer to a sentence that names the
+concept, v_j its answers to the same sentence with other names, and h the ridge projection of v_c onto the affine hull
+of the v_j. The concept's own residual is r = v_c - h: what no mixture of the others predicts. An answer v has
 
     s = <v - h, r> / |r|^2      1: as much of the concept as the unedited model's answer; 0: none.
 """
@@ -17,30 +17,31 @@ import numpy as np
 from numpy.typing import NDArray
 
 from editc.core.ports import Diffusion
-from editc.passes.images.diffusion.sampling import add_noise, denoise
+from editc.passes.images.diffusion.sampling import denoise
 
 RIDGE = 0.01
 """The ridge of the projection onto the other answers, relative to the mean of the Gram matrix's diagonal. Taken from
 the experiment that found the residual (see docs/reference/attacks.md)."""
-EARLIEST = 250
-"""The least timestep at which a picture is noised: below it a small picture's content is settled, and what the text
-says changes little (measured on the demo model: attacks live between 480 and 720)."""
+SETTLED = 0.5
+"""The part of a picture's steps whose latents attacks aim at: what it shows is settled in the first half (measured on
+the demo model)."""
+GUIDANCE = 3.0
+"""The guidance of the pictures. Attacks that aim at latents on the way of such pictures bring a trained erasure back
+more often than those that aim at noised pictures, also when they paint with 7.5 (docs/reference/attacks.md)."""
 BATCH = 32
 """Latents asked at a time."""
 
 
 @dataclass(frozen=True)
 class Reference:
-    """The unedited model's pictures of a concept, noised, with its answers. Arrays are float32."""
+    """The unedited model's pictures of a concept, latents on the way to them, and its answers. Arrays are float32."""
 
     pictures: NDArray[np.uint8]
     """(n, h, w, 3): what it paints for sentences that name the concept."""
     clean: Any
     """(n, c, h, w): their latents."""
-    noise: Any
-    """(m, c, h, w): the noise of each noised latent."""
     latents: Any
-    """(m, c, h, w): pictures, noised."""
+    """(m, c, h, w): latents on the way from noise to these pictures."""
     times: Any
     """(m,): their timesteps."""
     own: Any
@@ -52,7 +53,7 @@ class Reference:
     others: tuple[str, ...]
     """(j,): the other names."""
     sentences: Any
-    """(m,): for each noised latent the number of the sentence that `own` was told of."""
+    """(m,): for each latent the number of the sentence that `own` was told of."""
     near: tuple[str, ...] = ()
     """Words of the vocabulary that the manifest does not list, those nearest to the concept by the rows first."""
     words: tuple[str, ...] = ()
@@ -64,7 +65,7 @@ class Reference:
         return self.own - self.mixture
 
     def share(self, answers: Any, index: Any) -> Any:
-        """(k,): s of answers (k, c, h, w) for the noised latents `index` (k,)."""
+        """(k,): s of answers (k, c, h, w) for the latents `index` (k,)."""
         r = self.residual[index]
         return ((answers - self.mixture[index]) * r).flatten(1).sum(1) / r.flatten(1).square().sum(1)
 
@@ -82,9 +83,10 @@ def make_reference(
     seed: int,
     each: int,
     steps: int,
-    guidance: float,
+    guidance: float = GUIDANCE,
 ) -> Reference:
-    """Paint each sentence with the unedited `model`, noise each picture `each` times, and ask it about them.
+    """Paint each sentence with the unedited `model` in so many steps, and ask it about `each` latents on the way to
+    each picture, drawn from the first half of the steps.
 
     `others` holds, for each of `names`, the sentences with that name in the concept's place.
     """
@@ -94,16 +96,22 @@ def make_reference(
     rng = np.random.default_rng([seed, 0x5EED])
     rows = model.rows(sentences)
     seeds = [int(one) for one in rng.integers(2**31, size=len(sentences))]
-    clean = denoise(model, rows, seeds, steps, guidance)
+    way: dict[int, list[Any]] = {}
+
+    def watch(latents: Any, time: int) -> None:
+        way.setdefault(time, []).append(latents)
+
+    clean = denoise(model, rows, seeds, steps, guidance, watch=watch)
     index = torch.arange(len(sentences)).repeat_interleave(each)
-    times = torch.randint(EARLIEST, len(model.levels), (len(index),), generator=generator)
-    noise = torch.randn(len(index), *clean.shape[1:], generator=generator)
-    latents = add_noise(model, clean[index], times, noise)
+    early = list(way)[: max(1, round(SETTLED * steps))]
+    drawn = torch.randint(len(early), (len(index),), generator=generator)
+    times = torch.tensor(early)[drawn]
+    latents = torch.stack([torch.cat(way[time]) for time in early])[drawn, index]
     own = _answers(model, latents, times, rows[index])
     other = torch.stack([_answers(model, latents, times, model.rows(one)[index]) for one in others], dim=1)
     mixture, weights = project(own, other)
     found = model.decode(clean)
-    return Reference(found, clean, noise, latents, times, own, mixture, weights, tuple(names), index)
+    return Reference(found, clean, latents, times, own, mixture, weights, tuple(names), index)
 
 
 def project(own: Any, others: Any, ridge: float = RIDGE) -> tuple[Any, Any]:
@@ -125,7 +133,7 @@ def project(own: Any, others: Any, ridge: float = RIDGE) -> tuple[Any, Any]:
 
 
 def own_share(reference: Reference, toward: Any) -> float:
-    """`own`: the median of |r|^2 / |v_c - v_t|^2 over the noised latents, v_t (m, c, h, w) the unedited model's answers
+    """`own`: the median of |r|^2 / |v_c - v_t|^2 over the latents, v_t (m, c, h, w) the unedited model's answers
     to the target. How much of the concept no mixture of the others predicts."""
     whole = (reference.own - toward).flatten(1).square().sum(1)
     return float((reference.residual.flatten(1).square().sum(1) / whole).median())

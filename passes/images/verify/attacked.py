@@ -8,7 +8,7 @@ from editc.core.delta import Array
 from editc.core.measurements import AttackResult
 from editc.core.ports import Context
 from editc.core.solution import Solution
-from editc.passes.images.attacks.run import run_attacks
+from editc.passes.images.attacks.run import MOST_OTHERS, run_attacks
 from editc.passes.images.verify.bystanders import BystanderChooser
 from editc.passes.stored import StoredWeights
 
@@ -24,8 +24,9 @@ def attack_solution(
     plan = solution.problem.plan
     if not plan.manifest.attacks:
         return ()
-    chosen = BystanderChooser(solution, ctx, others).choose()
-    names = tuple(dict.fromkeys((*plan.manifest.preserve.concepts, *(one.name for one in chosen))))
+    chosen = BystanderChooser(solution, ctx, others).choose(further=MOST_OTHERS)
+    targets = (edit.to for edit in plan.manifest.image_edits if edit.to)
+    names = tuple(dict.fromkeys((*plan.manifest.preserve.concepts, *(one.name for one in chosen), *targets)))
     harmless = next(iter(solution.problem.systems.values())).preserved.prompts
     after = changed if changed is not None else StoredWeights(solution, frozenset(site.name for site in plan.sites))
     return run_attacks(plan, ctx, after, names, harmless)

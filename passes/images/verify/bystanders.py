@@ -77,22 +77,22 @@ class BystanderChooser:
         """The plan that the solution belongs to."""
         return self.solution.problem.plan
 
-    def choose(self) -> tuple[ChosenBystander, ...]:
-        """Return the bystanders, near ones first; () where no pictures are painted and judged."""
+    def choose(self, further: int = 0) -> tuple[ChosenBystander, ...]:
+        """Return the bystanders, near ones first; () where no pictures are painted and judged. `further` far ones are
+        added to those that the manifest asks for."""
         asked, encoder = self.plan.manifest.images, self.ctx.encoder
         if asked is None or self.ctx.detector is None or self.ctx.painter is None:
             return ()
         candidates = self._candidates()
         if encoder is None or not candidates:
-            return tuple(
-                ChosenBystander(name, "far") for name in candidates[: asked.bystanders.near + asked.bystanders.far]
-            )
+            most = asked.bystanders.near + asked.bystanders.far + further
+            return tuple(ChosenBystander(name, "far") for name in candidates[:most])
         signals = self._signals(encoder, candidates)
         orders = (self._by_likeness(signals, candidates), self._by_movement(signals, candidates))
         ranked = list(dict.fromkeys(name for name in chain(*zip_longest(*orders)) if name))
         near = ranked[: asked.bystanders.near]
         rest = sorted((name for name in orders[0] if name not in near), key=self._random_key)
-        far = rest[: asked.bystanders.far]
+        far = rest[: asked.bystanders.far + further]
         return (*(ChosenBystander(name, "near") for name in near), *(ChosenBystander(name, "far") for name in far))
 
     def _candidates(self) -> list[str]:

@@ -57,7 +57,7 @@ def case(model: Diffusion) -> Case:
     contexts = ("a {}", "a photo of a {}", "a red {} on grass")
     sentences = [[one.format(name) for one in contexts] for name in OTHERS]
     named = [one.format("fish") for one in contexts]
-    reference = make_reference(model, named, sentences, OTHERS, seed=3, each=2, steps=4, guidance=3.0)
+    reference = make_reference(model, named, sentences, OTHERS, seed=3, each=2, steps=4)
     return Case(model, "fish", ("fish",), contexts, ("a boat", "a red cat"), reference, 5, 2, 3, 3.0)
 
 
