@@ -180,6 +180,7 @@ def test_a_build_from_the_file_is_the_build_from_the_folder(sd1: Path, tmp_path:
     if words == "beside":
         for part in ("tokenizer", "text_encoder"):
             shutil.copytree(sd1 / "m" / part, tmp_path / part)
+        shutil.copy(sd1 / "m" / "prompts.txt", tmp_path)
     elif words == "pipeline":
         more = f"encoder: {sd1 / 'm'}\n"
     else:
