@@ -168,7 +168,7 @@ def _without(lab: Lab, each: int, concept: str) -> NDArray[np.uint8]:
     keep = np.array([one.says["object"] != concept for one in every])
     if each not in lab.base:
         lab.base[each] = lab.canvas.paint([one.text for one in every], _seeds(every))
-    return lab.base[each][keep]
+    return np.asarray(lab.base[each][keep])
 
 
 def _seeds(captions: Sequence[Caption]) -> list[int]:

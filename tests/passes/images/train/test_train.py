@@ -46,7 +46,7 @@ from editc.passes.images.train.subjects import sift
 from editc.registry.methods import METHODS
 
 TRAINED = [name for name in METHODS.names("image") if hasattr(METHODS.resolve(name), "edit_kind")]
-SMALL: Mapping[str, Any] = {"steps": 2, "sentences": 2, "batch": 2, "pictures": 2, "attack_steps": 2, "every": 2}
+SMALL: dict[str, Any] = {"steps": 2, "sentences": 2, "batch": 2, "pictures": 2, "attack_steps": 2, "every": 2}
 SMALL |= {"rounds": 2, "prompts": 2, "words": 2}
 
 
@@ -296,7 +296,7 @@ def test_a_killed_training_goes_on_to_the_same_bytes(model: Diffusion, sites: tu
     assert cache
     rest, resumed = run(model, sites, small("forget"), None, points)
     assert all(torch.equal(a, b) for a, b in zip(whole, rest, strict=True)) and curve == resumed
-    other = Checkpoints(cache, "another")  # type: ignore[arg-type]
+    other = Checkpoints(cache, "another")
     with attach_factors(model, sites, scheme.rank, 1) as found:
         begun = Progressed(found, make_optimizer(scheme.optimiser, found), torch.Generator(), [{}])
         assert other.resume(begun, scheme.adversary.every, scheme.steps) == 0
