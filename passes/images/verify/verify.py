@@ -23,9 +23,9 @@ from editc.passes.images.measure import certificate
 from editc.passes.images.measure.measure import SiteMeasurement, measure_sites
 from editc.passes.images.painting import certificate_attack, pictures
 from editc.passes.images.solve import moderate
-from editc.passes.images.train.own import warn_little_own
 from editc.passes.images.verify import bystanders
 from editc.passes.images.verify.attacked import attack_solution
+from editc.passes.images.verify.own import warn_little_own
 from editc.passes.stored import StoredWeights
 
 
