@@ -63,5 +63,6 @@ def starts(case: Case, each: int, generator: Any) -> Any:
 
     sentences = [case.contexts[int(torch.randint(len(case.contexts), (1,), generator=generator))] for _ in range(each)]
     named = [one.format(case.names[i % len(case.names)]) for i, one in enumerate(sentences)]
-    other = [case.harmless[int(torch.randint(len(case.harmless), (1,), generator=generator))] for _ in range(each)]
+    prompts = case.harmless or ("",)  # an edit of layers that read no text preserves no prompts
+    other = [prompts[int(torch.randint(len(prompts), (1,), generator=generator))] for _ in range(each)]
     return case.model.rows([*named, *[""] * each, *other])

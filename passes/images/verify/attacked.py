@@ -27,6 +27,6 @@ def attack_solution(
     chosen = BystanderChooser(solution, ctx, others).choose(further=MOST_OTHERS)
     targets = (edit.to for edit in plan.manifest.image_edits if edit.to)
     names = tuple(dict.fromkeys((*plan.manifest.preserve.concepts, *(one.name for one in chosen), *targets)))
-    harmless = next(iter(solution.problem.systems.values())).preserved.prompts
+    harmless = max((system.preserved.prompts for system in solution.problem.systems.values()), key=len)
     after = changed if changed is not None else StoredWeights(solution, frozenset(site.name for site in plan.sites))
     return run_attacks(plan, ctx, after, names, harmless)

@@ -78,6 +78,12 @@ def test_an_attack_paints_as_asked_twice_the_same_and_leaves_the_model(name: str
     assert first.says == again.says
 
 
+def test_rows_are_learned_where_no_prompt_is_preserved(case: Case) -> None:
+    """An edit of layers that read no text has no preserved prompts to start from."""
+    attack: Attack = ATTACKS.resolve("rows")(**SMALL["rows"])
+    assert len(attack.run(replace(case, harmless=())).pictures) == 2
+
+
 @pytest.mark.parametrize("name", ATTACKS.names())
 def test_presets_are_options_of_the_attack(name: str) -> None:
     kind = ATTACKS.resolve(name)
