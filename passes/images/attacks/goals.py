@@ -10,9 +10,8 @@ from collections.abc import Callable
 from typing import Any
 
 from editc.passes.images.attacks.attack import Case
+from editc.passes.images.diffusion.residual import DISTANCE
 
-DISTANCE = 0.1
-"""The weight of the whole answer's distance beside the residual's share; taken from the experiment named above."""
 REPORTED = 12
 """Latents at which s is measured where it is only reported."""
 ENOUGH = 0.05

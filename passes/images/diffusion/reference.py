@@ -17,19 +17,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from editc.core.ports import Diffusion
+from editc.passes.images.diffusion.residual import ask_in_batches, project, residual_distance, residual_share
 from editc.passes.images.diffusion.sampling import denoise
 
-RIDGE = 0.01
-"""The ridge of the projection onto the other answers, relative to the mean of the Gram matrix's diagonal. Taken from
-the experiment that found the residual (see docs/reference/attacks.md)."""
 SETTLED = 0.5
 """The part of a picture's steps whose latents attacks aim at: what it shows is settled in the first half (measured on
 the demo model)."""
 GUIDANCE = 3.0
 """The guidance of the pictures. Attacks that aim at latents on the way of such pictures bring a trained erasure back
 more often than those that aim at noised pictures, also when they paint with 7.5 (docs/reference/attacks.md)."""
-BATCH = 32
-"""Latents asked at a time."""
 
 
 @dataclass(frozen=True)
@@ -66,13 +62,11 @@ class Reference:
 
     def share(self, answers: Any, index: Any) -> Any:
         """(k,): s of answers (k, c, h, w) for the latents `index` (k,)."""
-        r = self.residual[index]
-        return ((answers - self.mixture[index]) * r).flatten(1).sum(1) / r.flatten(1).square().sum(1)
+        return residual_share(answers, self.own[index], self.mixture[index])
 
     def distance(self, answers: Any, index: Any) -> Any:
         """(k,): |v - v_c|^2 / |r|^2 of the same."""
-        whole = self.residual[index].flatten(1).square().sum(1)
-        return (answers - self.own[index]).flatten(1).square().sum(1) / whole
+        return residual_distance(answers, self.own[index], self.mixture[index])
 
 
 def make_reference(
@@ -107,41 +101,8 @@ def make_reference(
     drawn = torch.randint(len(early), (len(index),), generator=generator)
     times = torch.tensor(early)[drawn]
     latents = torch.stack([torch.cat(way[time]) for time in early])[drawn, index]
-    own = _answers(model, latents, times, rows[index])
-    other = torch.stack([_answers(model, latents, times, model.rows(one)[index]) for one in others], dim=1)
+    own = ask_in_batches(model, latents, times, rows[index])
+    other = torch.stack([ask_in_batches(model, latents, times, model.rows(one)[index]) for one in others], dim=1)
     mixture, weights = project(own, other)
     found = model.decode(clean)
     return Reference(found, clean, latents, times, own, mixture, weights, tuple(names), index)
-
-
-def project(own: Any, others: Any, ridge: float = RIDGE) -> tuple[Any, Any]:
-    """The ridge projection (m, c, h, w) of `own` (m, c, h, w) onto the affine hull of `others` (m, j, c, h, w), and the
-    weights (m, j), which sum to 1. In float64."""
-    import torch
-
-    flat = others.flatten(2).double()
-    mean = flat.mean(1, keepdim=True)
-    away, aim = flat - mean, own.flatten(1).double() - mean[:, 0]
-    gram = away @ away.transpose(1, 2)
-    level = gram.diagonal(dim1=1, dim2=2).mean(1).clamp(min=1e-30) * ridge
-    eye = torch.eye(gram.shape[1], dtype=gram.dtype)
-    factor = torch.linalg.cholesky(gram + level[:, None, None] * eye)
-    parts = torch.cholesky_solve((away @ aim[:, :, None]), factor)[:, :, 0]
-    found = mean[:, 0] + (parts[:, None] @ away)[:, 0]
-    weights = parts - parts.mean(1, keepdim=True) + 1 / others.shape[1]
-    return found.to(own.dtype).view_as(own), weights
-
-
-def own_share(reference: Reference, toward: Any) -> float:
-    """`own`: the median of |r|^2 / |v_c - v_t|^2 over the latents, v_t (m, c, h, w) the unedited model's answers
-    to the target. How much of the concept no mixture of the others predicts."""
-    whole = (reference.own - toward).flatten(1).square().sum(1)
-    return float((reference.residual.flatten(1).square().sum(1) / whole).median())
-
-
-def _answers(model: Diffusion, latents: Any, times: Any, rows: Any) -> Any:
-    import torch
-
-    with torch.no_grad():
-        parts = [slice(start, start + BATCH) for start in range(0, len(latents), BATCH)]
-        return torch.cat([model.answer(latents[part], times[part], rows[part]) for part in parts])

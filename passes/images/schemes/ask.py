@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from editc.core.ports import Diffusion
+from editc.passes.images.diffusion.residual import residual_distance, residual_share
 from editc.passes.images.schemes.factors import Factors
 from editc.passes.images.schemes.pool import Pool
 
@@ -70,5 +71,8 @@ class Ask:
     def share(self, answers: Any) -> Any:
         """(k,): s = <v - h, r> / |r|^2 of answers v (k, c, h, w). 1: as much of the concept as the unedited model's
         answer; 0: none."""
-        r = self.residual
-        return ((answers - self.mixture) * r).flatten(1).sum(1) / r.flatten(1).square().sum(1)
+        return residual_share(answers, self.frozen(), self.mixture)
+
+    def distance(self, answers: Any) -> Any:
+        """(k,): |v - v_c|^2 / |r|^2 of the same."""
+        return residual_distance(answers, self.frozen(), self.mixture)

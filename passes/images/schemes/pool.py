@@ -7,10 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from editc.core.ports import Diffusion
-from editc.passes.images.diffusion.reference import project
-
-BATCH = 64
-"""Latents asked at a time. Chosen by hand: larger batches are no faster on two cores."""
+from editc.passes.images.diffusion.residual import ask_in_batches, own_share, project
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,14 +70,7 @@ class Pool:
 
     def own_share(self, model: Diffusion) -> float:
         """`own`: the median of |r|^2 / |v_c - v_t|^2. How much of the concept no mixture of the others predicts."""
-        own, toward = self.answers(model, "own"), self.answers(model, "target")
-        residual = (own - self.mixture(model)).flatten(1).square().sum(1)
-        return float((residual / (own - toward).flatten(1).square().sum(1)).median())
+        return own_share(self.answers(model, "own"), self.mixture(model), self.answers(model, "target"))
 
     def _ask(self, model: Diffusion, condition: str) -> Any:
-        import torch
-
-        with torch.no_grad():
-            parts = [slice(start, start + BATCH) for start in range(0, len(self), BATCH)]
-            told = self.rows[condition][self.sentence]
-            return torch.cat([model.answer(self.latents[p], self.times[p], told[p]) for p in parts])
+        return ask_in_batches(model, self.latents, self.times, self.rows[condition][self.sentence])

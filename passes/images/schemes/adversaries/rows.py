@@ -7,11 +7,10 @@ from typing import Any
 
 from editc.core.ports import Diffusion
 from editc.passes.images.diffusion.descent import descend
+from editc.passes.images.diffusion.residual import DISTANCE
 from editc.passes.images.schemes.ask import Ask
 from editc.passes.images.schemes.scheme import Drawn, State
 
-DISTANCE = 0.1
-"""The weight of the whole answer's distance beside the residual's share, as in the attacks."""
 FROM_SEARCH, FROM_MEMORY = 8 / 15, 5 / 15
 """Shares of a step's latents that are told of rows of the last search, and of remembered ones; the rest are told of
 the concept's own sentences. Taken from the experiment that found the recipe."""
@@ -114,6 +113,4 @@ def _told(ask: Ask, rows: Any, count: int, generator: Any) -> tuple[Ask, Any]:
 
 def _aim(ask: Ask, answers: Any) -> Any:
     """(k,): (1 - s)^2 + 0.1 |v - v_c|^2 / |r|^2, what a search minimises."""
-    size = ask.residual.flatten(1).square().sum(1)
-    distance = (answers - ask.frozen()).flatten(1).square().sum(1) / size
-    return (1 - ask.share(answers)).square() + DISTANCE * distance
+    return (1 - ask.share(answers)).square() + DISTANCE * ask.distance(answers)

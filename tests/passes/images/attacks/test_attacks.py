@@ -24,7 +24,8 @@ from editc.passes.images.attacks.p4d import nearest
 from editc.passes.images.attacks.prefix import to_simplex
 from editc.passes.images.diffusion.adapter import attach_adapter
 from editc.passes.images.diffusion.descent import descend
-from editc.passes.images.diffusion.reference import make_reference, own_share, project
+from editc.passes.images.diffusion.reference import make_reference
+from editc.passes.images.diffusion.residual import own_share, project
 from editc.passes.images.diffusion.sampling import add_noise, goal_of_noise, paint
 from editc.passes.images.diffusion.words import fill_places, places_in
 from editc.registry.attacks import ATTACKS
@@ -168,7 +169,7 @@ def test_the_reference_tells_the_concept_from_the_others(case: Case) -> None:
     assert float(reference.share(reference.mixture, index).abs().max()) < 1e-6
     assert float(reference.distance(reference.own, index).max()) == 0
     assert float(reference.weights.sum(1).sub(1).abs().max()) < 1e-6
-    assert 0 < own_share(reference, reference.mixture) <= 1.0 + 1e-6
+    assert 0 < own_share(reference.own, reference.mixture, reference.mixture) <= 1.0 + 1e-6
 
 
 def test_the_mixture_is_the_ridge_projection_onto_the_affine_hull() -> None:

@@ -15,7 +15,7 @@ from editc.backends.diffusion import PipelineDiffusion
 from editc.core.delta import Array, Site
 from editc.core.ports import Diffusion
 from editc.demo import MODEL
-from editc.passes.images.diffusion.reference import project
+from editc.passes.images.diffusion.residual import project
 from editc.passes.images.diffusion.sampling import goal_of_noise
 from editc.passes.images.schemes.adversaries.ring import Ring
 from editc.passes.images.schemes.adversaries.rows import RowSearch
