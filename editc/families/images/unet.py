@@ -17,9 +17,18 @@ LAYERS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "query": ("*.attn2.to_q.weight",),
         "self": ("*.attn1.to_?.weight", "*.attn1.to_out.0.weight"),
         "feed-forward": ("*.ff.net.0.proj.weight", "*.ff.net.2.weight"),
+        "convolution": (
+            "*.resnets.*.conv?.weight",
+            "*.resnets.*.conv_shortcut.weight",
+            "*samplers.0.conv.weight",
+            "*.proj_in.weight",
+            "*.proj_out.weight",
+        ),
     }
 )
-"""Kind of layer -> names of its matrices in a UNet of diffusers, for training."""
+"""Kind of layer -> names of its matrices in a UNet of diffusers, for training. A kernel counts as a matrix with
+one row for each channel it makes. The layers around a transformer (`proj_in`, `proj_out`) are convolutions of one pixel
+in Stable Diffusion 1.x."""
 
 SD1 = Family(
     name="sd1",

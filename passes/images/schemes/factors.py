@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -93,31 +93,31 @@ def attach_factors(
 def _hook(network: Any, factors: Factors, name: str) -> Any:
     """Hook the layer of a parameter; returns the handle that removes it."""
     module = network.get_submodule(name.removesuffix(".weight"))
-    add = _add_convolution if hasattr(module, "kernel_size") else _add
-    return module.register_forward_hook(partial(add, factors, name))
+    through = _through_convolution if hasattr(module, "kernel_size") else _through
+    return module.register_forward_hook(partial(_add, factors, name, through))
 
 
-def _add(factors: Factors, name: str, module: Any, given: Any, made: Any) -> Any:
-    """Add up down x to what a linear layer made of x."""
+def _add(factors: Factors, name: str, through: Callable[..., Any], module: Any, given: Any, made: Any) -> Any:
+    """Add up down x to what a layer made of x, for the factors that stay and for those that are trained."""
     if not factors.on:
         return made
     if name in factors.fixed:
-        down, up = factors.fixed[name]
-        made = made + (given[0] @ down.T) @ up.T
-    if name not in factors.pairs:
-        return made
-    down, up = factors.pairs[name]
-    seen = given[0] @ factors.free[name].T if name in factors.free else given[0]
-    return made + (seen @ down.T) @ up.T
+        made = made + through(module, given[0], *factors.fixed[name])
+    if name in factors.pairs:
+        seen = given[0] @ factors.free[name].T if name in factors.free else given[0]
+        made = made + through(module, seen, *factors.pairs[name])
+    return made
 
 
-def _add_convolution(factors: Factors, name: str, module: Any, given: Any, made: Any) -> Any:
-    """Add the same to what a convolution made: down is a convolution of its kernel, up one of a single pixel."""
-    if not factors.on:
-        return made
+def _through(module: Any, seen: Any, down: Any, up: Any) -> Any:
+    """up down x for a linear layer."""
+    return (seen @ down.T) @ up.T
+
+
+def _through_convolution(module: Any, seen: Any, down: Any, up: Any) -> Any:
+    """The same for a convolution: down is a convolution of its kernel, up one of a single pixel."""
     from torch.nn import functional
 
-    down, up = factors.pairs[name]
     kernel = down.view(len(down), *module.weight.shape[1:])
-    middle = functional.conv2d(given[0], kernel, None, module.stride, module.padding, module.dilation, module.groups)
-    return made + functional.conv2d(middle, up[:, :, None, None])
+    middle = functional.conv2d(seen, kernel, None, module.stride, module.padding, module.dilation, module.groups)
+    return functional.conv2d(middle, up[:, :, None, None])

@@ -198,10 +198,13 @@ def _trained_method(plan: Plan) -> TrainedMethod:
 def _nothing_to_train(plan: Plan, wanted: str) -> Diagnostic:
     """Make the E245 of a family that has none of the layers."""
     manifest = plan.manifest
-    message = f"`method: {manifest.method}` trains layers of the kind `{wanted}`, and {plan.family.title} names none"
+    title = plan.family.title
+    message = f"`method: {manifest.method}` trains layers of the kind `{wanted}`, which editc does not know in {title}"
     known = ", ".join(plan.family.layers)
     help_ = f"write `layers` with some of {known}" if known else "use a method with a closed form, such as `uce`"
-    return Diagnostic("E245", message, manifest.image_edits[0].at("method"), manifest.source, help=help_)
+    request = manifest.image_edits[0]
+    span = request.at("layers") or request.at("method")
+    return Diagnostic("E245", message, span, manifest.source, help=help_)
 
 
 def _none_left(plan: Plan, found: int) -> Diagnostic:

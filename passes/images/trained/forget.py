@@ -25,8 +25,8 @@ class Forget(Trained):
     Only r is pushed away, so what other concepts need is never pulled at (docs/explanation/forget.md).
     """
 
-    layers: str = "all"
-    """Kinds of layers to train: `cross`, `self`, `feed-forward`, joined by `+`, or `all`."""
+    layers: str = "cross+self+feed-forward"
+    """Kinds of layers to train: `cross`, `self`, `feed-forward`, `convolution`, joined by `+`, or `all`."""
     rank: int = 2
     """Rank of the factors."""
     rounds: int = 14

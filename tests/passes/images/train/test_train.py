@@ -14,6 +14,7 @@ from editc.backends import painter
 from editc.backends.diffusion import PipelineDiffusion
 from editc.core.delta import Array, Site
 from editc.core.ports import Diffusion
+from editc.core.site_bytes import matrix_shape
 from editc.demo import MODEL
 from editc.passes.images.diffusion.residual import project
 from editc.passes.images.diffusion.sampling import goal_of_noise
@@ -60,10 +61,9 @@ def model() -> Diffusion:
 
 @pytest.fixture(scope="module")
 def sites(model: Diffusion) -> tuple[Site, ...]:
-    shapes = {name: tuple(one.shape) for name, one in model.network.named_parameters()}
-    names = sorted(
-        name for name in shapes if "mid_block" in name and name.endswith(("attn1.to_q.weight", "attn2.to_k.weight"))
-    )
+    shapes = {name: matrix_shape(tuple(one.shape)) for name, one in model.network.named_parameters()}
+    ends = ("attn1.to_q.weight", "attn2.to_k.weight", "resnets.0.conv1.weight")
+    names = sorted(name for name in shapes if "mid_block" in name and name.endswith(ends))
     return tuple(Site("unet", name, shapes[name], "F32", "x", "x") for name in names)
 
 
@@ -118,6 +118,11 @@ def test_a_trained_method_moves_every_factor_twice_to_the_same_bytes(
     assert curve.terms == tuple(term.name for term in small(name).terms) and len(curve.losses[0]) == len(curve.terms)
 
 
+def _matrix(weight: Any) -> Array:
+    """A weight in float64, a kernel as the matrix that a site is."""
+    return np.asarray(weight.detach().double().numpy()).reshape(len(weight), -1)
+
+
 def test_factors_are_what_a_delta_makes_of_the_weights(
     model: Diffusion, sites: tuple[Site, ...], factors: Factors
 ) -> None:
@@ -127,8 +132,7 @@ def test_factors_are_what_a_delta_makes_of_the_weights(
     with_factors = one.edited().detach()
     weights = dict(model.network.named_parameters())
     changed: dict[str, Array] = {
-        site.name: weights[site.name].detach().double().numpy() + factors.left(site.name) @ factors.right(site.name)
-        for site in sites
+        site.name: _matrix(weights[site.name]) + factors.left(site.name) @ factors.right(site.name) for site in sites
     }
     with model.use_weights(changed):
         written = one.frozen_for(one.pool.told("own", one.index))
