@@ -30,6 +30,16 @@ def goal_of_noise(model: Diffusion, clean: Any, times: Any, noise: Any) -> Any:
     return level.sqrt() * noise - (1 - level).sqrt() * clean
 
 
+def clean_of(model: Diffusion, latents: Any, times: Any, answer: Any) -> Any:
+    """(n, c, h, w): the clean latents that an answer to `latents` at `times` (n,) stands for."""
+    level = model.levels[times][:, None, None, None]
+    if model.kind == "epsilon":
+        return (latents - (1 - level).sqrt() * answer) / level.sqrt()
+    if model.kind == "sample":
+        return answer
+    return level.sqrt() * latents - (1 - level).sqrt() * answer
+
+
 def denoise(
     model: Diffusion,
     rows: Any,

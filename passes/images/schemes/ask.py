@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from editc.core.ports import Diffusion
@@ -25,6 +26,8 @@ class Ask:
     """(k,): the latents' numbers in the pool."""
     generator: Any = None
     """Random numbers for a loss that draws some."""
+    state: Mapping[str, Any] = field(default_factory=dict)
+    """What the adversary remembers: name -> tensor."""
     rows: Any = None
     """(k, t, d): rows that an adversary found, told in place of the sentence's own. None: there are none."""
 

@@ -25,7 +25,7 @@ from editc.passes.images.schemes.factors import Factors, attach_factors
 from editc.passes.images.schemes.scheme import Scheme, TrainedMethod
 from editc.passes.images.schemes.subject import Subject
 from editc.passes.images.train.checkpoint import Checkpoints
-from editc.passes.images.train.loop import Progressed, make_optimizer, train
+from editc.passes.images.train.loop import Progressed, make_optimizer, save_period, train
 from editc.passes.images.train.starts import find_free, solve_start
 from editc.passes.images.train.subjects import make_subjects
 from editc.passes.locate import check_patterns, is_wanted
@@ -105,7 +105,7 @@ def _run(
     save = None
     if ctx.cache is not None:
         points = Checkpoints(ctx.cache, _identity(scheme, subjects, problem, ctx))
-        points.resume(begun, scheme.adversary.every * len(subjects), scheme.steps * len(subjects))
+        points.resume(begun, save_period(scheme, len(subjects)), scheme.steps * len(subjects))
         save = points.save
     own = tuple(_own(model, scheme, one, begun, ctx.progress) for one in subjects) if scheme.measures_own else ()
     return replace(train(model, scheme, subjects, begun, ctx.progress, save), own=own)

@@ -16,6 +16,9 @@ from editc.passes.images.schemes.subject import Subject
 CURVE_POINTS = 100
 """Points of a curve at most: each is the mean over as many steps as it stands for. Chosen by hand: enough to plot."""
 
+SAVED = 40
+"""Steps between two checkpoints at least, for each concept. Chosen by hand: some seconds of work on the demo model."""
+
 Save = Callable[[int, Mapping[str, Any]], None]
 """Stores tensors by name under the number of steps done."""
 
@@ -50,14 +53,14 @@ def train(
 ) -> Training:
     """Train the factors of `begun` to the end; the subjects take the steps in turn.
 
-    `save` is called before each search, and where there are none as often as that, with what `resume` needs.
+    `save` is called every `save_period` steps, before a search that is due there, with what `resume` needs.
     """
     total = scheme.steps * len(subjects)
     steps: Iterable[Any] = range(begun.step, total)
     for step in progress("train", steps) if progress else steps:
         number = begun.step % len(subjects)
         every = scheme.adversary.every * len(subjects)
-        if save is not None and begun.step and begun.step % (every or total) == 0:
+        if save is not None and begun.step and begun.step % save_period(scheme, len(subjects)) == 0:
             save(begun.step, pack(begun))
         if every and begun.step % every < len(subjects):
             if _has_enough(scheme, begun, len(subjects)):
@@ -67,6 +70,12 @@ def train(
         begun.losses.append(_take_step(model, scheme, subjects[number], begun, number))
         begun.step += 1
     return Training(begun.step, tuple(one.name for one in scheme.terms), _thin(begun.losses), tuple(begun.searches))
+
+
+def save_period(scheme: Scheme, subjects: int) -> int:
+    """Steps between two checkpoints: as many rounds of the adversary as have SAVED steps for each concept."""
+    every = max(1, scheme.adversary.every)
+    return -(-SAVED // every) * every * subjects
 
 
 def make_optimizer(optimiser: Optimiser, factors: Factors) -> Any:
@@ -119,7 +128,7 @@ def _tensors(found: Mapping[str, Any], prefix: str) -> dict[str, Any]:
 
 def _search(model: Diffusion, scheme: Scheme, subject: Subject, begun: Progressed, number: int) -> None:
     """Let the adversary attack the edited model as it is now."""
-    ask = _ask(model, scheme.terms[0], subject, begun)
+    ask = _ask(model, scheme.terms[0], subject, begun, begun.states[number])
     begun.states[number], reached = scheme.adversary.search(begun.states[number], ask, begun.generator)
     if reached:
         begun.searches.append(Search(begun.step, number, reached))
@@ -140,7 +149,7 @@ def _take_step(model: Diffusion, scheme: Scheme, subject: Subject, begun: Progre
     begun.optimizer.zero_grad()
     values, losses, drawn = [], dict[Side, Any](), []
     for term in scheme.terms:
-        ask = _ask(model, term, subject, begun)
+        ask = _ask(model, term, subject, begun, begun.states[number])
         if term.attacked and (rows := scheme.adversary.draw(begun.states[number], ask, begun.generator)):
             ask = replace(ask, rows=rows.rows)
             drawn.append(rows)
@@ -158,10 +167,10 @@ def _take_step(model: Diffusion, scheme: Scheme, subject: Subject, begun: Progre
     return values
 
 
-def _ask(model: Diffusion, term: Term, subject: Subject, begun: Progressed) -> Ask:
+def _ask(model: Diffusion, term: Term, subject: Subject, begun: Progressed, state: State) -> Ask:
     with begun.factors.switched(False):
         pool, index = term.feed.draw(model, begun.factors, subject, term.latents, begun.generator)
-    return Ask(model, begun.factors, pool, index, begun.generator)
+    return Ask(model, begun.factors, pool, index, begun.generator, state=state)
 
 
 def _set_rate(optimizer: Any, optimiser: Optimiser, done: float) -> None:

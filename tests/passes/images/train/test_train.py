@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from torch.nn.functional import softplus
 
 from editc.backends import painter
 from editc.backends.diffusion import PipelineDiffusion
@@ -17,7 +19,8 @@ from editc.core.ports import Diffusion
 from editc.core.site_bytes import matrix_shape
 from editc.demo import MODEL
 from editc.passes.images.diffusion.residual import project
-from editc.passes.images.diffusion.sampling import goal_of_noise
+from editc.passes.images.diffusion.sampling import add_noise, clean_of, goal_of_noise
+from editc.passes.images.schemes.adversaries.critic import Critic, clean_answers, score, weights_of
 from editc.passes.images.schemes.adversaries.ring import Ring
 from editc.passes.images.schemes.adversaries.rows import RowSearch
 from editc.passes.images.schemes.adversaries.soft_words import SoftWords
@@ -32,6 +35,7 @@ from editc.passes.images.schemes.feeds.trajectories import Trajectories
 from editc.passes.images.schemes.objectives.anchor import Anchor
 from editc.passes.images.schemes.objectives.away import Away
 from editc.passes.images.schemes.objectives.early_late import EarlyLate
+from editc.passes.images.schemes.objectives.fool import Fool
 from editc.passes.images.schemes.objectives.hinge import Hinge
 from editc.passes.images.schemes.objectives.mosaic import Mosaic
 from editc.passes.images.schemes.objectives.noise import WrongNoise
@@ -41,6 +45,7 @@ from editc.passes.images.schemes.rules.surgery import Surgery
 from editc.passes.images.schemes.rules.total import Total
 from editc.passes.images.schemes.scheme import Scheme
 from editc.passes.images.schemes.subject import Subject
+from editc.passes.images.train import loop
 from editc.passes.images.train.checkpoint import Checkpoints
 from editc.passes.images.train.loop import Progressed, make_optimizer, train
 from editc.passes.images.train.subjects import sift
@@ -96,7 +101,7 @@ def run(model: Diffusion, sites: tuple[Site, ...], scheme: Scheme, save: Any = N
         generator = torch.Generator().manual_seed(2)
         begun = Progressed(found, make_optimizer(scheme.optimiser, found), generator, [{}])
         if points is not None:
-            assert points.resume(begun, scheme.adversary.every, scheme.steps)
+            assert points.resume(begun, loop.save_period(scheme, 1), scheme.steps)
         trained = train(model, scheme, [SUBJECT], begun, None, save)
         return [one.detach().clone() for one in found.parameters], trained
 
@@ -219,6 +224,39 @@ def test_the_hinge_and_the_mosaic_are_their_formulas(model: Diffusion, factors: 
     torch.testing.assert_close(Mosaic(2).loss(one), (one.edited("empty") - goal).square().mean(), rtol=1e-3, atol=1e-4)
 
 
+def test_a_critic_learns_by_adam_and_tells_the_target_from_the_concept(model: Diffusion, factors: Factors) -> None:
+    one = ask(model, factors, Noised("target", 6))
+    generator, critic = torch.Generator().manual_seed(4), Critic(rate=1e-3, width=8)
+    state, _ = critic.search({}, one, generator)
+    weights = {name: torch.nn.Parameter(value.clone()) for name, value in weights_of(state).items()}
+    adam = torch.optim.Adam(weights.values(), 1e-3, betas=(0.5, 0.999))
+    sides = clean_answers(one, one.frozen("target")), clean_answers(one, one.frozen())
+    state = {name: value for name, value in state.items() if " of " not in name} | {"steps": torch.zeros(())}
+    for _ in range(40):
+        adam.zero_grad()
+        target, concept = (score(weights, side) for side in sides)
+        (softplus(-target).mean() + softplus(concept).mean()).backward()
+        adam.step()
+        state, reached = critic.search(state, one, generator)
+    assert reached == () and critic.draw(state, one, generator) is None
+    torch.testing.assert_close(
+        weights_of(state), {name: w.detach() for name, w in weights.items()}, rtol=1e-3, atol=1e-4
+    )
+    target, concept = (score(weights_of(state), side).mean() for side in sides)
+    assert target > concept
+    loss = Fool().loss(replace(one, state=state))
+    torch.testing.assert_close(loss, softplus(-score(weights_of(state), sides[1])).mean(), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["epsilon", "v_prediction", "sample"])
+def test_a_perfect_answer_stands_for_the_clean_latents(kind: str) -> None:
+    fake: Any = SimpleNamespace(kind=kind, levels=torch.linspace(0.9, 0.1, 10))
+    clean, noise, times = torch.randn(3, 4, 2, 2), torch.randn(3, 4, 2, 2), torch.tensor([0, 4, 9])
+    noised = add_noise(fake, clean, times, noise)
+    answer = goal_of_noise(fake, clean, times, noise)
+    torch.testing.assert_close(clean_of(fake, noised, times, answer), clean)
+
+
 def test_what_stays_costs_nothing_before_the_first_step(model: Diffusion, factors: Factors) -> None:
     concept, preserved = ask(model, factors, Trajectories("concept", 2)), ask(model, factors, Noised("preserved", 2))
     for objective, one in ((StayAtOthers(), concept), (StayAtRandom(), concept), (StayAtPrompts(0.5), preserved)):
@@ -293,17 +331,21 @@ class Shelf(dict[str, Mapping[str, Array]]):
         self[key] = {name: np.array(one) for name, one in arrays.items()}
 
 
-def test_a_killed_training_goes_on_to_the_same_bytes(model: Diffusion, sites: tuple[Site, ...]) -> None:
-    scheme, cache = small("forget"), Shelf()
+@pytest.mark.parametrize("name", ["forget", "doco", "esd"])
+def test_a_killed_training_goes_on_to_the_same_bytes(
+    name: str, model: Diffusion, sites: tuple[Site, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loop, "SAVED", 1)
+    scheme, cache = small(name), Shelf()
     points: Any = Checkpoints(cache, "this training")
     whole, curve = run(model, sites, scheme, points.save)
     assert cache
-    rest, resumed = run(model, sites, small("forget"), None, points)
+    rest, resumed = run(model, sites, small(name), None, points)
     assert all(torch.equal(a, b) for a, b in zip(whole, rest, strict=True)) and curve == resumed
     other = Checkpoints(cache, "another")
     with attach_factors(model, sites, scheme.rank, 1) as found:
         begun = Progressed(found, make_optimizer(scheme.optimiser, found), torch.Generator(), [{}])
-        assert other.resume(begun, scheme.adversary.every, scheme.steps) == 0
+        assert other.resume(begun, loop.save_period(scheme, 1), scheme.steps) == 0
 
 
 def test_a_rule_without_conflict_is_the_sum() -> None:
