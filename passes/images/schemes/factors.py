@@ -42,6 +42,19 @@ class Factors:
         down = np.asarray(self.pairs[name][0].detach().double().cpu().numpy())
         return down @ self.free[name].double().cpu().numpy() if name in self.free else down
 
+    def written(self, network: Any) -> dict[str, Array]:
+        """Parameter name -> the weights (d_out, d_in) with the factors added, of every site, in float64."""
+        found: dict[str, Array] = {}
+        for name in dict.fromkeys([*self.pairs, *self.fixed]):
+            weight = np.asarray(network.get_parameter(name).detach().double().cpu().numpy())
+            found[name] = weight.reshape(len(weight), -1).copy()
+            if name in self.fixed:
+                down, up = (one.double().cpu().numpy() for one in self.fixed[name])
+                found[name] += up @ down
+            if name in self.pairs:
+                found[name] += self.left(name) @ self.right(name)
+        return found
+
     @contextmanager
     def switched(self, on: bool) -> Iterator[None]:
         """The factors on, or off, for as long as the context is open."""

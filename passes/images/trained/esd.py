@@ -30,14 +30,19 @@ class ESD(Trained):
     """How far beyond the empty prompt's answer the goal lies."""
     batch: int = 4
     """Latents a step."""
+    exact: bool = False
+    """True: half of the latents are told of the rows that come nearest to the concept in the keys and values of the
+    moment (the certificate's minimiser), solved for again every 20 steps."""
 
     def scheme(self) -> Scheme:
         """The method as a scheme."""
+        from editc.passes.images.schemes.adversaries.exact import Exact
         from editc.passes.images.schemes.adversaries.none import NoAdversary
         from editc.passes.images.schemes.feeds.sampled import Sampled
         from editc.passes.images.schemes.objectives.away import Away
         from editc.passes.images.schemes.rules.total import Total
         from editc.passes.images.schemes.scheme import Optimiser, Scheme, Term
 
-        term = Term("away", "erase", Sampled(self.sentences), Away(self.guidance), 1.0, self.batch)
-        return Scheme((term,), NoAdversary(), Total(), Optimiser(self.rate, floor=1.0), self.steps, self.rank)
+        term = Term("away", "erase", Sampled(self.sentences), Away(self.guidance), 1.0, self.batch, attacked=self.exact)
+        adversary = Exact() if self.exact else NoAdversary()
+        return Scheme((term,), adversary, Total(), Optimiser(self.rate, floor=1.0), self.steps, self.rank)

@@ -21,6 +21,7 @@ from editc.demo import MODEL
 from editc.passes.images.diffusion.residual import project
 from editc.passes.images.diffusion.sampling import add_noise, clean_of, goal_of_noise
 from editc.passes.images.schemes.adversaries.critic import Critic, clean_answers, score, weights_of
+from editc.passes.images.schemes.adversaries.exact import Exact
 from editc.passes.images.schemes.adversaries.ring import Ring
 from editc.passes.images.schemes.adversaries.rows import RowSearch
 from editc.passes.images.schemes.adversaries.soft_words import SoftWords
@@ -246,6 +247,34 @@ def test_a_critic_learns_by_adam_and_tells_the_target_from_the_concept(model: Di
     assert target > concept
     loss = Fool().loss(replace(one, state=state))
     torch.testing.assert_close(loss, softplus(-score(weights_of(state), sides[1])).mean(), rtol=1e-4, atol=1e-5)
+
+
+def test_no_row_comes_nearer_in_keys_and_values_than_the_exact_adversary_s(
+    model: Diffusion, sites: tuple[Site, ...], factors: Factors
+) -> None:
+    stir(factors)
+    one = ask(model, factors, Sampled(2))
+    state, _ = Exact().search({}, one, one.generator)
+    own, found = one.pool.rows["own"].double(), state["rows"].double()
+    assert torch.equal(found[:, 0], own[:, 0]) and found.shape == own.shape
+    torch.testing.assert_close(found[:, 1:], model.into_ball(found[:, 1:]), rtol=1e-4, atol=1e-4)
+    readers = {name: w.detach().double() for name, w in model.network.named_parameters() if "attn2.to_" in name}
+    readers = {name: w for name, w in readers.items() if name.endswith(("to_k.weight", "to_v.weight"))}
+    written = {name: torch.from_numpy(w) for name, w in factors.written(model.network).items()}
+
+    def away(rows: Any) -> float:
+        parts = [(rows @ written.get(name, w).T - own[:, 1:] @ w.T).square().sum() for name, w in readers.items()]
+        return float(sum(parts))
+
+    least = away(found[:, 1:])
+    assert least <= away(own[:, 1:])
+    for _ in range(20):
+        near = found[:, 1:] + 0.05 * torch.randn(found[:, 1:].shape, generator=one.generator)
+        assert away(model.into_ball(near).double()) >= least * (1 - 1e-6)
+    drawn = Exact(share=0.5).draw(state, one, one.generator)
+    assert drawn is not None
+    assert torch.equal(drawn.rows[0], state["rows"][one.pool.sentence[0]])
+    assert torch.equal(drawn.rows[1], one.pool.rows["own"][one.pool.sentence[1]])
 
 
 @pytest.mark.parametrize("kind", ["epsilon", "v_prediction", "sample"])
