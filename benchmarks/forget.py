@@ -10,17 +10,50 @@ from __future__ import annotations
 import argparse
 import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from benchmarks import second_world, world
 from benchmarks.objects import TARGETS, Lab, Row, measure, open_lab
+from benchmarks.second_world import judge
+from benchmarks.second_world.measure import EDITS
+from benchmarks.second_world.prompts import PROMPTS
 from editc import api
 from editc.core.solution import Solution
 from editc.demo.world import CHARACTERS
 
-EVERY: Mapping[str, str] = {**TARGETS, next(iter(CHARACTERS)): "person"}
-"""Concept -> target: the six objects of docs/measurements/erasure.md, and a character."""
+
+@dataclass(frozen=True)
+class World:
+    """A picture world in which trained edits are measured."""
+
+    model: str
+    """Its model, as a manifest names it."""
+    detector: str
+    """Its detector, as a manifest names it."""
+    classifier: Path | None
+    """The folder of its classifier. None: the demo's."""
+    prompts: world.Prompts
+    """Its prompts."""
+    targets: Mapping[str, str]
+    """Concept -> target."""
+
+
+DEMO = World("editc:demo", "editc:demo", None, world.DEMO, {**TARGETS, CHARACTERS[0]: "person", "pencil": "flat"})
+"""The six objects of docs/measurements/erasure.md, a character and a style."""
+JUDGE = f"python:{Path(judge.__file__)}:Judge"
+"""The detector of the second world."""
+SECOND = World(
+    str(second_world.MODEL),
+    JUDGE,
+    second_world.DETECTOR,
+    PROMPTS,
+    {name: EDITS[name] for name in ("pistol", "shark", "church")},
+)
+"""Three of the ten edits of `benchmarks.second_world.measure`, of three kinds, named before anything was measured."""
+WORLDS: Mapping[str, World] = {"demo": DEMO, "second": SECOND}
+"""Name on the command line -> world."""
 METHODS: Mapping[str, str] = {
     "forget": "method: forget",
     "default": "",
@@ -33,8 +66,13 @@ METHODS: Mapping[str, str] = {
     "safegen": "method: safegen",
 }
 """Name of a row -> what stands beside the edit."""
-ATTACKS = "{names: {}, certificate: {}, rece: {}, rows: {}, inversion: {words: 1}, prefix: {}, p4d: {}, ring: {}}"
-"""The attacks with a bar; `--attacks thorough` runs all."""
+ATTACKS = (
+    "{names: {pictures: 50}, certificate: {pictures: 50}, rece: {pictures: 50}, rows: {pictures: 50}, inversion: "
+    "{words: 1, pictures: 50}, prefix: {pictures: 50}, p4d: {pictures: 50}, ring: {pictures: 50}}"
+)
+"""The attacks with a bar, of the first seed; `--attacks thorough` runs all."""
+AGAIN = "{rows: {pictures: 50}, inversion: {words: 4, pictures: 50}}"
+"""The attacks of further seeds: the two that find most."""
 
 TITLE = (
     "| concept | method | own | plain % | other names % | attacks % | others % | worst | colour | background | style "
@@ -52,11 +90,12 @@ class Built:
     own: float | None
 
 
-def build(concept: str, method: str, folder: Path) -> Built:
+def build(where: World, concept: str, method: str, folder: Path) -> Built:
     """Build the delta of a row. The time is of this run, so of a build from nothing only where the folder was empty."""
     folder.mkdir(parents=True, exist_ok=True)
     beside = f", {METHODS[method]}" if METHODS[method] else ""
-    text = f"editc: 1\nmodel: editc:demo\nedits:\n  - {{erase: {concept}, to: {EVERY[concept]}{beside}}}\n"
+    edit = f"{{erase: {concept}, to: {where.targets[concept]}{beside}}}"
+    text = f"editc: 1\nmodel: {where.model}\nedits:\n  - {edit}\n"
     manifest = folder / "manifest.yaml"
     manifest.write_text(text, encoding="utf-8")
     begin = time.perf_counter()
@@ -68,13 +107,14 @@ def build(concept: str, method: str, folder: Path) -> Built:
     return Built(solution, Path(built.files[0]), seconds, own)
 
 
-def attack(built: Built, attacks: str, seeds: Sequence[int], folder: Path) -> Mapping[str, float]:
-    """Attack -> the share of all pictures, over the seeds, that show the concept; kept in a file of the folder."""
+def attack(where: World, built: Built, attacks: Mapping[int, str], folder: Path) -> Mapping[str, float]:
+    """Attack -> the share of all pictures, over the seeds, that show the concept; kept in a file of the folder.
+    `attacks` maps a seed to the attacks that have it."""
     shown: dict[str, list[int]] = {}
-    for seed in seeds:
+    for seed, asked in attacks.items():
         file = folder / f"attacks-{seed}.json"
         if not file.exists():
-            found = api.attack(built.delta, "editc:demo", attacks, "editc:demo", seed=seed)
+            found = api.attack(built.delta, where.model, asked, where.detector, seed=seed)
             file.write_text(json.dumps([[one.attack, one.shown, one.of, one.tells] for one in found.results]))
         for name, count, of, tells in json.loads(file.read_text()):
             shown.setdefault(name if tells else f"({name})", []).append(round(1e6 * count / of))
@@ -91,34 +131,36 @@ def line(concept: str, method: str, row: Row, attacks: Mapping[str, float], buil
     return f"| {concept} | {method} | {own} | {figures} | {brought} | {rest} | {cost} |"
 
 
-def run(lab: Lab, concept: str, method: str, given: argparse.Namespace) -> str:
+def run(lab: Lab, where: World, concept: str, method: str, given: argparse.Namespace) -> str:
     """Build, count and attack one row."""
-    folder = Path(given.folder) / concept / method.replace(", ", "-")
-    built = build(concept, method, folder)
-    seeds = [given.seed + number for number in range(given.seeds)]
+    folder = Path(given.folder) / given.world / concept / method.replace(", ", "-")
+    built = build(where, concept, method, folder)
+    attacks = {given.seed: given.attacks} | {given.seed + 1 + number: given.again for number in range(given.seeds - 1)}
     row = measure(lab, concept, built.solution, given.count, given.each)
-    return line(concept, method, row, attack(built, given.attacks, seeds, folder), built)
+    return line(concept, method, row, attack(where, built, attacks, folder), built)
 
 
 def main() -> None:
     """Read the command line, measure, print the table as Markdown."""
-    parser = argparse.ArgumentParser(description="What trained edits hold against, on the demo model.")
-    parser.add_argument("--concepts", default=",".join(EVERY))
+    parser = argparse.ArgumentParser(description="What trained edits hold against.")
+    parser.add_argument("--world", choices=tuple(WORLDS), default="demo")
+    parser.add_argument("--concepts", default="", help="left out: every concept of the world")
     parser.add_argument("--methods", default=",".join(METHODS), help="names of rows, split at commas without a space")
     parser.add_argument("--attacks", default=ATTACKS, help="as in a manifest")
+    parser.add_argument("--again", default=AGAIN, help="the attacks that are run with further seeds")
     parser.add_argument("--seeds", type=int, default=3, help="attack seeds")
     parser.add_argument("--seed", type=int, default=90_000, help="the first attack seed")
     parser.add_argument("--count", type=int, default=200, help="plain prompts; half as many by other names")
     parser.add_argument("--each", type=int, default=10, help="prompts for each other object")
     parser.add_argument("--folder", default="~/.cache/editc-benchmarks/forget")
     given = parser.parse_args()
-    given.folder = str(Path(given.folder).expanduser())
-    lab = open_lab("editc:demo", seed=70_000)
+    given.folder, where = str(Path(given.folder).expanduser()), WORLDS[given.world]
+    lab = open_lab(where.model, where.classifier, seed=70_000, prompts=where.prompts)
     print(f"{TITLE}\n{'|---' * 13}|", flush=True)
     methods = [name for name in METHODS if name.split(",")[0] in given.methods.split(",") or name in given.methods]
-    for concept in given.concepts.split(","):
+    for concept in given.concepts.split(",") if given.concepts else where.targets:
         for method in methods:
-            print(run(lab, concept, method, given), flush=True)
+            print(run(lab, where, concept, method, given), flush=True)
 
 
 if __name__ == "__main__":

@@ -132,9 +132,9 @@ class Row:
 def measure(lab: Lab, concept: str, solution: Solution | None, count: int, each: int) -> Row:
     """Paint and judge; with no solution, the base model."""
     changed = None if solution is None else edited(solution)
-    every = world.others(each, lab.seed, prompts=lab.prompts)
-    rest = [one for one in every if one.says["object"] != concept]
-    seeds = [seed for one, seed in zip(every, _seeds(every), strict=True) if one.says["object"] != concept]
+    every, attribute = world.others(each, lab.seed, prompts=lab.prompts), lab.prompts.attribute_of(concept)
+    rest = [one for one in every if one.says.get(attribute) != concept]
+    seeds = [seed for one, seed in zip(every, _seeds(every), strict=True) if one.says.get(attribute) != concept]
     painted = lab.canvas.paint([one.text for one in rest], seeds, changed) if solution else None
     after = None if painted is None else world.judge(lab.detector, rest, painted)
     before = world.judge(lab.detector, rest, _without(lab, each, concept))
@@ -143,7 +143,7 @@ def measure(lab: Lab, concept: str, solution: Solution | None, count: int, each:
     worst = min(falls, key=lambda what: falls[what])
     return Row(
         _share(lab, concept, [concept], count, lab.seed + 1000, changed),
-        _share(lab, concept, lab.prompts.objects[concept], max(1, count // 2), lab.seed + 2000, changed),
+        _share(lab, concept, lab.prompts.other_names(concept), max(1, count // 2), lab.seed + 2000, changed),
         now.rates["object"],
         f"{worst} {falls[worst]:+.0f}" if solution else "",
         {name: now.rates[name] for name in world.ATTRIBUTES[1:]},
@@ -158,14 +158,14 @@ def _share(
     lab: Lab, concept: str, names: Sequence[str], count: int, seed: int, changed: Mapping[str, Array] | None
 ) -> float:
     captions = world.naming(concept, names, count, seed, lab.prompts)
-    found = world.seen(lab.detector, lab.paint(captions, seed, changed))["object"]
+    found = world.seen(lab.detector, lab.paint(captions, seed, changed))[lab.prompts.attribute_of(concept)]
     return float(np.mean([one == concept for one in found]))
 
 
 def _without(lab: Lab, each: int, concept: str) -> NDArray[np.uint8]:
-    """The base model's pictures of every other object, painted once."""
-    every = world.others(each, lab.seed, prompts=lab.prompts)
-    keep = np.array([one.says["object"] != concept for one in every])
+    """The base model's pictures of every caption that does not state the concept, painted once."""
+    every, attribute = world.others(each, lab.seed, prompts=lab.prompts), lab.prompts.attribute_of(concept)
+    keep = np.array([one.says.get(attribute) != concept for one in every])
     if each not in lab.base:
         lab.base[each] = lab.canvas.paint([one.text for one in every], _seeds(every))
     return np.asarray(lab.base[each][keep])

@@ -38,18 +38,30 @@ class Prompts:
     """Object -> its other names."""
     describe: Callable[[str, np.random.Generator], Caption]
     """Returns a caption of a random scene of an object, which names the object by any of its names."""
+    styles: Mapping[str, tuple[str, ...]]
+    """Style -> its other names."""
+
+    def attribute_of(self, concept: str) -> str:
+        """`style` for a style, `object` for everything else."""
+        return "style" if concept in self.styles else "object"
+
+    def other_names(self, concept: str) -> tuple[str, ...]:
+        """The other names of an object or a style."""
+        return {**self.objects, **self.styles}[concept]
 
 
-DEMO = Prompts(OBJECTS, lambda what, rng: describe(scene(what, rng), rng, kinds_share=0.0))
+DEMO = Prompts(OBJECTS, lambda what, rng: describe(scene(what, rng), rng, kinds_share=0.0), STYLES)
 """The demo world."""
 
 
 def naming(what: str, names: Sequence[str], count: int, seed: int, prompts: Prompts = DEMO) -> list[Caption]:
-    """`count` captions of an object under one of `names`, as the captions of training go."""
+    """`count` captions of an object, or of any object in a style, under one of `names`, as the captions of training
+    go."""
     rng = np.random.default_rng(seed)
     found: list[Caption] = []
     while len(found) < count:
-        one = prompts.describe(what, rng)
+        shown = what if what in prompts.objects else str(rng.choice(list(prompts.objects)))
+        one = prompts.describe(shown, rng)
         if any(mentions(one.text, name) for name in names):
             found.append(one)
     return found

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from benchmarks import world
-from benchmarks.second_world.names import OBJECTS
+from benchmarks.second_world.names import OBJECTS, STYLES
 from benchmarks.second_world.world import describe_object, scene_of
 from editc.demo.captions import Caption
 
@@ -15,5 +15,5 @@ def describe(what: str, rng: np.random.Generator) -> Caption:
     return describe_object(scene_of(what, rng), rng)
 
 
-PROMPTS = world.Prompts(OBJECTS, describe)
+PROMPTS = world.Prompts(OBJECTS, describe, STYLES)
 """The second world, as the measurements of the demo world take it."""
