@@ -26,6 +26,7 @@ METHODS = Table(
             "stereo": "editc.passes.images.trained.stereo:STEREO",
             "trce-2": "editc.passes.images.trained.trce_2:TRCE2",
             "realera-2": "editc.passes.images.trained.realera_2:RealEra2",
+            "co-erasing": "editc.passes.images.trained.co_erasing:CoErasing",
             "doco": "editc.passes.images.trained.doco:DoCo",
             "safegen": "editc.passes.images.trained.safegen:SafeGen",
         },

@@ -29,14 +29,14 @@ class Forget(Trained):
     """Kinds of layers to train: `cross`, `self`, `feed-forward`, `convolution`, joined by `+`, or `all`."""
     rank: int = 2
     """Rank of the factors."""
-    rounds: int = 14
+    rounds: int = 18
     """Rounds of attack and repair, for each concept."""
     steps: int = 40
     """Training steps of a round."""
     attack_steps: int = 60
     """Steps of the attack of a round."""
-    margin: float = -0.15
-    """The share of the concept, s, below which nothing is pushed."""
+    margin: float = -0.3
+    """The share of the concept, s, below which nothing is pushed. Below 0, because guidance amplifies what is left."""
     keep: float = 3.5
     """Weight of what must stay."""
     rate: float = 0.002

@@ -193,6 +193,7 @@ def test_objectives_are_their_formulas(model: Diffusion, factors: Factors) -> No
         return (a - b).square().mean()
 
     torch.testing.assert_close(Away(1.5).loss(one), mean(v, e - 1.5 * (c - e)))
+    torch.testing.assert_close(Away(1.5, asked="empty").loss(one), mean(one.edited("empty"), e - 1.5 * (c - e)))
     torch.testing.assert_close(Away(1.0, neutral="target").loss(one), mean(v, t - (c - t)))
     torch.testing.assert_close(Anchor().loss(one), mean(v, t))
     torch.testing.assert_close(
