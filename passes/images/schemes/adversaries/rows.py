@@ -30,8 +30,8 @@ class RowSearch:
     rate: float = 0.5
     """Adam's first rate. 60 steps at 0.5 find what 150 find at 0.1 (docs/explanation/forget.md)."""
     hardest: int = 6
-    """How many remembered rows each search goes on from. Rows that are attacked over many rounds find what fresh ones do
-    not (docs/explanation/forget.md)."""
+    """How many remembered rows each search goes on from. Rows that are attacked over many rounds find what fresh rows
+    do not (docs/explanation/forget.md)."""
     follow_rate: float = 0.015
     """How far the rows of the last search move up the gradient of each training step, in signs."""
 
