@@ -20,8 +20,10 @@ from benchmarks.second_world import judge
 from benchmarks.second_world.measure import EDITS
 from benchmarks.second_world.prompts import PROMPTS
 from editc import api
+from editc.core.places import Source
 from editc.core.solution import Solution
 from editc.demo.world import CHARACTERS
+from editc.manifests.decode import decode
 
 
 @dataclass(frozen=True)
@@ -52,6 +54,8 @@ SECOND = World(
     {name: EDITS[name] for name in ("pistol", "shark", "church")},
 )
 """Three of the ten edits of `benchmarks.second_world.measure`, of three kinds, named before anything was measured."""
+EXAMPLES: Mapping[str, str] = {CHARACTERS[0]: "erase-character.yaml", "pencil": "erase-style.yaml"}
+"""Concept -> the example whose contexts it is erased in."""
 WORLDS: Mapping[str, World] = {"demo": DEMO, "second": SECOND}
 """Name on the command line -> world."""
 METHODS: Mapping[str, str] = {
@@ -90,11 +94,21 @@ class Built:
     own: float | None
 
 
+def contexts_of(concept: str) -> str:
+    """The contexts of a character or a style, which stand in other sentences than objects, as text of a manifest."""
+    if concept not in EXAMPLES:
+        return ""
+    file = Path("manifests/examples") / EXAMPLES[concept]
+    manifest, _ = decode(Source(file.name, file.read_text(encoding="utf-8")))
+    assert manifest is not None
+    return f", contexts: {json.dumps(manifest.image_edits[0].contexts or manifest.contexts)}"
+
+
 def build(where: World, concept: str, method: str, folder: Path) -> Built:
     """Build the delta of a row. The time is of this run, so of a build from nothing only where the folder was empty."""
     folder.mkdir(parents=True, exist_ok=True)
     beside = f", {METHODS[method]}" if METHODS[method] else ""
-    edit = f"{{erase: {concept}, to: {where.targets[concept]}{beside}}}"
+    edit = f"{{erase: {concept}, to: {where.targets[concept]}{contexts_of(concept)}{beside}}}"
     text = f"editc: 1\nmodel: {where.model}\nedits:\n  - {edit}\n"
     manifest = folder / "manifest.yaml"
     manifest.write_text(text, encoding="utf-8")
