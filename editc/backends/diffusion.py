@@ -1,7 +1,8 @@
 """A diffusion pipeline with gradients, behind the port `Diffusion`: attacks and training ask it.
 
-Latents, rows and answers are torch tensors in float32 on the device of the pipeline. An answer is what the network
-itself gives: noise, or v, or the clean latents, as the model was trained.
+Latents, rows, answers and random numbers are torch tensors in float32 on the CPU, whatever the pipeline runs on: here
+alone they are moved to its networks and back, with their gradients. So a seed draws the same numbers on every device.
+An answer is what the network itself gives: noise, or v, or the clean latents, as the model was trained.
 """
 
 from __future__ import annotations
@@ -33,10 +34,16 @@ class PipelineDiffusion:
 
     @staticmethod
     def of(painter: Painter) -> PipelineDiffusion | None:
-        """The model that a painter paints with; None where rows alone do not make a picture."""
+        """The model that a painter paints with; None where rows alone do not make a picture. A pipeline in half
+        precision goes on in float32, because small gradients are 0 in half precision."""
+        import torch
+
         if not isinstance(painter, PipelinePainter) or not painter.reads_rows:
             return None
-        return PipelineDiffusion(painter.pipeline, painter.component)
+        found = PipelineDiffusion(painter.pipeline, painter.component)
+        if next(found.network.parameters()).dtype in (torch.float16, torch.bfloat16):
+            painter.pipeline.to(torch.float32)
+        return found
 
     @cached_property
     def network(self) -> Any:
@@ -76,22 +83,23 @@ class PipelineDiffusion:
     @cached_property
     def embeddings(self) -> Any:
         """(vocabulary, e): the embedding of each token."""
-        return self._text.embeddings.token_embedding.weight.detach()
+        return _back(self._text.embeddings.token_embedding.weight.detach())
 
     def encode_tokens(self, ids: Any, places: Sequence[int] = (), vectors: Any = None) -> Any:
         """(n, t, d): the rows of token numbers (n, t). `vectors` (k, e) or (n, k, e) replace the embeddings of the
         tokens at `places` (k,); gradients flow to them."""
+        ids = ids.to(self.pipeline.text_encoder.device)
         if vectors is None:
-            return self.pipeline.text_encoder(ids).last_hidden_state
+            return _back(self.pipeline.text_encoder(ids).last_hidden_state)
 
         def replace(module: Any, given: Any, made: Any) -> Any:
             made = made.clone()
-            made[:, list(places)] = vectors.to(made.dtype)
+            made[:, list(places)] = vectors.to(made)
             return made
 
         hook = self._text.embeddings.token_embedding.register_forward_hook(replace)
         try:
-            return self.pipeline.text_encoder(ids).last_hidden_state
+            return _back(self.pipeline.text_encoder(ids).last_hidden_state)
         finally:
             hook.remove()
 
@@ -105,15 +113,18 @@ class PipelineDiffusion:
         """The rows (..., d) moved to the nearest that the encoder's last LayerNorm can give: |u|^2 <= d, sum(u) = 0,
         in the metric of that norm's gain."""
         norm = self._text.final_layer_norm
-        u = (rows - norm.bias.detach()) / norm.weight.detach()
+        gain, shift = _back(norm.weight.detach()), _back(norm.bias.detach())
+        u = (rows - shift) / gain
         u = u - u.mean(-1, keepdim=True)
         most = float(u.shape[-1]) ** 0.5
         u = u * (most / u.norm(dim=-1, keepdim=True).clamp(min=most))
-        return u * norm.weight.detach() + norm.bias.detach()
+        return u * gain + shift
 
     def answer(self, latents: Any, times: Any, rows: Any) -> Any:
         """(n, c, h, w): the network's answer for latents (n, c, h, w) at timesteps (n,), told of rows (n, t, d)."""
-        return self.network(latents, times, encoder_hidden_states=rows).sample
+        weight = next(self.network.parameters())
+        latents, rows, times = latents.to(weight), rows.to(weight), times.to(weight.device)
+        return _back(self.network(latents, times, encoder_hidden_states=rows).sample)
 
     def start(self, seeds: Sequence[int]) -> Any:
         """(n, c, h, w): the noise from which a picture of each seed is painted."""
@@ -141,7 +152,8 @@ class PipelineDiffusion:
         vae = self.pipeline.vae
         pixels = torch.from_numpy(np.ascontiguousarray(pictures)).permute(0, 3, 1, 2).float() / 127.5 - 1
         with torch.no_grad():
-            return vae.encode(pixels).latent_dist.mean * vae.config.scaling_factor
+            found = vae.encode(pixels.to(next(vae.parameters()))).latent_dist.mean
+        return _back(found) * vae.config.scaling_factor
 
     def decode(self, latents: Any) -> NDArray[np.uint8]:
         """(n, H, W, 3): the pictures of latents."""
@@ -149,7 +161,7 @@ class PipelineDiffusion:
 
         vae = self.pipeline.vae
         with torch.no_grad():
-            found = vae.decode(latents / vae.config.scaling_factor).sample
+            found = vae.decode((latents / vae.config.scaling_factor).to(next(vae.parameters()))).sample
         pixels = (found / 2 + 0.5).clamp(0, 1).permute(0, 2, 3, 1).double().cpu().numpy() * 255
         return np.asarray(np.rint(pixels).astype(np.uint8))
 
@@ -166,7 +178,7 @@ class PipelineDiffusion:
     def balls(self) -> Sequence[Ball]:
         """The ball of the text encoder's last LayerNorm."""
         norm = self._text.final_layer_norm
-        gamma, beta = (part.detach().double().numpy() for part in (norm.weight, norm.bias))
+        gamma, beta = (part.detach().double().cpu().numpy() for part in (norm.weight, norm.bias))
         return (Ball(gamma, beta, float(np.sqrt(len(gamma))), centred=True, proven=True),)
 
     def _keep_readers(self) -> Mapping[str, Array]:
@@ -179,13 +191,13 @@ class PipelineDiffusion:
         layers = self.network.named_parameters()
         names = (f"attn2.{role}.weight" for role in ("to_k", "to_v"))
         ends = tuple(names)
-        return {name: part.detach().double().numpy().copy() for name, part in layers if name.endswith(ends)}
+        return {name: part.detach().double().cpu().numpy().copy() for name, part in layers if name.endswith(ends)}
 
     def text_grams(self) -> tuple[Array, Array, Array]:
         """sum W'^T W', sum W'^T W and sum W^T W, (d, d) each, over the keys and values of cross-attention; W the
         weights when the model was opened, W' those now in."""
         now = dict(self.network.named_parameters())
-        pairs = [(now[name].detach().double().numpy(), W) for name, W in self._readers.items()]
+        pairs = [(now[name].detach().double().cpu().numpy(), W) for name, W in self._readers.items()]
         after = sum((new.T @ new for new, _ in pairs), start=np.zeros(()))
         cross = sum((new.T @ W for new, W in pairs), start=np.zeros(()))
         base = sum((W.T @ W for _, W in pairs), start=np.zeros(()))
@@ -197,3 +209,8 @@ class PipelineDiffusion:
         self._keep_readers()
         with swap_parameters(self.network, changed):
             yield
+
+
+def _back(made: Any) -> Any:
+    """What a network made, in float32 on the CPU; gradients flow through."""
+    return made.float().cpu()

@@ -150,7 +150,7 @@ def choose_device() -> str:
         torch.zeros(1, device=named)
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         reason = " ".join(str(error).split())[:200]
-        help_text = "name a device that torch has here (cpu, cuda, cuda:1), or unset the variable"
+        help_text = "name a device that torch has here (cpu, cuda, cuda:1), or leave `--device` and the variable out"
         raise fail(
             "E225", f"torch cannot use the device `{named}`: {reason}", place=DEVICE_VARIABLE, help=help_text
         ) from error

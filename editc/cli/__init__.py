@@ -40,6 +40,22 @@ detector_option: Callable[[F], F] = click.option(
     "--detector", default="", metavar="NAME", help="Judge the pictures with this detector instead of the delta's own."
 )
 """The option `--detector` of commands that measure a delta again."""
+
+
+def _choose_device(context: click.Context, option: click.Parameter, device: str | None) -> None:
+    """Put the device where everything that loads a model, in this process and in others, reads it."""
+    if device is not None:
+        os.environ["EDITC_DEVICE"] = device
+
+
+device_option: Callable[[F], F] = click.option(
+    "--device",
+    metavar="NAME",
+    expose_value=False,
+    callback=_choose_device,
+    help="Train, paint and attack on this device of torch, e.g. cpu or cuda:1 [default: a GPU, if there is one].",
+)
+"""The option `--device` of commands that run a model."""
 PATH = click.Path(path_type=Path)
 """An argument that is given to the command as a `Path`."""
 GC_THRESHOLD = 500_000
@@ -79,6 +95,7 @@ def check(manifest: Path, set_: tuple[str, ...], json_: bool) -> int:
     metavar="PASS",
     help="Print the result of this pass: locate, derive, solve, verify or emit. Stop after it.",
 )
+@device_option
 @json_option
 def build(
     manifest: Path,
@@ -187,6 +204,7 @@ def status(model: str, delta: tuple[Path, ...], json_: bool) -> int:
 )
 @finetune_option
 @detector_option
+@device_option
 @json_option
 def verify(delta: Path, model: str, allow_finetune: bool, detector: str, json_: bool) -> int:
     """Measure every claim of a delta again."""
@@ -206,6 +224,7 @@ def verify(delta: Path, model: str, allow_finetune: bool, detector: str, json_: 
 @click.option("--seed", type=int, metavar="N", help="Other random numbers than those of the delta's manifest.")
 @finetune_option
 @detector_option
+@device_option
 @json_option
 def attack(
     delta: Path, model: str, attacks: str, seed: int | None, allow_finetune: bool, detector: str, json_: bool

@@ -41,4 +41,5 @@ def attach_adapter(model: Diffusion, rank: int, seed: int, part: str = "attn2") 
 
 
 def _add(down: Any, up: Any, module: Any, given: Any, made: Any) -> Any:
-    return made + (given[0] @ down.T) @ up.T
+    """Add up down x to what the layer made of x, on the device and in the dtype of x."""
+    return made + (given[0] @ down.to(given[0]).T) @ up.to(given[0]).T

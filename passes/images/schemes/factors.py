@@ -82,16 +82,15 @@ def attach_factors(
     import torch
 
     generator = torch.Generator().manual_seed(seed)
-    device = next(model.network.parameters()).device
     found: dict[str, tuple[Any, Any]] = {}
     for site in sites:
         outputs, inputs = site.shape
         down = torch.randn(rank, inputs, generator=generator) / inputs**0.5
-        pair = torch.nn.Parameter(down.to(device)), torch.nn.Parameter(torch.zeros(outputs, rank, device=device))
+        pair = torch.nn.Parameter(down), torch.nn.Parameter(torch.zeros(outputs, rank))
         found[site.name] = pair
 
     def stored(array: Array) -> Any:
-        return torch.from_numpy(np.ascontiguousarray(array)).float().to(device)
+        return torch.from_numpy(np.ascontiguousarray(array)).float()
 
     fixed = {name: (stored(right), stored(left)) for name, (left, right) in (start or {}).items()}
     factors = Factors(found, fixed, {name: stored(one) for name, one in (free or {}).items()})
@@ -117,20 +116,20 @@ def _add(factors: Factors, name: str, through: Callable[..., Any], module: Any, 
     if name in factors.fixed:
         made = made + through(module, given[0], *factors.fixed[name])
     if name in factors.pairs:
-        seen = given[0] @ factors.free[name].T if name in factors.free else given[0]
+        seen = given[0] @ factors.free[name].to(given[0]).T if name in factors.free else given[0]
         made = made + through(module, seen, *factors.pairs[name])
     return made
 
 
 def _through(module: Any, seen: Any, down: Any, up: Any) -> Any:
-    """up down x for a linear layer."""
-    return (seen @ down.T) @ up.T
+    """up down x for a linear layer, on the device and in the dtype of x."""
+    return (seen @ down.to(seen).T) @ up.to(seen).T
 
 
 def _through_convolution(module: Any, seen: Any, down: Any, up: Any) -> Any:
     """The same for a convolution: down is a convolution of its kernel, up one of a single pixel."""
     from torch.nn import functional
 
-    kernel = down.view(len(down), *module.weight.shape[1:])
+    kernel, up = down.view(len(down), *module.weight.shape[1:]).to(seen), up.to(seen)
     middle = functional.conv2d(seen, kernel, None, module.stride, module.padding, module.dilation, module.groups)
     return functional.conv2d(middle, up[:, :, None, None])
