@@ -41,14 +41,17 @@ def broken_bounds(verified: Verified, advise: Callable[[Claim, Verified], Advice
 def claims_of_solve(solution: Solution, changed: int) -> tuple[Claim, ...]:
     """Return the claims about the solve: rank, changed sites, condition, residual, and what the lower rank lost.
 
-    `changed` is the number of sites with at least one stored element that differs.
+    `changed` is the number of sites with at least one stored element that differs. Nothing is solved where an edit is
+    trained: the last three are left out then.
     """
     asked = solution.problem.plan.manifest.constraints
     stats = [edit.stats for edit in solution.edits.values()]
     rank = float(max(rank_of(edit) for edit in solution.edits.values()))
+    size = (Claim("rank", rank, asked.rank, span=asked.at("rank")), Claim("changed", float(changed), unit="sites"))
+    if not all(one.solved for one in stats):
+        return size
     return (
-        Claim("rank", rank, asked.rank, span=asked.at("rank")),
-        Claim("changed", float(changed), unit="sites"),
+        *size,
         Claim("condition", max(one.condition for one in stats)),
         Claim("solve_residual", max(one.residual for one in stats)),
         Claim("discarded", max(one.discarded for one in stats)),

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import isnan
 from typing import Any
 
 from editc.core.delta import Array, Form
@@ -20,15 +21,20 @@ class Stats:
     """How well a system could be solved."""
 
     condition: float
-    """Condition number of the normal matrix."""
+    """Condition number of the normal matrix. NaN where nothing was solved, as in a trained edit."""
     residual: float
-    """Relative residual of the factorisation."""
+    """Relative residual of the factorisation. NaN where nothing was solved."""
     rank: int
     """Rank of the edit."""
     discarded: float = 0.0
     """The share of the change that a limit on the rank left out."""
     notes: tuple[str, ...] = ()
     """What a user should know of this solve, in sentences for the report."""
+
+    @property
+    def solved(self) -> bool:
+        """True where a system was solved."""
+        return not isnan(self.condition)
 
 
 @dataclass(frozen=True)

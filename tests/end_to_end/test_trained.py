@@ -51,7 +51,10 @@ def test_the_report_says_how_it_was_trained(fish: api.Built) -> None:
     assert 'id="training"' in (folder / "report.html").read_text()
     roles = {site["role"] for site in record["sites"]}
     assert roles == {"k", "v", "cross", "self"}
-    assert not [claim for claim in record["claims"] if claim["name"] == "erase_residual"]
+    of_a_solve = {"erase_residual", "condition", "solve_residual", "discarded"}
+    assert not of_a_solve & {claim["name"] for claim in record["claims"]}
+    assert {solve["condition"] for solve in record["solves"]} == {None}
+    assert ">Condition<" not in (folder / "report.html").read_text()
     assert all(site["changed"] for site in record["sites"])
 
 

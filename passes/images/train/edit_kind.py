@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
@@ -142,7 +143,7 @@ def _edit(factors: Factors, start: Mapping[str, tuple[Array, Array]], sites: Seq
             parts.append((factors.left(site.name), factors.right(site.name)))
         left.append(np.hstack([one for one, _ in parts]))
         right.append(np.vstack([one for _, one in parts]))
-    return Edit("low-rank", tuple(left), tuple(right), Stats(1.0, 0.0, max(len(one) for one in right)))
+    return Edit("low-rank", tuple(left), tuple(right), Stats(math.nan, math.nan, max(len(one) for one in right)))
 
 
 def _is_trained(plan: Plan, method: TrainedMethod, site: Site) -> bool:
