@@ -1,16 +1,19 @@
 """Runs attacks in processes of their own, each with a model of its own and one thread.
 
-One thread a process makes the results the same on machines with other numbers of cores.
+One thread a process makes the results the same on machines with other numbers of cores. Where it is possible, the
+processes are forked from one that has imported the libraries while the build was opening its own.
 """
 
 from __future__ import annotations
 
+import gc
 import os
 import pickle
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
-from multiprocessing import get_context
+from multiprocessing import get_all_start_methods, get_context
+from multiprocessing.context import BaseContext
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +23,25 @@ from editc.backends import painter
 from editc.backends.diffusion import PipelineDiffusion
 from editc.core.delta import Array
 from editc.core.ports import Progress, Task, Workers
+
+IMPORTS = "editc.opening.attack_imports"
+"""The module that the process imports from which the others are forked."""
+
+
+def prepare_processes() -> BaseContext:
+    """How processes are started. Where they can be forked, the process that they are forked from begins to import the
+    libraries: call this early, so that it is done when the attacks begin. It lives until this process ends.
+
+    A process that has looked for a GPU cannot be forked (CUDA forbids it), and libraries look as they are imported.
+    """
+    if not painter.choose_device().startswith("cpu") or "forkserver" not in get_all_start_methods():
+        return get_context("spawn")
+    from multiprocessing import forkserver
+
+    context = get_context("forkserver")
+    context.set_forkserver_preload([IMPORTS])
+    forkserver.ensure_running()
+    return context
 
 
 def worker_opener(
@@ -32,7 +54,7 @@ def worker_opener(
     def open_workers(changed: Mapping[str, Array]) -> Iterator[Workers]:
         weights: Mapping[str, Any] = {name: np.asarray(changed[name], dtype=np.float32) for name in changed}
         given = str(folder), component, weights
-        with ProcessPoolExecutor(os.cpu_count() or 1, get_context("spawn"), _start, given) as pool:
+        with ProcessPoolExecutor(os.cpu_count() or 1, prepare_processes(), _start, given) as pool:
 
             def work(stage: str, tasks: Sequence[Task]) -> Sequence[Any]:
                 done = pool.map(_run_packed, [pickle.dumps(task) for task in tasks])
@@ -70,6 +92,7 @@ def _start(folder: str, component: str, weights: Mapping[str, Any]) -> None:
     assert model is not None
     model.network.to(memory_format=torch.channels_last)  # convolutions on a CPU take an eighth less time
     _STARTED.update(model=model, weights=weights)
+    gc.freeze()  # the libraries' objects stay: collections need not look through them
 
 
 def _run_packed(packed: bytes) -> bytes:

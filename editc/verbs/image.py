@@ -95,6 +95,10 @@ def open_ports(opened: OpenedManifest, progress: Progress | None) -> Context:
         raise EditcError(*wrong)
     require_build()
     announce(progress, "loading libraries and the text encoder")
+    if manifest.attacks:
+        from editc.opening.attack_processes import prepare_processes
+
+        prepare_processes()
     ctx, model, store = opened.family_ports, opened.model, cache.open_cache()
     assert ctx.family is not None
     with pointing_at(manifest, "encoder" if manifest.encoder else "model"):

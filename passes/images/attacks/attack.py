@@ -37,8 +37,9 @@ class Case:
     """Denoising steps of a picture."""
     guidance: float
     """How strongly a picture follows its rows."""
-    curves: bool = False
-    """True: an attack that grows with its budget paints on the way too (`Outcome.curve`). False in controls."""
+    recorded: bool = False
+    """True: what the attack says of itself is recorded, and how it grows with its budget. False in controls, of which
+    the pictures alone are read: nothing else need be worked out for them."""
 
     @property
     def prompts(self) -> tuple[str, ...]:
@@ -71,9 +72,10 @@ class Outcome:
     pictures: NDArray[np.uint8]
     """(n, h, w, 3): the pictures that are judged."""
     says: dict[str, Any] = field(default_factory=dict)
-    """What it found, in values that JSON has: a prompt, losses. Empty where there is nothing to say."""
+    """What it found, in values that JSON has: a prompt, losses. Empty where there is nothing to say, or
+    where `Case.recorded` is False."""
     curve: Curve | None = None
-    """How it grew. None where the attack has no such figure, or where `Case.curves` is False."""
+    """How it grew. None where the attack has no such figure, or where `Case.recorded` is False."""
 
 
 class Attack(Protocol):

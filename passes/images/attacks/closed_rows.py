@@ -9,7 +9,7 @@ import numpy as np
 
 from editc.core.delta import Array
 from editc.passes.images.attacks.attack import Case, Outcome
-from editc.passes.images.attacks.goals import REPORTED, draw, share
+from editc.passes.images.attacks.goals import report_shares
 from editc.passes.images.diffusion.sampling import paint
 
 Find: TypeAlias = Callable[[Array, Array, Array, Array], Array]
@@ -27,7 +27,5 @@ def paint_closed_rows(case: Case, find: Find) -> Outcome:
     for one in rows:
         keys = one[1:].double().numpy().T
         one[1:] = torch.from_numpy(np.ascontiguousarray(find(keys, *sums).T)).float()
-    some = rows[:SENTENCES]
-    reached = share(case, some, draw(case, REPORTED, torch.Generator().manual_seed(case.seed)))
     pictures = paint(case.model, rows, case.seeds, case.steps, case.guidance)
-    return Outcome(pictures, {"reached": [round(float(one), 4) for one in reached]})
+    return Outcome(pictures, report_shares(case, rows[:SENTENCES], torch.Generator().manual_seed(case.seed)))

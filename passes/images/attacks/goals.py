@@ -12,8 +12,10 @@ from typing import Any
 from editc.passes.images.attacks.attack import Case
 from editc.passes.images.diffusion.residual import DISTANCE
 
-REPORTED = 12
+REPORTED = 8
 """Latents at which s is measured where it is only reported."""
+COMPARED = 12
+"""Latents at which s is measured to choose between what a search found."""
 ENOUGH = 0.05
 """The loss at which a search ends before its budget does: s is above 0.77 and the answers differ by half of the
 residual's energy at most. Pictures show the concept from a loss of 0.2 on (measured on the demo model)."""
@@ -65,9 +67,21 @@ def answer(case: Case, rows: Any, index: Any) -> tuple[Any, Any]:
     return case.model.answer(reference.latents[repeated], reference.times[repeated], told), repeated
 
 
-def better_half(case: Case, rows: Any, generator: Any, count: int = 24) -> tuple[Any, Any]:
-    """The numbers of the better half of `rows`, best first, by their mean s over `count` latents; and these s."""
-    reached = share(case, rows, draw(case, count, generator))
+def report_shares(case: Case, rows: Any, generator: Any) -> dict[str, Any]:
+    """`reached`, the mean s of each of `rows`, where it is recorded; else nothing."""
+    if not case.recorded:
+        return {}
+    return said(share(case, rows, draw(case, REPORTED, generator)))
+
+
+def said(reached: Any) -> dict[str, Any]:
+    """s (starts,) as an attack says it."""
+    return {"reached": [round(float(one), 4) for one in reached]}
+
+
+def better_half(case: Case, rows: Any, generator: Any) -> tuple[Any, Any]:
+    """The numbers of the better half of `rows`, best first, by their mean s over COMPARED latents; and these s."""
+    reached = share(case, rows, draw(case, COMPARED, generator))
     order = reached.argsort(descending=True)[: max(1, len(rows) // 2)]
     return order, reached[order]
 
@@ -89,12 +103,12 @@ class Shortlist:
             if len(seen) > self.most:
                 del seen[max(seen, key=lambda one: seen[one])]
 
-    def best(self, case: Case, encode: Callable[[int, Any], Any], generator: Any, count: int = 12) -> Any:
-        """(starts, k): of each start the tokens with the largest share s over `count` latents. `encode` makes rows
+    def best(self, case: Case, encode: Callable[[int, Any], Any], generator: Any) -> Any:
+        """(starts, k): of each start the tokens with the largest share s over COMPARED latents. `encode` makes rows
         (n, t, d) of tokens (n, k) for the start of a number."""
         import torch
 
-        index, found = draw(case, count, generator), []
+        index, found = draw(case, COMPARED, generator), []
         for start, seen in enumerate(self.seen):
             tokens = torch.tensor(list(seen))
             found.append(tokens[int(share(case, encode(start, tokens), index).argmax())])

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 from editc.core.measurements import Access
 from editc.passes.images.attacks.attack import Case, Outcome
-from editc.passes.images.attacks.goals import ENOUGH, draw, residual_loss, share
+from editc.passes.images.attacks.goals import COMPARED, ENOUGH, draw, residual_loss, said, share
 from editc.passes.images.diffusion.descent import descend
 from editc.passes.images.diffusion.sampling import paint
 from editc.passes.images.diffusion.words import bare_tokens, places_in
@@ -41,7 +41,7 @@ class Inversion:
         """Learn the words, and paint sentences with the best of them."""
         told, reached = self._learned(case)
         pictures = paint(case.model, told, case.seeds, case.steps, case.guidance)
-        return Outcome(pictures, {"reached": [round(float(one), 4) for one in reached]})
+        return Outcome(pictures, said(reached))
 
     def learn(self, case: Case) -> Any:
         """(n, t, d): the rows of `case.pictures` sentences with the best words."""
@@ -71,7 +71,7 @@ class Inversion:
         rate = self.rate * float(table.square().mean().sqrt())
         found = descend(begin, loss, self.steps, rate, enough=ENOUGH)
         with torch.no_grad():
-            index = draw(case, 32, generator)
+            index = draw(case, COMPARED, generator)
             reached = share(case, each(found, index), index)
             word = found[int(reached.argmax())][None]
             return torch.cat([rows(word, picture) for picture in range(case.pictures)]), reached

@@ -37,7 +37,7 @@ class Job:
         """Run the attack in `model`; `changed` holds the edited weights by parameter name."""
         begun = process_time()
         with model.use_weights({} if self.role == "unedited" else changed):
-            case = replace(self.case, model=model, curves=self.role == "edited")
+            case = replace(self.case, model=model, recorded=self.role == "edited")
             outcome = self.attack.run(case)
         return Done(self, outcome, process_time() - begun)
 

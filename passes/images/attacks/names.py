@@ -9,8 +9,9 @@ from typing import Any, ClassVar
 from editc.core.measurements import Access
 from editc.core.ports import Diffusion
 from editc.passes.images.attacks.attack import Case, Outcome
-from editc.passes.images.attacks.goals import REPORTED, draw, share
+from editc.passes.images.attacks.goals import report_shares
 from editc.passes.images.diffusion.reference import Reference
+from editc.passes.images.diffusion.residual import ask_in_batches
 from editc.passes.images.diffusion.sampling import paint
 from editc.passes.images.diffusion.words import bare_tokens
 
@@ -24,6 +25,8 @@ NEAREST = 32
 other names of an object are among the nearest twelve."""
 LATENTS = 8
 """Noised pictures at which it is asked."""
+GLANCE = 2
+"""Of these, those at which all words are asked about. A word whose s there is below half of SHARE is dropped."""
 SHARE = 0.8
 """The share s from which a word counts as a name of the concept. On the demo model other names of an object reach 0.95
 and more, and words for several objects (`animal`) 0.6. Chosen on that."""
@@ -53,19 +56,25 @@ class Names:
         told = case.model.rows(
             [case.contexts[i % len(case.contexts)].format(words[i % len(words)]) for i in range(case.pictures)]
         )
-        reached = share(case, told[: len(words)], draw(case, REPORTED, torch.Generator().manual_seed(case.seed)))
         pictures = paint(case.model, told, case.seeds, case.steps, case.guidance)
-        return Outcome(pictures, {"prompts": list(words), "reached": [round(float(one), 4) for one in reached]})
+        reached = report_shares(case, told[: len(words)], torch.Generator().manual_seed(case.seed))
+        return Outcome(pictures, {"prompts": list(words), **reached})
 
 
 def other_words(model: Diffusion, reference: Reference, words: Sequence[str], context: str) -> tuple[str, ...]:
     """Those of `words` that the unedited `model` takes for the concept, the surest first."""
     import torch
 
+    if not words:
+        return ()
     index = torch.arange(min(LATENTS, len(reference.latents)))
-    shares = [_share(model, reference, model.rows([context.format(word)]), index) for word in words]
-    order = sorted(range(len(words)), key=lambda one: -shares[one])
-    return tuple(words[one] for one in order if shares[one] >= SHARE)
+    rows = model.rows([context.format(word) for word in words])
+    glance = _shares(model, reference, rows, index[:: max(1, len(index) // GLANCE)])
+    asked = [one for one in range(len(words)) if glance[one] >= SHARE / 2]
+    if not asked:
+        return ()
+    shares = dict(zip(asked, _shares(model, reference, rows[asked], index), strict=True))
+    return tuple(words[one] for one in sorted(asked, key=lambda one: -shares[one]) if shares[one] >= SHARE)
 
 
 def near_words(model: Diffusion, names: Sequence[str], context: str) -> tuple[str, ...]:
@@ -100,11 +109,9 @@ def _directions(model: Diffusion, context: str, words: list[str]) -> Any:
     return model.rows([context.format(one) for one in words]).mean(1) - plain
 
 
-def _share(model: Diffusion, reference: Reference, rows: Any, index: Any) -> float:
-    """Mean s of the model's answers told of one sentence (1, t, d)."""
-    import torch
-
-    with torch.no_grad():
-        told = rows.expand(len(index), -1, -1)
-        answers = model.answer(reference.latents[index], reference.times[index], told)
-    return float(reference.share(answers, index).mean())
+def _shares(model: Diffusion, reference: Reference, rows: Any, index: Any) -> list[float]:
+    """Mean s of the model's answers to the latents `index` (k,), for each of `rows` (n, t, d)."""
+    every = index.repeat(len(rows))
+    told = rows.repeat_interleave(len(index), 0)
+    answers = ask_in_batches(model, reference.latents[every], reference.times[every], told)
+    return [float(one) for one in reference.share(answers, every).view(-1, len(index)).mean(1)]

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 from editc.core.measurements import Access
 from editc.passes.images.attacks.attack import Case, Outcome
-from editc.passes.images.attacks.goals import ENOUGH, Shortlist, better_half, draw, residual_loss
+from editc.passes.images.attacks.goals import ENOUGH, Shortlist, better_half, draw, residual_loss, said
 from editc.passes.images.diffusion.descent import descend
 from editc.passes.images.diffusion.sampling import paint
 from editc.passes.images.diffusion.words import bare_tokens, fill_places, places_in, words_of
@@ -73,7 +73,7 @@ class P4d:
             model, told[order[torch.arange(case.pictures) % len(order)]], case.seeds, case.steps, case.guidance
         )
         texts = [words_of(model, tokens[int(one)].tolist()) for one in order]
-        return Outcome(pictures, {"prompts": texts, "reached": [round(float(one), 4) for one in reached]})
+        return Outcome(pictures, {"prompts": texts, **said(reached)})
 
     def _begin(self, case: Case, words: int, generator: Any) -> Any:
         """(starts, k): tokens drawn from words near the concept that the manifest does not list; from the vocabulary

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 from editc.core.measurements import Access
 from editc.passes.images.attacks.attack import Case, Outcome
-from editc.passes.images.attacks.goals import ENOUGH, REPORTED, Shortlist, draw, residual_loss, share
+from editc.passes.images.attacks.goals import ENOUGH, Shortlist, draw, report_shares, residual_loss
 from editc.passes.images.diffusion.descent import descend
 from editc.passes.images.diffusion.sampling import paint
 from editc.passes.images.diffusion.words import fill_places, places_in, words_of
@@ -69,10 +69,9 @@ class Prefix:
         found = seen.best(case, encode, generator)
         with torch.no_grad():
             told = torch.cat([encode(start, one[None]) for start, one in enumerate(found)])
-        reached = share(case, told, draw(case, REPORTED, generator))
         pictures = paint(model, told[torch.arange(case.pictures) % len(told)], case.seeds, case.steps, case.guidance)
         texts = [f"{words_of(model, one.tolist())} {prompt}" for one, prompt in zip(found, prompts, strict=True)]
-        return Outcome(pictures, {"prompts": texts, "reached": [round(float(one), 4) for one in reached]})
+        return Outcome(pictures, {"prompts": texts, **report_shares(case, told, generator)})
 
 
 def to_simplex(rows: Any) -> Any:

@@ -39,7 +39,7 @@ class Relearn:
         """Train, and paint sentences that name the concept; on the way too, where the case asks for a curve."""
         model, losses = case.model, list[float]()
         rows = model.rows(case.prompts)
-        marks = {0, *(self.steps // 2 ** (one + 1) for one in range(self.marks))} if case.curves else set[int]()
+        marks = {0, *(self.steps // 2 ** (one + 1) for one in range(self.marks))} if case.recorded else set[int]()
         points: list[tuple[float, Any]] = []
         with attach_adapter(model, self.rank, case.seed) as adapter:
             training = fit(case, adapter, rows[: self.shots], self.shots, self.steps, self.rate, self.batch)
@@ -47,7 +47,7 @@ class Relearn:
                 if step in marks or step == self.steps:
                     points.append((float(step), paint(model, rows, case.seeds, case.steps, case.guidance)))
                 losses += [] if step == self.steps else [next(training)]
-        curve = Curve("training steps", tuple(points)) if case.curves else None
+        curve = Curve("training steps", tuple(points)) if case.recorded else None
         return Outcome(points[-1][1], {"loss": thin(losses)}, curve)
 
 

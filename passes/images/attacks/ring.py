@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 from editc.core.measurements import Access
 from editc.passes.images.attacks.attack import Case, Outcome
-from editc.passes.images.attacks.goals import REPORTED, draw, share
+from editc.passes.images.attacks.goals import report_shares
 from editc.passes.images.diffusion.sampling import paint
 from editc.passes.images.diffusion.words import fill_places, places_in, words_of
 
@@ -57,9 +57,8 @@ class Ring:
         with torch.no_grad():
             told = model.encode_tokens(fill_places(ids, places, people))
         pictures = paint(model, told[torch.arange(case.pictures) % len(told)], case.seeds, case.steps, case.guidance)
-        reached = share(case, told, draw(case, REPORTED, generator))
         texts = [words_of(model, one.tolist()) for one in people]
-        return Outcome(pictures, {"prompts": texts, "reached": [round(float(one), 4) for one in reached]})
+        return Outcome(pictures, {"prompts": texts, **report_shares(case, told, generator)})
 
     def _goal(self, case: Case) -> Any:
         """(t, d): the rows that are searched for."""

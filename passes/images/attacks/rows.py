@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 from editc.core.measurements import Access
 from editc.passes.images.attacks.attack import Case, Outcome
-from editc.passes.images.attacks.goals import ENOUGH, better_half, draw, residual_loss
+from editc.passes.images.attacks.goals import ENOUGH, better_half, draw, residual_loss, said
 from editc.passes.images.diffusion.descent import descend
 from editc.passes.images.diffusion.sampling import paint
 
@@ -54,7 +54,7 @@ class Rows:
         order, reached = better_half(case, found, generator)
         chosen = found[order[torch.arange(case.pictures) % len(order)]]
         pictures = paint(case.model, chosen, case.seeds, case.steps, case.guidance)
-        return Outcome(pictures, {"reached": [round(float(one), 4) for one in reached]})
+        return Outcome(pictures, said(reached))
 
 
 def starts(case: Case, each: int, generator: Any) -> Any:

@@ -157,7 +157,7 @@ def test_a_shortlist_keeps_the_prompts_of_least_loss_for_each_start(case: Case) 
 
 def test_relearning_paints_on_the_way_where_a_curve_is_wanted(case: Case) -> None:
     kind = ATTACKS.resolve("relearn")(steps=4, shots=1, batch=1, marks=2)
-    curve = kind.run(replace(case, curves=True)).curve
+    curve = kind.run(replace(case, recorded=True)).curve
     assert [at for at, _ in curve.points] == [0, 1, 2, 4]
     plain = paint(case.model, case.model.rows(case.prompts), case.seeds, case.steps, case.guidance)
     np.testing.assert_array_equal(curve.points[0][1], plain)
