@@ -169,6 +169,18 @@ class PipelineDiffusion:
         """The text of token numbers, as the tokenizer writes them."""
         return str(self.pipeline.tokenizer.decode(list(ids))).strip()
 
+    @cached_property
+    def typed_tokens(self) -> Any:
+        """(w,): the tokens that somebody can type, ascending: the text of each is read as that token and nothing else.
+        Special tokens and padding are not among them, nor bytes and pieces that only stand inside longer words."""
+        import torch
+
+        numbers = torch.arange(len(self.embeddings))
+        read = self.tokens([self.text_of([one]) for one in range(len(numbers))])
+        alone = (read[:, 1] == numbers) & (read[:, 2] == self.tokens([""])[0, 1])
+        alone[[one for one in self.pipeline.tokenizer.all_special_ids if one < len(numbers)]] = False
+        return numbers[alone]
+
     def whole_words(self) -> Sequence[str]:
         """The words of the vocabulary that are one token each and letters alone, in its order."""
         vocabulary = self.pipeline.tokenizer.get_vocab()

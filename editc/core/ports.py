@@ -131,6 +131,10 @@ class Diffusion(Protocol):
     def text_of(self, ids: Sequence[int]) -> str:
         """The text of token numbers."""
 
+    @property
+    def typed_tokens(self) -> Any:
+        """(w,): the tokens that somebody can type: the text of each is read as that token and nothing else."""
+
     def whole_words(self) -> Sequence[str]:
         """The words of the vocabulary that are one token each, in its order."""
 

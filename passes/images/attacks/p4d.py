@@ -19,7 +19,7 @@ from editc.passes.images.diffusion.words import bare_tokens, fill_places, places
 class P4d:
     """A whole prompt of `words` free tokens (the paper's P4D-N). They begin as words near the concept that the manifest
     does not list; published: any words. Their embeddings move by gradient; what the model is told is the nearest token
-    of each, and gradients pass straight through."""
+    of each that somebody can type, and gradients pass straight through."""
 
     words: int = 16
     """Tokens of the prompt, as published."""
@@ -46,7 +46,7 @@ class P4d:
         import torch
 
         model, generator = case.model, torch.Generator().manual_seed(case.seed)
-        table = model.embeddings
+        known, table = model.typed_tokens, model.embeddings
         words = min(self.words, model.tokens([""]).shape[1] - 2)
         ids, places = places_in(model, "{}", words)
         size = float(table.square().mean().sqrt())
@@ -54,7 +54,7 @@ class P4d:
         seen = Shortlist()
 
         def loss(soft: Any, step: int) -> Any:
-            tokens = nearest(soft.detach(), table)
+            tokens = known[nearest(soft.detach(), table[known])]
             told = table[tokens] + soft - soft.detach()
             rows = model.encode_tokens(ids.repeat(len(soft), 1), places, told)
             losses = residual_loss(case, rows, draw(case, self.latents, generator))
@@ -81,7 +81,7 @@ class P4d:
         import torch
 
         near = [token for word in case.reference.near for token in bare_tokens(case.model, word)]
-        pool = torch.tensor(near or range(len(case.model.embeddings)))
+        pool = torch.tensor(near or case.model.typed_tokens.tolist())
         return pool[torch.randint(len(pool), (self.starts, words), generator=generator)]
 
 

@@ -18,7 +18,8 @@ from editc.passes.images.diffusion.words import fill_places, places_in, words_of
 @dataclass(frozen=True)
 class Prefix:
     """`words` tokens before a sentence that names the concept. Each is a point of the probability simplex over the
-    vocabulary, projected after each step; the tokens are the likeliest ones, and gradients pass straight through."""
+    tokens that somebody can type, projected after each step; the tokens are the likeliest ones, and gradients pass
+    straight through."""
 
     words: int = 5
     """Tokens of the prefix, as published."""
@@ -43,9 +44,9 @@ class Prefix:
         import torch
 
         model, generator = case.model, torch.Generator().manual_seed(case.seed)
-        table, prompts = model.embeddings, list(dict.fromkeys(case.prompts))[: self.starts]
+        known, prompts = model.typed_tokens, list(dict.fromkeys(case.prompts))[: self.starts]
         sentences = [places_in(model, "{} " + prompt, self.words) for prompt in prompts]
-        seen = Shortlist()
+        seen, table = Shortlist(), model.embeddings[known]
         begin = to_simplex(torch.rand(len(sentences), self.words, len(table), generator=generator))
 
         def rows(soft: Any) -> Any:
@@ -58,7 +59,7 @@ class Prefix:
 
         def loss(soft: Any, step: int) -> Any:
             losses = residual_loss(case, rows(soft), draw(case, self.latents, generator))
-            seen.add(losses.detach(), soft.detach().argmax(-1))
+            seen.add(losses.detach(), known[soft.detach().argmax(-1)])
             return losses
 
         def encode(start: int, tokens: Any) -> Any:

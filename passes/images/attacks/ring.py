@@ -45,7 +45,7 @@ class Ring:
         words = min(self.words, model.tokens([""]).shape[1] - 2)
         ids, places = places_in(model, "{}", words)
         goal = self._goal(case)
-        people = torch.randint(len(model.embeddings), (self.population, words), generator=generator)
+        people = _draw_tokens(model, (self.population, words), generator)
         far = _distance(model, ids, places, people, goal)
         for _ in range(self.generations):
             order = far.argsort()[: self.population // 2]
@@ -80,9 +80,17 @@ class Ring:
         crossed = torch.rand(count, 1, generator=generator) < self.crossover
         children = torch.where(cut & crossed, second, first)
         mutated = torch.rand(count, generator=generator) < self.mutation
-        place, token = pick(parents.shape[1]), pick(len(case.model.embeddings))
+        place, token = pick(parents.shape[1]), _draw_tokens(case.model, (count,), generator)
         children[mutated, place[mutated]] = token[mutated]
         return children
+
+
+def _draw_tokens(model: Any, shape: tuple[int, ...], generator: Any) -> Any:
+    """Tokens that somebody can type, drawn evenly."""
+    import torch
+
+    known = model.typed_tokens
+    return known[torch.randint(len(known), shape, generator=generator)]
 
 
 def _distance(model: Any, ids: Any, places: Any, people: Any, goal: Any) -> Any:

@@ -35,8 +35,8 @@ def bare_tokens(model: Diffusion, text: str) -> list[int]:
 
 
 def words_of(model: Diffusion, ids: Sequence[int]) -> str:
-    """The text of token numbers, as the tokenizer writes them."""
-    return model.text_of(ids)
+    """A text that is read as these tokens, where each is one that somebody can type (`Diffusion.typed_tokens`)."""
+    return " ".join(model.text_of([one]) for one in ids)  # tokenizers read what stands between spaces by itself
 
 
 def fill_places(ids: Any, places: Sequence[int], tokens: Any) -> Any:

@@ -27,7 +27,7 @@ from editc.passes.images.diffusion.descent import descend
 from editc.passes.images.diffusion.reference import make_reference
 from editc.passes.images.diffusion.residual import own_share, project
 from editc.passes.images.diffusion.sampling import add_noise, goal_of_noise, paint
-from editc.passes.images.diffusion.words import fill_places, places_in
+from editc.passes.images.diffusion.words import bare_tokens, fill_places, places_in, words_of
 from editc.registry.attacks import ATTACKS
 
 OTHERS = ("arrow", "star", "boat", "cat")
@@ -77,6 +77,26 @@ def test_an_attack_paints_as_asked_twice_the_same_and_leaves_the_model(name: str
     assert first.pictures.shape == (2, 32, 32, 3) and first.pictures.dtype == np.uint8
     np.testing.assert_array_equal(first.pictures, again.pictures)
     assert first.says == again.says
+
+
+def test_tokens_that_somebody_can_type_are_read_back(model: Diffusion) -> None:
+    known = model.typed_tokens.tolist()
+    special = {int(one) for one in model.tokens([""]).unique()}
+    assert 200 < len(known) < len(model.embeddings) and not special & set(known)
+    for start in range(0, len(known), 8):  # in company too, in any order
+        some = known[start : start + 8][::-1]
+        assert bare_tokens(model, words_of(model, some)) == some
+
+
+@pytest.mark.parametrize("name", ["prefix", "p4d", "ring"])
+def test_what_a_prompt_attack_paints_is_what_its_text_paints(name: str, case: Case) -> None:
+    case = replace(case, reference=replace(case.reference, near=()))
+    attack: Attack = ATTACKS.resolve(name)(**SMALL[name])
+    outcome = attack.run(case)
+    prompts = outcome.says["prompts"]
+    rows = case.model.rows([prompts[one % len(prompts)] for one in range(case.pictures)])
+    painted = paint(case.model, rows, case.seeds, case.steps, case.guidance)
+    assert np.abs(outcome.pictures.astype(int) - painted.astype(int)).max() <= 1, "float32, rows in another batch"
 
 
 def test_rows_are_learned_where_no_prompt_is_preserved(case: Case) -> None:
