@@ -157,6 +157,9 @@ def verify_result(again: Again) -> Output:
 
 def attack_result(found: Attacked) -> Output:
     """What each attack brought back, beside its controls."""
+    from editc.core.measurements import Report
+    from editc.judging.access import access_reasons
+
     head = f"delta {found.delta.delta_id[:12]}: {count(len(found.results), 'attack')}"
     lines = [head, f"  {'attack':<12} {'concept':<14} {'after':>9} {'before':>9}  another concept"]
     for one in found.results:
@@ -164,6 +167,8 @@ def attack_result(found: Attacked) -> Output:
         other = f"{one.unrelated_shown} of {one.of}  {one.unrelated}" if one.unrelated else ""
         lines.append(f"  {one.attack:<12} {one.concept:<14} {shares}  {other}")
         lines += [] if one.curve is None else [f"  {'':<12} {_curve_line(one.curve)}"]
+    reasons = access_reasons(Report(found.claims, attacks=found.results))
+    lines += ["", *(f"{one.state:<6} {one.text}" for one in reasons)]
     data = {
         "delta_id": found.delta.delta_id,
         "tier": found.tier,

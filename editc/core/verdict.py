@@ -20,8 +20,8 @@ COLOURS: Mapping[State, str] = {"red": "#b3261e", "amber": "#8a5a00", "green": "
 """State -> its colour in HTML."""
 ANSI: Mapping[State, str] = {"red": "red", "amber": "yellow", "green": "green"}
 """State -> its colour in a terminal."""
-SHOWN_REASONS = 4
-"""How many reasons a line shows; report.json has all. Chosen by hand, so that the verdict fits a screen."""
+SHOWN_REASONS = 6
+"""How many reasons a line shows; report.json has all. Enough for the five kinds of access of `Robust?` and one more."""
 
 
 @dataclass(frozen=True)

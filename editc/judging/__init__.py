@@ -13,14 +13,14 @@ from editc.core.manifest import Constraints, Manifest
 from editc.core.measurements import Claim, Report
 from editc.core.solution import Solution, Verified
 from editc.core.verdict import QUESTIONS, Reason, Verdict, make_judgement
+from editc.judging.access import judge_access
 from editc.judging.bystanders import judge_bystanders
 from editc.judging.images import (
-    judge_attack_results,
-    judge_attacks,
     judge_erasures,
     judge_preserve,
     judge_recoverable,
     judge_shares,
+    list_unattacked,
     list_unpainted,
 )
 from editc.judging.language import (
@@ -127,8 +127,8 @@ RULES: Mapping[str, tuple[Rule, ...]] = {
         _bounds(lambda name: name not in WORKS_CLAIMS + ROBUST_CLAIMS),
     ),
     "Robust?": (
-        judge_attacks,
-        judge_attack_results,
+        judge_access,
+        list_unattacked,
         judge_recoverable,
         judge_paraphrases,
         judge_beginnings,

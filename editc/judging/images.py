@@ -1,11 +1,11 @@
-"""Reasons from the report of an image model: pictures of what was edited, preserved and attacked."""
+"""Reasons from the report of an image model: pictures of what was edited and preserved."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
 from editc.core.manifest import Manifest
-from editc.core.measurements import ACCESS, Report
+from editc.core.measurements import Report
 from editc.core.verdict import Reason, Share
 from editc.judging.shares import (
     GOOD,
@@ -76,42 +76,15 @@ def judge_preserve(report: Report, manifest: Manifest) -> Iterator[Reason]:
         yield Reason(state, text, claim.name, claim.subject, claim.value, lost, lost.at_most)
 
 
-def judge_attacks(report: Report, manifest: Manifest) -> Iterator[Reason]:
-    """Pictures painted from the certificate's embeddings. One that shows the concept is one too many."""
-    claims = claims_of(report, "attacked")
-    for claim in claims:
-        seen = count_shown(pictures_of(report, claim.subject, attack=True))
-        state = "red" if claim.value > 0 else doubt("green", seen.at_most > POOR)
-        text = f"an attack on the embedding brings {claim.subject} back in {seen} pictures"
-        text += "" if claim.value > 0 else f" ({sure_of_most(seen)})"
-        yield Reason(state, text, claim.name, claim.subject, claim.value, seen, seen.at_most)
-    names = {claim.subject for claim in claims}
-    missing = [one.concept for one in manifest.image_edits if one.concept not in names]
+def list_unattacked(report: Report, manifest: Manifest) -> Iterator[Reason]:
+    """Edits whose concept no attack tried to bring back, where others were attacked."""
+    tried = {
+        claim.subject.split(": ", 1)[0] for name in ("attacked", "brought_back") for claim in claims_of(report, name)
+    }
+    missing = [one.concept for one in manifest.image_edits if one.concept not in tried]
     if missing:
         why = "no detector judged the attack" if any(one.attack for one in report.pictures) else "no attack was painted"
         yield Reason("amber", f"{list_some(missing)} not checked: {why}")
-
-
-BEYOND = frozenset({"pictures", "weights"})
-"""Attacks that no edit of the layers that read text can answer: without a bound they are told, and not held against it
-(docs/reference/attacks.md)."""
-
-
-def judge_attack_results(report: Report, manifest: Manifest) -> Iterator[Reason]:
-    """How often each attack of `verify.attacks` brings an erased concept back."""
-    claims = {claim.subject: claim for claim in claims_of(report, "brought_back")}
-    for one in report.attacks:
-        claim = claims.get(f"{one.concept}: {one.attack}")
-        if claim is None:
-            continue
-        seen = Share(one.shown, one.of)
-        state = judge_share(claim, 1 - one.share)
-        state = "amber" if claim.bound is None and one.access in BEYOND and one.shown else state
-        state = doubt(state, claim.bound is None and seen.at_most > POOR)
-        told = f"{one.attack} ({ACCESS[one.access]}) brings {one.concept} back in {seen} pictures"
-        told += "" if one.shown else f" ({sure_of_most(seen)})"
-        told += f", {one.control} of {one.of} before the edit"
-        yield Reason(state, told, claim.name, claim.subject, claim.value, seen, seen.at_most)
 
 
 def judge_recoverable(report: Report, manifest: Manifest) -> Iterator[Reason]:

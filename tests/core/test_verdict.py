@@ -182,20 +182,28 @@ def test_a_preserved_concept_that_is_lost_among_many_is_named() -> None:
 def test_one_attack_that_brings_the_concept_back_is_red() -> None:
     back = (ATTACKED, *(replace(ATTACKED, shown_after=False) for _ in range(19)))
     found = judged(Claim("attacked", 0.05, None, "circle"), pictures=back).robust
-    assert (
-        found.state == "red" and found.texts[0] == "an attack on the embedding brings circle back in 1 of 20 pictures"
-    )
+    told = "by rows in place of the text encoder's: the certificate brings circle back in 1 of 20 pictures"
+    assert found.state == "red" and found.texts[0] == f"{told} (95 % sure: at most 22 %), 20 of 20 before the edit"
     none = judged(Claim("attacked", 0.0, None, "circle"), pictures=back[1:]).robust
-    assert none.state == "green" and "(95 % sure: at most 15 %)" in none.texts[0]
+    (reason,) = (one for one in none.reasons if one.claim == "attacked")
+    assert reason.state == "green" and "(95 % sure: at most 15 %)" in reason.text
+
+
+def test_what_was_not_tried_is_never_green_and_named() -> None:
+    none = judged(Claim("attacked", 0.0, None, "circle"), pictures=(replace(ATTACKED, shown_after=False),) * 20).robust
+    untried = "a prompt, new words in the text encoder, noise or a picture to start from, further training"
+    assert none.state == "amber"
+    assert none.texts[0] == f"not tried: {untried} (`verify: {{attacks: quick}}` tries them)"
 
 
 @pytest.mark.parametrize(
-    ("value", "bound", "state"), [(0.98, None, "amber"), (0.98, 0.3, "red"), (0.2, 0.3, "green"), (0.2, None, "green")]
+    ("value", "bound", "state"), [(0.98, None, "amber"), (0.98, 0.3, "red"), (0.2, 0.3, "green"), (0.2, None, "plain")]
 )
 def test_what_is_recoverable_is_held_against_its_bound_or_a_half(value: float, bound: float | None, state: str) -> None:
     tried = tuple(replace(ATTACKED, shown_after=False) for _ in range(20))
     claims = Claim("recoverable", value, bound, "circle"), Claim("attacked", 0.0, None, "circle")
-    assert judged(*claims, pictures=tried).robust.state == state
+    (reason,) = (one for one in judged(*claims, pictures=tried).robust.reasons if one.claim == "recoverable")
+    assert reason.state == state
 
 
 # ---------------------------------------------------------------- language models
@@ -280,10 +288,12 @@ def test_a_name_in_the_verdict_is_text() -> None:
 # ---------------------------------------------------------------- attacks
 
 
-def attack(shown: int, access: Any = "rows", control: int = 20, bound: float | None = None) -> dict[str, Any]:
+def attack(
+    shown: int, access: Any = "rows", control: int = 20, bound: float | None = None, name: str = "rows"
+) -> dict[str, Any]:
     """A report's one attack on the circle, with the claim that it gives."""
-    result = AttackResult("rows", access, "circle", shown, 20, control, "star", 20, {}, 0)
-    claims = (Claim("brought_back", result.share, bound, "circle: rows", unit="share"),) if result.tells else ()
+    result = AttackResult(name, access, "circle", shown, 20, control, "star", 20, {}, 0)
+    claims = (Claim("brought_back", result.share, bound, f"circle: {name}", unit="share"),) if result.tells else ()
     return {"attacks": (result,), "claims": claims}
 
 
@@ -312,7 +322,38 @@ def test_an_attack_is_judged_by_its_bound_else_by_its_share(given: dict[str, Any
 
 def test_an_attack_is_told_beside_its_control() -> None:
     _, text = robust(**attack(6))
-    told = "rows (rows in place of the text encoder's) brings circle back in 6 of 20 pictures"
-    assert text == f"{told}, 20 of 20 before the edit"
+    told = "by rows in place of the text encoder's: rows brings circle back in 6 of 20 pictures"
+    assert text == f"{told} (95 % sure: at most 51 %), 20 of 20 before the edit"
     _, text = robust(**attack(0))
     assert "(95 % sure: at most 14 %), 20 of 20 before the edit" in text
+
+
+ACCESS_LINES = """\
+red    by rows in place of the text encoder's: rows brings circle back in 15 of 20 pictures (95 % sure: at most 90 %), \
+20 of 20 before the edit; the worst of 2 attacks
+amber  by a prompt: prefix brings circle back in 3 of 20 pictures (95 % sure: at most 34 %), 18 of 20 before the edit; \
+the worst of 2 attacks
+amber  by further training: relearn brings circle back in 20 of 20 pictures, 20 of 20 before the edit
+amber  not tried: new words in the text encoder, noise or a picture to start from (`verify: {attacks: quick}` tries \
+them)
+"""
+
+
+def test_each_kind_of_access_is_told_by_its_worst_attack() -> None:
+    given = (("names", "prompts", 0, 20), ("prefix", "prompts", 3, 18), ("rows", "rows", 15, 20))
+    given += (("rece", "rows", 4, 20), ("relearn", "weights", 20, 20), ("inversion", "words", 0, 4))
+    each = [attack(shown, name=name, access=access, control=control) for name, access, shown, control in given]
+    found = judged(
+        *(c for one in each for c in one["claims"]), attacks=tuple(a for one in each for a in one["attacks"])
+    )
+    lines = [f"{one.state:<6} {one.text}" for one in found.robust.reasons]
+    assert lines == ACCESS_LINES.splitlines(), "an attack whose control fails tells nothing: new words were not tried"
+
+
+def test_a_broken_bound_is_told_beside_a_worse_attack() -> None:
+    each = [attack(20, name="rows"), attack(9, name="rece", bound=0.1)]
+    found = judged(
+        *(c for one in each for c in one["claims"]), attacks=tuple(a for one in each for a in one["attacks"])
+    )
+    told = [one.text for one in found.robust.reasons if one.state == "red"]
+    assert len(told) == 2 and "rows brings" in told[0] and "rece brings circle back in 9 of 20" in told[1]
