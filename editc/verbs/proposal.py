@@ -115,6 +115,7 @@ def _suggestion_lines(s: Suggestion) -> Iterator[str]:
         left = " " if trial.gone else "!"
         figures = f"{trial.likeness:>8.2f}  {trial.weight:>6g}  {trial.own:>6.2f}{left}  {trial.cost:.2f}"
         yield f"             {mark} {name:<18.18}{figures}  {most}"
+    yield f"  at risk      {_at_risk_text(s)}"
     yield f"  preserve     {_preserve_text(s)}"
 
 
@@ -145,6 +146,18 @@ def _ingredients_text(s: Suggestion) -> str:
     return f"{' + '.join(parts)}, {s.decomposition.residual:.0%} unexplained{sure}"
 
 
+def _at_risk_text(s: Suggestion) -> str:
+    """The names that the edit as written may harm, with the estimate and what to do."""
+    trial = s.as_written
+    target = "the manifest's targets" if trial.to is None else f"`{trial.to}`" if trial.to else "the empty prompt"
+    if not s.at_risk:
+        return f"no compared name moves by more than {AT_RISK:g} (to {target}, as written)"
+    names = ", ".join(f"{one.name} {one.movement:.2f}" for one in s.at_risk)
+    listed = ", ".join(one.name for one in s.at_risk)
+    head = f"{names} (to {target}, as written): their pictures may be lost"
+    return f"{head}\n               to lower this: `preserve: {{concepts: [{listed}]}}`, or another `to`"
+
+
 def _preserve_text(s: Suggestion) -> str:
     """The concepts that the edit moves most, and what it costs to preserve them by name."""
     names = ", ".join(f"{one.name} {one.movement:.2f}" for one in s.preserve) or "nothing moves"
@@ -171,6 +184,7 @@ def _suggestion_record(s: Suggestion) -> Mapping[str, Any]:
         "coherence": s.decomposition.coherence,
         "to": s.best.to,
         "trials": [_trial_record(one) for one in s.trials],
+        "at_risk": [vars(one) for one in s.at_risk],
         "preserve": [vars(one) for one in s.preserve],
         "listed": None if s.with_preserve is None else _trial_record(s.with_preserve),
     }

@@ -23,7 +23,7 @@ from editc.numerics.trust import Ball
 from editc.passes.images.keys import mined_names
 from editc.passes.images.keys.mined_names import Neighbour
 from editc.passes.images.keys.name_signals import SAME_THING, Signals
-from editc.passes.images.suggest.target_trials import NameMovement, TargetTrial, TargetTrials
+from editc.passes.images.suggest.target_trials import AT_RISK, NameMovement, TargetTrial, TargetTrials
 from editc.passes.stored import SiteWeights
 
 CONTEXTS = 4
@@ -101,6 +101,18 @@ class Suggestion:
         """The trial that is proposed. The target of a `replace` stays."""
         given = (one for one in self.trials if one.to == self.request.to)
         return next(given, self.trials[0]) if self.request.kind == "replace" else self.trials[0]
+
+    @property
+    def as_written(self) -> TargetTrial:
+        """The trial with the manifest's own target; without `to` that of the empty prompt."""
+        return next((one for one in self.trials if (one.to or "") == (self.request.to or "")), self.best)
+
+    @property
+    def at_risk(self) -> tuple[NameMovement, ...]:
+        """The names that the edit as it is written may harm: those that it moves by more than AT_RISK, furthest
+        first, without its target."""
+        to = self.as_written.to
+        return tuple(one for one in self.as_written.moved if one.movement > AT_RISK and one.name != to)[:MOST_PRESERVED]
 
 
 @dataclass(frozen=True)

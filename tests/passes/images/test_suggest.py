@@ -30,7 +30,7 @@ from editc.passes.images.keys.mined_names import Neighbour
 from editc.passes.images.keys.name_signals import Signals
 from editc.passes.images.locate.locate import Locate
 from editc.passes.images.suggest.suggest import other_names
-from editc.passes.images.suggest.target_trials import TargetTrials
+from editc.passes.images.suggest.target_trials import NameMovement, TargetTrials
 from editc.verbs import proposal
 
 SIGNALS = Signals((), np.zeros((0, 1, 2, 1)), np.zeros((1, 2, 1)))
@@ -185,6 +185,27 @@ def test_text_and_json_say_the_same(found: proposal.Proposal) -> None:
     assert record["edits"][0]["to"] == found.suggestions[0].best.to
     assert yaml.safe_load(record["manifest"])["edits"][0]["to"] == record["edits"][0]["to"]
     assert all(str(trial["to"]) in shown.text for trial in record["edits"][0]["trials"])
+
+
+def test_the_edit_as_written_says_whom_it_may_harm(found: proposal.Proposal) -> None:
+    (one,) = found.suggestions
+    assert one.as_written.to in (None, ""), "the manifest names no target: the empty prompt"
+    to = NameMovement("star", 0.9), NameMovement("ring", 0.7), NameMovement("moon", 0.51), NameMovement("cat", 0.5)
+    trial = replace(one.as_written, to="star", moved=to)
+    risky = replace(one, request=replace(one.request, to="star"), trials=(*one.trials[1:], trial))
+    assert [it.name for it in risky.at_risk] == ["ring", "moon"], "above 0.5, and not the target"
+    lines = proposal.as_text(replace(found, suggestions=(risky,))).splitlines()
+    index = next(i for i, line in enumerate(lines) if line.startswith("  at risk"))
+    assert lines[index : index + 2] == [
+        "  at risk      ring 0.70, moon 0.51 (to `star`, as written): their pictures may be lost",
+        "               to lower this: `preserve: {concepts: [ring, moon]}`, or another `to`",
+    ]
+    calm = replace(risky, trials=(replace(trial, moved=to[3:]),))
+    assert "no compared name moves by more than 0.5 (to `star`, as written)" in proposal.as_text(
+        replace(found, suggestions=(calm,))
+    )
+    (record,) = proposal.as_json(replace(found, suggestions=(risky,)))["edits"]
+    assert record["at_risk"] == [{"name": "ring", "movement": 0.7}, {"name": "moon", "movement": 0.51}]
 
 
 def codes(error: pytest.ExceptionInfo[EditcError]) -> list[str]:
