@@ -99,6 +99,24 @@ def test_what_a_prompt_attack_paints_is_what_its_text_paints(name: str, case: Ca
     assert np.abs(outcome.pictures.astype(int) - painted.astype(int)).max() <= 1, "float32, rows in another batch"
 
 
+def test_a_picture_that_was_inverted_is_painted_again(case: Case) -> None:
+    """From the noise to which it was inverted, with the empty prompt; without corrections it is not."""
+    case = replace(case, steps=8)
+    miss = [ATTACKS.resolve("untexted")(steps=steps).run(case).says["miss"] for steps in (0, 3)]
+    assert miss[1] < 0.1 < miss[0]
+
+
+def test_a_control_says_nothing(case: Case) -> None:
+    outcome = [ATTACKS.resolve("rece")().run(replace(case, recorded=one)) for one in (True, False)]
+    assert len(outcome[0].says["reached"]) == 2 and not outcome[1].says
+    np.testing.assert_array_equal(outcome[0].pictures, outcome[1].pictures)
+
+
+def test_no_word_is_taken_for_a_concept_where_there_are_none(case: Case) -> None:
+    assert other_words(case.model, case.reference, (), "a {}") == ()
+    assert other_words(case.model, case.reference, ("boat",), "a {}") == ()
+
+
 def test_rows_are_learned_where_no_prompt_is_preserved(case: Case) -> None:
     """An edit of layers that read no text has no preserved prompts to start from."""
     attack: Attack = ATTACKS.resolve("rows")(**SMALL["rows"])
