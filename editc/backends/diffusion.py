@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from editc.backends.painter import PipelinePainter, swap_parameters
+from editc.backends.painter import NESTED, PipelinePainter, edited_parameters, swap_parameters
 from editc.core.delta import Array
 from editc.core.ports import Painter
 from editc.libraries.foreign import quiet
@@ -49,6 +49,14 @@ class PipelineDiffusion:
     def network(self) -> Any:
         """The denoiser, a torch module whose parameters ask for no gradient."""
         return getattr(self.pipeline, self.component).requires_grad_(False)
+
+    def layer(self, name: str) -> Any:
+        """The module of a parameter of the denoiser or of the text encoder, which then asks for no gradient either."""
+        module = name.removesuffix(".weight")
+        if name in dict(self.network.named_parameters()):
+            return self.network.get_submodule(module)
+        self.pipeline.text_encoder.requires_grad_(False)
+        return self._text.get_submodule(module.removeprefix(NESTED))
 
     @cached_property
     def levels(self) -> Any:
@@ -217,9 +225,9 @@ class PipelineDiffusion:
 
     @contextmanager
     def use_weights(self, changed: Mapping[str, Array]) -> Iterator[None]:
-        """The denoiser with other weights, by parameter name; as it was afterwards."""
+        """The denoiser or the text encoder with other weights, by parameter name; as it was afterwards."""
         self._keep_readers()
-        with swap_parameters(self.network, changed):
+        with swap_parameters(edited_parameters(self.pipeline, self.component), changed):
             yield
 
 

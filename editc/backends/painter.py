@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from editc.core.delta import Array
 from editc.core.diagnostics import fail
+from editc.core.family import TEXT_ENCODER
 from editc.core.ports import Progress
 from editc.libraries import pipeline_index
 from editc.libraries.foreign import quiet
@@ -28,6 +29,8 @@ MAX_BATCH = 32
 MAX_PIXELS: Mapping[str, int] = MappingProxyType({"cpu": 2 * 512 * 512, "cuda": 8 * 512 * 512})
 """Kind of device -> pixels painted at once, at most: two pictures of 512 x 512 on a CPU, eight on a GPU. Chosen by hand
 to bound memory. One picture is painted whatever its size."""
+NESTED = "text_model."
+"""What stands before the names of a text encoder's parameters in files of transformers before 5."""
 DEVICE_VARIABLE = "EDITC_DEVICE"
 """The environment variable that names torch's device. Without it, a GPU paints if torch sees one, else the CPU."""
 
@@ -40,7 +43,7 @@ class PipelinePainter:
     pipeline: Any
     """The pipeline of diffusers."""
     component: str
-    """The part whose parameters can be changed while painting, such as `unet`."""
+    """The denoiser's name in it, such as `unet`."""
     steps: int
     """Denoising steps of a picture."""
     guidance: float
@@ -80,7 +83,7 @@ class PipelinePainter:
         changed: Mapping[str, NDArray[np.float64]] | None,
     ) -> NDArray[np.uint8]:
         """Paint in batches. `arguments` gives the pipeline's arguments for the pictures of one slice."""
-        with swap_parameters(getattr(self.pipeline, self.component), changed or {}):
+        with swap_parameters(edited_parameters(self.pipeline, self.component), changed or {}):
             parts = [slice(start, start + self.batch) for start in range(0, len(seeds), self.batch)]
             return np.concatenate([self._batch(arguments(part), seeds[part]) for part in parts])
 
@@ -115,15 +118,25 @@ class PipelinePainter:
         return {"callback_on_step_end": on_step_end}
 
 
+def edited_parameters(pipeline: Any, component: str) -> Mapping[str, Any]:
+    """The parameters of the denoiser and of the text encoder, by the names that files give them. The latter's have two
+    names, because transformers before 5 puts `text_model.` before each. No name is in both networks."""
+    found: dict[str, Any] = dict(getattr(pipeline, component).named_parameters())
+    encoder = getattr(pipeline, TEXT_ENCODER, None)
+    for name, one in encoder.named_parameters() if encoder is not None else ():
+        plain = name.removeprefix(NESTED)
+        found |= {plain: one, NESTED + plain: one}
+    return found
+
+
 @contextmanager
-def swap_parameters(module: Any, changed: Mapping[str, NDArray[np.float64]]) -> Iterator[None]:
-    """Within the `with`, the named parameters of `module` hold `changed`; afterwards they hold what they held before.
+def swap_parameters(parameters: Mapping[str, Any], changed: Mapping[str, NDArray[np.float64]]) -> Iterator[None]:
+    """Within the `with`, some of the `parameters`, by name, hold `changed`; afterwards they hold what they held before.
 
     Each array may have any shape of the parameter's size.
     """
     import torch
 
-    parameters = dict(module.named_parameters())
     before = {name: parameters[name].detach().clone() for name in changed}
     try:
         with torch.no_grad():

@@ -7,6 +7,10 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Literal, TypeAlias
 
+LAST_BLOCK = "{last}"
+"""Stands in `Family.layers` for the number of a network's last block."""
+TEXT_ENCODER = "text_encoder"
+"""The component whose rows a denoiser reads."""
 Take: TypeAlias = Literal["last", "penultimate", "final", "pooled", "t5"]
 """Which output of a text encoder a stream takes: see `Stream.take`."""
 
@@ -99,6 +103,8 @@ class Family:
     layers: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """Kind of layer -> patterns over the parameter names of its matrices, for methods that are trained. Empty: the
     family has no layers to train."""
+    parts: Mapping[str, str] = field(default_factory=dict)
+    """Another component of the pipeline that can be edited -> the name of its family."""
     refused: Mapping[str, str] = field(default_factory=dict)
     """Role -> why it cannot be edited, for the error."""
     notes: tuple[str, ...] = ()
@@ -115,3 +121,7 @@ class Family:
     def group_of(self, role: str) -> str:
         """The group that a role's sites belong to."""
         return next(name for name, group in self.groups.items() if role in group.roles)
+
+    def reads_text(self, group: str) -> bool:
+        """True for a group whose sites read the rows of a text encoder."""
+        return group in self.groups and bool(self.groups[group].streams)

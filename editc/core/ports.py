@@ -117,6 +117,9 @@ class Diffusion(Protocol):
     def network(self) -> Any:
         """The denoiser: a torch module."""
 
+    def layer(self, name: str) -> Any:
+        """The module of a parameter of the denoiser or of the text encoder."""
+
     @property
     def levels(self) -> Any:
         """(T,): the share of the clean picture's energy at each timestep, alpha-bar."""
@@ -173,7 +176,8 @@ class Diffusion(Protocol):
         """(n, H, W, 3): the pictures of latents."""
 
     def use_weights(self, changed: Mapping[str, Array]) -> AbstractContextManager[None]:
-        """The denoiser with other weights, by parameter name, for as long as the context is open."""
+        """The denoiser or the text encoder with other weights, by parameter name, for as long as the context is
+        open."""
 
 
 class Task(Protocol):

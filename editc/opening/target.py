@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from editc.core.diagnostics import EditcError, fail
-from editc.core.family import Family
+from editc.core.family import TEXT_ENCODER, Family
 from editc.core.ports import Context
 from editc.formats.models.model import Model, open_model
 from editc.registry.families import FAMILIES
@@ -73,8 +73,10 @@ def language_settings(model: Model) -> Mapping[str, Any]:
 
 
 def families(*kinds: str) -> tuple[Family, ...]:
-    """All families of these kinds of model, or of every kind where none is given, by name."""
-    return tuple(family for kind in kinds or ("image", "language") for _, family in FAMILIES.each(kind))
+    """All families of these kinds of model, or of every kind where none is given, by name. Without those of text
+    encoders: a model is recognised by the part that reads the text."""
+    every = (family for kind in kinds or ("image", "language") for _, family in FAMILIES.each(kind))
+    return tuple(family for family in every if family.component != TEXT_ENCODER)
 
 
 def read_own_contexts(folder: Path) -> tuple[str, ...]:

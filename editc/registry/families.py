@@ -12,6 +12,7 @@ FAMILIES = Table(
             "flux": "editc.families.images.transformer:FLUX",
             "kandinsky22": "editc.families.images.prior:KANDINSKY22",
             "pixart": "editc.families.images.transformer:PIXART",
+            "sd-text": "editc.families.images.text:SD_TEXT",
             "sd1": "editc.families.images.unet:SD1",
             "sd2": "editc.families.images.unet:SD2",
             "sd3": "editc.families.images.transformer:SD3",

@@ -29,6 +29,9 @@ METHODS = Table(
             "co-erasing": "editc.passes.images.trained.co_erasing:CoErasing",
             "doco": "editc.passes.images.trained.doco:DoCo",
             "safegen": "editc.passes.images.trained.safegen:SafeGen",
+            "few-shot": "editc.passes.images.trained.few_shot:FewShot",
+            "advunlearn": "editc.passes.images.trained.adv_unlearn:AdvUnlearn",
+            "des": "editc.passes.images.trained.des:DES",
         },
         "language": {
             "rome": "editc.passes.methods.language.rome:ROME",

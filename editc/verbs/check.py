@@ -64,8 +64,8 @@ def _format_faults(opened: OpenedManifest, plan: Plan) -> tuple[Diagnostic, ...]
 
 
 def _with_family(opened: OpenedManifest, ctx: Context) -> Context:
-    """Add the model's family to the ports. Raises E201 or E206 if no family fits."""
-    return replace(ctx, family=opened.family_ports.family)
+    """Add the family and the weights of what is edited to the ports. Raises E201 or E206 if no family fits."""
+    return replace(ctx, family=opened.family_ports.family, weights=opened.family_ports.weights)
 
 
 def _faults_without_plan(opened: OpenedManifest) -> tuple[Diagnostic, ...]:

@@ -14,6 +14,7 @@ from editc.core.ports import Context, Detector, Painter, Prober, Progress, annou
 from editc.core.text import count
 from editc.formats.models.model import Model
 from editc.opening.target import component_of, read_own_contexts
+from editc.registry.families import FAMILIES
 from editc.verbs.kind import ModelKind, OpenedManifest, Pass
 
 if TYPE_CHECKING:
@@ -21,6 +22,25 @@ if TYPE_CHECKING:
     from editc.core.plan import Plan, Stage
     from editc.core.problem import Problem
     from editc.core.solution import Solution, Verified
+
+
+def edited_part(opened: OpenedManifest, ctx: Context) -> Context:
+    """The ports with the weights and the family of the part that the manifest's method edits: the text encoder, for
+    methods that train it. Raises E245 where that part of the model cannot be edited."""
+    from editc.passes.images.edit_kind import part_of
+
+    part, family = part_of(opened.manifest), ctx.family
+    if not part or family is None:
+        return ctx
+    if part not in family.parts:
+        manifest = opened.manifest
+        message = f"`method: {manifest.method}` trains the `{part}`, and that of {family.title} cannot be edited"
+        help_ = "name a pipeline of Stable Diffusion 1 or 2, or use a method that edits the denoiser, such as `uce`"
+        raise EditcError(
+            Diagnostic("E245", message, manifest.image_edits[0].at("method"), manifest.source, help=help_)
+        )
+    weights = opened.target.model.component(part)
+    return replace(ctx, weights=weights, family=FAMILIES.resolve(family.parts[part]))
 
 
 def with_adapters(ctx: Context, manifest: Manifest) -> Context:
@@ -253,6 +273,7 @@ def _recorded_stages(manifest: Manifest, family: Family, sites: int) -> tuple[St
 IMAGE = ModelKind(
     name="image",
     own_contexts=read_own_contexts,
+    edited_part=edited_part,
     with_adapters=with_adapters,
     adapter_warnings=text_encoder_warnings,
     missing_parts=missing_parts,

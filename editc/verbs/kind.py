@@ -42,6 +42,9 @@ class ModelKind:
     """`image` or `language`, as in `Manifest.kind` and `Family.models`."""
     own_contexts: Callable[[Path], tuple[str, ...]]
     """Reads the model's own sentences for concepts from its folder. () if it has none. Raises E146."""
+    edited_part: Callable[[OpenedManifest, Context], Context]
+    """The ports with the weights and the family of the part that the manifest's method edits, from those of the model's
+    own family. Raises E245 where the model has no such part."""
     with_adapters: Callable[[Context, Manifest], Context]
     """Adds the adapters that the manifest fuses to the ports."""
     adapter_warnings: Callable[[Context, Manifest], tuple[Diagnostic, ...]]
@@ -109,7 +112,7 @@ class OpenedManifest:
 
     @cached_property
     def family_ports(self) -> Context:
-        """`header_ports` with the model's family. Raises E201 or E206 if no family fits."""
+        """`header_ports` with the family and the weights of what is edited. Raises E201 or E206 if no family fits."""
         header = self.header_ports
         with pointing_at(self.manifest, "model"):
-            return replace(header, family=self.target.family)
+            return self.kind.edited_part(self, replace(header, family=self.target.family))

@@ -180,6 +180,7 @@ def _no_contexts(folder: Path) -> tuple[str, ...]:
 LANGUAGE = ModelKind(
     name="language",
     own_contexts=_no_contexts,
+    edited_part=lambda opened, ctx: ctx,
     with_adapters=lambda ctx, manifest: ctx,
     adapter_warnings=lambda ctx, manifest: (),
     missing_parts=missing_parts,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from importlib import import_module
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from editc.core.family import Family
 from editc.core.manifest import Manifest
@@ -50,9 +50,20 @@ def edit_kind_of(manifest: Manifest) -> EditKind | None:
 
 def is_trained(manifest: Manifest) -> bool:
     """True where the method of the edits is one that is trained. The methods of `fuse` are in no table."""
+    return getattr(_method_class(manifest), "edit_kind", "") == "train"
+
+
+def part_of(manifest: Manifest) -> str:
+    """Return the component that the method of the edits changes, where it is not the denoiser; else ''."""
+    return getattr(_method_class(manifest), "part", "")
+
+
+def _method_class(manifest: Manifest) -> Any:
+    """Return the class of the method that a manifest names. None where it names none, and for `fuse`, whose methods
+    are in no table."""
     method = manifest.method
     if method is None or any(edit.kind == "fuse" for edit in manifest.image_edits):
-        return False
+        return None
     from editc.registry.methods import METHODS  # `editc check` of a manifest without a method needs none
 
-    return getattr(METHODS.resolve(method), "edit_kind", "") == "train"
+    return METHODS.resolve(method)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from editc.core.family import Family, Group, Stream
+from editc.core.family import TEXT_ENCODER, Family, Group, Stream
 from editc.families.images.contexts import CONTEXTS
 
 PATTERNS = {"k": "*.attn2.to_k.weight", "v": "*.attn2.to_v.weight"}
@@ -30,6 +30,9 @@ LAYERS: Mapping[str, tuple[str, ...]] = MappingProxyType(
 one row for each channel it makes. The layers around a transformer (`proj_in`, `proj_out`) are convolutions of one pixel
 in Stable Diffusion 1.x."""
 
+PARTS: Mapping[str, str] = MappingProxyType({TEXT_ENCODER: "sd-text"})
+"""What can be edited beside the UNet -> its family."""
+
 SD1 = Family(
     name="sd1",
     title="Stable Diffusion 1.x",
@@ -41,6 +44,7 @@ SD1 = Family(
     default_method="uce",
     contexts=CONTEXTS,
     layers=LAYERS,
+    parts=PARTS,
 )
 """Stable Diffusion 1.x reads the rows of one CLIP. The layers around its transformers are convolutions, so their
 weights have four dimensions."""
@@ -56,6 +60,7 @@ SD2 = Family(
     default_method="uce",
     contexts=CONTEXTS,
     layers=LAYERS,
+    parts=PARTS,
 )
 """Stable Diffusion 2.x: a wider text encoder than 1.x, and linear layers around its transformers."""
 

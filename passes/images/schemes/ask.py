@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -35,8 +35,20 @@ class Ask:
         """(k, c, h, w): the edited model's answers, with gradients. `own` means the adversary's rows where there are
         some."""
         return self.edited_for(
-            self.rows if condition == "own" and self.rows is not None else self.pool.told(condition, self.index)
+            self.rows if condition == "own" and self.rows is not None else self.told(condition, self.index)
         )
+
+    def told(self, condition: str, index: Any) -> Any:
+        """(k, t, d): the rows of a condition for the latents `index` (k,), as the edited model reads them: with
+        gradients where the text encoder is edited."""
+        if not self.factors.encodes:
+            return self.pool.told(condition, index)
+        return self.encoded(self.pool.sentences(condition, index))
+
+    def encoded(self, prompts: Sequence[str]) -> Any:
+        """(n, t, d): the edited text encoder's rows of prompts, with gradients."""
+        with self.factors.switched(True):
+            return self.model.encode_tokens(self.model.tokens(prompts))
 
     def edited_for(self, rows: Any) -> Any:
         """(k, c, h, w): the edited model's answers for rows (k, t, d), with gradients."""

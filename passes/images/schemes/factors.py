@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from editc.core.delta import Array, Site
+from editc.core.family import TEXT_ENCODER
 from editc.core.ports import Diffusion
 
 
@@ -25,6 +26,8 @@ class Factors:
     free: Mapping[str, Any]
     """Parameter name -> projector (d_in, d_in) of the inputs that its factors may see. A site that is missing sees all
     of its input."""
+    encodes: bool = False
+    """True where some lie in the text encoder: then rows depend on them."""
     on: bool = False
     """True: the layers answer with the factors."""
 
@@ -93,8 +96,9 @@ def attach_factors(
         return torch.from_numpy(np.ascontiguousarray(array)).float()
 
     fixed = {name: (stored(right), stored(left)) for name, (left, right) in (start or {}).items()}
-    factors = Factors(found, fixed, {name: stored(one) for name, one in (free or {}).items()})
-    hooks = [_hook(model.network, factors, name) for name in dict.fromkeys([*found, *fixed])]
+    encodes = any(site.component == TEXT_ENCODER for site in sites)
+    factors = Factors(found, fixed, {name: stored(one) for name, one in (free or {}).items()}, encodes)
+    hooks = [_hook(model, factors, name) for name in dict.fromkeys([*found, *fixed])]
     try:
         yield factors
     finally:
@@ -102,9 +106,9 @@ def attach_factors(
             hook.remove()
 
 
-def _hook(network: Any, factors: Factors, name: str) -> Any:
+def _hook(model: Diffusion, factors: Factors, name: str) -> Any:
     """Hook the layer of a parameter; returns the handle that removes it."""
-    module = network.get_submodule(name.removesuffix(".weight"))
+    module = model.layer(name)
     through = _through_convolution if hasattr(module, "kernel_size") else _through
     return module.register_forward_hook(partial(_add, factors, name, through))
 

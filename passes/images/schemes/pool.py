@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -27,6 +27,8 @@ class Pool:
     rows: Mapping[str, Any]
     """Condition -> its rows (s, t, d), one for each sentence. `own`: the sentence itself. `target`: with the target in
     the concept's place. `empty`: the empty prompt. `other N`: with the other name number N."""
+    prompts: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    """Condition -> the sentences (s,) that its rows are of, for an edited text encoder."""
     names: tuple[str, ...] = ()
     """The concept's names. Empty for a pool of preserved prompts."""
     clean: Any = None
@@ -45,8 +47,12 @@ class Pool:
         return tuple(name for name in self.rows if name.startswith("other "))
 
     def told(self, condition: str, index: Any) -> Any:
-        """(k, t, d): the rows of a condition for the latents `index` (k,)."""
+        """(k, t, d): the unedited encoder's rows of a condition for the latents `index` (k,)."""
         return self.rows[condition][self.sentence[index]]
+
+    def sentences(self, condition: str, index: Any) -> list[str]:
+        """The sentences of a condition for the latents `index` (k,)."""
+        return [self.prompts[condition][int(one)] for one in self.sentence[index]]
 
     def answers(self, model: Diffusion, condition: str) -> Any:
         """(m, c, h, w): the unedited model's answers to a condition, over the whole pool."""

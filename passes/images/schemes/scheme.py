@@ -146,6 +146,8 @@ class TrainedMethod(Protocol):
 
     edit_kind: str
     """`train`."""
+    part: str
+    """The component that is trained, such as `text_encoder`; '' for the denoiser."""
     layers: str
     """Which kinds of layers are trained, in the family's words, joined by `+`; `all` for every kind."""
     picture_steps: int

@@ -13,7 +13,7 @@ import numpy as np
 
 from editc.core.delta import Array, Site
 from editc.core.diagnostics import Diagnostic, EditcError
-from editc.core.family import Family
+from editc.core.family import TEXT_ENCODER, Family
 from editc.core.manifest import Manifest
 from editc.core.plan import Plan
 from editc.core.ports import Context, Diffusion, Progress, announce
@@ -25,10 +25,12 @@ from editc.passes.images.method import method_of, name_of_method
 from editc.passes.images.schemes.factors import Factors, attach_factors
 from editc.passes.images.schemes.scheme import Scheme, TrainedMethod
 from editc.passes.images.schemes.subject import Subject
+from editc.passes.images.rows.preserved_rows import preserved_prompts
 from editc.passes.images.train.checkpoint import Checkpoints
 from editc.passes.images.train.loop import Progressed, make_optimizer, save_period, train
 from editc.passes.images.train.starts import find_free, solve_start
 from editc.passes.images.train.subjects import make_subjects
+from editc.passes.images.train.text_encoder import find_unmeasurable, with_last_block
 from editc.passes.locate import check_patterns, is_wanted
 from editc.passes.sites import sites_of
 from editc.passes.stored import SiteWeights
@@ -42,9 +44,13 @@ class Train:
         """Return the plan with every matrix of the method's layers that `include` and `exclude` leave, and with those
         that the closed-form edit changes from which the training starts.
 
-        Raises E245 (a family without layers to train), E202 (a pattern matches nothing), E203 (no site is left).
+        Raises E245 (a family without layers to train), E202 (a pattern matches nothing), E203 (no site is left) and
+        E247 (something is asked of an edited text encoder that it cannot have).
         """
+        family = with_last_block(family, ctx.weights.names())
         plan = Plan(manifest, family, manifest.model, (), {})
+        if faults := tuple(find_unmeasurable(plan)):
+            raise EditcError(*faults)
         method = _trained_method(plan)
         every = tuple(_sites(family, ctx, kinds_of(method.layers, family)))
         if not every:
@@ -61,15 +67,20 @@ class Train:
         return replace(plan, sites=tuple(sites[name] for name in sorted(sites)), evidence=why)
 
     def derive(self, plan: Plan, ctx: Context, prompts: Sequence[str]) -> Problem:
-        """Return the problem. Sites that read the text preserve rows as usual; the others have none."""
+        """Return the problem. Sites that read the text preserve rows as usual; the others have none. Where the text
+        encoder is edited, what is preserved are prompts. Raises E247 as `locate` does: `editc attack` asks for other
+        attacks than the manifest."""
+        if faults := tuple(find_unmeasurable(plan)):
+            raise EditcError(*faults)
         systems: dict[str, System] = {}
-        reading = tuple(site for site in plan.sites if site.group in plan.family.groups)
+        reading = tuple(site for site in plan.sites if plan.family.reads_text(site.group))
         found = DeriveRows(prompts)(replace(plan, sites=reading), ctx) if reading else None
+        preserved = _preserved_prompts(plan, prompts) if plan.family.component == TEXT_ENCODER else ()
         for group in dict.fromkeys(site.group for site in plan.sites):
             known = found.systems.get(group) if found else None
-            systems[group] = known or _without_text(ctx, plan.sites_of(group))
+            systems[group] = known or _without_text(ctx, plan.sites_of(group), preserved)
         assert ctx.encoder is not None
-        corpus = found.corpus if found else "0 prompts"
+        corpus = found.corpus if found else f"{len(preserved)} prompts"
         return Problem(plan, systems, ctx.encoder.fingerprint(), corpus, found.leaks if found else ())
 
     def solve(self, problem: Problem, ctx: Context) -> Solution:
@@ -179,10 +190,17 @@ def _kind_of(family: Family, name: str, kinds: Sequence[str] = ()) -> str:
     return next((kind for kind, patterns in asked.items() if any(fnmatchcase(name, p) for p in patterns)), "")
 
 
-def _without_text(ctx: Context, sites: Sequence[Site]) -> System:
-    """The system of sites that do not read the text: no rows."""
+def _without_text(ctx: Context, sites: Sequence[Site], prompts: tuple[str, ...]) -> System:
+    """The system of sites that do not read the text: no rows, and the prompts that are preserved all the same."""
     none: Array = np.zeros((sites[0].shape[1], 0))
-    return System((), PreservedRows(np.zeros((0, 0)), none, none, ()), SiteWeights(ctx.weights, sites), 0.0)
+    return System((), PreservedRows(np.zeros((0, 0)), none, none, prompts), SiteWeights(ctx.weights, sites), 0.0)
+
+
+def _preserved_prompts(plan: Plan, prompts: Sequence[str]) -> tuple[str, ...]:
+    """The preserved prompts of a manifest: those of the default list, unless it wants none, then what it names."""
+    listed = preserved_prompts(plan.manifest, plan.contexts(), prompts)
+    default = listed.default if plan.manifest.preserve.corpus == "default" else ()
+    return tuple(dict.fromkeys((*default, *listed.named)))
 
 
 def _preserved(problem: Problem) -> tuple[str, ...]:

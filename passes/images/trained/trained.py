@@ -21,6 +21,8 @@ class Trained:
     picture_guidance: float = 3.0
     """How strongly these pictures follow their sentences."""
     edit_kind: ClassVar[Literal["train"]] = "train"
+    part: ClassVar[str] = ""
+    """The component that is trained, where it is not the denoiser."""
 
     def __post_init__(self) -> None:
         """Raise ValueError for an option below its least value."""

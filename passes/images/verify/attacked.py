@@ -9,6 +9,7 @@ from editc.core.measurements import AttackResult
 from editc.core.ports import Context
 from editc.core.solution import Solution
 from editc.passes.images.attacks.run import MOST_OTHERS, run_attacks
+from editc.passes.images.train.text_encoder import without_blind_attacks
 from editc.passes.images.verify.bystanders import BystanderChooser
 from editc.passes.stored import StoredWeights
 
@@ -29,4 +30,4 @@ def attack_solution(
     names = tuple(dict.fromkeys((*plan.manifest.preserve.concepts, *(one.name for one in chosen), *targets)))
     harmless = max((system.preserved.prompts for system in solution.problem.systems.values()), key=len)
     after = changed if changed is not None else StoredWeights(solution, frozenset(site.name for site in plan.sites))
-    return run_attacks(plan, ctx, after, names, harmless)
+    return run_attacks(without_blind_attacks(plan), ctx, after, names, harmless)

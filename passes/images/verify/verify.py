@@ -23,7 +23,7 @@ from editc.passes.images.measure import certificate
 from editc.passes.images.measure.measure import SiteMeasurement, measure_sites
 from editc.passes.images.painting import certificate_attack, pictures
 from editc.passes.images.solve import moderate
-from editc.passes.images.verify import bystanders
+from editc.passes.images.verify import bystanders, text_drift
 from editc.passes.images.verify.attacked import attack_solution
 from editc.passes.images.verify.own import warn_little_own
 from editc.passes.stored import StoredWeights
@@ -66,6 +66,7 @@ class Verify:
         attack_results = attack_solution(solution, ctx, self.others, after)
         claims = (
             *_claims(solution, measured),
+            *text_drift.claims(solution, ctx, after),
             *moderate.claims(solution),
             *certificate.claims(manifest, found),
             *pictures.claims(manifest, pairs),

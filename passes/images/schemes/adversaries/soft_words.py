@@ -68,7 +68,7 @@ class SoftWords:
         import torch
 
         which = torch.randint(len(state["words"]), (len(ask.index),), generator=generator)
-        with torch.no_grad():
+        with torch.set_grad_enabled(ask.factors.encodes):
             rows = [self._rows(ask, state["words"][int(one)][None], step) for step, one in enumerate(which)]
         return Drawn(torch.cat(rows), torch.full((len(rows),), -1))
 
@@ -83,9 +83,10 @@ class SoftWords:
         return table[torch.randint(len(table), (1, self.words), generator=generator)]
 
     def _rows(self, ask: Ask, words: Any, number: int) -> Any:
-        """(1, t, d): the rows of context number `number` with the words (1, k, e)."""
+        """(1, t, d): the edited encoder's rows of context number `number` with the words (1, k, e)."""
         context = self.contexts[number % len(self.contexts)]
         name = ask.pool.names[number % len(ask.pool.names)]
         sentence = context.replace("{}", "{} " + name) if self.before else context
         ids, places = places_in(ask.model, sentence, self.words)
-        return ask.model.encode_tokens(ids, places, words)
+        with ask.factors.switched(True):
+            return ask.model.encode_tokens(ids, places, words)

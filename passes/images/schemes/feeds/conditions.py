@@ -1,26 +1,44 @@
-"""The rows that a pool's sentences are told of, by condition."""
+"""The sentences of a pool by condition, and their rows."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from editc.core.ports import Diffusion
 from editc.passes.images.schemes.subject import Subject
 
 
-def concept_rows(model: Diffusion, subject: Subject, count: int) -> dict[str, Any]:
-    """Condition -> rows (count, t, d) of sentences that name the concept, by the listed names in turn: `own`, `target`,
-    `empty`, and `other N` for other name number N."""
+@dataclass(frozen=True, eq=False)
+class Conditions:
+    """What a pool is told of, by condition."""
+
+    prompts: Mapping[str, Sequence[str]]
+    """Condition -> its sentences (s,)."""
+    rows: Mapping[str, Any]
+    """Condition -> the unedited encoder's rows (s, t, d) of them."""
+
+    @staticmethod
+    def encode(model: Diffusion, prompts: Mapping[str, Sequence[str]]) -> Conditions:
+        """The conditions with their rows. The factors are off."""
+        return Conditions(prompts, {name: model.rows(each) for name, each in prompts.items()})
+
+
+def concept_conditions(model: Diffusion, subject: Subject, count: int) -> Conditions:
+    """`count` sentences that name the concept, by the listed names in turn: `own`, `target`, `empty`, and `other N` for
+    other name number N."""
     contexts = subject.sentences(count)
-    named = [one.format(subject.names[i % len(subject.names)]) for i, one in enumerate(contexts)]
-    toward = [one.format(subject.target) if subject.target else "" for one in contexts]
-    rows = {"own": model.rows(named), "target": model.rows(toward), "empty": model.rows([""] * count)}
-    for number, name in enumerate(subject.others):
-        rows[f"other {number}"] = model.rows([one.format(name) for one in contexts])
-    return rows
+    prompts = {
+        "own": [one.format(subject.names[i % len(subject.names)]) for i, one in enumerate(contexts)],
+        "target": [one.format(subject.target) if subject.target else "" for one in contexts],
+        "empty": [""] * count,
+    }
+    prompts |= {f"other {i}": [one.format(name) for one in contexts] for i, name in enumerate(subject.others)}
+    return Conditions.encode(model, prompts)
 
 
-def preserved_rows(model: Diffusion, subject: Subject, count: int) -> dict[str, Any]:
-    """Condition -> rows (n, t, d) of at most `count` preserved prompts: `own` and `empty`."""
+def preserved_conditions(model: Diffusion, subject: Subject, count: int) -> Conditions:
+    """At most `count` preserved prompts: `own` and `empty`."""
     prompts = subject.kept(count)
-    return {"own": model.rows(prompts), "empty": model.rows([""] * len(prompts))}
+    return Conditions.encode(model, {"own": prompts, "empty": [""] * len(prompts)})

@@ -8,7 +8,7 @@ from typing import Any
 from editc.core.ports import Diffusion
 from editc.passes.images.diffusion.sampling import denoise
 from editc.passes.images.schemes.factors import Factors
-from editc.passes.images.schemes.feeds.conditions import concept_rows
+from editc.passes.images.schemes.feeds.conditions import Conditions, concept_conditions
 from editc.passes.images.schemes.pool import Pool
 from editc.passes.images.schemes.subject import Subject
 
@@ -19,8 +19,8 @@ class Sampled:
 
     sentences: int
     """How many sentences are drawn from."""
-    rows: dict[str, Any] = field(default_factory=dict, compare=False, repr=False)
-    """Concept -> rows by condition, once they are made."""
+    known: dict[str, Conditions] = field(default_factory=dict, compare=False, repr=False)
+    """Concept -> its sentences, once they are made."""
 
     def draw(
         self, model: Diffusion, factors: Factors, subject: Subject, count: int, generator: Any
@@ -28,14 +28,16 @@ class Sampled:
         """A new pool of `count` latents, and all their numbers."""
         import torch
 
-        if subject.concept not in self.rows:
-            self.rows[subject.concept] = concept_rows(model, subject, self.sentences)
-        rows = self.rows[subject.concept]
+        if subject.concept not in self.known:
+            self.known[subject.concept] = concept_conditions(model, subject, self.sentences)
+        told = self.known[subject.concept]
         sentence = torch.randint(self.sentences, (count,), generator=generator)
         seeds = torch.randint(2**31, (count,), generator=generator).tolist()
         stop = int(torch.randint(subject.steps, (1,), generator=generator))
         with factors.switched(True):
-            told = rows["own"][sentence]
-            latents = denoise(model, told, seeds, subject.steps, subject.guidance, stop=stop)
+            own = [told.prompts["own"][int(one)] for one in sentence]
+            rows = model.rows(own) if factors.encodes else told.rows["own"][sentence]
+            latents = denoise(model, rows, seeds, subject.steps, subject.guidance, stop=stop)
         time = list(model.timesteps(subject.steps))[stop]
-        return Pool(latents, torch.full((count,), time), sentence, rows, subject.names), torch.arange(count)
+        times = torch.full((count,), time)
+        return Pool(latents, times, sentence, told.rows, told.prompts, subject.names), torch.arange(count)

@@ -9,7 +9,7 @@ from typing import Any, Literal
 from editc.core.ports import Diffusion
 from editc.passes.images.diffusion.sampling import denoise
 from editc.passes.images.schemes.factors import Factors
-from editc.passes.images.schemes.feeds.conditions import concept_rows, preserved_rows
+from editc.passes.images.schemes.feeds.conditions import Conditions, concept_conditions, preserved_conditions
 from editc.passes.images.schemes.pool import Pool
 from editc.passes.images.schemes.subject import Subject
 
@@ -49,17 +49,17 @@ class Trajectories:
 
 def concept_pool(model: Diffusion, subject: Subject, count: int) -> Pool:
     """A pool of the concept's sentences."""
-    rows = concept_rows(model, subject, count)
-    return _walk(model, subject, rows, subject.pictures_seeds(count, 0), CONCEPT_STEPS)
+    told = concept_conditions(model, subject, count)
+    return _walk(model, subject, told, subject.pictures_seeds(count, 0), CONCEPT_STEPS)
 
 
 def preserved_pool(model: Diffusion, subject: Subject, count: int) -> Pool:
     """A pool of preserved prompts."""
-    rows = preserved_rows(model, subject, count)
-    return _walk(model, subject, rows, subject.pictures_seeds(len(rows["own"]), 1), KEPT_STEPS)
+    told = preserved_conditions(model, subject, count)
+    return _walk(model, subject, told, subject.pictures_seeds(len(told.prompts["own"]), 1), KEPT_STEPS)
 
 
-def _walk(model: Diffusion, subject: Subject, rows: Any, seeds: Sequence[int], wanted: Sequence[int]) -> Pool:
+def _walk(model: Diffusion, subject: Subject, told: Conditions, seeds: Sequence[int], wanted: Sequence[int]) -> Pool:
     """Paint each sentence, and keep the latents before the steps `wanted`, counted as of 25."""
     import torch
 
@@ -71,9 +71,9 @@ def _walk(model: Diffusion, subject: Subject, rows: Any, seeds: Sequence[int], w
         if times.index(time) in steps:
             seen.setdefault(time, []).append(latents)
 
-    denoise(model, rows["own"], seeds, subject.steps, subject.guidance, watch=watch)
+    denoise(model, told.rows["own"], seeds, subject.steps, subject.guidance, watch=watch)
     kept = [(time, torch.cat(parts)) for time, parts in seen.items()]
     latents = torch.cat([part for _, part in kept])
     when = torch.cat([torch.full((len(part),), time) for time, part in kept])
     number = torch.arange(len(seeds)).repeat(len(kept))
-    return Pool(latents, when, number, rows, subject.names)
+    return Pool(latents, when, number, told.rows, told.prompts, subject.names)

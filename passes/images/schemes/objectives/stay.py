@@ -21,7 +21,7 @@ class StayAtPrompts:
 
         plain = torch.arange(len(ask.index)) >= round(self.empty * len(ask.index))
         mask = plain[:, None, None]
-        rows = torch.where(mask, ask.pool.told("own", ask.index), ask.pool.told("empty", ask.index))
+        rows = torch.where(mask, ask.told("own", ask.index), ask.told("empty", ask.index))
         before = torch.where(mask[..., None], ask.frozen(), ask.frozen("empty"))
         return (ask.edited_for(rows) - before).square().mean()
 
@@ -76,6 +76,6 @@ class StayAtOthers:
 
         names = ask.pool.others
         which = [names[(int(i) + step) % len(names)] for step, i in enumerate(ask.index)]
-        rows = torch.stack([ask.pool.told(name, one) for name, one in zip(which, ask.index, strict=True)])
+        rows = torch.cat([ask.told(name, one[None]) for name, one in zip(which, ask.index, strict=True)])
         before = torch.stack([ask.frozen_at(name, one) for name, one in zip(which, ask.index, strict=True)])
         return (ask.edited_for(rows) - before).square().mean()
