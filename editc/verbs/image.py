@@ -36,9 +36,7 @@ def edited_part(opened: OpenedManifest, ctx: Context) -> Context:
         manifest = opened.manifest
         message = f"`method: {manifest.method}` trains the `{part}`, and that of {family.title} cannot be edited"
         help_ = "name a pipeline of Stable Diffusion 1 or 2, or use a method that edits the denoiser, such as `uce`"
-        raise EditcError(
-            Diagnostic("E245", message, manifest.image_edits[0].at("method"), manifest.source, help=help_)
-        )
+        raise EditcError(Diagnostic("E245", message, manifest.image_edits[0].at("method"), manifest.source, help=help_))
     weights = opened.target.model.component(part)
     return replace(ctx, weights=weights, family=FAMILIES.resolve(family.parts[part]))
 

@@ -9,6 +9,7 @@ from typing import Any, TypeAlias
 
 from editc.core.delta import Delta
 from editc.core.diagnostics import EditcError, fail
+from editc.core.family import TEXT_ENCODER
 from editc.formats.apply.finetune import remedy
 from editc.formats.models.fingerprint import (
     TOKEN_EMBEDDINGS,
@@ -43,6 +44,9 @@ def compare_encoder(delta: Delta, model: Model, opened: Iterable[Checkpoint], kn
     caller has it. Nothing is compared for language models, which read their own tokens.
     """
     if FAMILIES.models_of(delta.family) == "language":  # it reads its own words
+        return
+    if FAMILIES.models_of(delta.family) == "image" and FAMILIES.resolve(delta.family).component == TEXT_ENCODER:
+        yield "the delta edits the text encoder itself: its matrices were compared, its vocabulary was not"
         return
     if not delta.encoder:
         yield "the delta does not say which text encoder its keys come from, so the model's was not compared with it"

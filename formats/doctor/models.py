@@ -32,7 +32,14 @@ TITLES: Mapping[ModelKind, str] = {
     "unknown": "a model that the doctor does not know",
 }
 """Kind -> its name for the user."""
-KINDS: Mapping[str, ModelKind] = {"sd1": "sd", "sd2": "sd", "sdxl": "sdxl", "flux": "flux", "sd3": "sd3"}
+KINDS: Mapping[str, ModelKind] = {
+    "sd-text": "sd",
+    "sd1": "sd",
+    "sd2": "sd",
+    "sdxl": "sdxl",
+    "flux": "flux",
+    "sd3": "sd3",
+}
 """Family of editc -> the kind of model that it is."""
 LEAVES = ("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj", "self_attn.out_proj", "mlp.fc1", "mlp.fc2")
 """The matrices of a layer of CLIP."""
@@ -172,7 +179,8 @@ def _model_of_export(adapter: AdapterFile, about: Mapping[str, Any]) -> KnownMod
             else KnownModules("unknown", {}, {}, why)
         )
     known = published_modules(kind)
-    sites = {f"{s['component']}.{s['name'].removesuffix('.weight')}": None for s in about["sites"]}
+    names = [f"{site['component']}.{site['name'].removesuffix('.weight')}" for site in about["sites"]]
+    sites: dict[str, Shape] = {_add_text_model_level(name): None for name in names}
     return KnownModules(kind, {**known.modules, **sites}, known.originals, why)
 
 

@@ -1,7 +1,8 @@
-"""LoRA files of UNets in kohya's spelling, which diffusers, ComfyUI, A1111 and sd-scripts all read.
+"""LoRA files of UNets and text encoders in kohya's spelling, which diffusers, ComfyUI, A1111 and sd-scripts all read.
 
 The names are `lora_unet_<module>.lora_down.weight` (r, d_in), `.lora_up.weight` (d_out, r) and `.alpha`. `<module>` is
-the name in diffusers with `_` for `.`; two modules of SDXL have another name. A loader multiplies up by alpha / r.
+the name in diffusers with `_` for `.`; two modules of SDXL have another name. For a text encoder they begin with
+`lora_te_text_model_`. A loader multiplies up by alpha / r.
 Every loader is exact if ranks are powers of two, every alpha in the file is 1, and up is multiplied by r; so the file
 is written like this. If each alpha were its module's rank, diffusers 0.42 would give modules of other ranks 1/r of
 their change, and would not say so.
@@ -17,17 +18,18 @@ import numpy as np
 from editc.core.delta import Delta
 from editc.core.diagnostics import fail
 from editc.core.disk import guard_writes, replace_file
+from editc.core.family import TEXT_ENCODER
 from editc.formats.containers.canonical import DELTA_KEY
 from editc.formats.containers.safetensors_write import StoredTensor, encode_tensor, file_bytes
 from editc.formats.exports import embed, lowering
 from editc.formats.exports.format import Format, Job, Written
 from editc.formats.exports.kohya_names import ALPHA, DOWN, UP, module_name
 from editc.formats.exports.suits import SUITS
-from editc.formats.exports.trials import try_diffusers_unet
+from editc.formats.exports.trials import try_diffusers
 from editc.numerics.bits import dtypes
 
-COMPONENTS = ("unet",)
-"""The component whose modules have names in this spelling."""
+COMPONENTS = ("unet", TEXT_ENCODER)
+"""The components whose modules have names in this spelling."""
 BASES = {"sd1": "sd_v1", "sd2": "sd_v2", "sdxl": "sdxl_base_v1-0"}
 """Family -> the base model's name in kohya's metadata."""
 
@@ -47,13 +49,15 @@ def write(job: Job) -> Written:
 def parts(description: Mapping[str, Any], tensors: Mapping[str, Any], options: Mapping[str, Any]) -> Mapping[str, Any]:
     """Read the factors of the delta back from such a file: the inverse of `write`."""
 
+    names = {site["name"]: module_name(site["name"], site["component"]) for site in description["sites"]}
+
     def pair(name: str) -> tuple[Any, Any]:
-        up, down = tensors[module_name(name) + UP], tensors[module_name(name) + DOWN]
+        up, down = tensors[names[name] + UP], tensors[names[name] + DOWN]
         rank = len(down)
         return up.reshape(-1, rank) / np.float32(rank), down.reshape(rank, -1)
 
     embed.check_count(tensors, 3 * len(description["sites"]))
-    if any(float(tensors[module_name(site["name"]) + ALPHA]) != 1.0 for site in description["sites"]):
+    if any(float(tensors[module + ALPHA]) != 1.0 for module in names.values()):
         raise ValueError("an alpha is not 1")
     return embed.low_rank_parts(description, pair)
 
@@ -69,9 +73,10 @@ def _encode_tensors(delta: Delta, windows: Mapping[str, list[int]], dtype: str) 
         if window:
             up, down = up.reshape(*up.shape, 1, 1), down.reshape(rank, *window)
         _check_range(up, left, rank, name, dtype)
-        found[module_name(name) + UP] = encode_tensor(up, dtype)
-        found[module_name(name) + DOWN] = encode_tensor(down, dtype)
-        found[module_name(name) + ALPHA] = encode_tensor(np.ones(()), dtype)
+        module = module_name(name, record.site.component)
+        found[module + UP] = encode_tensor(up, dtype)
+        found[module + DOWN] = encode_tensor(down, dtype)
+        found[module + ALPHA] = encode_tensor(np.ones(()), dtype)
     return found
 
 
@@ -101,10 +106,10 @@ def _metadata(delta: Delta, windows: Mapping[str, list[int]]) -> dict[str, str]:
 FORMAT = Format(
     name="kohya",
     output="delta.kohya.safetensors",
-    says="a LoRA for UNets: diffusers, ComfyUI, A1111, sd-scripts",
+    says="a LoRA for UNets and text encoders: diffusers, ComfyUI, A1111, sd-scripts",
     suits=SUITS["kohya"],
     write=write,
     low_rank=True,
-    trials=lambda job, written: (try_diffusers_unet(job, written),),
+    trials=lambda job, written: (try_diffusers(job, written),),
     parts=parts,
 )

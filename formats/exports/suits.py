@@ -47,6 +47,12 @@ def component_of(family: str) -> str:
 
 ALL = Suits()
 """For formats that hold deltas of every family."""
+ONNX = Suits(
+    "an edited text encoder is not written as ONNX: its delta is for the folder of a pipeline",
+    components=("unet", "transformer", "prior", LANGUAGE),
+    in_words="all but text encoders",
+)
+"""For formats of an ONNX runtime."""
 SUITS: Mapping[str, Suits] = MappingProxyType(
     {
         "checkpoint": ALL,
@@ -61,9 +67,12 @@ SUITS: Mapping[str, Suits] = MappingProxyType(
             components=(LANGUAGE,),
             in_words="language models",
         ),
-        "kohya": Suits("kohya files are for the UNets of {families}", ("sd1", "sd2", "sdxl")),
-        "onnx-adapter": ALL,
-        "onnx-graph": ALL,
+        "kohya": Suits(
+            "kohya files are for the UNets of sd1, sd2 and sdxl, and for text encoders",
+            ("sd1", "sd2", "sdxl", "sd-text"),
+        ),
+        "onnx-adapter": ONNX,
+        "onnx-graph": ONNX,
         "onnx-multiplier": Suits(
             "it needs a model in which only the edited layers read the rows: {families}",
             ("sd1", "sd2", "sdxl"),

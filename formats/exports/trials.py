@@ -16,7 +16,9 @@ from typing import Any
 import numpy as np
 
 from editc.core.delta import Array, Delta
+from editc.core.family import TEXT_ENCODER
 from editc.formats.exports.format import ConsumerTrial, Job, Written
+from editc.formats.exports.kohya_names import NESTED
 from editc.formats.exports.lowering import pairs
 from editc.formats.models.model import Model
 from editc.formats.models.model_names import spell_for_program
@@ -24,6 +26,7 @@ from editc.formats.models.model_names import spell_for_program
 LARGEST = 2 << 30
 """The largest edited component, in bytes, that a trial of `checkpoint` loads (2 GiB). Chosen by hand."""
 PIPELINES: Mapping[str, str] = {
+    "sd-text": "StableDiffusionPipeline",
     "sd1": "StableDiffusionPipeline",
     "sd2": "StableDiffusionPipeline",
     "sdxl": "StableDiffusionXLPipeline",
@@ -34,6 +37,34 @@ PIPELINES: Mapping[str, str] = {
 EXPERT = re.compile(r"(?P<layer>.*layers\.\d+)\.\w+\.experts\.(?P<number>\d+)\.(?:down_proj|w2)\.weight$")
 """The name of one expert's matrix in a file. transformers stacks the experts of a layer in one tensor, for which PEFT
 has no layer."""
+
+
+def try_diffusers(job: Job, written: Written) -> ConsumerTrial:
+    """Load the file with diffusers into the UNet or the text encoder that it is for, and compare."""
+    inside = {record.site.component for record in written.delta.sites}
+    return (try_diffusers_text_encoder if inside == {TEXT_ENCODER} else try_diffusers_unet)(job, written)
+
+
+def try_diffusers_text_encoder(job: Job, written: Written) -> ConsumerTrial:
+    """Load the file with diffusers into a CLIP text encoder of the model's configuration, and compare. transformers
+    before 5 puts `text_model.` before the names of parameters; names are compared without it."""
+    config, why = _read_config(job.model, TEXT_ENCODER, "diffusers", "transformers", "peft")
+    if config is None:
+        return ConsumerTrial("diffusers", skipped=why)
+    import diffusers
+    import torch
+    import transformers
+
+    kind = getattr(diffusers, PIPELINES[written.delta.family])
+    with torch.device("meta"):
+        hollow = transformers.CLIPTextModel(transformers.CLIPTextConfig(**config))
+    encoder = hollow.to_empty(device="cpu")
+    state, alphas, *_ = kind.lora_state_dict(str(written.files[0]))
+    kind.load_lora_into_text_encoder(state, network_alphas=alphas, text_encoder=encoder)
+    ours = {record.site.name.removeprefix(NESTED): record.site.name for record in written.delta.sites}
+    changes = {name.removeprefix(NESTED): change for name, change in adapter_changes(encoder).items()}
+    by_site = {ours.get(name, name): change for name, change in changes.items()}
+    return compare_changes(f"diffusers {diffusers.__version__}", written.delta, by_site)
 
 
 def try_diffusers_unet(job: Job, written: Written) -> ConsumerTrial:

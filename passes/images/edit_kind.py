@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Protocol
 
-from editc.core.family import Family
+from editc.core.family import TEXT_ENCODER, Family
 from editc.core.manifest import Manifest
 from editc.core.ports import Context
 
@@ -29,6 +29,8 @@ class EditKind(Protocol):
         """Return the change of every group. Raises SingularError and NonFiniteError."""
 
 
+BLIND = frozenset({"certificate", "rece"})
+"""Attacks that find rows for edited keys and values."""
 EDIT_KINDS: Mapping[str, str] = {
     "fuse": "editc.passes.images.keys.fuse:FUSE",
     "train": "editc.passes.images.train.edit_kind:TRAIN",
@@ -56,6 +58,12 @@ def is_trained(manifest: Manifest) -> bool:
 def part_of(manifest: Manifest) -> str:
     """Return the component that the method of the edits changes, where it is not the denoiser; else ''."""
     return getattr(_method_class(manifest), "part", "")
+
+
+def blind_attacks(manifest: Manifest) -> frozenset[str]:
+    """Return the names of attacks that cannot see the edits: those that find rows for edited keys and values, where the
+    text encoder is edited and keys and values stay as they are."""
+    return BLIND if part_of(manifest) == TEXT_ENCODER else frozenset()
 
 
 def _method_class(manifest: Manifest) -> Any:

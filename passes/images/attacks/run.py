@@ -16,6 +16,7 @@ from editc.core.ports import Context
 from editc.passes.images.attacks.attack import Attack, Case
 from editc.passes.images.attacks.cases import request_case
 from editc.passes.images.attacks.jobs import Job, list_jobs, results
+from editc.passes.images.edit_kind import blind_attacks
 from editc.registry.attacks import ATTACKS
 
 MOST_OTHERS = 20
@@ -78,6 +79,8 @@ def warnings(manifest: Manifest, found: Sequence[AttackResult]) -> Iterator[Diag
             one = told.get((check.name, request.concept))
             if one is None:
                 why = "it needs a pipeline that reads the text encoder's rows alone, and a detector that knows others"
+                if check.name in blind_attacks(manifest):
+                    why = "it reads edited keys and values, and the edit changes the text encoder"
                 message = f"the attack `{check.name}` was not run on `{request.concept}`: {why}"
             elif not one.tells:
                 shown = f"it shows `{one.concept}` in {one.control} of {one.of} pictures by the unedited model"

@@ -22,10 +22,10 @@ from editc.core.site_bytes import matrix_shape
 from editc.core.solution import Edit, Solution, Stats, Training
 from editc.passes.images.keys.derive_rows import DeriveRows
 from editc.passes.images.method import method_of, name_of_method
+from editc.passes.images.rows.preserved_rows import preserved_prompts
 from editc.passes.images.schemes.factors import Factors, attach_factors
 from editc.passes.images.schemes.scheme import Scheme, TrainedMethod
 from editc.passes.images.schemes.subject import Subject
-from editc.passes.images.rows.preserved_rows import preserved_prompts
 from editc.passes.images.train.checkpoint import Checkpoints
 from editc.passes.images.train.loop import Progressed, make_optimizer, save_period, train
 from editc.passes.images.train.starts import find_free, solve_start

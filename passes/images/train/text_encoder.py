@@ -11,9 +11,7 @@ from editc.core.family import LAST_BLOCK, TEXT_ENCODER, Family
 from editc.core.manifest import Manifest
 from editc.core.places import Span
 from editc.core.plan import Plan
-
-BLIND = frozenset({"certificate", "rece"})
-"""Attacks that find rows for edited keys and values. An edited text encoder leaves keys and values as they are."""
+from editc.passes.images.edit_kind import blind_attacks
 
 
 def with_last_block(family: Family, names: Sequence[str]) -> Family:
@@ -33,18 +31,10 @@ def find_unmeasurable(plan: Plan) -> Iterator[Diagnostic]:
     for bound in ("recoverable", "erase_residual"):
         if getattr(manifest.constraints, bound) is not None:
             yield _unmeasurable(manifest, f"`{bound}`", manifest.constraints.at(bound))
-    blind = [one for one in manifest.attacks if one.name in BLIND]
+    blind = [one for one in manifest.attacks if one.name in blind_attacks(manifest)]
     for one in blind:
         if one.at_most is not None or len(blind) == len(manifest.attacks):
             yield _unmeasurable(manifest, f"the attack `{one.name}`", one.at("at_most") or one.at())
-
-
-def without_blind_attacks(plan: Plan) -> Plan:
-    """The plan without the attacks that cannot see its edit; their results are missing, which E513 says."""
-    if plan.family.component != TEXT_ENCODER:
-        return plan
-    attacks = tuple(one for one in plan.manifest.attacks if one.name not in BLIND)
-    return replace(plan, manifest=replace(plan.manifest, attacks=attacks))
 
 
 def _unmeasurable(manifest: Manifest, what: str, span: Span | None) -> Diagnostic:

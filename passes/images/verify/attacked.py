@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from editc.core.delta import Array
 from editc.core.measurements import AttackResult
+from editc.core.plan import Plan
 from editc.core.ports import Context
 from editc.core.solution import Solution
 from editc.passes.images.attacks.run import MOST_OTHERS, run_attacks
-from editc.passes.images.train.text_encoder import without_blind_attacks
+from editc.passes.images.edit_kind import blind_attacks
 from editc.passes.images.verify.bystanders import BystanderChooser
 from editc.passes.stored import StoredWeights
 
@@ -30,4 +32,11 @@ def attack_solution(
     names = tuple(dict.fromkeys((*plan.manifest.preserve.concepts, *(one.name for one in chosen), *targets)))
     harmless = max((system.preserved.prompts for system in solution.problem.systems.values()), key=len)
     after = changed if changed is not None else StoredWeights(solution, frozenset(site.name for site in plan.sites))
-    return run_attacks(without_blind_attacks(plan), ctx, after, names, harmless)
+    return run_attacks(_without_blind_attacks(plan), ctx, after, names, harmless)
+
+
+def _without_blind_attacks(plan: Plan) -> Plan:
+    """Return the plan without the attacks that cannot see its edits. Their results are missing, which E513 says."""
+    blind = blind_attacks(plan.manifest)
+    attacks = tuple(one for one in plan.manifest.attacks if one.name not in blind)
+    return replace(plan, manifest=replace(plan.manifest, attacks=attacks))

@@ -16,7 +16,7 @@ from editc.numerics import drift
 from editc.passes.images.verify.bystanders import pick_evenly
 
 PROMPTS = 256
-"""Preserved prompts that are encoded twice, at most, evenly picked. Chosen by hand: a CLIP-L takes a minute for them."""
+"""Preserved prompts that are encoded twice, at most, evenly picked. Chosen by hand: enough for a root mean square."""
 SUBJECT = "keys and values"
 """The subject of the claims: all matrices of the denoiser that read the rows, together."""
 

@@ -31,7 +31,14 @@ def test_the_export_that_is_advised_takes_the_family(family: str) -> None:
     form = best_format(family)
     assert not export.find_refusals([form], family) and f"--as {form}" in advise_export(family)
     assert form in BEST and form in suitable_formats(family)
-    adapters = {"sd1": "kohya", "sd2": "kohya", "sdxl": "kohya", "flux": "diffusers", "sd3": "diffusers"}
+    adapters = {
+        "sd-text": "kohya",
+        "sd1": "kohya",
+        "sd2": "kohya",
+        "sdxl": "kohya",
+        "flux": "diffusers",
+        "sd3": "diffusers",
+    }
     others = {"pixart": "diff", "cascade": "checkpoint", "kandinsky22": "checkpoint"}
     assert form == (adapters | others).get(family, "peft")
 

@@ -52,7 +52,7 @@ from editc.passes.images.train.loop import Progressed, make_optimizer, train
 from editc.passes.images.train.subjects import sift
 from editc.registry.methods import METHODS
 
-TRAINED = [name for name in METHODS.names("image") if hasattr(METHODS.resolve(name), "edit_kind")]
+TRAINED = [name for name in METHODS.names("image") if getattr(METHODS.resolve(name), "part", None) == ""]
 SMALL: dict[str, Any] = {"steps": 2, "sentences": 2, "batch": 2, "pictures": 2, "attack_steps": 2, "every": 2}
 SMALL |= {"rounds": 2, "prompts": 2, "words": 2}
 
