@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from editc.core.family import TEXT_ENCODER, Family
+from editc.core.family import Family
 from editc.core.manifest import Manifest
 from editc.core.ports import Context
+from editc.passes.images.method import class_of_method
 
 if TYPE_CHECKING:  # `editc check` needs none of them
     from editc.core.plan import Plan
@@ -29,8 +30,6 @@ class EditKind(Protocol):
         """Return the change of every group. Raises SingularError and NonFiniteError."""
 
 
-BLIND = frozenset({"certificate", "rece"})
-"""Attacks that find rows for edited keys and values."""
 EDIT_KINDS: Mapping[str, str] = {
     "fuse": "editc.passes.images.keys.fuse:FUSE",
     "train": "editc.passes.images.train.edit_kind:TRAIN",
@@ -52,26 +51,4 @@ def edit_kind_of(manifest: Manifest) -> EditKind | None:
 
 def is_trained(manifest: Manifest) -> bool:
     """True where the method of the edits is one that is trained. The methods of `fuse` are in no table."""
-    return getattr(_method_class(manifest), "edit_kind", "") == "train"
-
-
-def part_of(manifest: Manifest) -> str:
-    """Return the component that the method of the edits changes, where it is not the denoiser; else ''."""
-    return getattr(_method_class(manifest), "part", "")
-
-
-def blind_attacks(manifest: Manifest) -> frozenset[str]:
-    """Return the names of attacks that cannot see the edits: those that find rows for edited keys and values, where the
-    text encoder is edited and keys and values stay as they are."""
-    return BLIND if part_of(manifest) == TEXT_ENCODER else frozenset()
-
-
-def _method_class(manifest: Manifest) -> Any:
-    """Return the class of the method that a manifest names. None where it names none, and for `fuse`, whose methods
-    are in no table."""
-    method = manifest.method
-    if method is None or any(edit.kind == "fuse" for edit in manifest.image_edits):
-        return None
-    from editc.registry.methods import METHODS  # `editc check` of a manifest without a method needs none
-
-    return METHODS.resolve(method)
+    return getattr(class_of_method(manifest), "edit_kind", "") == "train"

@@ -16,7 +16,7 @@ from editc.core.ports import Context
 from editc.passes.images.attacks.attack import Attack, Case
 from editc.passes.images.attacks.cases import request_case
 from editc.passes.images.attacks.jobs import Job, list_jobs, results
-from editc.passes.images.edit_kind import blind_attacks
+from editc.passes.images.method import blind_attacks
 from editc.registry.attacks import ATTACKS
 
 MOST_OTHERS = 20

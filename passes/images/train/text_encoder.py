@@ -11,7 +11,7 @@ from editc.core.family import LAST_BLOCK, TEXT_ENCODER, Family
 from editc.core.manifest import Manifest
 from editc.core.places import Span
 from editc.core.plan import Plan
-from editc.passes.images.edit_kind import blind_attacks
+from editc.passes.images.method import blind_attacks
 
 
 def with_last_block(family: Family, names: Sequence[str]) -> Family:

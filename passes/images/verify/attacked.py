@@ -11,7 +11,7 @@ from editc.core.plan import Plan
 from editc.core.ports import Context
 from editc.core.solution import Solution
 from editc.passes.images.attacks.run import MOST_OTHERS, run_attacks
-from editc.passes.images.edit_kind import blind_attacks
+from editc.passes.images.method import blind_attacks
 from editc.passes.images.verify.bystanders import BystanderChooser
 from editc.passes.stored import StoredWeights
 
