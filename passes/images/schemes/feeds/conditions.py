@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from editc.core.diagnostics import fail
 from editc.core.ports import Diffusion
 from editc.passes.images.schemes.subject import Subject
 
@@ -39,6 +40,13 @@ def concept_conditions(model: Diffusion, subject: Subject, count: int) -> Condit
 
 
 def preserved_conditions(model: Diffusion, subject: Subject, count: int) -> Conditions:
-    """At most `count` preserved prompts: `own` and `empty`."""
+    """At most `count` preserved prompts: `own` and `empty`. Raises E248 where there are none."""
     prompts = subject.kept(count)
+    if not prompts:
+        help_ = (
+            "name concepts or prompts under `preserve`, or leave `corpus: none` out; or use a method that keeps none"
+        )
+        raise fail(
+            "E248", f"the method keeps preserved prompts beside `{subject.concept}`, and there are none", help=help_
+        )
     return Conditions.encode(model, {"own": prompts, "empty": [""] * len(prompts)})

@@ -13,6 +13,7 @@ import torch
 from editc.backends import painter
 from editc.backends.diffusion import PipelineDiffusion
 from editc.core.delta import Array, Site
+from editc.core.diagnostics import EditcError
 from editc.core.ports import Diffusion
 from editc.demo import MODEL
 from editc.families.images.text import SD_TEXT
@@ -20,6 +21,7 @@ from editc.passes.images.diffusion.sampling import denoise, goal_of_noise
 from editc.passes.images.schemes.adversaries.soft_words import SoftWords
 from editc.passes.images.schemes.ask import Ask
 from editc.passes.images.schemes.factors import Factors, attach_factors
+from editc.passes.images.schemes.feeds.conditions import preserved_conditions
 from editc.passes.images.schemes.feeds.noised import Noised
 from editc.passes.images.schemes.feeds.sampled import Sampled
 from editc.passes.images.schemes.feeds.sentences import Sentences
@@ -254,6 +256,11 @@ def test_what_must_stay_costs_nothing_before_the_first_step(model: Diffusion, fa
     for objective, one in ((StayAtEmbeddings("target"), concept), (StayAtEmbeddings("own"), preserved)):
         assert abs(float(objective.loss(one).detach())) < 1e-6
     assert float(StayAtOthers().loss(ask(model, factors, Trajectories("concept", 2))).detach()) < 1e-9
+
+
+def test_a_method_that_keeps_prompts_says_so_where_there_are_none(model: Diffusion) -> None:
+    with pytest.raises(EditcError, match="E248"):
+        preserved_conditions(model, replace(SUBJECT, preserved=()), 2)
 
 
 def test_drift_is_what_keys_and_values_see(model: Diffusion, factors: Factors) -> None:
