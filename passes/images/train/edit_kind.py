@@ -84,8 +84,8 @@ class Train:
         return Problem(plan, systems, ctx.encoder.fingerprint(), corpus, found.leaks if found else ())
 
     def solve(self, problem: Problem, ctx: Context) -> Solution:
-        """Train, and return the factors as low-rank edits. Raises E246 (a pipeline that cannot be trained) and E248 (the
-        method keeps preserved prompts, and there are none)."""
+        """Train, and return the factors as low-rank edits. Raises E246 (a pipeline that cannot be trained) and E248
+        (the method keeps preserved prompts, and there are none)."""
         plan, model = problem.plan, ctx.diffusion
         if model is None:
             raise EditcError(_no_gradients(plan))
