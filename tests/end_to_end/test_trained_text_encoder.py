@@ -176,12 +176,12 @@ def test_what_it_cannot_have_is_refused_by_check(more: str, tmp_path: Path) -> N
 def test_attacks_that_write_prompts_go_through_it_and_blind_ones_are_left_out(tmp_path: Path) -> None:
     more = (
         "verify:\n  images: {detector: editc:demo, steps: 4, prompts_per_concept: 1, erased_at_most: 1}\n"
-        "  attacks: {certificate: {pictures: 1}, names: {pictures: 1, words: 1}, ring: {pictures: 1, generations: 1}}\n"
+        "  attacks: {certificate: {pictures: 1}, ring: {pictures: 1, generations: 1}}\n"
         "constraints: {bystander_loss: 1}\n"
     )
     built = api.build(write(tmp_path, "des", more), tmp_path / "out")
     assert built is not None and built.delta is not None
-    assert {one.attack for one in built.verified.report.attacks} == {"names", "ring"}
+    assert {one.attack for one in built.verified.report.attacks} == {"ring"}
     told = [one for one in built.warnings if one.code == "E513" and "certificate" in one.message]
     assert told and "text encoder" in told[0].message
 
