@@ -28,13 +28,13 @@ def default_prompts(model: Model, manifest: Manifest, ctx: Context) -> tuple[str
     own = own_prompts(model, manifest)
     if own is not None or ctx.encoder is None or ctx.family is None:
         return everyday_prompts() if own is None else own
-    from editc.passes.images.rows.vocabulary import readable, vocabulary_prompts
+    from editc.passes.images.rows.vocabulary import readable, readable_contexts, vocabulary_prompts
 
     words = vocabulary_words(model, manifest, ctx.family)
     if not words:
         return everyday_prompts()
     edited = [name for request in manifest.image_edits if request.kind != "moderate" for name in request.names]
-    contexts = ctx.contexts or ctx.family.contexts
+    contexts = readable_contexts(ctx.contexts or ctx.family.contexts, words)
     return (
         *readable(everyday_prompts(), words),
         *vocabulary_prompts(words, edited, contexts, ctx.encoder, ctx.cache),

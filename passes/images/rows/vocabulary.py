@@ -80,6 +80,18 @@ def readable(prompts: Sequence[str], words: Sequence[str]) -> tuple[str, ...]:
     return tuple(prompt for prompt in prompts if share_of_words([prompt], words) >= READABLE)
 
 
+def readable_contexts(contexts: Sequence[str], words: Sequence[str]) -> tuple[str, ...]:
+    """Return the contexts all of whose words are among `words`: in others, pieces of words would count as much as the
+    word itself. All contexts where that leaves none."""
+    bare = [context.replace("{}", " ") for context in contexts]
+    known = tuple(
+        context
+        for context, text in zip(contexts, bare, strict=True)
+        if not _long_words(text) or share_of_words([text], words) == 1
+    )
+    return known or tuple(contexts)
+
+
 def _long_words(prompt: str) -> list[str]:
     """Return the words of a prompt, in lower case, that have at least three letters."""
     return [word for word in plain_words(prompt) if len(word) > 2]

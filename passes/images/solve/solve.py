@@ -15,7 +15,7 @@ from editc.core.diagnostics import Diagnostic, EditcError
 from editc.core.manifest import Manifest
 from editc.core.ports import Cache, Context
 from editc.core.problem import Problem, System
-from editc.core.solution import Solution
+from editc.core.solution import Edit, Solution
 from editc.numerics import chain, nullspace, ridge
 from editc.passes.diagnoses import SolveHelp, diagnose_solve
 from editc.passes.images.edit_kind import edit_kind_of
@@ -23,6 +23,7 @@ from editc.passes.images.method import method_of, name_of_method
 from editc.passes.images.solve import moderate
 from editc.passes.images.solve.solver import RANK_TOLERANCE, Solver
 from editc.passes.images.solve.strength import tune
+from editc.passes.images.solve.weigh import weigh
 
 HELP = SolveHelp(
     non_finite="the text encoder or the weights hold NaN or infinity: the checkpoint is damaged",
@@ -62,15 +63,35 @@ class Solve:
         plan = problem.plan
         name, solver = name_of_method(plan), Solver(method_of(plan), plan.manifest, self.tolerance)
         systems = {g: replace(s, gram=_weight_gram(s, ctx.cache), cache=ctx.cache) for g, s in problem.systems.items()}
+        factors = dict.fromkeys(systems, 1.0)
+        if _is_weight_open(plan.manifest, ctx):
+            weighed = {group: weigh(system, solver, plan.manifest) for group, system in systems.items()}
+            systems, factors = {g: one for g, (one, _) in weighed.items()}, {g: f for g, (_, f) in weighed.items()}
         systems = even_strengths({group: _tune_strengths(system, solver) for group, system in systems.items()})
         systems, pull_searches = moderate.find_pulls(problem, systems, solver, ctx)
-        edits = solver.solve_all(systems)
+        edits = {group: _note_weight(edit, factors[group]) for group, edit in solver.solve_all(systems).items()}
         _refuse_no_change(systems, plan.manifest)
         strengths = tuple(block.strength for block in next(iter(systems.values())).blocks)
         given = {option: value for option, value in vars(solver.method).items() if value is not None}
         record: Mapping[str, Any] = {"method": name, "options": given}
         records = (record,) * len(plan.manifest.image_edits)
         return Solution(replace(problem, systems=systems), edits, records, strengths, pull_searches)
+
+
+def _is_weight_open(manifest: Manifest, ctx: Context) -> bool:
+    """True where the weight of what is preserved is looked for: by default, with the key rule that it is chosen for, in
+    a model that brings no sentences of its own. Strengths and shares that are looked for take the weight as it is."""
+    searched = any(request.strength == "auto" or request.shares for request in manifest.image_edits)
+    default = manifest.preserve.weight is None and manifest.preserve.corpus == "default"
+    return default and manifest.keys == "aligned" and not ctx.contexts and not searched
+
+
+def _note_weight(edit: Edit, factor: float) -> Edit:
+    """The edit with a sentence on the weight, where it is not the default."""
+    if factor == 1:
+        return edit
+    note = f"what is preserved weighs {factor:.3g} times the default, so that it moves less"
+    return replace(edit, stats=replace(edit.stats, notes=(*edit.stats.notes, note)))
 
 
 def _tune_strengths(system: System, solver: Solver) -> System:
