@@ -18,8 +18,8 @@ DRIFT = 0.12
 """The drift up to which the weight stays as it is: the most of the six edits of the demo model, which cost the other
 objects 0.1 points together (docs/measurements/erasure.md)."""
 RESIDUAL = 0.63
-"""The residual beyond which no more weight is given: with more weight six edits of the demo model erase wholly up to here
-and leave pictures from 0.64 on (docs/measurements/second-world.md)."""
+"""The residual beyond which no more weight is given: with more weight, six edits of the demo model erase wholly up to
+here and leave pictures from 0.64 on (docs/measurements/second-world.md)."""
 STEP = 1.6
 """The ratio of two weights that are tried after each other. Chosen by hand: drift then falls by a sixth."""
 STEPS = 8
@@ -30,7 +30,7 @@ def weigh(system: System, solve: Callable[[System], Edit], manifest: Manifest) -
     """The system with the least weight of what is preserved at which the drift is at most DRIFT, and how many times
     the default that is; with less weight where the residual would exceed RESIDUAL, or the manifest's bound on it.
 
-    More weight lowers the drift and raises the residual, so bisection over STEPS ratios finds it. Each trial is a solve.
+    More weight lowers the drift and raises the residual, so bisection over STEPS ratios finds it, with a solve each.
     """
     bound = manifest.constraints.erase_residual
     most = RESIDUAL if bound is None else min(RESIDUAL, bound)

@@ -18,6 +18,7 @@ from editc.passes.images.rows.vocabulary import (
     MOST_WORDS,
     PROMPTS,
     readable,
+    readable_contexts,
     share_of_words,
     tell_apart,
     vocabulary_prompts,
@@ -93,3 +94,10 @@ def test_a_prompt_is_readable_where_half_of_its_long_words_are_known() -> None:
     assert readable(listed, ("red", "fish")) == ("a red fish", "a red xylophone")
     assert share_of_words(listed[:2], ("red", "fish")) == 0.75
     assert share_of_words((), ("red",)) == 0.0
+
+
+def test_words_go_into_sentences_of_known_words_alone() -> None:
+    known = ("photo", "night", "the")
+    asked = ("{}", "a {}", "a photo of a {}", "a {} at night", "a {} in the morning light", "an illustration of a {}")
+    assert readable_contexts(asked, known) == ("{}", "a {}", "a photo of a {}", "a {} at night")
+    assert readable_contexts(asked[4:], known) == asked[4:]
