@@ -50,13 +50,13 @@ def _open(path: Path, write: Path | None, progress: Progress | None) -> tuple[Ma
         message = "`editc suggest` needs an image model's text encoder, but these edits are for a language model"
         raise fail("E206", message, place=str(path), help="run `editc build`: it reports which edits interfere")
     refuse_fused(opened.manifest)
-    opened = replace(opened, manifest=_solvable(opened.manifest))
+    opened = replace(opened, manifest=solvable(opened.manifest))
     ctx = opened.kind.open_ports(opened, progress)
     plan = opened.kind.locate_pass()(opened.manifest, ctx)
     return opened.manifest, plan, ctx, default_prompts(opened.model, opened.manifest, ctx)
 
 
-def _solvable(manifest: Manifest) -> Manifest:
+def solvable(manifest: Manifest) -> Manifest:
     """The manifest without pictures, and with the family's closed form where its method is trained: many targets are
     tried, which takes a solve each."""
     from editc.passes.images.edit_kind import is_trained

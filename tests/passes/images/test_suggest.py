@@ -32,6 +32,7 @@ from editc.passes.images.locate.locate import Locate
 from editc.passes.images.suggest.suggest import other_names
 from editc.passes.images.suggest.target_trials import NameMovement, TargetTrials
 from editc.verbs import proposal
+from editc.verbs.suggest import solvable
 
 SIGNALS = Signals((), np.zeros((0, 1, 2, 1)), np.zeros((1, 2, 1)))
 PLAIN = "editc: 1\nmodel: editc:demo\nedits:\n  - erase: circle\n"
@@ -285,3 +286,11 @@ def test_the_weight_of_a_trial_is_that_which_a_build_uses(rule: str, named: str)
         asked = replace(plan, manifest=replace(plan.manifest, preserve=preserve))
         kept.append(Derive(default)(asked, ctx).systems["text"].preserved.moment)
     assert np.allclose(kept[0], kept[1], rtol=1e-12)
+
+
+@pytest.mark.parametrize("method", ["esd", "des"])
+def test_targets_for_a_trained_edit_are_tried_by_the_closed_form(method: str) -> None:
+    """Hundreds of trainings would take days, and the matrices that are trained do not read the rows."""
+    asked = solvable(manifest(f"edits: [{{erase: circle, to: square, method: {method}, steps: 2}}]\n"))
+    assert asked.method is None and not asked.options and asked.image_edits[0].to == "square"
+    assert solvable(manifest("edits: [{erase: circle, to: square, method: rece}]\n")).method == "rece"
