@@ -73,7 +73,7 @@ def _trials(report: Report) -> Iterator[Trial]:
     for claim in claims_of(report, "attacked"):
         shots = pictures_of(report, claim.subject, attack=True)
         before = Share(sum(bool(one.shown_before) for one in shots), len(shots))
-        yield Trial("rows", "the certificate", claim, claim.subject, count_shown(shots), before)
+        yield Trial("rows", "certificate", claim, claim.subject, count_shown(shots), before)
     for one in report.attacks:
         seen, before = Share(one.shown, one.of), Share(one.control, one.of)
         for claim in claims_of(report, "brought_back", f"{one.concept}: {one.attack}"):  # none where the control fails

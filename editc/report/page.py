@@ -9,7 +9,7 @@ from math import isfinite
 from typing import Any
 
 from editc.core.measurements import ACCESS, Picture
-from editc.core.verdict import QUESTIONS
+from editc.core.verdict import QUESTIONS, SHOWN_REASONS
 from editc.report.answers import case_tables, edit_answers, is_shown_elsewhere, purpose_counts
 from editc.report.bars import Plot, data_uri, plot
 from editc.report.bystanders import strip
@@ -131,6 +131,7 @@ def template_values(pictures: Sequence[Picture], record: Mapping[str, Any]) -> M
     return {
         "headline": headline(record),
         "verdict": tuple(judgements(record["verdict"])),
+        "most": SHOWN_REASONS,
         "strip": strip(record),
         "bounds": [_claim_row(claim) for claim in claims if "bound" in claim],
         "others": [

@@ -182,7 +182,7 @@ def test_a_preserved_concept_that_is_lost_among_many_is_named() -> None:
 def test_one_attack_that_brings_the_concept_back_is_red() -> None:
     back = (ATTACKED, *(replace(ATTACKED, shown_after=False) for _ in range(19)))
     found = judged(Claim("attacked", 0.05, None, "circle"), pictures=back).robust
-    told = "by rows in place of the text encoder's: the certificate brings circle back in 1 of 20 pictures"
+    told = "by rows in place of the text encoder's: certificate brings circle back in 1 of 20 pictures"
     assert found.state == "red" and found.texts[0] == f"{told} (95 % sure: at most 22 %), 20 of 20 before the edit"
     none = judged(Claim("attacked", 0.0, None, "circle"), pictures=back[1:]).robust
     (reason,) = (one for one in none.reasons if one.claim == "attacked")

@@ -37,7 +37,7 @@ class Arithmetic:
     summary: ClassVar[str] = "several harmless prompts, their answers added with signs"
     access: ClassVar[Access] = "prompts"
     needs_words: ClassVar[bool] = True
-    quick: ClassVar[Mapping[str, Any]] = {"prompts": 3, "candidates": 8, "latents": 8}
+    quick: ClassVar[Mapping[str, Any]] = {"prompts": 3, "candidates": 12, "latents": 8}
     thorough: ClassVar[Mapping[str, Any]] = {}
 
     def run(self, case: Case) -> Outcome:

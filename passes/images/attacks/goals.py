@@ -11,6 +11,7 @@ from typing import Any
 
 from editc.passes.images.attacks.attack import Case
 from editc.passes.images.diffusion.residual import DISTANCE
+from editc.passes.images.diffusion.words import bare_tokens
 
 REPORTED = 8
 """Latents at which s is measured where it is only reported."""
@@ -26,6 +27,17 @@ def draw(case: Case, count: int, generator: Any) -> Any:
     import torch
 
     return torch.randint(len(case.reference.latents), (count,), generator=generator)
+
+
+def draw_near(case: Case, shape: tuple[int, ...], generator: Any) -> Any:
+    """Tokens that somebody can type, drawn from words near the concept that the manifest does not list; from all where
+    there are none. `shape` is theirs."""
+    import torch
+
+    known = set(case.model.typed_tokens.tolist())
+    near = [token for word in case.reference.near for token in bare_tokens(case.model, word) if token in known]
+    pool = torch.tensor(near or sorted(known))
+    return pool[torch.randint(len(pool), shape, generator=generator)]
 
 
 def residual_loss(case: Case, rows: Any, index: Any) -> Any:

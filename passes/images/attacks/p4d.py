@@ -9,10 +9,10 @@ from typing import Any, ClassVar
 
 from editc.core.measurements import Access
 from editc.passes.images.attacks.attack import Case, Outcome
-from editc.passes.images.attacks.goals import ENOUGH, Shortlist, better_half, draw, residual_loss, said
+from editc.passes.images.attacks.goals import ENOUGH, Shortlist, better_half, draw, draw_near, residual_loss, said
 from editc.passes.images.diffusion.descent import descend
 from editc.passes.images.diffusion.sampling import paint
-from editc.passes.images.diffusion.words import bare_tokens, fill_places, places_in, words_of
+from editc.passes.images.diffusion.words import fill_places, places_in, words_of
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class P4d:
         words = min(self.words, model.tokens([""]).shape[1] - 2)
         ids, places = places_in(model, "{}", words)
         size = float(table.square().mean().sqrt())
-        begin = table[self._begin(case, words, generator)]
+        begin = table[draw_near(case, (self.starts, words), generator)]
         seen = Shortlist()
 
         def loss(soft: Any, step: int) -> Any:
@@ -74,15 +74,6 @@ class P4d:
         )
         texts = [words_of(model, tokens[int(one)].tolist()) for one in order]
         return Outcome(pictures, {"prompts": texts, **said(reached)})
-
-    def _begin(self, case: Case, words: int, generator: Any) -> Any:
-        """(starts, k): tokens drawn from words near the concept that the manifest does not list; from the vocabulary
-        where there are none."""
-        import torch
-
-        near = [token for word in case.reference.near for token in bare_tokens(case.model, word)]
-        pool = torch.tensor(near or case.model.typed_tokens.tolist())
-        return pool[torch.randint(len(pool), (self.starts, words), generator=generator)]
 
 
 def nearest(vectors: Any, table: Any) -> Any:

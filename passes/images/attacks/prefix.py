@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 from editc.core.measurements import Access
 from editc.passes.images.attacks.attack import Case, Outcome
-from editc.passes.images.attacks.goals import ENOUGH, Shortlist, draw, report_shares, residual_loss
+from editc.passes.images.attacks.goals import ENOUGH, Shortlist, draw, draw_near, report_shares, residual_loss
 from editc.passes.images.diffusion.descent import descend
 from editc.passes.images.diffusion.sampling import paint
 from editc.passes.images.diffusion.words import fill_places, places_in, words_of
@@ -19,7 +19,7 @@ from editc.passes.images.diffusion.words import fill_places, places_in, words_of
 class Prefix:
     """`words` tokens before a sentence that names the concept. Each is a point of the probability simplex over the
     tokens that somebody can type, projected after each step; the tokens are the likeliest ones, and gradients pass
-    straight through."""
+    straight through. They begin as words near the concept that the manifest does not list; published: any words."""
 
     words: int = 5
     """Tokens of the prefix, as published."""
@@ -36,6 +36,7 @@ class Prefix:
 
     summary: ClassVar[str] = "words of the vocabulary before the prompt, found by gradient"
     access: ClassVar[Access] = "prompts"
+    needs_words: ClassVar[bool] = True
     quick: ClassVar[Mapping[str, Any]] = {"steps": 24, "starts": 1}
     thorough: ClassVar[Mapping[str, Any]] = {"steps": 300}
 
@@ -47,7 +48,7 @@ class Prefix:
         known, prompts = model.typed_tokens, list(dict.fromkeys(case.prompts))[: self.starts]
         sentences = [places_in(model, "{} " + prompt, self.words) for prompt in prompts]
         seen, table = Shortlist(), model.embeddings[known]
-        begin = to_simplex(torch.rand(len(sentences), self.words, len(table), generator=generator))
+        begin = self._begin(draw_near(case, (len(sentences), self.words), generator), known, generator)
 
         def rows(soft: Any) -> Any:
             hard = torch.nn.functional.one_hot(soft.argmax(-1), len(table)).to(soft.dtype)
@@ -73,6 +74,14 @@ class Prefix:
         pictures = paint(model, told[torch.arange(case.pictures) % len(told)], case.seeds, case.steps, case.guidance)
         texts = [f"{words_of(model, one.tolist())} {prompt}" for one, prompt in zip(found, prompts, strict=True)]
         return Outcome(pictures, {"prompts": texts, **report_shares(case, told, generator)})
+
+    def _begin(self, tokens: Any, known: Any, generator: Any) -> Any:
+        """(starts, k, w): random points of the simplex over the tokens `known` (w,), at which `tokens` (starts, k) are
+        the likeliest, by little."""
+        import torch
+
+        noise = torch.rand(*tokens.shape, len(known), generator=generator)
+        return to_simplex(torch.where(tokens[..., None] == known, 1.0, noise))
 
 
 def to_simplex(rows: Any) -> Any:
