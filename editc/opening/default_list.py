@@ -7,12 +7,14 @@ from pathlib import Path
 
 from editc.core.diagnostics import Diagnostic, pointing_at
 from editc.core.family import Family
-from editc.core.manifest import Manifest
+from editc.core.manifest import Manifest, Request
 from editc.core.ports import Context
 from editc.formats.models.model import Model
 
 OWN_CORPUS = "prompts.txt"
 """A file in a model's folder: the prompts that are preserved by default, in place of all others."""
+SHOWN = 5
+"""The most words that E229 names."""
 FITS = 0.5
 """The share of the everyday prompts' words that are whole words of a tokenizer which they fit. Chosen by hand: CLIP has
 nearly all of them, and a tokenizer that was made for other texts a few."""
@@ -28,17 +30,60 @@ def default_prompts(model: Model, manifest: Manifest, ctx: Context) -> tuple[str
     own = own_prompts(model, manifest)
     if own is not None or ctx.encoder is None or ctx.family is None:
         return everyday_prompts() if own is None else own
-    from editc.passes.images.rows.vocabulary import readable, readable_contexts, vocabulary_prompts
+    from editc.passes.images.rows.vocabulary import readable, vocabulary_prompts
 
     words = vocabulary_words(model, manifest, ctx.family)
     if not words:
         return everyday_prompts()
-    edited = [name for request in manifest.image_edits if request.kind != "moderate" for name in request.names]
-    contexts = readable_contexts(ctx.contexts or ctx.family.contexts, words)
+    contexts = _contexts(words, ctx)
     return (
         *readable(everyday_prompts(), words),
-        *vocabulary_prompts(words, edited, contexts, ctx.encoder, ctx.cache),
+        *vocabulary_prompts(words, _edited_names(manifest), contexts, ctx.encoder, ctx.cache),
     )
+
+
+def name_warnings(model: Model, manifest: Manifest, ctx: Context) -> Iterator[Diagnostic]:
+    """E229, a warning, for each edit of a model without prompts of its own whose encoder reads words as the concept
+    that the manifest does not list: other names of it."""
+    if ctx.encoder is None or ctx.family is None or manifest.preserve.corpus != "default":
+        return
+    if own_prompts(model, manifest) is not None:
+        return
+    from editc.passes.images.rows.vocabulary import read_as
+
+    words, edited = vocabulary_words(model, manifest, ctx.family), _edited_names(manifest)
+    found = read_as(words, edited, _contexts(words, ctx), ctx.encoder, ctx.cache) if words and edited else {}
+    for request in manifest.image_edits:
+        alike = dict.fromkeys(word for name in request.names for word in found.get(name, ()))
+        if alike and request.kind in ("erase", "replace"):
+            yield _unlisted(manifest, request, tuple(alike))
+
+
+def _unlisted(manifest: Manifest, request: Request, words: tuple[str, ...]) -> Diagnostic:
+    """Make the E229 of an edit."""
+    listed = ", ".join(f"`{word}`" for word in words[:SHOWN])
+    return Diagnostic(
+        "E229",
+        f"the text encoder reads {listed} as `{request.concept}`, and the manifest does not list "
+        + ("it" if len(words) == 1 else "them"),
+        request.at(),
+        manifest.source,
+        severity="warning",
+        help="add what names the same thing to `also`, or what must stay to `preserve.concepts`",
+    )
+
+
+def _edited_names(manifest: Manifest) -> list[str]:
+    """Return every name that is erased or replaced."""
+    return [name for request in manifest.image_edits if request.kind != "moderate" for name in request.names]
+
+
+def _contexts(words: Sequence[str], ctx: Context) -> tuple[str, ...]:
+    """Return the sentences into which words are put: the model's own, or those of the family that it can read."""
+    from editc.passes.images.rows.vocabulary import readable_contexts
+
+    assert ctx.family is not None
+    return readable_contexts(ctx.contexts or ctx.family.contexts, words)
 
 
 def list_warnings(model: Model, manifest: Manifest, family: Family) -> Iterator[Diagnostic]:

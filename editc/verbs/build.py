@@ -12,7 +12,7 @@ from editc.core.diagnostics import EditcError
 from editc.core.disk import check_folder
 from editc.core.ports import Context, Progress, announce
 from editc.core.solution import Verified
-from editc.opening.default_list import default_prompts
+from editc.opening.default_list import default_prompts, name_warnings
 from editc.verbs import emit
 from editc.verbs.kind import OpenedManifest
 from editc.verbs.open import require_manifest
@@ -51,9 +51,10 @@ def build(
     delta = None if broken else _make_delta(opened, verified, ctx)
     if delta is not None and after is not None and not after("emit", delta):
         return None
+    unlisted = name_warnings(opened.model, opened.manifest, ctx)
     announce(progress, "writing the report" if broken else "writing the delta, its exports and the report")
     return _write_files(
-        Built(verified, delta, broken, (*diagnostics, *ctx.notes, *kind.warnings(verified)), ()), opened, out
+        Built(verified, delta, broken, (*diagnostics, *ctx.notes, *unlisted, *kind.warnings(verified)), ()), opened, out
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -53,6 +53,33 @@ def tell_apart(
     """
     if len(words) < 2:
         return tuple(words)
+    alike = _cosines(words, edited, context, encoder, cache) >= SAME_WORD
+    taken = list(range(len(edited)))
+    for number in range(len(edited), len(alike)):
+        if not alike[number, taken].any():
+            taken.append(number)
+    return tuple(words[number - len(edited)] for number in taken[len(edited) :])
+
+
+def read_as(
+    words: Sequence[str], edited: Sequence[str], contexts: Sequence[str], encoder: Encoder, cache: Cache | None = None
+) -> Mapping[str, tuple[str, ...]]:
+    """Return, for each edited name, the words that the encoder reads as that name, the most alike first. It costs
+    nothing after `vocabulary_prompts` with the same words, names and cache."""
+    looked = list(dict.fromkeys(words))[:MOST_WORDS]
+    if len(looked) < 2:
+        return {}
+    cosines = _cosines(looked, edited, contexts[0], encoder, cache)
+    found = {}
+    for number, name in enumerate(edited):
+        row = cosines[number, len(edited) :]
+        alike = [int(one) for one in np.argsort(-row, kind="stable") if row[one] >= SAME_WORD]
+        found[name] = tuple(looked[one] for one in alike if looked[one] not in edited)
+    return found
+
+
+def _cosines(words: Sequence[str], edited: Sequence[str], context: str, encoder: Encoder, cache: Cache | None) -> Array:
+    """Return the cosine of each pair of signals, (n, n), of the edited names and then of the words."""
     prompts = [fill_context(context, name) for name in (*edited, *words)]
     rows = load_or_compute(
         prompts, "rows after text", lambda: {"rows": _mean_rows(encoder, prompts)}, cache, encoder.fingerprint()
@@ -60,12 +87,7 @@ def tell_apart(
     signals = rows - rows[len(edited) :].mean(axis=0)
     sizes = np.linalg.norm(signals, axis=1, keepdims=True)
     units = np.divide(signals, sizes, out=np.zeros_like(signals), where=sizes > 0)
-    alike = units @ units.T >= SAME_WORD
-    taken = list(range(len(edited)))
-    for number in range(len(edited), len(prompts)):
-        if not alike[number, taken].any():
-            taken.append(number)
-    return tuple(words[number - len(edited)] for number in taken[len(edited) :])
+    return np.asarray(units @ units.T)
 
 
 def share_of_words(prompts: Sequence[str], words: Sequence[str]) -> float:

@@ -80,8 +80,8 @@ class Solve:
 
 def _is_weight_open(manifest: Manifest, ctx: Context) -> bool:
     """True where the weight of what is preserved is looked for: by default, with the key rule that it is chosen for, in
-    a model that brings no sentences of its own. Strengths and shares that are looked for take the weight as it is."""
-    searched = any(request.strength == "auto" or request.shares for request in manifest.image_edits)
+    a model that brings no sentences of its own. Strengths that are looked for, and shares, take the weight as it is."""
+    searched = any(request.strength == "auto" or request.kind == "moderate" for request in manifest.image_edits)
     default = manifest.preserve.weight is None and manifest.preserve.corpus == "default"
     return default and manifest.keys == "aligned" and not ctx.contexts and not searched
 

@@ -17,6 +17,7 @@ from editc.demo.world import OBJECTS
 from editc.passes.images.rows.vocabulary import (
     MOST_WORDS,
     PROMPTS,
+    read_as,
     readable,
     readable_contexts,
     share_of_words,
@@ -101,3 +102,14 @@ def test_words_go_into_sentences_of_known_words_alone() -> None:
     asked = ("{}", "a {}", "a photo of a {}", "a {} at night", "a {} in the morning light", "an illustration of a {}")
     assert readable_contexts(asked, known) == ("{}", "a {}", "a photo of a {}", "a {} at night")
     assert readable_contexts(asked[4:], known) == asked[4:]
+
+
+def test_what_is_not_preserved_as_another_name_is_named(encoder: Encoder) -> None:
+    """Each word that an edited name takes off the list is read as one of the edited names, and nothing else is."""
+    edited = ["circle", "fish"]
+    found = read_as(WORDS, edited, CONTEXTS, encoder)
+    alike = {word for words in found.values() for word in words}
+    told, kept = tell_apart(WORDS, [], CONTEXTS[0], encoder), tell_apart(WORDS, edited, CONTEXTS[0], encoder)
+    assert list(found) == edited and alike
+    assert {word for word in told if word not in kept} - set(edited) <= alike
+    assert not alike & set(kept) and not alike & set(edited)
