@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 def edited_part(opened: OpenedManifest, ctx: Context) -> Context:
     """The ports with the weights and the family of the part that the manifest's method edits: the text encoder, for
     methods that train it. Raises E245 where that part of the model cannot be edited."""
-    from editc.passes.images.method import part_of
+    from editc.passes.images.edit_kind import part_of
 
     part, family = part_of(opened.manifest), ctx.family
     if not part or family is None:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from importlib import import_module
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from editc.core.family import Family
 from editc.core.manifest import Manifest
 from editc.core.ports import Context
-from editc.passes.images.method import class_of_method
 
 if TYPE_CHECKING:  # `editc check` needs none of them
     from editc.core.plan import Plan
@@ -52,3 +51,19 @@ def edit_kind_of(manifest: Manifest) -> EditKind | None:
 def is_trained(manifest: Manifest) -> bool:
     """True where the method of the edits is one that is trained. The methods of `fuse` are in no table."""
     return getattr(class_of_method(manifest), "edit_kind", "") == "train"
+
+
+def part_of(manifest: Manifest) -> str:
+    """Return the component that the method of the edits changes, where it is not the denoiser; else ''."""
+    return getattr(class_of_method(manifest), "part", "")
+
+
+def class_of_method(manifest: Manifest) -> Any:
+    """Return the class of the method that a manifest names. None where it names none, and for `fuse`, whose methods
+    are in no table."""
+    method = manifest.method
+    if method is None or any(edit.kind == "fuse" for edit in manifest.image_edits):
+        return None
+    from editc.registry.methods import METHODS  # `editc check` of a manifest without a method needs none
+
+    return METHODS.resolve(method)

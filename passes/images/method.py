@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 from editc.core.family import TEXT_ENCODER
 from editc.core.manifest import Manifest
 from editc.core.plan import Plan
-from editc.passes.methods import Method
+from editc.passes.images.edit_kind import part_of
 from editc.registry.options import construct
+
+if TYPE_CHECKING:  # a manifest is checked without it
+    from editc.passes.methods import Method
 
 BLIND = frozenset({"certificate", "rece"})
 """Attacks that find rows for edited keys and values."""
@@ -25,23 +28,7 @@ def method_of(plan: Plan) -> Method:
     return found
 
 
-def part_of(manifest: Manifest) -> str:
-    """Return the component that the method of the edits changes, where it is not the denoiser; else ''."""
-    return getattr(class_of_method(manifest), "part", "")
-
-
 def blind_attacks(manifest: Manifest) -> frozenset[str]:
     """Return the names of attacks that cannot see the edits: those that find rows for edited keys and values, where the
     text encoder is edited and keys and values stay as they are."""
     return BLIND if part_of(manifest) == TEXT_ENCODER else frozenset()
-
-
-def class_of_method(manifest: Manifest) -> Any:
-    """Return the class of the method that a manifest names. None where it names none, and for `fuse`, whose methods
-    are in no table."""
-    method = manifest.method
-    if method is None or any(edit.kind == "fuse" for edit in manifest.image_edits):
-        return None
-    from editc.registry.methods import METHODS  # `editc check` of a manifest without a method needs none
-
-    return METHODS.resolve(method)
