@@ -5,9 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from editc.core.family import TEXT_ENCODER
-from editc.core.manifest import Manifest
 from editc.core.plan import Plan
-from editc.passes.images.edit_kind import part_of
 from editc.registry.options import construct
 
 if TYPE_CHECKING:  # a manifest is checked without it
@@ -28,7 +26,7 @@ def method_of(plan: Plan) -> Method:
     return found
 
 
-def blind_attacks(manifest: Manifest) -> frozenset[str]:
-    """Return the names of attacks that cannot see the edits: those that find rows for edited keys and values, where the
-    text encoder is edited and keys and values stay as they are."""
-    return BLIND if part_of(manifest) == TEXT_ENCODER else frozenset()
+def blind_attacks(part: str) -> frozenset[str]:
+    """Return the names of attacks that cannot see the edits of a component: those that find rows for edited keys and
+    values, where it is the text encoder and keys and values stay as they are."""
+    return BLIND if part == TEXT_ENCODER else frozenset()

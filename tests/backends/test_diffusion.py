@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from command import editc
 
 from editc.backends import painter
 from editc.backends.diffusion import PipelineDiffusion
@@ -15,7 +16,6 @@ from editc.core.delta import Site
 from editc.demo import MODEL
 from editc.passes.images.diffusion.adapter import attach_adapter
 from editc.passes.images.schemes.factors import attach_factors
-from tests.support.command import editc
 
 NAME = "mid_block.attentions.0.transformer_blocks.0.attn2.to_k.weight"
 

@@ -16,6 +16,7 @@ from editc.core.ports import Context
 from editc.passes.images.attacks.attack import Attack, Case
 from editc.passes.images.attacks.cases import request_case
 from editc.passes.images.attacks.jobs import Job, list_jobs, results
+from editc.passes.images.edit_kind import part_of
 from editc.passes.images.method import blind_attacks
 from editc.registry.attacks import ATTACKS
 
@@ -79,7 +80,7 @@ def warnings(manifest: Manifest, found: Sequence[AttackResult]) -> Iterator[Diag
             one = told.get((check.name, request.concept))
             if one is None:
                 why = "it needs a pipeline that reads the text encoder's rows alone, and a detector that knows others"
-                if check.name in blind_attacks(manifest):
+                if check.name in blind_attacks(part_of(manifest)):
                     why = "it reads edited keys and values, and the edit changes the text encoder"
                 message = f"the attack `{check.name}` was not run on `{request.concept}`: {why}"
             elif not one.tells:

@@ -31,7 +31,7 @@ def find_unmeasurable(plan: Plan) -> Iterator[Diagnostic]:
     for bound in ("recoverable", "erase_residual"):
         if getattr(manifest.constraints, bound) is not None:
             yield _unmeasurable(manifest, f"`{bound}`", manifest.constraints.at(bound))
-    blind = [one for one in manifest.attacks if one.name in blind_attacks(manifest)]
+    blind = [one for one in manifest.attacks if one.name in blind_attacks(plan.family.component)]
     for one in blind:
         if one.at_most is not None or len(blind) == len(manifest.attacks):
             yield _unmeasurable(manifest, f"the attack `{one.name}`", one.at("at_most") or one.at())

@@ -11,6 +11,7 @@ from editc.core.plan import Plan
 from editc.core.ports import Context
 from editc.core.solution import Solution
 from editc.passes.images.attacks.run import MOST_OTHERS, run_attacks
+from editc.passes.images.edit_kind import part_of
 from editc.passes.images.method import blind_attacks
 from editc.passes.images.verify.bystanders import BystanderChooser
 from editc.passes.stored import StoredWeights
@@ -37,6 +38,6 @@ def attack_solution(
 
 def _without_blind_attacks(plan: Plan) -> Plan:
     """Return the plan without the attacks that cannot see its edits. Their results are missing, which E513 says."""
-    blind = blind_attacks(plan.manifest)
+    blind = blind_attacks(part_of(plan.manifest))
     attacks = tuple(one for one in plan.manifest.attacks if one.name not in blind)
     return replace(plan, manifest=replace(plan.manifest, attacks=attacks))
