@@ -340,8 +340,14 @@ them)
 
 
 def test_each_kind_of_access_is_told_by_its_worst_attack() -> None:
-    given = (("names", "prompts", 0, 20), ("prefix", "prompts", 3, 18), ("rows", "rows", 15, 20))
-    given += (("rece", "rows", 4, 20), ("relearn", "weights", 20, 20), ("inversion", "words", 0, 4))
+    given = (
+        ("names", "prompts", 0, 20),
+        ("prefix", "prompts", 3, 18),
+        ("rows", "rows", 15, 20),
+        ("rece", "rows", 4, 20),
+        ("relearn", "weights", 20, 20),
+        ("inversion", "words", 0, 4),
+    )
     each = [attack(shown, name=name, access=access, control=control) for name, access, shown, control in given]
     found = judged(
         *(c for one in each for c in one["claims"]), attacks=tuple(a for one in each for a in one["attacks"])

@@ -70,7 +70,7 @@ def sites(model: Diffusion) -> tuple[Site, ...]:
     shapes = {name: matrix_shape(tuple(one.shape)) for name, one in model.network.named_parameters()}
     ends = ("attn1.to_q.weight", "attn2.to_k.weight", "resnets.0.conv1.weight")
     names = sorted(name for name in shapes if "mid_block" in name and name.endswith(ends))
-    return tuple(Site("unet", name, shapes[name], "F32", "x", "x") for name in names)
+    return tuple(Site("unet", name, (shapes[name][0], shapes[name][1]), "F32", "x", "x") for name in names)
 
 
 @pytest.fixture
