@@ -85,3 +85,21 @@ def test_two_trained_deltas_are_linked(fish: api.Built, tmp_path: Path) -> None:
     assert api.apply(str(linked), str(model), in_place=True)[1].status == "done"
     api.revert(str(model))
     assert files(model) == before
+
+
+@pytest.mark.parametrize(
+    ("more", "method", "refused"),
+    [
+        ("erase_residual: 0.2", "esd", {"E247"}),
+        ("recoverable: 0.2, preserve_drift: 0.2", "esd", set()),
+        ("recoverable: 0.2", "safegen", {"E247"}),
+        ("preserve_drift: 0.2", "safegen", {"E247"}),
+        ("unconditional_drift: 0.2", "safegen", {"E247"}),
+        ("bystander_loss: 0.2", "safegen", set()),
+    ],
+)
+def test_no_bound_is_ignored(more: str, method: str, refused: set[str], tmp_path: Path) -> None:
+    text = f"editc: 1\nmodel: editc:demo\nedits:\n  - {{erase: fish, to: arrow, method: {method}}}\n"
+    (tmp_path / "m.yaml").write_text(f"{text}constraints: {{{more}}}\nverify: {{images: {{detector: editc:demo}}}}\n")
+    found = api.check(tmp_path / "m.yaml")
+    assert {one.code for one in found.diagnostics if one.is_error} == refused

@@ -30,7 +30,8 @@ from editc.passes.images.train.checkpoint import Checkpoints
 from editc.passes.images.train.loop import Progressed, make_optimizer, save_period, train
 from editc.passes.images.train.starts import find_free, solve_start
 from editc.passes.images.train.subjects import make_subjects
-from editc.passes.images.train.text_encoder import find_unmeasurable, with_last_block
+from editc.passes.images.train.text_encoder import with_last_block
+from editc.passes.images.train.unmeasured import find_unmeasurable
 from editc.passes.locate import check_patterns, is_wanted
 from editc.passes.sites import sites_of
 from editc.passes.stored import SiteWeights
@@ -45,12 +46,10 @@ class Train:
         that the closed-form edit changes from which the training starts.
 
         Raises E245 (a family without layers to train), E202 (a pattern matches nothing), E203 (no site is left) and
-        E247 (something is asked of an edited text encoder that it cannot have).
+        E247 (a bound or an attack that such an edit has no figure for).
         """
         family = with_last_block(family, ctx.weights.names())
         plan = Plan(manifest, family, manifest.model, (), {})
-        if faults := tuple(find_unmeasurable(plan)):
-            raise EditcError(*faults)
         method = _trained_method(plan)
         every = tuple(_sites(family, ctx, kinds_of(method.layers, family)))
         if not every:
@@ -64,7 +63,10 @@ class Train:
         first = sites_of(family, ctx.weights, family.default_roles) if start else ()
         sites = trained | {site.name: site for site in first if site.name not in trained}
         why = {name: f"trained: {_kind_of(family, name)}" if name in trained else f"solved: {start}" for name in sites}
-        return replace(plan, sites=tuple(sites[name] for name in sorted(sites)), evidence=why)
+        found = replace(plan, sites=tuple(sites[name] for name in sorted(sites)), evidence=why)
+        if faults := tuple(find_unmeasurable(found)):
+            raise EditcError(*faults)
+        return found
 
     def derive(self, plan: Plan, ctx: Context, prompts: Sequence[str]) -> Problem:
         """Return the problem. Sites that read the text preserve rows as usual; the others have none. Where the text
