@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fnmatch import fnmatchcase
 
-from editc.core.family import Family
+from editc.core.family import TEXT_ENCODER, Family
 from editc.formats.models.fingerprint import settings_of
 from editc.formats.models.model import Checkpoint, Model
 from editc.registry.families import FAMILIES
@@ -17,10 +17,18 @@ def family_of(base: Model, component: str) -> Family | None:
     """
     part = base.component(component)
     every = [family for _, family in FAMILIES.each("image")]
-    fitting = [family for family in every if component in ("", family.component) and _fits(family, part)]
+    fitting = [family for family in every if _may_be(family, base, component) and _fits(family, part)]
     if not fitting and base.layout != "pipeline":
         fitting = [family for family in _language_families(base) if _fits(family, part)]
     return max(fitting, key=lambda family: len(family.patterns) + len(family.required_parameters), default=None)
+
+
+def _may_be(family: Family, base: Model, component: str) -> bool:
+    """True where a component may be what the family edits, by its name. One without a name is no text encoder, and the
+    first of two text encoders is not that of Stable Diffusion 1 or 2."""
+    if family.component != TEXT_ENCODER:
+        return component in ("", family.component)
+    return component == TEXT_ENCODER and not (base.path / f"{TEXT_ENCODER}_2").exists()
 
 
 def role_of(name: str, family: Family | None) -> str:

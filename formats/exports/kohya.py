@@ -37,6 +37,7 @@ BASES = {"sd1": "sd_v1", "sd2": "sd_v2", "sdxl": "sdxl_base_v1-0"}
 def write(job: Job) -> Written:
     """Write one .safetensors file. Raises E675 to E678, E683 and E632."""
     lowering.check_components(job.delta, COMPONENTS, "kohya")
+    lowering.check_components(job.delta, (), "kohya")
     lowered = lowering.to_low_rank(job)
     delta = lowering.pad_ranks(lowered.delta, lowering.power_of_two)
     found = lowering.convolution_shapes(delta, job.model)
