@@ -20,7 +20,7 @@ editc: 1
 model: editc:demo
 contexts: ["a {{}}", "a red {{}}"]
 edits:
-  - {{erase: {concept}, to: arrow, method: esd, layers: cross+self, steps: 2, sentences: 2, picture_steps: 4, rank: 1}}
+  - {{erase: {concept}, to: arrow, method: {method}, steps: 2, sentences: 2, picture_steps: 4, rank: 1}}
 preserve: {{corpus: none, prompts: [a boat on sand, a red cat, a star, a house]}}
 """
 
@@ -31,8 +31,8 @@ def files(folder: Path) -> Mapping[str, str]:
     return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in found}
 
 
-def build(folder: Path, concept: str, out: str) -> api.Built:
-    (folder / f"{concept}.yaml").write_text(MANIFEST.format(concept=concept))
+def build(folder: Path, concept: str, out: str, method: str = "esd, layers: cross+self") -> api.Built:
+    (folder / f"{concept}.yaml").write_text(MANIFEST.format(concept=concept, method=method))
     built = api.build(folder / f"{concept}.yaml", folder / out)
     assert built is not None and built.delta is not None
     return built
@@ -56,6 +56,16 @@ def test_the_report_says_how_it_was_trained(fish: api.Built) -> None:
     assert {solve["condition"] for solve in record["solves"]} == {None}
     assert ">Condition<" not in (folder / "report.html").read_text()
     assert all(site["changed"] for site in record["sites"])
+
+
+def test_layers_that_read_no_text_keep_prompts_too(tmp_path: Path) -> None:
+    """`safegen` trains self-attention alone, and its second term is about preserved prompts."""
+    built = build(tmp_path, "fish", "out", "safegen, pictures: 2, batch: 1")
+    solution = built.verified.solution
+    preserved = {system.preserved.prompts for system in solution.problem.systems.values()}
+    assert preserved == {("a boat on sand", "a red cat", "a star", "a house")}
+    assert solution.training is not None and solution.training.losses[-1][1] >= 0
+    assert {site.role for site in solution.problem.plan.sites} == {"self"}
 
 
 def test_trained_again_it_is_the_same_delta(fish: api.Built, tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ import numpy as np
 
 from editc.core.delta import Array, Site
 from editc.core.diagnostics import Diagnostic, EditcError
-from editc.core.family import TEXT_ENCODER, Family
+from editc.core.family import Family
 from editc.core.manifest import Manifest
 from editc.core.plan import Plan
 from editc.core.ports import Context, Diffusion, Progress, announce
@@ -69,15 +69,14 @@ class Train:
         return found
 
     def derive(self, plan: Plan, ctx: Context, prompts: Sequence[str]) -> Problem:
-        """Return the problem. Sites that read the text preserve rows as usual; the others have none. Where the text
-        encoder is edited, what is preserved are prompts. Raises E247 as `locate` does: `editc attack` asks for other
-        attacks than the manifest."""
+        """Return the problem. Sites that read the text preserve rows as usual; the others have none, and preserve
+        prompts. Raises E247 as `locate` does: `editc attack` asks for other attacks than the manifest."""
         if faults := tuple(find_unmeasurable(plan)):
             raise EditcError(*faults)
         systems: dict[str, System] = {}
         reading = tuple(site for site in plan.sites if plan.family.reads_text(site.group))
         found = DeriveRows(prompts)(replace(plan, sites=reading), ctx) if reading else None
-        preserved = _preserved_prompts(plan, prompts) if plan.family.component == TEXT_ENCODER else ()
+        preserved = _preserved_prompts(plan, prompts)
         for group in dict.fromkeys(site.group for site in plan.sites):
             known = found.systems.get(group) if found else None
             systems[group] = known or _without_text(ctx, plan.sites_of(group), preserved)
