@@ -16,6 +16,7 @@ from editc.core.plan import Plan
 from editc.core.ports import Context
 from editc.core.site_bytes import site_record
 from editc.core.solution import Edit, Solution, Verified
+from editc.numerics.bits.dtypes import are_halves
 
 CLAIM_DIGITS = 7
 """Significant digits of a recorded claim. The last digits of sums in float64 depend on the number of threads; seven
@@ -57,6 +58,7 @@ class Emit:
             edits=tuple(self.record(solution)),
             claims=tuple(claim_as_json(claim) for claim in verified.report.claims),
             tool=self.tool,
+            version=_version(factors),
             extra=_extra(verified, ctx),
         )
 
@@ -86,6 +88,12 @@ def _factors(plan: Plan, group: str, edit: Edit) -> Factors:
     sites = tuple(index for index, site in enumerate(plan.sites) if site.group == group)
     left, right = (tuple(part.astype(np.float32) for part in side) for side in (edit.left, edit.right))
     return Factors(edit.form, sites, left, right)
+
+
+def _version(factors: Mapping[str, Factors]) -> int:
+    """Return the format version: 2 where it stores some factor in half the bytes, else 1, which every editc reads."""
+    parts = (part for one in factors.values() for part in (*one.left, *one.right))
+    return 2 if any(part.any() and are_halves(part) for part in parts) else 1
 
 
 def _records(plan: Plan, factors: Mapping[str, Factors], ctx: Context) -> Iterator[SiteRecord]:

@@ -24,6 +24,7 @@ from editc.formats.containers.safetensors import Header, open_file, parse_header
 from editc.formats.containers.safetensors_write import header_bytes
 from editc.formats.delta import check
 from editc.formats.delta import description as delta_json
+from editc.numerics.bits.dtypes import are_halves
 
 _NO_ID = "0" * 64
 """What stands in place of the `delta_id` while it is computed."""
@@ -33,8 +34,8 @@ _Tensor: TypeAlias = NDArray[np.float32] | NDArray[np.uint8]
 """A factor, or the packed change of bits of one site."""
 _Tensors: TypeAlias = Mapping[str, _Tensor]
 """Tensor name in the file -> tensor."""
-_DTYPES: Mapping[str, np.dtype[Any]] = {"F32": np.dtype("<f4"), "U8": np.dtype("u1")}
-"""The dtypes that a delta file may hold: factors are F32, bits U8."""
+_DTYPES: Mapping[str, np.dtype[Any]] = {"F32": np.dtype("<f4"), "F16": np.dtype("<f2"), "U8": np.dtype("u1")}
+"""The dtypes that a delta file may hold: factors are F32 or, from version 2 on, F16; bits are U8."""
 
 
 def write_delta(delta: Delta, path: Path) -> Delta:
@@ -83,12 +84,12 @@ def to_bytes(delta: Delta) -> bytes:
     """The bytes of the file. They depend on the delta's content alone: its `delta_id` is computed, and the one it has
     is ignored. Raises E604, E605 and E625."""
     check.check_delta(delta, "")
-    if delta.version != delta_json.VERSION:
-        raise fail("E605", f"format version {delta.version} cannot be written, only {delta_json.VERSION}")
-    parts = dict(named_tensors(delta.factors))
-    body = b"".join(np.ascontiguousarray(parts[name], _storage_dtype(parts[name])).tobytes() for name in sorted(parts))
-    delta_id = hashlib.sha256(_header(delta, parts, _NO_ID) + body).hexdigest()
-    return _header(delta, parts, delta_id) + body
+    if not 1 <= delta.version <= delta_json.VERSION:
+        raise fail("E605", f"format version {delta.version} cannot be written, only 1 to {delta_json.VERSION}")
+    parts, kinds = dict(named_tensors(delta.factors)), _storage_dtypes(delta)
+    body = b"".join(np.ascontiguousarray(parts[name], _DTYPES[kinds[name]]).tobytes() for name in sorted(parts))
+    delta_id = hashlib.sha256(_header(delta, kinds, _NO_ID) + body).hexdigest()
+    return _header(delta, kinds, delta_id) + body
 
 
 def from_bytes(data: bytes, place: str = "") -> Delta:
@@ -99,7 +100,7 @@ def from_bytes(data: bytes, place: str = "") -> Delta:
     delta_json.check_types(value, place)
     parts = {name: _read_tensor(data, header, name, place) for name in header.entries}
     delta = _assemble(value, parts, place)
-    _check_bytes(delta, parts, data, header, place)
+    _check_bytes(delta, data, header, place)
     check.check_delta(delta, place)
     return delta
 
@@ -178,21 +179,23 @@ def _read_factors(value: Mapping[str, Any], group: str, parts: _Tensors, place: 
 
 
 def _read_tensor(data: bytes, header: Header, name: str, place: str) -> _Tensor:
-    """One tensor of the file, as a view of its bytes. Raises E601 for another dtype than F32 and U8."""
+    """One tensor of the file: a view of its bytes, or F16 widened to float32. Raises E601 for any other dtype."""
     entry = header.entries[name]
     if entry.dtype not in _DTYPES:
-        raise damage_error(f"tensor '{name[:200]}' is {entry.dtype}; factors are F32 and bits U8", place)
+        raise damage_error(f"tensor '{name[:200]}' is {entry.dtype}; factors are F32 or F16, bits U8", place)
     dtype = _DTYPES[entry.dtype]
     count = (entry.end - entry.start) // dtype.itemsize
-    part: _Tensor = np.frombuffer(data, dtype, count, entry.start).reshape(entry.shape)
-    return part
+    part = np.frombuffer(data, dtype, count, entry.start).reshape(entry.shape)
+    whole: _Tensor = part.astype(np.float32) if entry.dtype == "F16" else part
+    return whole
 
 
-def _check_bytes(delta: Delta, parts: _Tensors, data: bytes, header: Header, place: str) -> None:
+def _check_bytes(delta: Delta, data: bytes, header: Header, place: str) -> None:
     """Raises E601 unless the header is spelled as editc writes it and all bytes give the `delta_id`."""
+    kinds = _storage_dtypes(delta)
     try:
-        same = _header(delta, parts, delta.delta_id) == data[: header.data_start]
-        blank = _header(delta, parts, _NO_ID)
+        same = _header(delta, kinds, delta.delta_id) == data[: header.data_start]
+        blank = _header(delta, kinds, _NO_ID)
     except EditcError as error:
         raise damage_error(error.diagnostics[0].message, place) from error
     digest = hashlib.sha256(blank)
@@ -211,14 +214,19 @@ def named_tensors(factors: Mapping[str, Factors]) -> Iterator[tuple[str, _Tensor
             yield from ((tensor_name(group, side, i), part) for i, part in enumerate(parts))
 
 
-def _storage_dtype(part: _Tensor) -> np.dtype[Any]:
-    """The dtype in which a tensor is stored: changes of bits as U8, all factors as F32."""
-    return _DTYPES["U8" if part.dtype == np.uint8 else "F32"]
+def _storage_dtypes(delta: Delta) -> Mapping[str, str]:
+    """Tensor name -> the dtype in which it is stored: changes of bits as U8; factors as F32, or from version 2 on as
+    F16 where that holds every number exactly."""
+    halves = delta.version > 1
+    return {
+        name: "U8" if part.dtype == np.uint8 else "F16" if halves and are_halves(part) else "F32"
+        for name, part in named_tensors(delta.factors)
+    }
 
 
-def _header(delta: Delta, parts: _Tensors, delta_id: str) -> bytes:
-    """The header of the file, with `delta_id` as given."""
-    kinds = {name: "U8" if part.dtype == np.uint8 else "F32" for name, part in parts.items()}
+def _header(delta: Delta, kinds: Mapping[str, str], delta_id: str) -> bytes:
+    """The header of the file, with the tensors' dtypes and `delta_id` as given."""
+    parts = dict(named_tensors(delta.factors))
     rows = (
         (name, kinds[name], parts[name].shape, parts[name].size * _DTYPES[kinds[name]].itemsize)
         for name in sorted(parts)

@@ -11,8 +11,8 @@ from editc.formats.containers.canonical import damage_error
 
 FORMAT = "editc-delta"
 """What `format` says in every delta's description."""
-VERSION = 1
-"""The version that this code writes, and the newest that it reads."""
+VERSION = 2
+"""The newest version that this code reads and writes. In version 2, factors that half precision holds are stored so."""
 COMPATIBILITY = "hashes-1"
 """The rule by which a base is accepted; FORMAT.md states it."""
 

@@ -116,7 +116,8 @@ def link(arrangement: Arrangement, model: Model | None, tool: str) -> Delta:
     first = arrangement.deltas[0]
     encoder = next((delta.encoder for delta in arrangement.deltas if delta.encoder), "")
     fields = join_parts([part for delta in arrangement.deltas for part in parts(delta)], sites, arrangement.composed)
-    return Delta(family=first.family, sites=sites, factors=factors, encoder=encoder, tool=tool, **fields)
+    newest = max(delta.version for delta in arrangement.deltas)
+    return Delta(first.family, sites, factors, encoder, tool=tool, version=newest, **fields)
 
 
 def check_base(arrangement: Arrangement, weights: Mapping[str, Checkpoint]) -> None:

@@ -12,6 +12,7 @@ import pytest
 
 from editc import api
 from editc.demo import MODEL
+from editc.formats.containers.safetensors import read_header
 
 pytestmark = pytest.mark.slow
 
@@ -56,6 +57,12 @@ def test_the_report_says_how_it_was_trained(fish: api.Built) -> None:
     assert {solve["condition"] for solve in record["solves"]} == {None}
     assert ">Condition<" not in (folder / "report.html").read_text()
     assert all(site["changed"] for site in record["sites"])
+
+
+def test_its_factors_are_stored_in_half_precision(fish: api.Built) -> None:
+    assert fish.delta is not None and fish.delta.version == 2
+    entries = read_header(Path(fish.files[0])).entries
+    assert {entry.dtype for entry in entries.values()} == {"F16"}
 
 
 def test_layers_that_read_no_text_keep_prompts_too(tmp_path: Path) -> None:

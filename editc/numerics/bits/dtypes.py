@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from functools import cache
 from math import prod
 from types import MappingProxyType
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -91,6 +91,12 @@ def largest(dtype: str) -> float:
 def round_to(values: Array, dtype: str) -> Array:
     """Return `values` in float64 as they are after a round trip through `dtype`, in the same shape."""
     return decode(encode(values, dtype), dtype, values.shape)
+
+
+def are_halves(part: NDArray[Any]) -> bool:
+    """Say whether half precision (F16) holds every number of `part` exactly."""
+    with np.errstate(over="ignore", under="ignore", invalid="ignore"):
+        return bool(np.array_equal(part.astype(np.float16).astype(np.float32), part))
 
 
 def is_finite(raw: bytes, dtype: str) -> bool:

@@ -13,6 +13,7 @@ import numpy as np
 from editc.core.delta import Array, Site
 from editc.core.family import TEXT_ENCODER
 from editc.core.ports import Diffusion
+from editc.numerics.bits.dtypes import round_to
 
 
 @dataclass(eq=False)
@@ -57,6 +58,21 @@ class Factors:
             if name in self.pairs:
                 found[name] += self.left(name) @ self.right(name)
         return found
+
+    def rounded(self, name: str) -> tuple[Array, Array]:
+        """The left factor (d_out, r) and the right one (r, d_in) of a site, rounded to half precision.
+
+        A power of two first gives each pair of a column and a row the same largest entry, which changes no product and
+        keeps small numbers from being rounded away. The right factor of a site with a projector is not rounded: its
+        rows would leave the projector's range.
+        """
+        left, right = self.left(name), self.right(name)
+        sizes = np.abs(left).max(0), np.abs(right).max(1)
+        known = (sizes[0] > 0) & (sizes[1] > 0)
+        ratio = np.divide(sizes[1], sizes[0], where=known, out=np.ones(len(right)))
+        scale = np.exp2(np.round(np.log2(ratio) / 2))
+        left, right = left * scale, right / scale[:, None]
+        return round_to(left, "F16"), right if name in self.free else round_to(right, "F16")
 
     @contextmanager
     def switched(self, on: bool) -> Iterator[None]:

@@ -148,12 +148,12 @@ def _identity(scheme: Scheme, subjects: Sequence[Subject], problem: Problem, ctx
 
 
 def _edit(factors: Factors, start: Mapping[str, tuple[Array, Array]], sites: Sequence[Site]) -> Edit:
-    """The edit of one group: at each site the start's factors beside the trained ones."""
+    """The edit of one group: at each site the start's factors beside the trained ones, in half precision."""
     left, right = [], []
     for site in sites:
         parts = [start[site.name]] if site.name in start else []
         if site.name in factors.pairs:
-            parts.append((factors.left(site.name), factors.right(site.name)))
+            parts.append(factors.rounded(site.name))
         left.append(np.hstack([one for one, _ in parts]))
         right.append(np.vstack([one for _, one in parts]))
     return Edit("low-rank", tuple(left), tuple(right), Stats(math.nan, math.nan, max(len(one) for one in right)))

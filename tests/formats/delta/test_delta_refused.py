@@ -61,8 +61,9 @@ def rewritten(data: bytes, change: Callable[[dict[str, Any], dict[str, Any]], ob
 @pytest.mark.parametrize(
     ("code", "change"),
     [
-        ("E602", lambda h, d: d.update(version=2)),
-        ("E602", lambda h, d: d.update(version=2, new_key=[1])),
+        ("E602", lambda h, d: d.update(version=3)),
+        ("E602", lambda h, d: d.update(version=3, new_key=[1])),
+        ("E601", lambda h, d: d.update(version=2)),
         ("E602", lambda h, d: d.update(compatibility="sketches-2")),
         ("E603", lambda h, d: d.update(format="other")),
         ("E603", lambda h, d: d.update(version="1")),

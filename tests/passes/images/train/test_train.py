@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
@@ -10,14 +10,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import train_cases
 from torch.nn.functional import softplus
+from train_cases import SUBJECT, ask, stir
 
-from editc.backends import painter
-from editc.backends.diffusion import PipelineDiffusion
 from editc.core.delta import Array, Site
 from editc.core.ports import Diffusion
-from editc.core.site_bytes import matrix_shape
-from editc.demo import MODEL
 from editc.passes.images.diffusion.residual import project
 from editc.passes.images.diffusion.sampling import add_noise, clean_of, goal_of_noise
 from editc.passes.images.schemes.adversaries.critic import Critic, clean_answers, score, weights_of
@@ -25,7 +23,6 @@ from editc.passes.images.schemes.adversaries.exact import Exact
 from editc.passes.images.schemes.adversaries.ring import Ring
 from editc.passes.images.schemes.adversaries.rows import RowSearch
 from editc.passes.images.schemes.adversaries.soft_words import SoftWords
-from editc.passes.images.schemes.ask import Ask
 from editc.passes.images.schemes.divergences.cosine import Cosine
 from editc.passes.images.schemes.divergences.hellinger import Hellinger
 from editc.passes.images.schemes.divergences.mse import MeanSquare
@@ -45,56 +42,16 @@ from editc.passes.images.schemes.objectives.stay import StayAtEmpty, StayAtOther
 from editc.passes.images.schemes.rules.surgery import Surgery
 from editc.passes.images.schemes.rules.total import Total
 from editc.passes.images.schemes.scheme import Scheme
-from editc.passes.images.schemes.subject import Subject
 from editc.passes.images.train import loop
 from editc.passes.images.train.checkpoint import Checkpoints
 from editc.passes.images.train.loop import Progressed, make_optimizer, train
 from editc.passes.images.train.subjects import sift
 from editc.registry.methods import METHODS
 
+model, sites, factors = train_cases.model, train_cases.sites, train_cases.factors
 TRAINED = [name for name in METHODS.names("image") if getattr(METHODS.resolve(name), "part", None) == ""]
 SMALL: dict[str, Any] = {"steps": 2, "sentences": 2, "batch": 2, "pictures": 2, "attack_steps": 2, "every": 2}
 SMALL |= {"rounds": 2, "prompts": 2, "words": 2}
-
-
-@pytest.fixture(scope="module")
-def model() -> Diffusion:
-    torch.set_num_threads(1)
-    found = PipelineDiffusion.of(painter.load(MODEL, "unet", steps=4, guidance=3.0))
-    assert found is not None
-    return found
-
-
-@pytest.fixture(scope="module")
-def sites(model: Diffusion) -> tuple[Site, ...]:
-    shapes = {name: matrix_shape(tuple(one.shape)) for name, one in model.network.named_parameters()}
-    ends = ("attn1.to_q.weight", "attn2.to_k.weight", "resnets.0.conv1.weight")
-    names = sorted(name for name in shapes if "mid_block" in name and name.endswith(ends))
-    return tuple(Site("unet", name, (shapes[name][0], shapes[name][1]), "F32", "x", "x") for name in names)
-
-
-@pytest.fixture
-def factors(model: Diffusion, sites: tuple[Site, ...]) -> Iterator[Factors]:
-    before = {name: value.clone() for name, value in model.network.state_dict().items()}
-    with attach_factors(model, sites, 2, seed=1) as found:
-        yield found
-    assert all(torch.equal(value, before[name]) for name, value in model.network.state_dict().items())
-
-
-SUBJECT = Subject("fish", ("fish",), "arrow", ("cat", "boat"), ("a {}", "a red {}"), ("a boat", "a red cat"), 3, 4, 3.0)
-
-
-def ask(model: Diffusion, factors: Factors, feed: Any, count: int = 2) -> Ask:
-    generator = torch.Generator().manual_seed(5)
-    pool, index = feed.draw(model, factors, SUBJECT, count, generator)
-    return Ask(model, factors, pool, index, generator)
-
-
-def stir(factors: Factors) -> None:
-    """Move the factors from 0, so that the edited model answers otherwise."""
-    with torch.no_grad():
-        for one in factors.parameters:
-            one += 0.3 * torch.randn(one.shape, generator=torch.Generator().manual_seed(9))
 
 
 def run(model: Diffusion, sites: tuple[Site, ...], scheme: Scheme, save: Any = None, points: Any = None) -> Any:
@@ -122,57 +79,6 @@ def test_a_trained_method_moves_every_factor_twice_to_the_same_bytes(
     assert all(torch.equal(a, b) for a, b in zip(first, again, strict=True)) and curve == same
     assert all(torch.isfinite(one).all() for one in first) and all(one.abs().max() > 0 for one in first)
     assert curve.terms == tuple(term.name for term in small(name).terms) and len(curve.losses[0]) == len(curve.terms)
-
-
-def _matrix(weight: Any) -> Array:
-    """A weight in float64, a kernel as the matrix that a site is."""
-    return np.asarray(weight.detach().double().numpy()).reshape(len(weight), -1)
-
-
-def test_factors_are_what_a_delta_makes_of_the_weights(
-    model: Diffusion, sites: tuple[Site, ...], factors: Factors
-) -> None:
-    """W + up down as a weight answers as W with the factors beside it."""
-    stir(factors)
-    one = ask(model, factors, Trajectories("concept", 2))
-    with_factors = one.edited().detach()
-    weights = dict(model.network.named_parameters())
-    changed: dict[str, Array] = {
-        site.name: _matrix(weights[site.name]) + factors.left(site.name) @ factors.right(site.name) for site in sites
-    }
-    with model.use_weights(changed):
-        written = one.frozen_for(one.pool.told("own", one.index))
-    torch.testing.assert_close(with_factors, written, rtol=1e-4, atol=1e-5)
-    assert not torch.allclose(with_factors, one.frozen())
-
-
-def test_a_start_is_part_of_the_edited_model_and_not_of_the_unedited_one(
-    model: Diffusion, sites: tuple[Site, ...]
-) -> None:
-    rng = np.random.default_rng(0)
-    start = {site.name: (rng.normal(size=(site.shape[0], 1)), rng.normal(size=(1, site.shape[1]))) for site in sites}
-    with attach_factors(model, (), 1, 1, start) as found:
-        one = ask(model, found, Trajectories("concept", 2))
-        assert not torch.allclose(one.edited(), one.frozen())
-        with found.switched(False):
-            torch.testing.assert_close(
-                one.frozen(),
-                model.answer(one.pool.latents[one.index], one.pool.times[one.index], one.pool.told("own", one.index)),
-            )
-
-
-def test_free_factors_move_nothing_that_is_preserved(model: Diffusion, sites: tuple[Site, ...]) -> None:
-    """However they are trained, the right factor with the projector in it is 0 on every preserved row."""
-    rng = np.random.default_rng(1)
-    free: dict[str, Array] = {}
-    kept = {site.name: rng.normal(size=(site.shape[1], 5)) for site in sites}
-    for name, rows in kept.items():
-        q, _ = np.linalg.qr(rows)
-        free[name] = np.eye(len(rows)) - q @ q.T
-    with attach_factors(model, sites, 2, 1, free=free) as found:
-        stir(found)
-        for name, rows in kept.items():
-            assert np.abs(found.right(name) @ rows).max() < 1e-5
 
 
 def test_the_residual_s_share_is_1_for_the_concept_and_0_for_the_mixture(model: Diffusion, factors: Factors) -> None:
