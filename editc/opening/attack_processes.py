@@ -12,9 +12,10 @@ import pickle
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
-from multiprocessing import get_all_start_methods, get_context
+from multiprocessing import get_all_start_methods, get_context, parent_process
 from multiprocessing.context import BaseContext
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import numpy as np
@@ -87,12 +88,26 @@ def _start(folder: str, component: str, weights: Mapping[str, Any]) -> None:
     """Open the model of a process, with one thread."""
     import torch
 
+    end_with_parent()
     torch.set_num_threads(1)
     model = PipelineDiffusion.of(painter.load(Path(folder), component))
     assert model is not None
     model.network.to(memory_format=torch.channels_last)  # convolutions on a CPU take an eighth less time
     _STARTED.update(model=model, weights=weights)
     gc.freeze()  # the libraries' objects stay: collections need not look through them
+
+
+def end_with_parent() -> None:
+    """End this process as soon as the one that asked for it has ended, however that ended: a build that is killed must
+    not leave attacks running."""
+    parent = parent_process()
+    assert parent is not None
+
+    def wait() -> None:
+        parent.join()
+        os._exit(1)
+
+    Thread(target=wait, daemon=True).start()
 
 
 def _run_packed(packed: bytes) -> bytes:

@@ -22,9 +22,8 @@ from editc.core.disk import guard_writes, replace_file
 from editc.formats.containers.canonical import DELTA_KEY, canonical_json, damage_error, strict_json
 from editc.formats.containers.safetensors import Header, open_file, parse_header, read_header
 from editc.formats.containers.safetensors_write import header_bytes
-from editc.formats.delta import check
+from editc.formats.delta import check, packing
 from editc.formats.delta import description as delta_json
-from editc.numerics.bits.dtypes import are_halves
 
 _NO_ID = "0" * 64
 """What stands in place of the `delta_id` while it is computed."""
@@ -32,10 +31,10 @@ _SIDES = ("left", "right", "bits")
 """The kinds of tensors in a group, as their names have them: left factors, right factors, changes of bits."""
 _Tensor: TypeAlias = NDArray[np.float32] | NDArray[np.uint8]
 """A factor, or the packed change of bits of one site."""
-_Tensors: TypeAlias = Mapping[str, _Tensor]
-"""Tensor name in the file -> tensor."""
 _DTYPES: Mapping[str, np.dtype[Any]] = {"F32": np.dtype("<f4"), "F16": np.dtype("<f2"), "U8": np.dtype("u1")}
 """The dtypes that a delta file may hold: factors are F32 or, from version 2 on, F16; bits are U8."""
+_HELD: Mapping[np.dtype[Any], str] = {dtype: name for name, dtype in _DTYPES.items()}
+"""The same the other way round."""
 
 
 def write_delta(delta: Delta, path: Path) -> Delta:
@@ -66,9 +65,9 @@ def _check_header(path: Path, place: str) -> None:
         raise misread_error(error, place) from error
     value = _read_description(header, place)
     delta_json.check_types(value, place)
-    nothing = {"U8": np.zeros((), np.uint8)}
-    parts = {name: nothing.get(entry.dtype, np.zeros((), np.float32)) for name, entry in header.entries.items()}
-    _assemble(value, parts, place)
+    kinds = {name: np.uint8 if entry.dtype == "U8" else np.float32 for name, entry in header.entries.items()}
+    nothing = {name: np.broadcast_to(np.zeros((), kinds[name]), one.shape) for name, one in header.entries.items()}
+    _assemble(value, nothing, place)
 
 
 def misread_error(error: EditcError, place: str) -> EditcError:
@@ -86,10 +85,10 @@ def to_bytes(delta: Delta) -> bytes:
     check.check_delta(delta, "")
     if not 1 <= delta.version <= delta_json.VERSION:
         raise fail("E605", f"format version {delta.version} cannot be written, only 1 to {delta_json.VERSION}")
-    parts, kinds = dict(named_tensors(delta.factors)), _storage_dtypes(delta)
-    body = b"".join(np.ascontiguousarray(parts[name], _DTYPES[kinds[name]]).tobytes() for name in sorted(parts))
-    delta_id = hashlib.sha256(_header(delta, kinds, _NO_ID) + body).hexdigest()
-    return _header(delta, kinds, delta_id) + body
+    about, parts = _stored(delta)
+    body = b"".join(np.ascontiguousarray(parts[name]).tobytes() for name in sorted(parts))
+    delta_id = hashlib.sha256(_header(about, parts, _NO_ID) + body).hexdigest()
+    return _header(about, parts, delta_id) + body
 
 
 def from_bytes(data: bytes, place: str = "") -> Delta:
@@ -110,12 +109,12 @@ def with_delta_id(delta: Delta) -> Delta:
     return replace(delta, delta_id=_read_delta_id(to_bytes(delta)))
 
 
-def assemble(description: Mapping[str, Any], parts: _Tensors, place: str) -> Delta:
+def assemble(description: Mapping[str, Any], parts: packing.Parts, place: str) -> Delta:
     """The delta of a description and of factors read from another container, named as in a delta file.
 
     Raises E601 where they do not give the `delta_id` in the description, E604 and E625.
     """
-    delta = _assemble(description, parts, place)
+    delta = _assemble_whole(description, parts, place)
     if with_delta_id(delta).delta_id != delta.delta_id:
         raise damage_error("its tensors and its description do not match its delta_id", place)
     return delta
@@ -151,8 +150,15 @@ def _read_description(header: Header, place: str) -> Mapping[str, Any]:
     return table
 
 
-def _assemble(value: Mapping[str, Any], parts: _Tensors, place: str) -> Delta:
-    """The delta of a description and its tensors; its `delta_id` is not checked."""
+def _assemble(value: Mapping[str, Any], parts: packing.Parts, place: str) -> Delta:
+    """The delta of a file's description and its tensors; its `delta_id` is not checked."""
+    if value["version"] > 1:
+        value, parts = packing.unpack(value, parts, place)
+    return _assemble_whole(value, parts, place)
+
+
+def _assemble_whole(value: Mapping[str, Any], parts: packing.Parts, place: str) -> Delta:
+    """The delta of a whole description, and of factors that are a tensor each."""
     sites = delta_json.site_records(value, place)
     factors = {group: _read_factors(value, group, parts, place) for group in value["groups"]}
     if {name for name, _ in named_tensors(factors)} != parts.keys():
@@ -162,7 +168,7 @@ def _assemble(value: Mapping[str, Any], parts: _Tensors, place: str) -> Delta:
     return Delta(sites=sites, factors=factors, **fields)
 
 
-def _read_factors(value: Mapping[str, Any], group: str, parts: _Tensors, place: str) -> Factors:
+def _read_factors(value: Mapping[str, Any], group: str, parts: packing.Parts, place: str) -> Factors:
     """The factors of one group, found by their names. Raises E601 where one is missing or has another dtype."""
     form, sites, *counts = delta_json.read_group(value, group, place)
     if sum(counts) > len(parts):
@@ -175,27 +181,25 @@ def _read_factors(value: Mapping[str, Any], group: str, parts: _Tensors, place: 
     for side, dtype in ((left, np.float32), (right, np.float32), (bits, np.uint8)):
         if not all(part.dtype == dtype for part in side):
             raise damage_error(f"group '{group[:80]}' has a tensor of another dtype", place)
-    return Factors(form, sites, left, right, bits)  # type: ignore[arg-type]
+    return Factors(form, sites, left, right, bits)
 
 
-def _read_tensor(data: bytes, header: Header, name: str, place: str) -> _Tensor:
-    """One tensor of the file: a view of its bytes, or F16 widened to float32. Raises E601 for any other dtype."""
+def _read_tensor(data: bytes, header: Header, name: str, place: str) -> NDArray[Any]:
+    """One tensor of the file, as a view of its bytes. Raises E601 for a dtype that no delta has."""
     entry = header.entries[name]
     if entry.dtype not in _DTYPES:
         raise damage_error(f"tensor '{name[:200]}' is {entry.dtype}; factors are F32 or F16, bits U8", place)
     dtype = _DTYPES[entry.dtype]
     count = (entry.end - entry.start) // dtype.itemsize
-    part = np.frombuffer(data, dtype, count, entry.start).reshape(entry.shape)
-    whole: _Tensor = part.astype(np.float32) if entry.dtype == "F16" else part
-    return whole
+    return np.frombuffer(data, dtype, count, entry.start).reshape(entry.shape)
 
 
 def _check_bytes(delta: Delta, data: bytes, header: Header, place: str) -> None:
     """Raises E601 unless the header is spelled as editc writes it and all bytes give the `delta_id`."""
-    kinds = _storage_dtypes(delta)
+    about, parts = _stored(delta)
     try:
-        same = _header(delta, kinds, delta.delta_id) == data[: header.data_start]
-        blank = _header(delta, kinds, _NO_ID)
+        same = _header(about, parts, delta.delta_id) == data[: header.data_start]
+        blank = _header(about, parts, _NO_ID)
     except EditcError as error:
         raise damage_error(error.diagnostics[0].message, place) from error
     digest = hashlib.sha256(blank)
@@ -214,24 +218,16 @@ def named_tensors(factors: Mapping[str, Factors]) -> Iterator[tuple[str, _Tensor
             yield from ((tensor_name(group, side, i), part) for i, part in enumerate(parts))
 
 
-def _storage_dtypes(delta: Delta) -> Mapping[str, str]:
-    """Tensor name -> the dtype in which it is stored: changes of bits as U8; factors as F32, or from version 2 on as
-    F16 where that holds every number exactly."""
-    halves = delta.version > 1
-    return {
-        name: "U8" if part.dtype == np.uint8 else "F16" if halves and are_halves(part) else "F32"
-        for name, part in named_tensors(delta.factors)
-    }
+def _stored(delta: Delta) -> tuple[Mapping[str, Any], packing.Parts]:
+    """The description, without a `delta_id`, and the tensors of the file."""
+    about, parts = delta_json.describe(delta, _NO_ID), dict(named_tensors(delta.factors))
+    return packing.pack(about, parts) if delta.version > 1 else (about, parts)
 
 
-def _header(delta: Delta, kinds: Mapping[str, str], delta_id: str) -> bytes:
-    """The header of the file, with the tensors' dtypes and `delta_id` as given."""
-    parts = dict(named_tensors(delta.factors))
-    rows = (
-        (name, kinds[name], parts[name].shape, parts[name].size * _DTYPES[kinds[name]].itemsize)
-        for name in sorted(parts)
-    )
-    return header_bytes(rows, {DELTA_KEY: canonical_json(delta_json.describe(delta, delta_id))})
+def _header(about: Mapping[str, Any], parts: packing.Parts, delta_id: str) -> bytes:
+    """The header of a file with this description and these tensors, and `delta_id` as given."""
+    rows = ((name, _HELD[parts[name].dtype], parts[name].shape, parts[name].nbytes) for name in sorted(parts))
+    return header_bytes(rows, {DELTA_KEY: canonical_json({**about, "delta_id": delta_id})})
 
 
 def _read_delta_id(data: bytes) -> str:

@@ -12,7 +12,7 @@ from editc.formats.containers.canonical import damage_error
 FORMAT = "editc-delta"
 """What `format` says in every delta's description."""
 VERSION = 2
-"""The newest version that this code reads and writes. In version 2, factors that half precision holds are stored so."""
+"""The newest version that this code reads and writes. `packing` is what version 2 changes."""
 COMPATIBILITY = "hashes-1"
 """The rule by which a base is accepted; FORMAT.md states it."""
 

@@ -11,14 +11,14 @@ from typing import Any
 import delta_cases
 import numpy as np
 import pytest
-from delta_cases import f32, same
+from delta_cases import f32, rewritten, same
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tiny_files import frame, pack, refused, sealed, write_pipeline
 
 from editc.core.delta import Delta
 from editc.core.diagnostics import EditcError
-from editc.formats.containers.canonical import DELTA_KEY, canonical_json
+from editc.formats.containers.canonical import DELTA_KEY
 from editc.formats.delta.container import from_bytes, read_delta, to_bytes
 from editc.formats.exports.read import is_delta
 from editc.formats.exports.read import read_delta as read_any
@@ -46,16 +46,6 @@ def test_every_truncation_and_extension_is_refused(delta: Delta) -> None:
     for more in (b"\0", b" " * 8, data):
         with refused("E601"):
             from_bytes(data + more)
-
-
-def rewritten(data: bytes, change: Callable[[dict[str, Any], dict[str, Any]], object]) -> bytes:
-    """The file with its header changed and written by somebody else's JSON, canonical or not."""
-    length = int.from_bytes(data[:8], "little")
-    header = json.loads(data[8 : 8 + length])
-    described = json.loads(header["__metadata__"][DELTA_KEY])
-    change(header, described)
-    header["__metadata__"][DELTA_KEY] = canonical_json(described)
-    return frame(canonical_json(header).encode(), data[8 + length :])
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,7 @@ IDS = {
     "deltas/low-rank": "41f7617550155d58427ae644a1d79910b26d307480b70f5d7b3035796a92ee97",
     "deltas/shared": "11a96ab0157caf5c0f94506da3136de2ac14874a08991d44c85b5f96161080b2",
     "deltas/xor": "f9fd0a7b10cd83a7bec725f32e98f7fab9d015035ccb1cd36b5dcdf2023f2e5e",
-    "halves/low-rank": "7a9490f3c3bb428d15d291bc22a0ec9367606d53f5b2ff965aac43e9e49d6d17",
+    "halves/low-rank": "4389dcf73b2b0abcf4dd8cb352f1850738e7e25a21faad02a4c5dee0823ed431",
     "exports/diff": "d9249d321abf4b6178bb80a1b0dab4b060835c310087479052e3b438362439dd",
     "exports/diffusers": "cc4f91ae4296bb62ee0f01dcc23f482dfd4779a5d3efbc150c3ac51f74eb775c",
     "exports/kohya": "53dedef9a545324088f764ad7cc44c865095e3732fd142c8f083c386dc9401d3",
