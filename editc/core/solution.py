@@ -140,6 +140,10 @@ class Training:
     nothing."""
     own: tuple[float, ...] = ()
     """For each edit: how much of the concept no mixture of other names predicts. Empty where the method needs none."""
+    stopped: str = ""
+    """Which bound of the manifest ended the training, and how. Empty: none did."""
+    kept: int = 0
+    """The step whose factors the edit has, where a bound ended the training: the last at which it held."""
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
@@ -19,14 +18,16 @@ from editc.core.plan import Plan
 from editc.core.ports import Context, Diffusion, Progress, announce
 from editc.core.problem import PreservedRows, Problem, System
 from editc.core.site_bytes import matrix_shape
-from editc.core.solution import Edit, Solution, Stats, Training
+from editc.core.solution import Solution, Training
 from editc.passes.images.keys.derive_rows import DeriveRows
 from editc.passes.images.method import method_of, name_of_method
 from editc.passes.images.rows.preserved_rows import preserved_prompts
 from editc.passes.images.schemes.factors import Factors, attach_factors
 from editc.passes.images.schemes.scheme import Scheme, TrainedMethod
 from editc.passes.images.schemes.subject import Subject
+from editc.passes.images.train.bounds import Watch, refuse_standstill, watch_bounds, watched_bounds
 from editc.passes.images.train.checkpoint import Checkpoints
+from editc.passes.images.train.edits import edits_of
 from editc.passes.images.train.loop import Progressed, make_optimizer, save_period, train
 from editc.passes.images.train.starts import find_free, solve_start
 from editc.passes.images.train.subjects import make_subjects
@@ -85,8 +86,8 @@ class Train:
         return Problem(plan, systems, ctx.encoder.fingerprint(), corpus, found.leaks if found else ())
 
     def solve(self, problem: Problem, ctx: Context) -> Solution:
-        """Train, and return the factors as low-rank edits. Raises E246 (a pipeline that cannot be trained) and E248
-        (the method keeps preserved prompts, and there are none)."""
+        """Train, and return the factors as low-rank edits. Raises E246 (a pipeline that cannot be trained), E248 (the
+        method keeps preserved prompts, and there are none) and E405 (a bound on a drift leaves nothing to train)."""
         plan, model = problem.plan, ctx.diffusion
         if model is None:
             raise EditcError(_no_gradients(plan))
@@ -99,8 +100,9 @@ class Train:
         start = solve_start(problem, scheme.start) if scheme.start else {}
         free = find_free(problem, sites) if scheme.free else {}
         with attach_factors(model, sites, scheme.rank, plan.manifest.seed, start, free) as factors:
-            training = _run(model, scheme, subjects, factors, problem, ctx)
-            edits = {group: _edit(factors, start, plan.sites_of(group)) for group in problem.systems}
+            watch = watch_bounds(problem, lambda: edits_of(problem, factors, start))
+            training = _run(model, scheme, subjects, factors, watch, problem, ctx)
+            edits = edits_of(problem, factors, start)
         given = {option: value for option, value in vars(method).items() if value is not None}
         record: Mapping[str, Any] = {"method": name_of_method(plan), "options": given}
         count = len(plan.manifest.image_edits)
@@ -108,7 +110,13 @@ class Train:
 
 
 def _run(
-    model: Diffusion, scheme: Scheme, subjects: Sequence[Subject], factors: Factors, problem: Problem, ctx: Context
+    model: Diffusion,
+    scheme: Scheme,
+    subjects: Sequence[Subject],
+    factors: Factors,
+    watch: Watch | None,
+    problem: Problem,
+    ctx: Context,
 ) -> Training:
     """Train `factors`, going on from a checkpoint where the cache has one."""
     import torch
@@ -122,7 +130,10 @@ def _run(
         points.resume(begun, save_period(scheme, len(subjects)), scheme.steps * len(subjects))
         save = points.save
     own = tuple(_own(model, scheme, one, begun, ctx.progress) for one in subjects) if scheme.measures_own else ()
-    return replace(train(model, scheme, subjects, begun, ctx.progress, save), own=own)
+    found = train(model, scheme, subjects, begun, ctx.progress, save, watch)
+    if found.stopped and not found.kept:
+        refuse_standstill(problem, found.stopped, found.steps)
+    return replace(found, own=own)
 
 
 def _own(model: Diffusion, scheme: Scheme, subject: Subject, begun: Progressed, progress: Progress | None) -> float:
@@ -144,19 +155,9 @@ def _identity(scheme: Scheme, subjects: Sequence[Subject], problem: Problem, ctx
         digest.update(f"{site.name} {site.dtype}".encode())
         digest.update(np.ascontiguousarray(ctx.weights.read(site.name)).tobytes())
     seed, threads = problem.plan.manifest.seed, torch.get_num_threads()
-    return "\0".join((repr(scheme), repr(subjects), digest.hexdigest(), problem.encoder, f"{seed} {threads}"))
-
-
-def _edit(factors: Factors, start: Mapping[str, tuple[Array, Array]], sites: Sequence[Site]) -> Edit:
-    """The edit of one group: at each site the start's factors beside the trained ones, in half precision."""
-    left, right = [], []
-    for site in sites:
-        parts = [start[site.name]] if site.name in start else []
-        if site.name in factors.pairs:
-            parts.append(factors.rounded(site.name))
-        left.append(np.hstack([one for one, _ in parts]))
-        right.append(np.vstack([one for _, one in parts]))
-    return Edit("low-rank", tuple(left), tuple(right), Stats(math.nan, math.nan, max(len(one) for one in right)))
+    bounds = watched_bounds(problem)
+    parts = repr(scheme), repr(subjects), digest.hexdigest(), problem.encoder, f"{seed} {threads} {bounds}"
+    return "\0".join(parts)
 
 
 def _is_trained(plan: Plan, method: TrainedMethod, site: Site) -> bool:

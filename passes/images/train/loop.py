@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Protocol
 
 from editc.core.ports import Diffusion, Progress
 from editc.core.solution import Search, Training
@@ -21,6 +21,23 @@ SAVED = 40
 
 Save = Callable[[int, Mapping[str, Any]], None]
 """Stores tensors by name under the number of steps done."""
+
+
+class Watched(Protocol):
+    """What a training is asked of as it goes on."""
+
+    def broken(self) -> str:
+        """Which bound does not hold, in words; '' where all hold."""
+
+
+@dataclass(frozen=True)
+class _Held:
+    """Factors that held every bound."""
+
+    step: int
+    """Steps done then."""
+    factors: Sequence[Any]
+    """Copies of them."""
 
 
 @dataclass
@@ -50,18 +67,25 @@ def train(
     begun: Progressed,
     progress: Progress | None,
     save: Save | None = None,
+    watch: Watched | None = None,
 ) -> Training:
     """Train the factors of `begun` to the end; the subjects take the steps in turn.
 
-    `save` is called every `save_period` steps, before a search that is due there, with what `resume` needs.
+    `save` is called every `save_period` steps, before a search that is due there, with what `resume` needs. `watch` is
+    asked there and at the end: the first broken bound ends the training with the factors of the time before.
     """
-    total = scheme.steps * len(subjects)
+    total, stopped = scheme.steps * len(subjects), ""
+    held = _Held(begun.step, _copies(begun.factors))
     steps: Iterable[Any] = range(begun.step, total)
     for step in progress("train", steps) if progress else steps:
         number = begun.step % len(subjects)
         every = scheme.adversary.every * len(subjects)
-        if save is not None and begun.step and begun.step % save_period(scheme, len(subjects)) == 0:
-            save(begun.step, pack(begun))
+        if begun.step and begun.step % save_period(scheme, len(subjects)) == 0:
+            if stopped := watch.broken() if watch is not None else "":
+                break
+            held = _Held(begun.step, _copies(begun.factors))
+            if save is not None:
+                save(begun.step, pack(begun))
         if every and begun.step % every < len(subjects):
             if _has_enough(scheme, begun, len(subjects)):
                 break
@@ -69,7 +93,22 @@ def train(
         _set_rate(begun.optimizer, scheme.optimiser, int(str(step)) / total)
         begun.losses.append(_take_step(model, scheme, subjects[number], begun, number))
         begun.step += 1
-    return Training(begun.step, tuple(one.name for one in scheme.terms), _thin(begun.losses), tuple(begun.searches))
+    if watch is not None and (stopped := stopped or watch.broken()):
+        _put_back(begun.factors, held.factors)
+    names = tuple(one.name for one in scheme.terms)
+    curves = _thin(begun.losses), tuple(begun.searches)
+    return Training(begun.step, names, *curves, stopped=stopped, kept=held.step if stopped else 0)
+
+
+def _copies(factors: Factors) -> list[Any]:
+    """Each factor as it is now."""
+    return [one.detach().clone() for one in factors.parameters]
+
+
+def _put_back(factors: Factors, copies: Sequence[Any]) -> None:
+    """Make each factor what it was."""
+    for one, before in zip(factors.parameters, copies, strict=True):
+        one.data.copy_(before)
 
 
 def save_period(scheme: Scheme, subjects: int) -> int:
