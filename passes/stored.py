@@ -12,8 +12,8 @@ from editc.core.diagnostics import EditcError, fail
 from editc.core.ports import Weights
 from editc.core.solution import Edit, Solution
 from editc.numerics import drift
-from editc.numerics.bits.arithmetic import patch
-from editc.numerics.bits.dtypes import round_to
+from editc.numerics.bits.dtypes import decode, encode
+from editc.numerics.bits.rounded import edited_rows
 
 
 @dataclass(frozen=True)
@@ -63,25 +63,13 @@ def stored_weight(W: Array, edit: Edit, index: int, site: Site) -> Array:
     """Return W' (d_out, d_in): the values that the file will hold for site `index` of the edit, in float64.
 
     The factors are rounded to the float32 of a delta, the sum is formed in float64, and the result is rounded once to
-    the site's dtype. Raises E503 if a value does not fit: float16 ends below 65520.
+    the site's dtype: bit for bit what apply writes. `W` (d_out, d_in) has values of that dtype. Raises E503 if a value
+    does not fit: float16 ends below 65520.
     """
-    return rounded_weight(W, exact_weight(W, edit, index), site)
-
-
-def exact_weight(W: Array, edit: Edit, index: int) -> Array:
-    """Return W' (d_out, d_in) of site `index` in float64, before it is rounded to the site's dtype."""
     edit, index = edit.at(index)
-    with np.errstate(over="ignore", invalid="ignore"):
-        return patch(W, edit.form, factor(edit.left, index), factor(edit.right, index))
-
-
-def rounded_weight(W: Array, exact: Array, site: Site) -> Array:
-    """Round `exact` (d_out, d_in) to the site's dtype; the result is float64. Raises E503 if a value does not fit.
-
-    `W` (d_out, d_in) is the base, which tells a damaged model from an edit that is too large.
-    """
-    with np.errstate(over="ignore", invalid="ignore"):
-        after = np.asarray(round_to(exact, site.dtype))
+    left, right = factor(edit.left, index), factor(edit.right, index)
+    raw = edited_rows(encode(W, site.dtype), site.dtype, W.shape[1], edit.form, left, right)
+    after = decode(raw, site.dtype, W.shape)
     if not np.isfinite(after).all():
         raise _not_finite(site, W, after)
     return after

@@ -18,6 +18,7 @@ from editc.core.plan import Plan
 from editc.core.ports import Context
 from editc.core.problem import Block, PreservedRows, Problem, System
 from editc.core.solution import Edit, Solution, Stats
+from editc.numerics.bits.dtypes import round_to
 
 TEXT = """editc: 1
 model: tiny
@@ -81,7 +82,7 @@ class World:
 
     @property
     def weights(self) -> list[Array]:
-        return list(self.size * self.draw(self.sites, self.d_out, self.d_in))
+        return list(round_to(self.size * self.draw(self.sites, self.d_out, self.d_in), self.dtype))
 
     @property
     def names(self) -> list[str]:

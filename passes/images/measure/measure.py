@@ -20,7 +20,7 @@ from editc.passes.images.measure.row_sums import (
     condense_rows,
     target_misses,
 )
-from editc.passes.stored import exact_weight, factor, rounded_weight
+from editc.passes.stored import factor, stored_weight
 
 
 @dataclass(frozen=True)
@@ -86,9 +86,11 @@ def _shared_factors(edit: Edit, width: int) -> tuple[Array, Array]:
 
 def _edit_layer(W: Array, edit: Edit, index: int, site: Site, shared: tuple[Array, Array]) -> tuple[Layer, Array]:
     """Return the layer, and its W' (d_out, d_in) as stored. Raises E503 where a value does not fit the dtype."""
-    exact = exact_weight(W, edit, index)
-    after = rounded_weight(W, exact, site)
-    return (Layer(W, after - exact, *shared) if edit.form == "shared" else Layer.of_weights(W, after)), after
+    after = stored_weight(W, edit, index, site)
+    if edit.form != "shared":
+        return Layer.of_weights(W, after), after
+    left, right = shared
+    return Layer(W, after - (W + (W @ left) @ right), left, right), after
 
 
 def _measure_layer(site: Site, layer: Layer, after: Array, rows: Sequence[MeasuredRows], lists: int) -> SiteMeasurement:
