@@ -42,6 +42,7 @@ from editc.numerics.trust import Ball, unbounded_ball
 from editc.passes.emit import Emit
 from editc.passes.images.keys.derive import Derive
 from editc.passes.images.locate.locate import Locate
+from editc.passes.images.solve.record import record_edits
 from editc.passes.images.solve.solve import Solve
 from editc.passes.images.verify.verify import Verify
 from editc.registry.families import FAMILIES
@@ -233,7 +234,7 @@ def build(kind: Kind, folder: Path, out: Path) -> dict[str, Any]:
     sites = unit.sites
     corpus = [f"a plain picture of thing number {i} on a table" for i in range(kind.corpus)]
     rows = []
-    for step in (Derive(corpus), Solve(), Verify(), Emit("editc scale")):
+    for step in (Derive(corpus), Solve(), Verify(), Emit("editc scale", record_edits)):
         before, begun = weights.bytes_read, process_time()
         unit = step(unit, ctx)
         rows.append([step.name, weights.bytes_read - before, round(process_time() - begun, 1), _peak()])

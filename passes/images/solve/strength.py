@@ -15,6 +15,7 @@ from editc.core.problem import System
 from editc.core.solution import Edit
 from editc.numerics.drift import ratio
 from editc.passes.images.measure.certificate import certify, shared_sums
+from editc.passes.images.solve.outputs import Outputs
 
 STEPS = 1024
 """Strengths are searched in steps of 1/1024. Chosen by hand: ten bisections."""
@@ -72,28 +73,32 @@ def tune(system: System, solve: Callable[[System], Edit], manifest: Manifest) ->
     certified = None if bounds.recoverable is None else MARGIN * bounds.recoverable
     goals = {i: Goal(i, manifest.image_edits[i].concept, limit, certified) for i in auto}
     full = _with_strengths(system, dict.fromkeys(auto, 1.0))
-    best = measure_effect(full, solve(full))
+    outputs = Outputs.of(system)
+    best = measure_effect(full, solve(full), outputs=outputs)
     for index in auto:
         if best.residuals[index] > limit:
             raise EditcError(_residual_not_met(manifest, index, best.residuals[index]))
     found = dict.fromkeys(auto, 1.0)
     for _ in range(SWEEPS if len(auto) > 1 else 1):
         for index in auto:
-            found[index] = _least_strength(system, solve, found, goals[index], manifest)
+            found[index] = _least_strength(system, solve, found, goals[index], manifest, outputs)
     tuned = _with_strengths(system, found)
-    _check_drifts(measure_effect(tuned, solve(tuned)), bounds, manifest, auto, max(found.values()))
+    _check_drifts(measure_effect(tuned, solve(tuned), outputs=outputs), bounds, manifest, auto, max(found.values()))
     return tuned
 
 
-def measure_effect(system: System, edit: Edit, certified: bool = False) -> Effect:
+def measure_effect(
+    system: System, edit: Edit, certified: bool = False, outputs: tuple[Outputs, ...] | None = None
+) -> Effect:
     """Measure residuals over all sites together and the largest drifts at any site, for an edit of any form.
 
-    `certified` adds `recoverable` of each certified concept.
+    `certified` adds `recoverable` of each certified concept. `outputs` are those of the system, where they are known.
     """
+    outputs = outputs or Outputs.of(system)
     if edit.form == "dense":  # a pair whose right side is the identity
         edit = replace(edit, form="low-rank", right=(np.eye(len(system.preserved.moment)),))
     if edit.form == "low-rank":
-        return _layered_effect(system, edit, certified)
+        return _layered_effect(system, edit, certified, outputs)
     gram, left, right = system.total_gram(), edit.left[0], edit.right[0]
     residuals = tuple(
         ratio(
@@ -104,10 +109,10 @@ def measure_effect(system: System, edit: Edit, certified: bool = False) -> Effec
     )
     lefts = [W @ left for W in system.weights]
     found = certify(system, *shared_sums(system, edit)) if certified else ()
-    return Effect(residuals, *_drifts(system, lefts, [right] * len(lefts)), _recoverable_by_concept(found))
+    return Effect(residuals, *_drifts(outputs, lefts, [right] * len(lefts)), _recoverable_by_concept(found))
 
 
-def _layered_effect(system: System, edit: Edit, certified: bool) -> Effect:
+def _layered_effect(system: System, edit: Edit, certified: bool, outputs: tuple[Outputs, ...]) -> Effect:
     """Measure a low-rank edit, layer by layer."""
     rights = edit.right if len(edit.right) > 1 else edit.right * len(edit.left)
     squares, sums = np.zeros((2, len(system.blocks))), np.zeros((2, *system.preserved.moment.shape))
@@ -120,7 +125,7 @@ def _layered_effect(system: System, edit: Edit, certified: bool) -> Effect:
     parts, wholes = np.sqrt(squares)
     residuals = tuple(ratio(float(part), float(whole)) for part, whole in zip(parts, wholes, strict=True))
     found = certify(system, sums[0], sums[1]) if certified else ()
-    return Effect(residuals, *_drifts(system, edit.left, rights), _recoverable_by_concept(found))
+    return Effect(residuals, *_drifts(outputs, edit.left, rights), _recoverable_by_concept(found))
 
 
 def _recoverable_by_concept(found: Sequence[Certificate]) -> Mapping[str, float]:
@@ -128,11 +133,10 @@ def _recoverable_by_concept(found: Sequence[Certificate]) -> Mapping[str, float]
     return {one.concept: one.recoverable for one in found}
 
 
-def _drifts(system: System, lefts: Sequence[Array], rights: Sequence[Array]) -> tuple[float, float]:
+def _drifts(outputs: tuple[Outputs, ...], lefts: Sequence[Array], rights: Sequence[Array]) -> tuple[float, float]:
     """Return the largest drift of any preserved list, and of the empty prompt, at any site."""
-    preserved, weights = system.preserved, system.weights
-    largest = max(_worst_drift(weights, lefts, rights, rows) for rows in preserved.lists)
-    return largest, _worst_drift(weights, lefts, rights, preserved.empty)
+    *lists, empty = (_worst_drift(one, lefts, rights) for one in outputs)
+    return max(lists), empty
 
 
 def _weighted_norm(gram: Array, columns: Array, weights: Array) -> float:
@@ -140,13 +144,11 @@ def _weighted_norm(gram: Array, columns: Array, weights: Array) -> float:
     return float(np.sqrt(max(0.0, np.einsum("im,ij,jm,m->", columns, gram, columns, weights, optimize=True))))
 
 
-def _worst_drift(weights: Sequence[Array], lefts: Sequence[Array], rights: Sequence[Array], rows: Array) -> float:
-    """Return the maximum over sites of |left right P| / |W P| for rows P (d, k), by the (d, d) moment of P."""
-    moment = rows @ rows.T
-    squares = [float(np.vdot(a.T @ a, b @ moment @ b.T)) for a, b in zip(lefts, rights, strict=True)]
-    moved = [np.sqrt(max(0.0, square)) for square in squares]
-    whole = [np.sqrt(float(np.vdot(W @ moment, W))) for W in weights]
-    return max(ratio(a, b) for a, b in zip(moved, whole, strict=True))
+def _worst_drift(outputs: Outputs, lefts: Sequence[Array], rights: Sequence[Array]) -> float:
+    """Return the maximum over sites of |left right P| / |W P| for the rows P of a list."""
+    squares = [float(np.vdot(a.T @ a, b @ outputs.moment @ b.T)) for a, b in zip(lefts, rights, strict=True)]
+    moved = [float(np.sqrt(max(0.0, square))) for square in squares]
+    return max(ratio(a, b) for a, b in zip(moved, outputs.sizes, strict=True))
 
 
 def _with_strengths(system: System, strengths: dict[int, float]) -> System:
@@ -156,7 +158,12 @@ def _with_strengths(system: System, strengths: dict[int, float]) -> System:
 
 
 def _least_strength(
-    system: System, solve: Callable[[System], Edit], found: dict[int, float], goal: Goal, manifest: Manifest
+    system: System,
+    solve: Callable[[System], Edit],
+    found: dict[int, float],
+    goal: Goal,
+    manifest: Manifest,
+    outputs: tuple[Outputs, ...],
 ) -> float:
     """Return the least multiple of 1/STEPS that meets `goal`, with the other blocks at `found`. Raises E403."""
     seen: dict[int, Effect] = {}
@@ -164,7 +171,7 @@ def _least_strength(
     def met(step: int) -> bool:
         """Return whether the strength step / STEPS meets the goal."""
         trial = _with_strengths(system, found | {goal.index: step / STEPS})
-        seen[step] = measure_effect(trial, solve(trial), goal.recoverable is not None)
+        seen[step] = measure_effect(trial, solve(trial), goal.recoverable is not None, outputs)
         return goal.met(seen[step])
 
     low, high = 0, STEPS

@@ -12,6 +12,7 @@ from dataclasses import replace
 from editc.core.manifest import Manifest
 from editc.core.problem import System
 from editc.core.solution import Edit
+from editc.passes.images.solve.outputs import Outputs
 from editc.passes.images.solve.strength import Effect, measure_effect
 
 DRIFT = 0.12
@@ -41,9 +42,11 @@ def weigh(system: System, solve: Callable[[System], Edit], manifest: Manifest) -
         scaled = replace(preserved, moment=factor * preserved.moment, weights=factor * preserved.weights)
         return replace(system, preserved=scaled)
 
+    outputs = Outputs.of(system)  # of the lists' rows, which no weight changes
+
     def effect(step: int) -> Effect:
         made = heavier(step)
-        return measure_effect(made, solve(made))
+        return measure_effect(made, solve(made), outputs=outputs)
 
     step = _least_step(effect, most)
     return heavier(step) if step else system, STEP**step

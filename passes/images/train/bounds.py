@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from editc.core.diagnostics import Diagnostic, EditcError
 from editc.core.problem import Problem
 from editc.core.solution import Edit
+from editc.passes.images.solve.outputs import Outputs
 from editc.passes.images.solve.strength import MARGIN, measure_effect
 
 BOUNDS = ("preserve_drift", "unconditional_drift")
@@ -22,15 +23,14 @@ class Watch:
     """What is trained for."""
     edits: Callable[[], Mapping[str, Edit]]
     """The edit of each group, as a delta would have it now."""
+    outputs: Mapping[str, tuple[Outputs, ...]]
+    """Those of each group that reads the text."""
 
     def broken(self) -> str:
         """Which bound does not hold, in words; '' where all hold. Bounds are tightened by half a percent, because
         verify measures the rounded weights."""
-        found = [
-            measure_effect(self.problem.systems[group], edit)
-            for group, edit in self.edits().items()
-            if self.problem.systems[group].preserved.empty.size
-        ]
+        systems, edits = self.problem.systems, self.edits()
+        found = [measure_effect(systems[group], edits[group], outputs=known) for group, known in self.outputs.items()]
         for name, bound in watched_bounds(self.problem).items():
             value = max((getattr(one, name) for one in found), default=0.0)
             if value > MARGIN * bound:
@@ -40,7 +40,10 @@ class Watch:
 
 def watch_bounds(problem: Problem, edits: Callable[[], Mapping[str, Edit]]) -> Watch | None:
     """What to ask as the training goes on. None: the manifest bounds no drift."""
-    return Watch(problem, edits) if watched_bounds(problem) else None
+    if not watched_bounds(problem):
+        return None
+    reading = {group: system for group, system in problem.systems.items() if system.preserved.empty.size}
+    return Watch(problem, edits, {group: Outputs.of(system) for group, system in reading.items()})
 
 
 def watched_bounds(problem: Problem) -> Mapping[str, float]:

@@ -31,7 +31,7 @@ class Solver:
     def __init__(self, effects: Sequence[tuple[float, float]], monkeypatch: pytest.MonkeyPatch) -> None:
         self.effects, self.solved, self.first = effects, list[int](), 0.0
         monkeypatch.setattr(
-            module, "measure_effect", lambda system, step: Effect((effects[step][0],), effects[step][1], 0)
+            module, "measure_effect", lambda system, step, outputs: Effect((effects[step][0],), effects[step][1], 0)
         )
 
     def __call__(self, system: System) -> Edit:

@@ -100,7 +100,9 @@ def test_a_build_ends_where_preserved_rows_would_move_too_far(tmp_path: Path) ->
 
 def build(folder: Path, more: str) -> api.Built:
     (folder / "m.yaml").write_text(MANIFEST.format(more))
-    return api.build(folder / "m.yaml", folder / "out")
+    built = api.build(folder / "m.yaml", folder / "out")
+    assert built is not None
+    return built
 
 
 def claim(built: api.Built, name: str) -> float:
