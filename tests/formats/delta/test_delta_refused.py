@@ -26,7 +26,9 @@ from editc.formats.exports.read import read_delta as read_any
 delta = delta_cases.delta
 
 
-def test_every_changed_byte_is_refused(delta: Delta) -> None:
+@pytest.mark.parametrize("version", [1, 2])
+def test_every_changed_byte_is_refused(version: int, delta: Delta) -> None:
+    delta = sealed(replace(delta, version=version))
     data = bytearray(to_bytes(delta))
     for position in range(len(data)):
         for change in (0x01, 0x20, 0x80):
@@ -38,8 +40,9 @@ def test_every_changed_byte_is_refused(delta: Delta) -> None:
     assert same(from_bytes(bytes(data)), delta)
 
 
-def test_every_truncation_and_extension_is_refused(delta: Delta) -> None:
-    data = to_bytes(delta)
+@pytest.mark.parametrize("version", [1, 2])
+def test_every_truncation_and_extension_is_refused(version: int, delta: Delta) -> None:
+    data = to_bytes(replace(delta, version=version))
     for length in [*range(0, 300), *range(300, len(data), 37), *range(len(data) - 80, len(data))]:
         with refused("E601"):
             from_bytes(data[:length])
@@ -91,8 +94,9 @@ def test_a_newer_version_is_named(delta: Delta) -> None:
     assert "version 7" in error.diagnostics[0].message
 
 
-def test_other_spellings_of_the_same_header_are_refused(delta: Delta) -> None:
-    data = to_bytes(delta)
+@pytest.mark.parametrize("version", [1, 2])
+def test_other_spellings_of_the_same_header_are_refused(version: int, delta: Delta) -> None:
+    data = to_bytes(replace(delta, version=version))
     assert rewritten(data, lambda h, d: None) == data
     length = int.from_bytes(data[:8], "little")
     header = json.loads(data[8 : 8 + length])
