@@ -78,6 +78,7 @@ def stranger(tensors: dict[str, Any], like: str) -> dict[str, Any]:
 def test_nothing_is_left_where_writing_fails(models: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A full disk in the middle, of a file and of a folder; and an export that does not read back."""
     from editc.core import disk
+    from editc.formats.exports import peft
 
     model = models("llama")
     delta = edit(model, "llama", "low-rank")
@@ -88,8 +89,8 @@ def test_nothing_is_left_where_writing_fails(models: Any, tmp_path: Path, monkey
         if path.suffix == ".json" or path.name.startswith("."):
             raise OSError(28, "No space left on device")
 
-    for module_ in ("core.disk", "formats.exports.peft"):
-        monkeypatch.setattr(f"editc.{module_}.write_new", full)
+    for module_ in (disk, peft):
+        monkeypatch.setattr(module_, "write_new", full)
     with tiny.refused("E632"):
         export(Job(delta, model, tmp_path / "export"), "peft")
     with tiny.refused("E632"):
