@@ -79,17 +79,24 @@ def warnings(manifest: Manifest, found: Sequence[AttackResult]) -> Iterator[Diag
         for request in erasing_edits(manifest):
             one = told.get((check.name, request.concept))
             if one is None:
-                why = "it needs a pipeline that reads the text encoder's rows alone, and a detector that knows others"
-                if check.name in blind_attacks(part_of(manifest)):
-                    why = "it reads edited keys and values, and the edit changes the text encoder"
-                message = f"the attack `{check.name}` was not run on `{request.concept}`: {why}"
+                message, help_ = _not_run(manifest, check.name, request.concept)
             elif not one.tells:
                 shown = f"it shows `{one.concept}` in {one.control} of {one.of} pictures by the unedited model"
                 message = f"the attack `{check.name}` says nothing: {shown}"
+                help_ = "give it a larger budget (`editc explain` lists its options), or leave it out"
             else:
                 continue
-            help_ = "give it a larger budget (`editc explain` lists its options), or leave it out"
             yield Diagnostic("E513", message, check.at(), manifest.source, help=help_, severity="warning")
+
+
+def _not_run(manifest: Manifest, attack: str, concept: str) -> tuple[str, str]:
+    """The message and the help for an attack that could not be run on a concept."""
+    why = "it needs a pipeline that reads the text encoder's rows alone, and a detector that knows others"
+    help_ = "name a whole pipeline of Stable Diffusion 1 or 2 and a detector with more labels, or leave the attack out"
+    if attack in blind_attacks(part_of(manifest)):
+        why = "it reads edited keys and values, and the edit changes the text encoder"
+        help_ = "leave it out: `inversion`, `prefix`, `p4d` and `ring` attack an edited text encoder"
+    return f"the attack `{attack}` was not run on `{concept}`: {why}", help_
 
 
 def _jobs(checks: Sequence[AttackCheck], images: ImageCheck, case: Case, unrelated: Case | None) -> Iterator[Job]:
