@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import manifest_methods
 import pytest
 
+from editc.manifests import image_schema, language_schema
 from editc.registry.detectors import DETECTORS
 from editc.registry.families import FAMILIES
 from editc.registry.formats import FORMATS
@@ -39,6 +40,15 @@ def test_the_options_of_every_method_are_documented_and_have_defaults_that_work(
     texts = option_texts(METHODS.resolve(method))
     assert [option.name for option in options(method) if option.name not in texts] == []
     construct(method, {})
+
+
+@pytest.mark.parametrize("models", ["image", "language"])
+def test_no_option_is_a_key_of_the_edit_that_it_stands_in(models: str) -> None:
+    """Such an option could never be given: the manifest would have the key twice."""
+    tables = image_schema.EDITS if models == "image" else language_schema.EDITS
+    keys = {field.name for table in tables.values() for field in table.fields}
+    given = {(method, option.name) for method in METHODS.names(models) for option in options(method)}
+    assert not [one for one in given if one[1] in keys]
 
 
 def test_options_come_from_the_fields(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -27,7 +27,7 @@ class SafeGen(Trained):
     """Rank of the factors."""
     steps: int = 400
     """Steps of training, for each concept (published: 1,000)."""
-    erase: float = 0.1
+    mosaic: float = 0.1
     """Weight of the mosaic (published: 0.1)."""
     keep: float = 0.9
     """Weight of what must stay (published: 0.9)."""
@@ -48,7 +48,7 @@ class SafeGen(Trained):
         from editc.passes.images.schemes.scheme import Optimiser, Scheme, Term
 
         terms = (
-            Term("mosaic", "erase", Noised("own", self.pictures), Mosaic(self.cells), self.erase, self.batch),
+            Term("mosaic", "erase", Noised("own", self.pictures), Mosaic(self.cells), self.mosaic, self.batch),
             Term("preserved", "keep", Noised("preserved", self.pictures), StayAtPrompts(0.5), self.keep, self.batch),
         )
         return Scheme(terms, NoAdversary(), Total(), Optimiser(self.rate, floor=1.0), self.steps, self.rank)
