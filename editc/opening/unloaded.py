@@ -2,13 +2,15 @@
 it.
 
 Their headers are compared with the network that config.json describes, which is made without memory for its weights.
-Their values are searched for NaN and infinity, once for each state of a file.
+Their values are searched for NaN and infinity. Both is done once for each state of the files: the cache remembers what
+was whole, and a build that finds it there does not import diffusers for it.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +24,10 @@ from editc.formats.models.model import Checkpoint, Model
 from editc.libraries.foreign import quiet
 from editc.libraries.loading import TensorMismatch, library_errors, refuse_values, require_whole
 
+WHOLE, FINITE = "whole", "finite"
+"""What the cache remembers of files: that their tensors are those of their configuration and finite, or only finite,
+where there is no configuration."""
+
 
 def check_unloaded_parts(model: Model, edited: str, cache: Cache | None) -> Iterator[Diagnostic]:
     """Raises E205 for a part that is not what its configuration says, and E402 for one that holds NaN or infinity.
@@ -30,31 +36,42 @@ def check_unloaded_parts(model: Model, edited: str, cache: Cache | None) -> Iter
     for part, place in _parts(model, edited).items():
         checkpoint, what = model.component(part), f"the model's `{part}`"
         folder = place if place.is_dir() else place.parent
+        stamp = _stamp(checkpoint, place)
+        known = cache.get(stamp) if cache is not None else None
+        if known is not None and WHOLE in known:
+            continue
         kind = _class(place)
-        if kind is not None:
-            require_whole(_compare(checkpoint, kind, folder, what), what, kind.__name__, folder)
-        elif part == edited:
+        if kind is None and part != edited:
+            continue
+        if kind is None:
             yield _cannot_compare(part, place)
-        if not _is_known(checkpoint, cache):
+        else:
+            require_whole(_compare(checkpoint, kind, folder, what), what, kind.__name__, folder)
+        if known is None:
             refuse_values(find_non_finite(checkpoint), what, folder)
-            _remember(checkpoint, cache)
+        if cache is not None:
+            cache.put(stamp, {FINITE if kind is None else WHOLE: np.ones(1)})
 
 
 def _parts(model: Model, edited: str) -> Mapping[str, Path]:
-    """Name -> place of the edited part, and of every other part of diffusers' own classes, such as a VAE or a second
+    """Name -> place of the edited part, and of every other part with a class of diffusers, such as a VAE or a second
     denoiser."""
     if model.layout != "pipeline":
         ((_, place),) = model.components.items()
         return {edited: place}
-    return {part: place for part, place in model.components.items() if part == edited or _class(place) is not None}
+    return {part: place for part, place in model.components.items() if part == edited or _class_name(place)}
+
+
+def _class_name(place: Path) -> str:
+    """The class that the config.json of a folder names, as diffusers writes it; '' for none."""
+    name = settings_of(place).get("_class_name") if place.is_dir() else ""
+    return name if isinstance(name, str) else ""
 
 
 def _class(place: Path) -> Any:
-    """The diffusers class that the config.json of a folder names. None where it names none."""
-    if not place.is_dir():
-        return None
-    name = settings_of(place).get("_class_name")
-    if not isinstance(name, str):
+    """The class of diffusers that the config.json of a folder names. None where diffusers has none of that name."""
+    name = _class_name(place)
+    if not name:
         return None
     import diffusers
 
@@ -92,20 +109,11 @@ def _cannot_compare(part: str, place: Path) -> Diagnostic:
     )
 
 
-def _is_known(checkpoint: Checkpoint, cache: Cache | None) -> bool:
-    """True where these very files were found finite before."""
-    return cache is not None and cache.get(_stamp(checkpoint)) is not None
-
-
-def _remember(checkpoint: Checkpoint, cache: Cache | None) -> None:
-    """Notes in the cache that these files are finite."""
-    if cache is not None:
-        cache.put(_stamp(checkpoint), {"finite": np.ones(1)})
-
-
-def _stamp(checkpoint: Checkpoint) -> str:
-    """The cache key of the files in their present state. Writing to a file changes it, because the time of change is
-    part of it."""
+def _stamp(checkpoint: Checkpoint, place: Path) -> str:
+    """The cache key of the files in their present state, of their settings and of the diffusers that compares them.
+    Writing to a file changes it, because the time of change is part of it."""
     files = sorted({tensor.file for tensor in checkpoint.tensors.values()})
     states = [(file.resolve(), file.stat()) for file in files]
-    return json.dumps(["finite 1", *[[str(p), s.st_size, s.st_mtime_ns, s.st_ctime_ns, s.st_ino] for p, s in states]])
+    settings = settings_of(place) if place.is_dir() else {}
+    about = ["whole 1", version("diffusers"), settings]
+    return json.dumps([*about, *[[str(p), s.st_size, s.st_mtime_ns, s.st_ctime_ns, s.st_ino] for p, s in states]])

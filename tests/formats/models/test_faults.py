@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -63,9 +64,29 @@ def test_values_are_looked_through_once_until_the_file_changes(
     assert not list(check_unloaded_parts(model, "unet", cache)) and seen == ["unet", "vae", "unet"]
 
 
-def test_weights_that_nothing_describes_are_said_to_be_so(listed: dict[str, tuple[Path, Path]]) -> None:
-    (note,) = check_unloaded_parts(open_model(listed["unet"][1]), "unet", None)
-    assert note.code == "E226" and not note.is_error
+def test_what_was_found_whole_needs_no_diffusers_until_its_settings_change(
+    listed: dict[str, tuple[Path, Path]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config, cache = listed["unet"][1].with_name("config.json"), DiskCache(tmp_path)
+    model, text = open_model(config.parents[1]), config.read_text()
+    assert not list(check_unloaded_parts(model, "unet", cache))
+    monkeypatch.setitem(sys.modules, "diffusers", None)  # importing it raises ImportError
+    assert not list(check_unloaded_parts(model, "unet", cache))
+    try:
+        config.write_text(text.replace('"in_channels": 4', '"in_channels": 5'))
+        assert config.read_text() != text
+        with pytest.raises(ImportError):
+            list(check_unloaded_parts(model, "unet", cache))
+    finally:
+        config.write_text(text)
+
+
+def test_weights_that_nothing_describes_are_said_to_be_so_each_time(
+    listed: dict[str, tuple[Path, Path]], tmp_path: Path
+) -> None:
+    for _ in range(2):
+        (note,) = check_unloaded_parts(open_model(listed["unet"][1]), "unet", DiskCache(tmp_path))
+        assert note.code == "E226" and not note.is_error
 
 
 def test_a_configuration_that_makes_no_network(listed: dict[str, tuple[Path, Path]]) -> None:
