@@ -10,13 +10,54 @@ import gc
 import os
 import sys
 import warnings
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any, TypeVar
 
 import click
 
 from editc.cli import terminal
-from editc.cli.options import PATH, detector_option, device_option, finetune_option, json_option, set_option
 
+F = TypeVar("F", bound=Callable[..., Any])
+
+json_option: Callable[[F], F] = click.option(
+    "--json", "json_", is_flag=True, help="Print the result as one JSON object."
+)
+"""The option `--json` of every command."""
+set_option: Callable[[F], F] = click.option(
+    "--set",
+    "set_",
+    metavar="KEY=VALUE",
+    multiple=True,
+    help="Override a field of the manifest, e.g. constraints.rank=8.",
+)
+"""The option `--set` of commands that read a manifest."""
+finetune_option: Callable[[F], F] = click.option(
+    "--allow-finetune", is_flag=True, help="Accept a fine-tune of the base too; the edit is recomputed for its weights."
+)
+"""The option `--allow-finetune` of commands that match a model with a delta."""
+detector_option: Callable[[F], F] = click.option(
+    "--detector", default="", metavar="NAME", help="Judge the pictures with this detector instead of the delta's own."
+)
+"""The option `--detector` of commands that measure a delta again."""
+
+
+def _choose_device(context: click.Context, option: click.Parameter, device: str | None) -> None:
+    """Put the device where everything that loads a model, in this process and in others, reads it."""
+    if device is not None:
+        os.environ["EDITC_DEVICE"] = device
+
+
+device_option: Callable[[F], F] = click.option(
+    "--device",
+    metavar="NAME",
+    expose_value=False,
+    callback=_choose_device,
+    help="Train, paint and attack on this device of torch, e.g. cpu or cuda:1 [default: a GPU, if there is one].",
+)
+"""The option `--device` of commands that run a model."""
+PATH = click.Path(path_type=Path)
+"""An argument that is given to the command as a `Path`."""
 GC_THRESHOLD = 500_000
 """How many new objects start a collection of cyclic garbage. Chosen by hand, so large that collections are rare."""
 LOADER = click.Choice(["diffusers", "ComfyUI", "A1111", "PEFT", "vLLM"], case_sensitive=False)
