@@ -28,7 +28,7 @@ needs 350 MB for a corpus and 23 MB for each name."""
 MEASURE_SHARE = 16
 """The folder is listed again when a process has put this part of the limit into it since it last did. Chosen by hand:
 listing it for each of n entries takes n^2 steps, and processes at once exceed the limit by a sixteenth each."""
-LIBRARIES = ("editc", "numpy", "torch", "transformers")
+LIBRARIES = ("editc", "numpy", "tokenizers", "torch", "transformers")
 """Packages whose versions may change the last bits of a result."""
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 """Variables that set the number of threads, and so the order in which floats are summed."""

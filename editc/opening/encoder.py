@@ -60,8 +60,9 @@ class EncoderSource:
         mark = projected_fingerprint(self.fingerprint, weights)
         if self.inside is None:
             from editc.backends.encoders.load import load_streams
+            from editc.opening.clip_folder import open_clip
 
-            return load_streams(self.folder, family.streams, mark, weights)
+            return load_streams(self.folder, family.streams, mark, weights, open_clip)
         return {"text": load_clip(self.inside, mark)}
 
 
@@ -109,6 +110,7 @@ def load_clip(found: AssembledEncoder, mark: str) -> ClipEncoder:
     from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizerFast
 
     from editc.backends.encoders.clip import ClipEncoder
+    from editc.backends.encoders.clip_transformers import TransformersClip, tokenize_with
 
     with quiet():
         model = CLIPTextModel(CLIPTextConfig(**{name: found.settings[name] for name in _SETTINGS}))
@@ -126,7 +128,7 @@ def load_clip(found: AssembledEncoder, mark: str) -> ClipEncoder:
     tokenizer.model_max_length = found.settings["max_position_embeddings"]
     if found.pad_id is not None:
         tokenizer.pad_token = tokenizer.convert_ids_to_tokens(found.pad_id)
-    return ClipEncoder(tokenizer, model.eval(), mark)
+    return ClipEncoder(tokenize_with(tokenizer), TransformersClip(model.eval()), mark)
 
 
 def _manifest_folder(manifest: Manifest) -> Path | None:

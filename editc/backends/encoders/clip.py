@@ -2,17 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from editc.backends.encoders.batches import encode_batches
+from editc.backends.encoders.tokens import Tokens
 from editc.core.family import Take
 from editc.core.ports import EncodedPrompt
-from editc.numerics import trust
 from editc.numerics.trust import Ball
+
+
+class TextModel(Protocol):
+    """The text model of a CLIP, whatever runs it."""
+
+    @property
+    def name(self) -> str:
+        """What runs it."""
+
+    def rows(self, ids: NDArray[np.int64], seen: NDArray[np.bool_] | None, take: Take) -> NDArray[np.float32]:
+        """Rows (n, t, d) of tokens (n, t), or one row (n, d) for each prompt. `seen` (n, t) says which tokens are no
+        padding, where the encoder reads that."""
+
+    def bounds(self, take: Take) -> tuple[Ball, ...]:
+        """Where its rows lie."""
 
 
 @dataclass(frozen=True)
@@ -22,10 +38,10 @@ class ClipEncoder:
     It runs in float32 whatever the files hold, so that the same files give the same rows.
     """
 
-    tokenizer: Any
-    """The fast tokenizer of transformers."""
-    model: Any
-    """The text model of transformers, in float32."""
+    tokenize: Callable[[Sequence[str]], Tokens]
+    """Makes tokens of prompts."""
+    model: TextModel
+    """The text model."""
     digest: str = ""
     """The fingerprint of all text encoders of the model. Empty where the caller needs none."""
     take: Take = "last"
@@ -45,42 +61,21 @@ class ClipEncoder:
 
     def bounds(self) -> tuple[Ball, ...]:
         """Return the ball of the final LayerNorm, or an unbounded one where something else follows it."""
-        norm = getattr(self.model, "text_model", self.model).final_layer_norm
-        gamma, beta = (part.detach().double().numpy() for part in (norm.weight, norm.bias))
-        if self.take == "last" or (self.take == "pooled" and not hasattr(self.model, "text_projection")):
-            return (Ball(gamma, beta, float(np.sqrt(len(gamma))), centred=True, proven=True),)
-        width = self.model.text_projection.out_features if self.take == "pooled" else len(gamma)
-        return (trust.unbounded_ball(width),)
+        return self.model.bounds(self.take)
 
     def _batch(self, prompts: Sequence[str]) -> Iterator[EncodedPrompt]:
         """Encode one batch, and yield each prompt with its rows, its tokens and their places."""
-        import torch
-
-        tokens = self.tokenizer(
-            list(prompts), padding="max_length", truncation=True, return_tensors="pt", return_offsets_mapping=True
-        )
-        offsets, ids, seen = (tokens[name].tolist() for name in ("offset_mapping", "input_ids", "attention_mask"))
-        with torch.inference_mode():
-            rows = self._run(tokens["input_ids"], tokens["attention_mask"]).double().numpy()
+        tokens = self.tokenize(prompts)
+        ids, seen = tokens.ids.tolist(), tokens.seen.sum(1).tolist()
+        rows = self.model.rows(tokens.ids, tokens.seen if self.attended else None, self.take).astype(np.float64)
         for index, prompt in enumerate(prompts):
             if self.take == "pooled":
                 yield EncodedPrompt(prompt, rows[index : index + 1], (0,), (0,), (len(prompt),), 0, pooled=True)
                 continue
             limit = len(ids[index])
-            count = sum(seen[index]) if self.masked else limit
-            start, end = zip(*[_span(a, b) for a, b in offsets[index][:count]], strict=True)
+            count = seen[index] if self.masked else limit
+            start, end = zip(*[_span(a, b) for a, b in tokens.spans[index][:count]], strict=True)
             yield EncodedPrompt(prompt, rows[index, :count], tuple(ids[index][:count]), start, end, 1, limit)
-
-    def _run(self, ids: Any, mask: Any) -> Any:
-        """Run the model on tokens (n, t) and return rows (n, t, d), or one pooled row for each prompt (n, d)."""
-        given = {"attention_mask": mask} if self.attended else {}
-        if self.take in ("penultimate", "final"):
-            found = self.model(ids, output_hidden_states=True, **given)
-            return found.hidden_states[-2 if self.take == "penultimate" else -1]
-        found = self.model(ids, **given)
-        if self.take == "pooled":
-            return found.text_embeds if hasattr(found, "text_embeds") else found.pooler_output
-        return found.last_hidden_state
 
 
 def _span(start: int, end: int) -> tuple[int, int]:

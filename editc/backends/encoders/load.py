@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
-from editc.backends.encoders.clip import ClipEncoder
+from editc.backends.encoders.clip import ClipEncoder, TextModel
+from editc.backends.encoders.clip_transformers import TransformersClip, tokenize_with
 from editc.backends.encoders.joined import JoinedEncoder, ProjectedEncoder
 from editc.backends.encoders.t5 import T5Encoder
+from editc.backends.encoders.tokens import Tokens
 from editc.core.diagnostics import fail
 from editc.core.family import CLIP_ROWS, Stream
 from editc.core.ports import Encoder, Weights
@@ -24,6 +26,9 @@ from editc.libraries.text_encoders import (
     tokenizer_of,
 )
 
+OpenPart: TypeAlias = Callable[[Path, str], tuple[Callable[[Sequence[str]], Tokens], TextModel] | None]
+"""Opens an encoder of a pipeline, by its folder's name, and its tokenizer; None where transformers must."""
+
 
 def load(folder: Path, mark: str = "") -> Encoder:
     """Load the one CLIP encoder of the pipeline in `folder`. `mark` is its fingerprint. Raises E205 where it cannot be
@@ -32,28 +37,39 @@ def load(folder: Path, mark: str = "") -> Encoder:
 
 
 def load_streams(
-    folder: Path, streams: Mapping[str, Stream], mark: str = "", weights: Weights | None = None
+    folder: Path,
+    streams: Mapping[str, Stream],
+    mark: str = "",
+    weights: Weights | None = None,
+    open_part: OpenPart = lambda folder, part: None,
 ) -> Mapping[str, Encoder]:
     """Load an encoder for each stream whose parts the pipeline has. Each part is loaded once.
 
     `mark` is the fingerprint of all encoders. `weights` are those of the edited component, for streams that go through
-    its projection. Raises E205 where `text` has no encoder or a part cannot be read.
+    its projection. `open_part` opens a CLIP without transformers where it can. Raises E205 where `text` has no encoder
+    or a part cannot be read.
     """
     require_parts(folder, streams["text"])
     loaded: dict[str, tuple[Any, Any]] = {}
-    found = {name: _load_stream(folder, stream, mark, weights, loaded) for name, stream in streams.items()}
+    found = {name: _load_stream(folder, stream, mark, weights, loaded, open_part) for name, stream in streams.items()}
     return {name: encoder for name, encoder in found.items() if encoder is not None}
 
 
 def _load_stream(
-    folder: Path, stream: Stream, mark: str, weights: Weights | None, loaded: dict[str, tuple[Any, Any]]
+    folder: Path,
+    stream: Stream,
+    mark: str,
+    weights: Weights | None,
+    loaded: dict[str, tuple[Any, Any]],
+    open_part: OpenPart,
 ) -> Encoder | None:
     """Load the encoder of one stream; None where the pipeline has none of its parts. `loaded` keeps parts for other
     streams."""
     parts = encoder_parts(folder, stream)
     for part in parts:
         if part not in loaded:
-            loaded[part] = _load_part(folder, part, stream.take == "t5")
+            light = None if stream.take == "t5" else open_part(folder, part)
+            loaded[part] = light or _load_part(folder, part, stream.take == "t5")
     encoders = tuple(_make_encoder(folder, stream, mark, *loaded[part]) for part in parts)
     if not encoders:
         return None
@@ -81,7 +97,7 @@ def _load_part(folder: Path, part: str, t5: bool) -> tuple[Any, Any]:
         network = getattr(transformers, encoder_class(folder / part, t5))
         model = load_network(network, folder / part, f"the model's `{part}`", () if t5 else CLIP_UNUSED)
     _require_fit(folder, part, tokenizer, model)
-    return tokenizer, model.float()
+    return (tokenizer, model.float()) if t5 else (tokenize_with(tokenizer), TransformersClip(model.float()))
 
 
 def _require_fit(folder: Path, part: str, tokenizer: Any, model: Any) -> None:
