@@ -2,8 +2,7 @@
 
 Float32, as the model of transformers runs: sums have another order, so rows agree to float32 rounding. Every product is
 of one prompt alone: a BLAS sums in another order where a matrix has more rows, and the rows of a prompt must not depend
-on the prompts beside it (tests/opening/test_clip_folder.py). Source: Radford et al., 2021 (a pre-norm transformer with a
-causal mask).
+on the prompts beside it. Source: Radford et al., 2021 (a pre-norm transformer with a causal mask).
 """
 
 from __future__ import annotations
