@@ -7,20 +7,26 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
-from editc.backends.encoders.clip_text import ACTIVATIONS, ClipText, Read, Settings
+from editc.backends.encoders.clip_text import ACTIVATIONS, LEGACY_END, ClipText, Read, Settings
 from editc.backends.encoders.tokens import Tokens
 from editc.core.diagnostics import EditcError
+from editc.formats.models.ldm_encoder import AssembledEncoder
 from editc.formats.models.model import Checkpoint, open_component
 from editc.libraries.loading import TensorMismatch
 from editc.libraries.text_encoders import CLIP_UNUSED, encoder_class, refuse_other_class, tokenizer_of
 from editc.numerics.bits import dtypes
 
+Opened: TypeAlias = tuple[Callable[[Sequence[str]], Tokens], ClipText]
+"""A tokenizer and a text model."""
+UNUSUAL = (OSError, ValueError, KeyError, TypeError, AttributeError, StopIteration, EditcError)
+"""What files that are not as published may raise here."""
 KEPT = 256 << 20
 """Parameters of at most this many bytes in float32 together are read once and kept; of larger models each is read when
 it is needed, so that memory holds one of them. Chosen by hand: CLIP-L has 492 MB."""
@@ -43,23 +49,34 @@ EXPECTED: Mapping[str, Any] = {
 """Keys of a tokenizer_config.json -> the only value that is understood here."""
 
 
-def open_clip(folder: Path, part: str) -> tuple[Callable[[Sequence[str]], Tokens], ClipText] | None:
+def open_clip(folder: Path, part: str) -> Opened | None:
     """The tokenizer and the text model of an encoder of a pipeline. None where transformers must open it. Raises E205
     for an encoder of another class than a CLIP."""
     refuse_other_class(folder, part, False)
-    try:
-        config = _read_json(folder / part / "config.json")
-        settings = Settings.of(config, "WithProjection" in encoder_class(folder / part, False))
-        tokenizer, length, largest = _read_tokenizer(folder / tokenizer_of(part))
-        model = ClipText(settings, _reader(_open_weights(folder / part), settings))
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, EditcError):
-        return None
-    fits = largest < settings.vocabulary and length <= settings.length
+    with suppress(*UNUSUAL):
+        settings = Settings.of(
+            _read_json(folder / part / "config.json"), "WithProjection" in encoder_class(folder / part, False)
+        )
+        weights = open_component(part, folder / part)
+        return _open(settings, weights, folder / tokenizer_of(part))
+    return None
+
+
+def open_assembled(found: AssembledEncoder) -> Opened | None:
+    """The same of an encoder that lies in the model's own file."""
+    with suppress(*UNUSUAL):
+        settings = Settings.of({"eos_token_id": LEGACY_END, **found.settings}, False)
+        return _open(settings, found.weights, found.tokenizer, settings.length, found.pad_id)
+    return None
+
+
+def _open(
+    settings: Settings, weights: Checkpoint, folder: Path, length: int | None = None, pad: int | None = None
+) -> Opened | None:
+    tokenizer, longest, largest = _read_tokenizer(folder, length, pad)
+    model = ClipText(settings, _reader(weights, settings))
+    fits = largest < settings.vocabulary and longest <= settings.length
     return (tokenizer, model) if fits and settings.act in ACTIVATIONS else None
-
-
-def _open_weights(folder: Path) -> Checkpoint:
-    return open_component(folder.name, folder)
 
 
 def _reader(weights: Checkpoint, settings: Settings) -> Read:
@@ -91,15 +108,20 @@ def _reader(weights: Checkpoint, settings: Settings) -> Read:
     return lru_cache(None)(read) if small else read
 
 
-def _read_tokenizer(folder: Path) -> tuple[Callable[[Sequence[str]], Tokens], int, int]:
-    """CLIP's tokenizer, how many tokens it makes at most, and the largest number of a token. Raises ValueError and its
-    like where the files say more than is understood here."""
+def _read_tokenizer(
+    folder: Path, length: int | None, pad: int | None
+) -> tuple[Callable[[Sequence[str]], Tokens], int, int]:
+    """CLIP's tokenizer, how many tokens it makes at most, and the largest number of a token. `length` and `pad`, the
+    number of the padding token, stand for what the files say. Raises ValueError and its like where they say more than
+    is understood here."""
     from tokenizers import AddedToken, Regex, Tokenizer, models, normalizers, pre_tokenizers, processors
 
     config = _read_json(folder / "tokenizer_config.json")
     special = {name: _special(config[name]) for name in SPECIAL}
     _require_plain(config, folder, {name: one["content"] for name, one in special.items()})
     vocabulary = _read_json(folder / "vocab.json")
+    if pad is not None:
+        special["pad_token"] = _special(next(word for word, number in vocabulary.items() if number == pad))
     lines = (folder / "merges.txt").read_text(encoding="utf-8").split("\n")
     merges = [(left, right) for left, right in (line.split() for line in lines[1:] if line.strip())]
     unknown, begin, end, padding = (
@@ -118,7 +140,7 @@ def _read_tokenizer(folder: Path) -> tuple[Callable[[Sequence[str]], Tokens], in
     ends = (end, vocabulary[end]), (begin, vocabulary[begin])
     found.post_processor = processors.RobertaProcessing(*ends, add_prefix_space=False, trim_offsets=False)
     found.add_special_tokens([AddedToken(**one, special=True) for one in special.values()])
-    length = int(config["model_max_length"])
+    length = int(config["model_max_length"]) if length is None else length
     found.enable_truncation(length)
     found.enable_padding(length=length, pad_id=vocabulary[padding], pad_token=padding)
     return _tokenize_with(found), length, max(vocabulary.values())

@@ -106,10 +106,14 @@ def require_encoder(manifest: Manifest, model: Model) -> None:
 def load_clip(found: AssembledEncoder, mark: str) -> ClipEncoder:
     """Makes the CLIP text encoder with these weights (under the names of transformers) and settings. Raises E223 if
     they do not fit together."""
+    from editc.backends.encoders.clip import ClipEncoder
+    from editc.opening.clip_folder import open_assembled
+
+    if light := open_assembled(found):
+        return ClipEncoder(*light, mark)
     import torch
     from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizerFast
 
-    from editc.backends.encoders.clip import ClipEncoder
     from editc.backends.encoders.clip_transformers import TransformersClip, tokenize_with
 
     with quiet():

@@ -19,6 +19,7 @@ from tiny_files import delta_for, refused
 from editc import api
 from editc.backends.encoders import load
 from editc.core.delta import Delta
+from editc.core.family import CLIP_ROWS
 from editc.core.manifest import Manifest
 from editc.core.places import Source
 from editc.formats import inspect as inspecting
@@ -30,6 +31,7 @@ from editc.formats.models import ldm_encoder
 from editc.formats.models.fingerprint import encoder_fingerprint
 from editc.formats.models.model import open_model
 from editc.manifests.decode import decode
+from editc.opening.clip_folder import open_clip as open_clip_folder
 from editc.opening.encoder import find_encoder, load_clip
 
 MANIFEST = """editc: 1
@@ -235,7 +237,7 @@ def test_open_clip_in_a_file_gives_the_folder_s_rows(sd1: Path, tmp_path: Path) 
     assert found is not None and found.pad_id == 0
     assert found.fingerprint() == encoder_fingerprint(sd1 / "m")
     ours = load_clip(replace(found, pad_id=None), "")
-    theirs = load.load(sd1 / "m")
+    theirs = load.load_streams(sd1 / "m", CLIP_ROWS, open_part=open_clip_folder)["text"]
     pairs = zip(ours.encode(["a circle"]), theirs.encode(["a circle"]), strict=True)
     assert all(np.array_equal(a.rows, b.rows) for a, b in pairs)
     padded = load_clip(found, "").encode(["a circle"])[0]
