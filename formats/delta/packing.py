@@ -83,6 +83,8 @@ def _ranks(name: str, entry: Mapping[str, Any], parts: Parts) -> list[int]:
 def _with_hashes(sites: Sequence[Mapping[str, Any]], packed: Parts) -> Iterator[dict[str, Any]]:
     """Yield each site with its hashes and its sketch as text. Raises ValueError and its like."""
     hashes, sketches = packed[HASHES], packed[SKETCHES]
+    if any(len(one["hashed"]) > len(EDITABLE) for one in sites):  # before any of them becomes text
+        raise ValueError("more hashes than dtypes")
     count = sum(len(_KINDS) * len(one["hashed"]) for one in sites)
     if hashes.shape != (count, 32) or hashes.dtype != np.uint8 or sketches.shape != (len(sites), _SKETCH):
         raise ValueError("another number of hashes or sketches")
@@ -94,8 +96,6 @@ def _with_hashes(sites: Sequence[Mapping[str, Any]], packed: Parts) -> Iterator[
         for dtype in one["hashed"]:
             for kind in _KINDS:
                 found[kind][dtype] = next(rows).tobytes().hex()
-        if len(one["hashed"]) > len(EDITABLE):
-            raise ValueError("more hashes than dtypes")
         rest = {key: one[key] for key in one.keys() - {"hashed"}}
         yield {**rest, **found, "sketch": b64encode(sketch.tobytes()).decode()}
 

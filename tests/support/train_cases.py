@@ -52,8 +52,8 @@ def ask(model: Diffusion, factors: Factors, feed: Any, count: int = 2) -> Ask:
     return Ask(model, factors, pool, index, generator)
 
 
-def stir(factors: Factors) -> None:
+def stir(factors: Factors, by: float = 0.3) -> None:
     """Move the factors from 0, so that the edited model answers otherwise."""
     with torch.no_grad():
         for one in factors.parameters:
-            one += 0.3 * torch.randn(one.shape, generator=torch.Generator().manual_seed(9))
+            one += by * torch.randn(one.shape, generator=torch.Generator().manual_seed(9))

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import train_cases
 
 from editc.backends import painter
-from editc.backends.diffusion import PipelineDiffusion
 from editc.core.ports import Diffusion
 from editc.demo import MODEL
 from editc.numerics import trust
@@ -45,12 +45,7 @@ SMALL: Mapping[str, Mapping[str, Any]] = {
 """Budgets that show that an attack runs, and nothing of its strength."""
 
 
-@pytest.fixture(scope="module")
-def model() -> Diffusion:
-    torch.set_num_threads(1)
-    found = PipelineDiffusion.of(painter.load(MODEL, "unet", steps=4, guidance=3.0))
-    assert found is not None
-    return found
+model = train_cases.model
 
 
 @pytest.fixture(scope="module")

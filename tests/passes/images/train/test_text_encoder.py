@@ -9,17 +9,17 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import train_cases
+from train_cases import SUBJECT, ask, stir
 
 from editc.backends import painter
 from editc.backends.diffusion import PipelineDiffusion
 from editc.core.delta import Array, Site
 from editc.core.diagnostics import EditcError
 from editc.core.ports import Diffusion
-from editc.demo import MODEL
 from editc.families.images.text import SD_TEXT
 from editc.passes.images.diffusion.sampling import denoise, goal_of_noise
 from editc.passes.images.schemes.adversaries.soft_words import SoftWords
-from editc.passes.images.schemes.ask import Ask
 from editc.passes.images.schemes.factors import Factors, attach_factors
 from editc.passes.images.schemes.feeds.conditions import preserved_conditions
 from editc.passes.images.schemes.feeds.noised import Noised
@@ -31,7 +31,6 @@ from editc.passes.images.schemes.objectives.embeddings import NameToEmpty, StayA
 from editc.passes.images.schemes.objectives.noise import WrongNoise
 from editc.passes.images.schemes.objectives.stay import StayAtOthers, StayAtPrompts
 from editc.passes.images.schemes.scheme import Scheme
-from editc.passes.images.schemes.subject import Subject
 from editc.passes.images.train.loop import Progressed, make_optimizer, train
 from editc.passes.images.train.text_encoder import with_last_block
 from editc.passes.images.verify.text_drift import measure_drift
@@ -40,15 +39,7 @@ from editc.registry.methods import METHODS
 TRAINED = [name for name in METHODS.names("image") if getattr(METHODS.resolve(name), "part", "") == "text_encoder"]
 SMALL: dict[str, Any] = {"steps": 2, "sentences": 2, "batch": 2, "pictures": 2, "attack_steps": 2, "every": 1}
 SMALL |= {"prompts": 2, "retain_batch": 2}
-SUBJECT = Subject("fish", ("fish",), "arrow", ("cat", "boat"), ("a {}", "a red {}"), ("a boat", "a red cat"), 3, 4, 3.0)
-
-
-@pytest.fixture(scope="module")
-def model() -> Diffusion:
-    torch.set_num_threads(1)
-    found = PipelineDiffusion.of(painter.load(MODEL, "unet", steps=4, guidance=3.0))
-    assert found is not None
-    return found
+model = train_cases.model
 
 
 def encoder(model: Diffusion) -> Any:
@@ -72,19 +63,6 @@ def factors(model: Diffusion, sites: tuple[Site, ...]) -> Iterator[Factors]:
     with attach_factors(model, sites, 2, seed=1) as found:
         yield found
     assert not any(one._forward_hooks for one in encoder(model).modules())
-
-
-def ask(model: Diffusion, factors: Factors, feed: Any, count: int = 2) -> Ask:
-    generator = torch.Generator().manual_seed(5)
-    pool, index = feed.draw(model, factors, SUBJECT, count, generator)
-    return Ask(model, factors, pool, index, generator)
-
-
-def stir(factors: Factors) -> None:
-    """Move the factors from 0, so that the edited encoder reads otherwise."""
-    with torch.no_grad():
-        for one in factors.parameters:
-            one += 0.1 * torch.randn(one.shape, generator=torch.Generator().manual_seed(9))
 
 
 def weights(model: Diffusion, factors: Factors) -> dict[str, Array]:
@@ -132,7 +110,7 @@ def test_a_method_moves_every_factor_twice_to_the_same_bytes(
 
 def test_factors_in_the_encoder_are_what_a_delta_makes_of_its_weights(model: Diffusion, factors: Factors) -> None:
     """By the painter and by the model with gradients, and whatever spelling the names have."""
-    stir(factors)
+    stir(factors, 0.1)
     wanted, before = edited_rows(model, factors, ["a fish", ""]), model.rows(["a fish", ""])
     changed = weights(model, factors)
     plain = {name.removeprefix("text_model."): value for name, value in changed.items()}
@@ -144,7 +122,7 @@ def test_factors_in_the_encoder_are_what_a_delta_makes_of_its_weights(model: Dif
 
 
 def test_the_painter_paints_with_an_edited_encoder(model: Diffusion, factors: Factors) -> None:
-    stir(factors)
+    stir(factors, 0.1)
     assert isinstance(model, PipelineDiffusion)
     paints = painter.PipelinePainter(model.pipeline, "unet", steps=2, guidance=3.0)
     changed, rows = weights(model, factors), edited_rows(model, factors, ["a fish"]).double().numpy()
@@ -157,7 +135,7 @@ def test_the_painter_paints_with_an_edited_encoder(model: Diffusion, factors: Fa
 def test_the_edited_model_reads_its_own_rows_and_the_unedited_one_those_before(
     model: Diffusion, factors: Factors
 ) -> None:
-    stir(factors)
+    stir(factors, 0.1)
     one = ask(model, factors, Trajectories("concept", 2))
     for condition in ("own", "target", "other 0"):
         prompts = one.pool.sentences(condition, one.index)
@@ -173,7 +151,7 @@ def test_the_edited_model_reads_its_own_rows_and_the_unedited_one_those_before(
 
 
 def test_sampled_latents_are_painted_by_the_edited_encoder(model: Diffusion, factors: Factors) -> None:
-    stir(factors)
+    stir(factors, 0.1)
     generator = torch.Generator().manual_seed(5)
     pool, _ = Sampled(2).draw(model, factors, SUBJECT, 2, generator)
     again = torch.Generator().manual_seed(5)
@@ -187,7 +165,7 @@ def test_sampled_latents_are_painted_by_the_edited_encoder(model: Diffusion, fac
 
 
 def test_few_shot_is_wrong_about_the_noise_by_its_formula(model: Diffusion, factors: Factors) -> None:
-    stir(factors)
+    stir(factors, 0.1)
     one = ask(model, factors, Noised("own", 2))
     pool = one.pool
     rows = edited_rows(model, factors, pool.sentences("own", one.index))
@@ -200,7 +178,7 @@ def test_few_shot_is_wrong_about_the_noise_by_its_formula(model: Diffusion, fact
 def test_advunlearn_is_esd_at_the_adversarys_rows_and_keeps_preserved_prompts(
     model: Diffusion, factors: Factors
 ) -> None:
-    stir(factors)
+    stir(factors, 0.1)
     adversary = SoftWords(1, 1, 2, decay=0.0, persistent=False)
     one = ask(model, factors, Sampled(2))
     state, _ = adversary.search({}, one, one.generator)
@@ -225,7 +203,7 @@ def test_advunlearn_is_esd_at_the_adversarys_rows_and_keeps_preserved_prompts(
 def test_the_prefix_stands_before_the_name_and_is_read_by_the_edited_encoder(
     model: Diffusion, factors: Factors
 ) -> None:
-    stir(factors)
+    stir(factors, 0.1)
     one = ask(model, factors, Sampled(2))
     (word,) = model.tokens(["red"])[:, 1]
     drawn = SoftWords(1, 1, 2).draw({"words": model.embeddings[word][None, None]}, one, one.generator)
@@ -235,7 +213,7 @@ def test_the_prefix_stands_before_the_name_and_is_read_by_the_edited_encoder(
 
 
 def test_des_is_its_formula(model: Diffusion, factors: Factors) -> None:
-    stir(factors)
+    stir(factors, 0.1)
     one = ask(model, factors, Sentences("concept", 2))
     own, target = (one.pool.sentences(name, one.index) for name in ("own", "target"))
     name = model.rows(["fish"]).double()
@@ -264,7 +242,7 @@ def test_a_method_that_keeps_prompts_says_so_where_there_are_none(model: Diffusi
 
 
 def test_drift_is_what_keys_and_values_see(model: Diffusion, factors: Factors) -> None:
-    stir(factors)
+    stir(factors, 0.1)
     changed, prompts = weights(model, factors), ["a boat", "a red cat"]
     before, after = model.rows(prompts).double(), edited_rows(model, factors, prompts).double()
     ends = ("attn2.to_k.weight", "attn2.to_v.weight")
