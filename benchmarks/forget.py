@@ -67,6 +67,7 @@ METHODS: Mapping[str, str] = {
     "stereo": "method: stereo",
     "trce-2": "method: trce-2",
     "spm": "method: spm",
+    "advunlearn": "method: advunlearn",
     "safegen": "method: safegen",
 }
 """Name of a row -> what stands beside the edit."""
@@ -79,7 +80,7 @@ AGAIN = "{rows: {pictures: 50}, inversion: {words: 4, pictures: 50}}"
 """The attacks of further seeds: the two that find most."""
 
 TITLE = (
-    "| concept | method | own | plain % | other names % | attacks % | others % | worst | colour | background | style "
+    "| concept | method | own | plain % | other names % | attacks % | others %, before -> after | worst | colour | background | style "
     "| kB | s |"
 )
 
@@ -137,7 +138,8 @@ def attack(where: World, built: Built, attacks: Mapping[int, str], folder: Path)
 
 def line(concept: str, method: str, row: Row, attacks: Mapping[str, float], built: Built) -> str:
     """One line of the table."""
-    rest = f"{100 * row.kept:.1f} | {row.worst} | " + " | ".join(f"{100 * one:.1f}" for one in row.attributes.values())
+    kept = f"{100 * row.before:.1f} -> {100 * row.kept:.1f} | {row.worst}"
+    rest = f"{kept} | " + " | ".join(f"{100 * one:.1f}" for one in row.attributes.values())
     own = "" if built.own is None else f"{built.own:.2f}"
     cost = f"{built.delta.stat().st_size / 1000:.0f} | {built.seconds:.0f}"
     brought = ", ".join(f"{name} {100 * share:.0f}" for name, share in attacks.items())
