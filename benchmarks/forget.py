@@ -80,8 +80,8 @@ AGAIN = "{rows: {pictures: 50}, inversion: {words: 4, pictures: 50}}"
 """The attacks of further seeds: the two that find most."""
 
 TITLE = (
-    "| concept | method | own | plain % | other names % | attacks % | others %, before -> after | worst | colour | background | style "
-    "| kB | s |"
+    "| concept | method | own | plain % | other names % | attacks % | others %, before -> after | worst "
+    "| colour | background | style | kB | s |"
 )
 
 
