@@ -69,7 +69,11 @@ class DiskCache:
                 path.unlink()
         return None
 
-    def put(self, key: str, arrays: Mapping[str, Array]) -> None:
+    def has(self, key: str) -> bool:
+        """Return whether there is an entry under `key`. Its bytes are not looked at."""
+        return bool(self._entries(self._name(key)))
+
+    def put(self, key: str, arrays: Mapping[str, Array], kind: str = "") -> None:
         """Write arrays of any shape under `key`, the whole entry or nothing, and remove old entries beyond the
         limit."""
         from safetensors.numpy import save

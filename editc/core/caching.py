@@ -22,19 +22,30 @@ def cache_key(*parts: str) -> str:
     return digest.hexdigest()
 
 
+def text_key(texts: Sequence[str], what: str, mark: str) -> str:
+    """The key of `load_or_compute` for the same arguments."""
+    return cache_key(LAYOUT, what, mark, *texts)
+
+
 def load_or_compute(
-    texts: Sequence[str], what: str, compute: Callable[[], Mapping[str, Array]], cache: Cache | None, mark: str
+    texts: Sequence[str],
+    what: str,
+    compute: Callable[[], Mapping[str, Array]],
+    cache: Cache | None,
+    mark: str,
+    kind: str = "",
 ) -> Mapping[str, Array]:
     """Returns the arrays of `compute`, by name and in their shapes, from the cache where they are there.
 
     `texts` are what is computed from, `what` names the computation, and `mark` names everything else that the result
-    depends on, such as an encoder. With an empty mark nothing is cached.
+    depends on, such as an encoder. With an empty mark nothing is cached. `kind` says in plain words what the entry
+    holds.
     """
     if cache is None or not mark:
         return compute()
-    key = cache_key(LAYOUT, what, mark, *texts)
+    key = text_key(texts, what, mark)
     found = cache.get(key)
     if found is None:
         found = compute()
-        cache.put(key, found)
+        cache.put(key, found, kind)
     return found

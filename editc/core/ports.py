@@ -216,8 +216,12 @@ class Cache(Protocol):
     def get(self, key: str) -> Mapping[str, Array] | None:
         """The arrays stored under `key`, by name, in their shapes. None if there are none."""
 
-    def put(self, key: str, arrays: Mapping[str, Array]) -> None:
-        """Stores the arrays under `key`. A cache that cannot store them does nothing."""
+    def put(self, key: str, arrays: Mapping[str, Array], kind: str = "") -> None:
+        """Stores the arrays under `key`, in place of what was there. A cache that cannot store them does nothing.
+        `kind` says in plain words what they are."""
+
+    def has(self, key: str) -> bool:
+        """Whether `get` will find an entry, as far as can be seen without reading it."""
 
 
 @dataclass(frozen=True)

@@ -64,8 +64,8 @@ class ArrayCache(Protocol):
     def get(self, key: str) -> Mapping[str, Array] | None:
         """Return the arrays under `key`, bit for bit as they were put, or None if there are none."""
 
-    def put(self, key: str, arrays: Mapping[str, Array]) -> None:
-        """Store the arrays under `key` if possible; do nothing if not."""
+    def put(self, key: str, arrays: Mapping[str, Array], kind: str = "") -> None:
+        """Store the arrays under `key` if possible; do nothing if not. `kind` says in plain words what they are."""
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ class ReadOnlyCache:
         """Return the arrays under `key`, or None if there are none or there is no cache."""
         return None if self.cache is None else self.cache.get(key)
 
-    def put(self, key: str, arrays: Mapping[str, Array]) -> None:
+    def put(self, key: str, arrays: Mapping[str, Array], kind: str = "") -> None:
         """Do nothing."""
 
 
@@ -190,7 +190,7 @@ class Chain:
             return np.asfortranarray(found["it"])
         lower = ridge.cholesky(normal)
         if lower is not None:
-            self.cache.put(key, {"it": lower})
+            self.cache.put(key, {"it": lower}, "Cholesky factors")
         return lower
 
     def _load_or_sum(
@@ -208,7 +208,7 @@ class Chain:
         start, total = next(self._load_sums(keys), (0, nothing))
         total = _sum_onto(total, map(of, self.parts[start:count]))
         if start < count:
-            self.cache.put(keys[-1], {"it": total})
+            self.cache.put(keys[-1], {"it": total}, "sums over edited names")
         return total
 
     def _load_sums(self, keys: Sequence[str]) -> Iterator[tuple[int, Array]]:

@@ -38,7 +38,7 @@ def default_prompts(model: Model, manifest: Manifest, ctx: Context) -> tuple[str
     contexts = _contexts(words, ctx)
     return (
         *readable(everyday_prompts(), words),
-        *vocabulary_prompts(words, _edited_names(manifest), contexts, ctx.encoder, ctx.cache),
+        *vocabulary_prompts(words, _edited_names(manifest), contexts, ctx.encoder, ctx.cache, ctx.progress),
     )
 
 

@@ -50,7 +50,7 @@ def check_unloaded_parts(model: Model, edited: str, cache: Cache | None) -> Iter
         if known is None:
             refuse_values(find_non_finite(checkpoint), what, folder)
         if cache is not None:
-            cache.put(stamp, {FINITE if kind is None else WHOLE: np.ones(1)})
+            cache.put(stamp, {FINITE if kind is None else WHOLE: np.ones(1)}, "files found whole")
 
 
 def _parts(model: Model, edited: str) -> Mapping[str, Path]:

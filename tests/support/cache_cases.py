@@ -42,5 +42,8 @@ class Memory:
     def get(self, key: str) -> Mapping[str, Array] | None:
         return self.held.get(key)
 
-    def put(self, key: str, arrays: Mapping[str, Array]) -> None:
+    def has(self, key: str) -> bool:
+        return key in self.held
+
+    def put(self, key: str, arrays: Mapping[str, Array], kind: str = "") -> None:
         self.held[key] = {name: array.copy() for name, array in arrays.items()}

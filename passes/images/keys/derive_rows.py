@@ -66,7 +66,7 @@ class DeriveRows:
             raise EditcError(_no_encoder(plan, group, sites[0]))
         blocks = tuple(_make_block(plan, rule, request, streams, ctx.cache) for request in plan.manifest.image_edits)
         prompts = preserved_rows.preserved_prompts(plan.manifest, plan.contexts(), self.prompts)
-        preserved, mean_square = PreservedBuilder(plan, rule, streams, prompts, ctx.cache).build(
+        preserved, mean_square = PreservedBuilder(plan, rule, streams, prompts, ctx.cache, ctx.progress).build(
             isinstance(method_of(plan), NeedsPreservedRows)
         )
         _check_width(plan, sites, blocks[0].keys.shape[0])

@@ -28,7 +28,7 @@ from editc.core.solution import Edit, Solution, Stats
 from editc.numerics import fusion
 from editc.passes.images.keys.preserved import PreservedBuilder
 from editc.passes.images.keys.rules.aligned import ALIGNED
-from editc.passes.images.rows import preserved_rows
+from editc.passes.images.rows import piecewise, preserved_rows
 from editc.passes.images.rows.inputs import TextStream, text_streams
 from editc.passes.images.rows.phrases import fill_context
 from editc.passes.stored import SiteWeights
@@ -91,7 +91,7 @@ def _find_preserved(
         no_rows = np.zeros((width, 0))
         return PreservedRows(np.zeros((0, 0)), no_rows, no_rows, ()), 0.0
     prompts = preserved_rows.preserved_prompts(plan.manifest, plan.contexts(), default)
-    return PreservedBuilder(plan, ALIGNED, streams, prompts, ctx.cache).build(False)
+    return PreservedBuilder(plan, ALIGNED, streams, prompts, ctx.cache, ctx.progress).build(False)
 
 
 def _encoder_of(plan: Plan, ctx: Context) -> str:
@@ -140,9 +140,7 @@ def _adapters_at(plan: Plan, ctx: Context, site: Site) -> Iterator[tuple[int, Ad
 def _moment(plan: Plan, request: Request, streams: Sequence[TextStream], ctx: Context) -> Array:
     """Return K K^T / n (d, d) over all n rows of the concept's prompts: a mean, like the moment of preserved rows."""
     said = [fill_context(context, request.concept) for context in plan.contexts(request)]
-    found = reduce(
-        add, (preserved_rows.condense_prompts(said, one.encoder, ctx.cache, "all", one.mark) for one in streams)
-    )
+    found = reduce(add, (piecewise.condense_prompts(said, one.encoder, ctx.cache, "all", one.mark) for one in streams))
     return np.asarray(found.outer_sum / found.row_count)
 
 

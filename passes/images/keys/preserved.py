@@ -11,10 +11,10 @@ import numpy as np
 
 from editc.core.manifest import Manifest
 from editc.core.plan import Plan
-from editc.core.ports import Cache
+from editc.core.ports import Cache, Progress
 from editc.core.problem import NamedRows, PreservedRows
 from editc.passes.images.keys.rules.rule import KeyRule, PreservedLists, PreservedSum
-from editc.passes.images.rows import preserved_rows
+from editc.passes.images.rows import piecewise, preserved_rows
 from editc.passes.images.rows.inputs import TextStream
 
 
@@ -35,6 +35,8 @@ class PreservedBuilder:
     """Both lists."""
     cache: Cache | None = None
     """Keeps condensed rows between builds. None: nothing is cached."""
+    progress: Progress | None = None
+    """Shows the prompts that are encoded. None: nothing is shown."""
 
     def build(self, list_keys: bool) -> tuple[PreservedRows, float]:
         """Return what is preserved, and the mean square of the entries of the rows that are preserved first.
@@ -96,7 +98,8 @@ class PreservedBuilder:
     def _condense(self, listed: Sequence[str], which: preserved_rows.WhichRows) -> preserved_rows.CondensedRows:
         """Condense the rows of a list over all streams. A prompt counts once, however many streams there are."""
         parts = [
-            preserved_rows.condense_prompts(listed, one.encoder, self.cache, which, one.mark) for one in self.streams
+            piecewise.condense_prompts(listed, one.encoder, self.cache, which, one.mark, self.progress)
+            for one in self.streams
         ]
         return replace(reduce(add, parts), prompt_count=parts[0].prompt_count)
 

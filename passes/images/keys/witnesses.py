@@ -57,6 +57,7 @@ def make_certificate_input(
             lambda: {"sizes": ball_sizes(balls, _varying_rows(preserved, prompts, encoder))},
             cache,
             streams[0].mark,
+            "sizes of embeddings",
         )
         seen = np.maximum(seen, cached["sizes"])
     return CertificateInput(found, measure_radii(balls, seen))

@@ -37,7 +37,11 @@ def _encode(stream: TextStream, said: Sequence[str], cache: Cache | None) -> Ite
 
     Arrays are packed and unpacked even without a cache, so their layout is the same.
     """
-    return _unpack(said, load_or_compute(said, LAYOUT, lambda: _pack(stream.encoder.encode(said)), cache, stream.mark))
+
+    def rows() -> Mapping[str, Array]:
+        return _pack(stream.encoder.encode(said))
+
+    return _unpack(said, load_or_compute(said, LAYOUT, rows, cache, stream.mark, "prompts of a name"))
 
 
 def _pack(encoded: Sequence[EncodedPrompt]) -> Mapping[str, Array]:

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
 from editc.core.caching import load_or_compute
 from editc.core.delta import Array
-from editc.core.ports import Cache, Encoder
+from editc.core.ports import Cache, Encoder, Progress
 from editc.core.text import plain_words
 from editc.passes.images.rows.phrases import fill_context, rows_after
 
 MOST_WORDS = 500
 """The most words that are looked at, the first of the vocabulary. As many as the everyday prompts: on a large encoder
 the words then take no longer than those do."""
+PIECE = 64
+"""Words that are encoded with one call and cached as one entry. As many as encoders take into one batch."""
 PROMPTS = 500
 """The prompts that the words are put into, if they are fewer; a vocabulary with more has a prompt for each."""
 SAME_WORD = 0.9
@@ -26,14 +28,19 @@ hand: of a prompt with fewer, the encoder sees mostly pieces of words."""
 
 
 def vocabulary_prompts(
-    words: Sequence[str], edited: Sequence[str], contexts: Sequence[str], encoder: Encoder, cache: Cache | None = None
+    words: Sequence[str],
+    edited: Sequence[str],
+    contexts: Sequence[str],
+    encoder: Encoder,
+    cache: Cache | None = None,
+    progress: Progress | None = None,
 ) -> tuple[str, ...]:
     """Return prompts of the words that the encoder tells apart: from each other, and from the `edited` names.
 
     Each word goes into as many contexts as make PROMPTS prompts in all, at least one; the words take turns with the
-    contexts. The words are compared in the first context, with one call of the encoder for all.
+    contexts. The words are compared in the first context. `progress` shows how many are encoded.
     """
-    known = tell_apart(list(dict.fromkeys(words))[:MOST_WORDS], edited, contexts[0], encoder, cache)
+    known = tell_apart(list(dict.fromkeys(words))[:MOST_WORDS], edited, contexts[0], encoder, cache, progress)
     each = min(len(contexts), max(1, PROMPTS // max(1, len(known))))
     turns = (
         (word, contexts[(number * each + turn) % len(contexts)])
@@ -44,7 +51,12 @@ def vocabulary_prompts(
 
 
 def tell_apart(
-    words: Sequence[str], edited: Sequence[str], context: str, encoder: Encoder, cache: Cache | None = None
+    words: Sequence[str],
+    edited: Sequence[str],
+    context: str,
+    encoder: Encoder,
+    cache: Cache | None = None,
+    progress: Progress | None = None,
 ) -> tuple[str, ...]:
     """Return the words whose signals differ from that of each edited name and of each earlier word.
 
@@ -53,7 +65,7 @@ def tell_apart(
     """
     if len(words) < 2:
         return tuple(words)
-    alike = _cosines(words, edited, context, encoder, cache) >= SAME_WORD
+    alike = _cosines(words, edited, context, encoder, cache, progress) >= SAME_WORD
     taken = list(range(len(edited)))
     for number in range(len(edited), len(alike)):
         if not alike[number, taken].any():
@@ -78,12 +90,22 @@ def read_as(
     return found
 
 
-def _cosines(words: Sequence[str], edited: Sequence[str], context: str, encoder: Encoder, cache: Cache | None) -> Array:
-    """Return the cosine of each pair of signals, (n, n), of the edited names and then of the words."""
-    prompts = [fill_context(context, name) for name in (*edited, *words)]
-    rows = load_or_compute(
-        prompts, "rows after text", lambda: {"rows": _mean_rows(encoder, prompts)}, cache, encoder.fingerprint()
-    )["rows"]
+def _cosines(
+    words: Sequence[str],
+    edited: Sequence[str],
+    context: str,
+    encoder: Encoder,
+    cache: Cache | None,
+    progress: Progress | None = None,
+) -> Array:
+    """Return the cosine of each pair of signals, (n, n), of the edited names and then of the words.
+
+    The words are encoded apart from the edited names, PIECE at a time, so that every manifest finds them in the cache.
+    """
+    pieces = [words[start : start + PIECE] for start in range(0, len(words), PIECE)]
+    steps: Iterable[object] = progress("encode words", pieces) if progress else pieces
+    found = [_signals(piece, context, encoder, cache) for _, piece in zip(steps, pieces, strict=True)]
+    rows = np.vstack([_signals(edited, context, encoder, cache), *found] if edited else found)
     signals = rows - rows[len(edited) :].mean(axis=0)
     sizes = np.linalg.norm(signals, axis=1, keepdims=True)
     units = np.divide(signals, sizes, out=np.zeros_like(signals), where=sizes > 0)
@@ -117,6 +139,18 @@ def readable_contexts(contexts: Sequence[str], words: Sequence[str]) -> tuple[st
 def _long_words(prompt: str) -> list[str]:
     """Return the words of a prompt, in lower case, that have at least three letters."""
     return [word for word in plain_words(prompt) if len(word) > 2]
+
+
+def _signals(names: Sequence[str], context: str, encoder: Encoder, cache: Cache | None) -> Array:
+    """Return the mean row after the text, (n, d), of each name in a context."""
+    prompts = [fill_context(context, name) for name in names]
+
+    def rows() -> Mapping[str, Array]:
+        return {"rows": _mean_rows(encoder, prompts)}
+
+    return load_or_compute(prompts, "rows after text", rows, cache, encoder.fingerprint(), "words of a vocabulary")[
+        "rows"
+    ]
 
 
 def _mean_rows(encoder: Encoder, prompts: Sequence[str]) -> Array:

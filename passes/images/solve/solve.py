@@ -121,7 +121,7 @@ def _weight_gram(system: System, cache: Cache | None) -> Array:
     found = cache.get(key)
     if found is None:
         found = {"it": system.total_gram()}
-        cache.put(key, found)
+        cache.put(key, found, "Gram sums of weights")
     return np.ascontiguousarray(found["it"])
 
 

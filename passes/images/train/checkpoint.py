@@ -25,7 +25,8 @@ class Checkpoints:
 
     def save(self, step: int, tensors: Mapping[str, Any]) -> None:
         """Store what `pack` gave. A cache that cannot store it does nothing."""
-        self.cache.put(self._key(step), {name: one.cpu().double().numpy() for name, one in tensors.items()})
+        arrays = {name: one.cpu().double().numpy() for name, one in tensors.items()}
+        self.cache.put(self._key(step), arrays, "checkpoints of a training")
 
     def resume(self, begun: Progressed, every: int, total: int) -> int:
         """Go on from the latest checkpoint, if there is one; returns the steps done."""

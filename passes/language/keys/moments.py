@@ -54,7 +54,8 @@ def moments(
     fresh = network.moments(lacking, chosen, count) if lacking else {}
     for name, moment in fresh.items():
         if cache is not None:
-            cache.put(keys[name], {"second": moment.second, "count": np.array([moment.count], np.float64)})
+            arrays = {"second": moment.second, "count": np.array([moment.count], np.float64)}
+            cache.put(keys[name], arrays, "second moments of a corpus")
     return {name: cached.get(name) or fresh[name] for name in names}
 
 

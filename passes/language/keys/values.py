@@ -91,7 +91,7 @@ def _learn_value(
         raise EditcError(Diagnostic("E336", str(error), edit.at("answer"), plan.manifest.source)) from error
     if cache is not None:
         parts = {"delta": value.delta, "before": value.before, "losses": np.array(value.losses)}
-        cache.put(key, {**parts, "probability": np.array([value.probability])})
+        cache.put(key, {**parts, "probability": np.array([value.probability])}, "learned values")
     return replace(memory_key, residual=value.delta, value=value)
 
 

@@ -16,6 +16,8 @@ from editc.core.ports import Cache
 
 LAYOUT = "said 2"
 """Part of each cache key: change it whenever the computation changes."""
+UNEDITED = "answers of the unedited model"
+"""What `editc cache list` calls these entries."""
 BLOCK_CHARACTERS = 1 << 14
 """The characters of text whose states are in memory at a time: some 4,000 tokens, which take 130 MB in a model of width
 4,096. Chosen by hand."""
@@ -37,7 +39,12 @@ class BaseModel:
         """The log-likelihood of each answer after its prompt, as `Network.score` of the base."""
         keys = [json.dumps([one.prompt, one.answer, one.chat]) for one in asked]
         found = load_or_compute(
-            keys, f"score {LAYOUT}", lambda: _pack_scores(self.network.score(asked)), self.cache, self.fingerprint
+            keys,
+            f"score {LAYOUT}",
+            lambda: _pack_scores(self.network.score(asked)),
+            self.cache,
+            self.fingerprint,
+            UNEDITED,
         )
         best, tokens = (np.asarray(found[name], np.int64) for name in ("best", "tokens"))
         return AnswerScores(found["total"], found["first"], found["top"] > 0, best, tokens)
@@ -61,7 +68,7 @@ class BaseModel:
                 "ends": np.cumsum([len(one) for one in states]).astype(np.float64),
             }
 
-        found = load_or_compute(_prompt_keys(texts), f"final {LAYOUT}", final, self.cache, self.fingerprint)
+        found = load_or_compute(_prompt_keys(texts), f"final {LAYOUT}", final, self.cache, self.fingerprint, UNEDITED)
         base = np.split(found["states"], found["ends"][:-1].astype(int))
         return self.network.compare(texts, changed, base=base)
 
@@ -87,7 +94,8 @@ class BaseModel:
             """The result as one array of bytes, as the cache holds arrays of float64."""
             return {"text": np.frombuffer(json.dumps(compute()).encode(), np.uint8).astype(np.float64)}
 
-        found = load_or_compute(_prompt_keys(prompts), f"{what} {LAYOUT}", encode, self.cache, self.fingerprint)
+        keys = _prompt_keys(prompts)
+        found = load_or_compute(keys, f"{what} {LAYOUT}", encode, self.cache, self.fingerprint, UNEDITED)
         result: Sequence[Any] = json.loads(np.asarray(found["text"]).astype(np.uint8).tobytes())
         return result
 

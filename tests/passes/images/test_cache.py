@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from hashlib import sha256
 from importlib.resources import files
@@ -16,11 +17,13 @@ from derive_cases import ERASE, WIDTH, WordEncoder, context, manifest
 
 from editc import api
 from editc.backends.cache import DiskCache, open_cache
+from editc.core.ports import EncodedPrompt
 from editc.core.problem import System
 from editc.families.images.unet import SD1
 from editc.passes.images.keys.derive import Derive
 from editc.passes.images.locate.locate import Locate
-from editc.passes.images.rows import preserved_rows
+from editc.passes.images.rows import piecewise
+from editc.passes.images.rows.preserved_rows import WhichRows
 
 
 def derived(rule: str, encoder: Counting, cache: Any, text: str = "") -> System:
@@ -40,11 +43,11 @@ def bits(problem: System) -> list[bytes]:
 
 @pytest.mark.parametrize("count", [1, 64, 65, 150])
 @pytest.mark.parametrize("which", ["all", "last"])
-def test_a_tally_says_of_every_matrix_what_the_rows_say(count: int, which: preserved_rows.WhichRows) -> None:
+def test_a_tally_says_of_every_matrix_what_the_rows_say(count: int, which: WhichRows) -> None:
     encoded = WordEncoder().encode(PROMPTS[:count])
     picked = [e.rows if which == "all" else e.rows[[sum(start >= 0 for start in e.start)]] for e in encoded]
     rows = np.vstack(picked).T
-    found = preserved_rows.condense_prompts(PROMPTS[:count], WordEncoder(), which=which)
+    found = piecewise.condense_prompts(PROMPTS[:count], WordEncoder(), which=which)
     X = np.random.default_rng(count).normal(size=(7, WIDTH))
     assert found.row_count == rows.shape[1] and found.prompt_count == count and found.rows.shape[1] <= max(WIDTH, 12)
     assert np.linalg.norm(X @ found.rows) == pytest.approx(np.linalg.norm(X @ rows), rel=1e-12)
@@ -78,6 +81,53 @@ def test_rules_share_the_entries_of_the_corpus() -> None:
         assert (set(PROMPTS) <= set(encoder.asked)) is (rule == "aligned")
 
 
+class Killed(Counting):
+    """Encodes so many prompts, and is killed at the next call."""
+
+    def __init__(self, left: int) -> None:
+        super().__init__()
+        self.left = left
+
+    def encode(self, prompts: Sequence[str]) -> Sequence[EncodedPrompt]:
+        if len(self.asked) >= self.left:
+            raise KeyboardInterrupt
+        return super().encode(prompts)
+
+
+@pytest.mark.parametrize(
+    ("kept", "most"), [(1 << 29, 0), (1000, 4 * piecewise.LONGEST_PIECE)], ids=["rows", "too large"]
+)
+@pytest.mark.parametrize("at", [1, 40, 100, 125])
+def test_a_killed_build_goes_on_where_it_was(kept: int, most: int, at: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was encoded before is not encoded again, but for the group of pieces whose rows are too large to cache."""
+    monkeypatch.setattr(piecewise, "CACHED_BYTES", kept)
+    monkeypatch.setattr(piecewise, "PIECES_AT_ONCE", 2)
+    cache, killed, again = Memory(), Killed(at), Counting()
+    with pytest.raises(KeyboardInterrupt):
+        piecewise.condense_prompts(PROMPTS, killed, cache, mark="fake")
+    found = piecewise.condense_prompts(PROMPTS, again, cache, mark="fake")
+    assert set(killed.asked) | set(again.asked) == set(PROMPTS) and len(killed.asked) >= at
+    assert len(set(killed.asked) & set(again.asked)) <= most and (at < 100 or len(again.asked) < len(PROMPTS))
+    whole = piecewise.condense_prompts(PROMPTS, Counting())
+    assert found.rows.tobytes() == whole.rows.tobytes() and found.row_count == whole.row_count
+
+
+def test_progress_counts_the_prompts_that_are_left(tmp_path: Path) -> None:
+    shown = list[tuple[str, int]]()
+
+    def progress(label: str, items: Iterable[object]) -> Iterable[object]:
+        every = list(items)
+        shown.append((label, len(every)))
+        return every
+
+    cache, killed = DiskCache(tmp_path), Killed(100)
+    with pytest.raises(KeyboardInterrupt):
+        piecewise.condense_prompts(PROMPTS, killed, cache, mark="fake", progress=progress)
+    piecewise.condense_prompts(PROMPTS, Counting(), cache, mark="fake", progress=progress)
+    piecewise.condense_prompts(PROMPTS, Counting(), cache, mark="fake", progress=progress)
+    assert shown == [("encode prompts", len(PROMPTS)), ("encode prompts", len(PROMPTS) - len(killed.asked))]
+
+
 @pytest.mark.parametrize(
     ("listed", "mark", "which"),
     [
@@ -91,16 +141,16 @@ def test_rules_share_the_entries_of_the_corpus() -> None:
 )
 def test_another_corpus_encoder_or_choice_is_another_entry(listed: Any, mark: str, which: Any) -> None:
     cache, encoder = Memory(), Counting(mark)
-    preserved_rows.condense_prompts(PROMPTS[:10], Counting(), cache, mark=Counting().fingerprint())
+    piecewise.condense_prompts(PROMPTS[:10], Counting(), cache, mark=Counting().fingerprint())
     before = set(cache.held)
-    found = preserved_rows.condense_prompts(listed, encoder, cache, which, encoder.fingerprint())
+    found = piecewise.condense_prompts(listed, encoder, cache, which, encoder.fingerprint())
     assert encoder.asked and before < set(cache.held)
-    np.testing.assert_array_equal(found.rows, preserved_rows.condense_prompts(listed, Counting(), which=which).rows)
+    np.testing.assert_array_equal(found.rows, piecewise.condense_prompts(listed, Counting(), which=which).rows)
 
 
 def test_an_encoder_without_a_mark_is_not_cached() -> None:
     cache = Memory()
-    preserved_rows.condense_prompts(PROMPTS, Counting(""), cache, mark="")
+    piecewise.condense_prompts(PROMPTS, Counting(""), cache, mark="")
     assert not cache.held
 
 

@@ -22,7 +22,7 @@ from editc.numerics import chain, ridge
 from editc.numerics.chain import Chain, WeightedBlock
 from editc.passes.images.keys.derive import Derive
 from editc.passes.images.locate.locate import Locate
-from editc.passes.images.rows import preserved_rows
+from editc.passes.images.rows import piecewise
 from editc.passes.images.solve.solver import reduce_rank
 from editc.passes.methods.images.mace import MACE
 from editc.passes.methods.images.realera import RealEra
@@ -281,25 +281,26 @@ def test_a_concept_that_the_corpus_names_costs_its_piece_of_the_corpus() -> None
     derived(asked("circle"), cache)
     more, encoder = derived(asked("circle", name), cache)
     assert name not in more.preserved.prompts
-    assert 0 < len(set(encoder.asked) & set(PROMPTS)) <= preserved_rows.LONGEST_PIECE
+    assert 0 < len(set(encoder.asked) & set(PROMPTS)) <= piecewise.LONGEST_PIECE
     assert same(more, derived(asked("circle", name), None)[0])
 
 
 @pytest.mark.parametrize("gone", range(0, 150, 7))
 def test_a_list_without_one_prompt_is_cut_alike_elsewhere(gone: int) -> None:
     one, other = (
-        list(preserved_rows.split_into_pieces(PROMPTS)),
-        list(preserved_rows.split_into_pieces(PROMPTS[:gone] + PROMPTS[gone + 1 :])),
+        list(piecewise.split_into_pieces(PROMPTS)),
+        list(piecewise.split_into_pieces(PROMPTS[:gone] + PROMPTS[gone + 1 :])),
     )
-    assert sum(one, ()) == PROMPTS and max(map(len, one)) < preserved_rows.LONGEST_PIECE
+    assert sum(one, ()) == PROMPTS and max(map(len, one)) < piecewise.LONGEST_PIECE
     assert len(set(other) - set(one)) <= 1
 
 
 def test_a_corpus_too_large_is_not_kept_row_by_row(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(preserved_rows, "CACHED_BYTES", 1000)
+    monkeypatch.setattr(piecewise, "CACHED_BYTES", 1000)
     cache = Memory()
-    preserved_rows.condense_prompts(PROMPTS, Counting(), cache, mark="fake")
-    assert len(cache.held) == 1  # the tally itself
+    piecewise.condense_prompts(PROMPTS, Counting(), cache, mark="fake")
+    tally, begun = sorted(cache.held.values(), key=len, reverse=True)
+    assert set(tally) == {"rows", "sizes"} and set(begun) == {"done"}  # no rows are left of what was begun
 
 
 def test_another_encoder_takes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:

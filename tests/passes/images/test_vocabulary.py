@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from math import ceil
 
 import pytest
+from cache_cases import Memory
 
 from editc.backends.encoders import load
 from editc.core.ports import EncodedPrompt, Encoder
@@ -16,6 +18,7 @@ from editc.demo.contexts import CONTEXTS
 from editc.demo.world import OBJECTS
 from editc.passes.images.rows.vocabulary import (
     MOST_WORDS,
+    PIECE,
     PROMPTS,
     read_as,
     readable,
@@ -44,7 +47,7 @@ class Counted:
         return self.inner.encode(prompts)
 
     def fingerprint(self) -> str:
-        return ""
+        return "demo"
 
 
 @pytest.mark.parametrize("concept", ["circle", "cat", "sword"])
@@ -75,13 +78,17 @@ def test_every_word_goes_into_equally_many_contexts_and_every_context_is_used(en
     assert max(times.values()) - min(times.values()) <= 1
 
 
-def test_one_call_of_the_encoder_tells_the_first_words_apart(encoder: Encoder) -> None:
+def test_the_first_words_are_told_apart_in_pieces_that_every_manifest_shares(encoder: Encoder) -> None:
     counted = Counted(encoder)
     many = [f"{word}{number}" for number in range(9) for word in WORDS]
     assert len(many) > MOST_WORDS
     found = vocabulary_prompts(many, ["circle"], CONTEXTS, counted)  # type: ignore[arg-type]
-    assert counted.calls == 1 and counted.prompts == MOST_WORDS + 1
+    assert counted.calls == 1 + ceil(MOST_WORDS / PIECE) and counted.prompts == MOST_WORDS + 1
     assert found == vocabulary_prompts(many, ["circle"], CONTEXTS, encoder)
+    cache, first, second = Memory(), Counted(encoder), Counted(encoder)
+    vocabulary_prompts(many, ["circle"], CONTEXTS, first, cache)  # type: ignore[arg-type]
+    vocabulary_prompts(many, ["square", "tree"], CONTEXTS, second, cache)  # type: ignore[arg-type]
+    assert (first.prompts, second.prompts) == (MOST_WORDS + 1, 2)
 
 
 @pytest.mark.parametrize("words", [(), ("fish",)])

@@ -171,7 +171,7 @@ def test_shares_know_of_how_many_prompts_they_are() -> None:
 
 def test_what_the_base_said_is_kept() -> None:
     class Kept(dict[str, Mapping[str, Array]]):
-        def put(self, key: str, arrays: Mapping[str, Array]) -> None:
+        def put(self, key: str, arrays: Mapping[str, Array], kind: str = "") -> None:
             self[key] = arrays
 
     cache, oracle = Kept(), replace(GOOD, asked=[])
