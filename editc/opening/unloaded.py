@@ -1,9 +1,9 @@
 """Checks the parts of a model that a build does not load but that must be whole: what is edited, and what paints with
 it.
 
-Their headers are compared with the network that config.json describes, which is made without memory for its weights.
-Their values are searched for NaN and infinity. Both is done once for each state of the files: the cache remembers what
-was whole, and a build that finds it there does not import diffusers for it.
+Their headers are compared with the network that config.json describes. A published network is known by a digest of its
+header; diffusers makes any other, without memory for its weights. Their values are searched for NaN and infinity. Both
+is done once for each state of the files: the cache remembers what was whole.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from editc.formats.models.finite import find_non_finite
 from editc.formats.models.model import Checkpoint, Model
 from editc.libraries.foreign import quiet
 from editc.libraries.loading import TensorMismatch, library_errors, refuse_values, require_whole
+from editc.opening.known_networks import is_known
 
 WHOLE, FINITE = "whole", "finite"
 """What the cache remembers of files: that their tensors are those of their configuration and finite, or only finite,
@@ -40,17 +41,15 @@ def check_unloaded_parts(model: Model, edited: str, cache: Cache | None) -> Iter
         known = cache.get(stamp) if cache is not None else None
         if known is not None and WHOLE in known:
             continue
-        kind = _class(place)
-        if kind is None and part != edited:
+        whole = is_known(checkpoint, _settings(place)) or _fits_diffusers(checkpoint, place, folder, what)
+        if not whole and part != edited:
             continue
-        if kind is None:
+        if not whole:
             yield _cannot_compare(part, place)
-        else:
-            require_whole(_compare(checkpoint, kind, folder, what), what, kind.__name__, folder)
         if known is None:
             refuse_values(find_non_finite(checkpoint), what, folder)
         if cache is not None:
-            cache.put(stamp, {FINITE if kind is None else WHOLE: np.ones(1)}, "files found whole")
+            cache.put(stamp, {WHOLE if whole else FINITE: np.ones(1)}, "files found whole")
 
 
 def _parts(model: Model, edited: str) -> Mapping[str, Path]:
@@ -62,9 +61,14 @@ def _parts(model: Model, edited: str) -> Mapping[str, Path]:
     return {part: place for part, place in model.components.items() if part == edited or _class_name(place)}
 
 
+def _settings(place: Path) -> Mapping[str, Any]:
+    """The config.json of a folder; {} for a file."""
+    return settings_of(place) if place.is_dir() else {}
+
+
 def _class_name(place: Path) -> str:
     """The class that the config.json of a folder names, as diffusers writes it; '' for none."""
-    name = settings_of(place).get("_class_name") if place.is_dir() else ""
+    name = _settings(place).get("_class_name", "")
     return name if isinstance(name, str) else ""
 
 
@@ -80,12 +84,23 @@ def _class(place: Path) -> Any:
     return kind if hasattr(kind, "from_config") and hasattr(kind, "state_dict") else None
 
 
-def _compare(checkpoint: Checkpoint, kind: Any, folder: Path, what: str) -> TensorMismatch:
-    """Compares the header with the network, whose parameters are made as shapes alone (on the device "meta")."""
+def _fits_diffusers(checkpoint: Checkpoint, place: Path, folder: Path, what: str) -> bool:
+    """True where the part is what diffusers makes of its config.json, False where diffusers makes nothing of it. Raises
+    E205 where the two differ."""
+    kind = _class(place)
+    if kind is not None:
+        require_whole(compare_header(checkpoint, kind, _settings(place), folder, what), what, kind.__name__, folder)
+    return kind is not None
+
+
+def compare_header(
+    checkpoint: Checkpoint, kind: Any, settings: Mapping[str, Any], folder: Path, what: str
+) -> TensorMismatch:
+    """Compares a header with the network that diffusers makes of these settings: as shapes alone (device "meta")."""
     import torch
 
     with quiet(), library_errors(f"{what} cannot be created from its config.json", folder), torch.device("meta"):
-        network = kind.from_config(dict(settings_of(folder)))
+        network = kind.from_config(dict(settings))
         held = {name: checkpoint.shape(name) for name in checkpoint.names()}
         renamed = getattr(network, "_fix_state_dict_keys_on_load", None) or getattr(
             network, "_convert_deprecated_attention_blocks", None
@@ -114,6 +129,5 @@ def _stamp(checkpoint: Checkpoint, place: Path) -> str:
     Writing to a file changes it, because the time of change is part of it."""
     files = sorted({tensor.file for tensor in checkpoint.tensors.values()})
     states = [(file.resolve(), file.stat()) for file in files]
-    settings = settings_of(place) if place.is_dir() else {}
-    about = ["whole 1", version("diffusers"), settings]
+    about = ["whole 1", version("diffusers"), _settings(place)]
     return json.dumps([*about, *[[str(p), s.st_size, s.st_mtime_ns, s.st_ctime_ns, s.st_ino] for p, s in states]])
