@@ -19,6 +19,7 @@ VERBS = (
     "make_lora_ready",
     "plan_apply",
     "revert",
+    "run_fleet",
     "status",
     "suggest",
     "verify",

@@ -10,8 +10,13 @@ A path is text or a `Path`. Functions that take deltas accept one or several; ea
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
 from editc.core.diagnostics import Diagnostic, EditcError
-from editc.verbs.paths import DELTA, LAST_GOOD, PAGE, REPORT
+from editc.verbs.paths import DELTA, LAST_GOOD, PAGE, REPORT, PathLike
 from editc.verbs.public import (
     apply,
     attack,
@@ -32,6 +37,35 @@ from editc.verbs.public import (
 )
 from editc.verbs.results import Again, Attacked, Built, Checked
 from editc.verbs.tool import tool
+
+if TYPE_CHECKING:  # only a fleet needs these
+    from editc.core.ports import Progress
+    from editc.fleet.run import Fleet
+
+
+def run_fleet(
+    plan: PathLike,
+    out: PathLike,
+    engine: str = "processes",
+    workers: int = 0,
+    threads: int = 1,
+    address: str = "",
+    slurm: Mapping[str, Any] = MappingProxyType({}),
+    share: tuple[int, int] = (0, 1),
+    retry: bool = False,
+    progress: Progress | None = None,
+) -> Fleet:
+    """Run the cells of a plan that have no result in the folder `out`, and write one page and one JSON of all cells.
+
+    `workers` and `threads` are how many cells run at once and how many cores each uses; 0 workers: as many as there are
+    cores for. `share` (I, N) runs every N-th cell from cell I on. `retry` runs those that failed again, too. Raises
+    EditcError for a plan that is wrong, and where the engine cannot be used; a cell that fails raises nothing.
+    """
+    from editc.fleet.run import How, fleet
+
+    how = How(engine, workers, threads, address, slurm, share)
+    return fleet(Path(plan), Path(out), how, retry, progress=progress)
+
 
 __all__ = [
     "DELTA",
@@ -57,6 +91,7 @@ __all__ = [
     "make_lora_ready",
     "plan_apply",
     "revert",
+    "run_fleet",
     "status",
     "suggest",
     "tool",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -51,12 +51,12 @@ class ParsedManifest:
 def parse(source: Source) -> ParsedManifest:
     """The tree of a manifest's text. Never raises: what is wrong is in the faults."""
     faults = Faults(source)
-    return ParsedManifest(source, _build_tree(source, faults), faults)
+    return ParsedManifest(source, build_tree(source, faults), faults)
 
 
 def parse_file(path: Path | str, overrides: Iterable[str] = ()) -> ParsedManifest:
     """The tree of a manifest's file, with `--set` overrides. Raises EditcError (E100) if the file cannot be read."""
-    return parse(Source(str(path), _read_file(Path(path)), overrides=tuple(overrides)))
+    return parse(replace(read_source(Path(path)), overrides=tuple(overrides)))
 
 
 def read_draft(
@@ -123,14 +123,20 @@ def digest(source: Source, files: Mapping[str, Sequence[str]] = MappingProxyType
     return hashlib.sha256("".join(parts).encode("utf-8", "surrogatepass")).hexdigest()
 
 
-def _read_file(path: Path) -> str:
-    """The text of a manifest's file. Raises E100. A file that is too large is cut; `_build_tree` reports it."""
+def read_source(path: Path, text: str = "manifest") -> Source:
+    """The text of a manifest's file, or of what messages call `text`. Raises E100. A file that is too large is cut;
+    `build_tree` reports it."""
+    return Source(str(path), _read_file(path, text))
+
+
+def _read_file(path: Path, text: str) -> str:
+    """The characters of a file. Raises E100."""
     try:
         with path.open("rb") as file:
             data = file.read(MAX_BYTES + 4)
     except OSError as error:
         why = error.strerror or type(error).__name__
-        raise fail("E100", f"cannot read the manifest: {why}", place=str(path), help="check the path") from error
+        raise fail("E100", f"cannot read the {text}: {why}", place=str(path), help="check the path") from error
     except ValueError as error:
         raise fail("E100", "this is not a path", place=str(path).replace("\0", "\\0")) from error
     try:
@@ -139,18 +145,18 @@ def _read_file(path: Path) -> str:
         if len(data) > MAX_BYTES:
             return data.decode("utf-8", "replace")
         line = data.count(b"\n", 0, error.start) + 1
-        message = f"line {line} of the manifest is not UTF-8 (byte 0x{data[error.start]:02X})"
+        message = f"line {line} of the {text} is not UTF-8 (byte 0x{data[error.start]:02X})"
         raise fail("E100", message, place=str(path), help="save the file as UTF-8 text") from error
 
 
-def _build_tree(source: Source, faults: Faults) -> Node | None:
+def build_tree(source: Source, faults: Faults) -> Node | None:
     """The text as a tree, with overrides. None if it cannot be read or is empty."""
     if len(source.text) > MAX_BYTES or len(source.text.encode("utf-8", "replace")) > MAX_BYTES:
         faults.add(
             "E109",
-            "the manifest is larger than 1 MiB",
+            f"the {faults.text} is larger than 1 MiB",
             START,
-            help="put long lists of prompts into files: preserve.files",
+            help="put long lists of prompts into files: preserve.files" if faults.text == "manifest" else "split it",
         )
         return None
     try:
@@ -160,7 +166,8 @@ def _build_tree(source: Source, faults: Faults) -> Node | None:
     if isinstance(root, Leaf) and root.empty:
         root = None
     if root is None and not source.overrides and not faults.found:
-        faults.add("E107", "the manifest is empty", START, help="begin it with `editc: 1`")
+        first = "editc" if faults.text == "manifest" else "fleet"
+        faults.add("E107", f"the {faults.text} is empty", START, help=f"begin it with `{first}: 1`")
         return None
     if not source.overrides:
         return root

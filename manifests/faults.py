@@ -19,6 +19,8 @@ class Faults:
 
     source: Source
     """The text that the faults are in."""
+    text: str = "manifest"
+    """What messages call the whole text: a manifest, or the plan of a fleet."""
     found: list[Diagnostic] = field(default_factory=list)
     """The errors and warnings, in the order in which they were found. The list grows."""
 

@@ -182,7 +182,9 @@ class TreeBuilder:
             return
         assert isinstance(event, yaml.CollectionStartEvent)
         if len(self.stack) >= MAX_DEPTH:
-            self.faults.add("E109", f"nested more than {MAX_DEPTH} deep", span, help="a manifest is at most 5 deep")
+            self.faults.add(
+                "E109", f"nested more than {MAX_DEPTH} deep", span, help=f"a {self.faults.text} is at most 5 deep"
+            )
             raise UnreadableError
         self._no_tag(event.tag, span)
         self.stack.append(_Open(event))
@@ -243,7 +245,7 @@ class TreeBuilder:
         self.count += size
         if self.count > MAX_NODES:
             self.faults.add(
-                "E109", f"more than {MAX_NODES} values, aliases written out", span, help="split the manifest"
+                "E109", f"more than {MAX_NODES} values, aliases written out", span, help=f"split the {self.faults.text}"
             )
             raise UnreadableError
 
@@ -279,7 +281,7 @@ class TreeBuilder:
             "E108",
             "a second document begins here",
             span,
-            help="one file is one manifest: remove `---`, or split the file",
+            help=f"one file is one {self.faults.text}: remove `---`, or split the file",
         )
 
 

@@ -10,61 +10,23 @@ import gc
 import os
 import sys
 import warnings
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
 
 import click
 
 from editc.cli import terminal
 
-F = TypeVar("F", bound=Callable[..., Any])
-
-json_option: Callable[[F], F] = click.option(
-    "--json", "json_", is_flag=True, help="Print the result as one JSON object."
-)
-"""The option `--json` of every command."""
-set_option: Callable[[F], F] = click.option(
-    "--set",
-    "set_",
-    metavar="KEY=VALUE",
-    multiple=True,
-    help="Override a field of the manifest, e.g. constraints.rank=8.",
-)
-"""The option `--set` of commands that read a manifest."""
-finetune_option: Callable[[F], F] = click.option(
-    "--allow-finetune", is_flag=True, help="Accept a fine-tune of the base too; the edit is recomputed for its weights."
-)
-"""The option `--allow-finetune` of commands that match a model with a delta."""
-detector_option: Callable[[F], F] = click.option(
-    "--detector", default="", metavar="NAME", help="Judge the pictures with this detector instead of the delta's own."
-)
-"""The option `--detector` of commands that measure a delta again."""
-
-
-def _choose_device(context: click.Context, option: click.Parameter, device: str | None) -> None:
-    """Put the device where everything that loads a model, in this process and in others, reads it."""
-    if device is not None:
-        os.environ["EDITC_DEVICE"] = device
-
-
-device_option: Callable[[F], F] = click.option(
-    "--device",
-    metavar="NAME",
-    expose_value=False,
-    callback=_choose_device,
-    help="Train, paint and attack on this device of torch, e.g. cpu or cuda:1 [default: a GPU, if there is one].",
-)
-"""The option `--device` of commands that run a model."""
 PATH = click.Path(path_type=Path)
 """An argument that is given to the command as a `Path`."""
 GC_THRESHOLD = 500_000
 """How many new objects start a collection of cyclic garbage. Chosen by hand, so large that collections are rare."""
+LATE = {"fleet": "editc.cli.fleet:fleet"}
+"""Commands that are imported only when they are asked for: name -> `module:attribute`."""
 LOADER = click.Choice(["diffusers", "ComfyUI", "A1111", "PEFT", "vLLM"], case_sensitive=False)
 """The loaders that `editc doctor --for` knows."""
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=terminal.LateGroup, late=LATE, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="editc", message="%(package)s %(version)s")
 @click.option("-q", "--quiet", is_flag=True, help="Show no progress.")
 def cli(quiet: bool) -> None:
@@ -73,8 +35,8 @@ def cli(quiet: bool) -> None:
 
 @cli.command()
 @click.argument("manifest", type=PATH)
-@set_option
-@json_option
+@terminal.set_option
+@terminal.json_option
 def check(manifest: Path, set_: tuple[str, ...], json_: bool) -> int:
     """Find the mistakes in a manifest and their lines; read no weights."""
     from editc.cli import show
@@ -88,15 +50,15 @@ def check(manifest: Path, set_: tuple[str, ...], json_: bool) -> int:
 @click.argument("manifest", type=PATH)
 @click.option("-o", "--out", type=PATH, help="Folder for the delta and the report [default: MANIFEST's name + .out].")
 @click.option("--emit", multiple=True, metavar="FORMAT", help="Export to this format too.")
-@set_option
+@terminal.set_option
 @click.option(
     "--print-after",
     multiple=True,
     metavar="PASS",
     help="Print the result of this pass: locate, derive, solve, verify or emit. Stop after it.",
 )
-@device_option
-@json_option
+@terminal.device_option
+@terminal.json_option
 def build(
     manifest: Path,
     out: Path | None,
@@ -121,7 +83,7 @@ def build(
 @click.argument("manifest", type=PATH)
 @click.option("--dictionary", type=PATH, metavar="FILE", help="A file of names to compare with, one per line.")
 @click.option("--write", type=PATH, metavar="PATH", help="Write the proposed manifest to this new file.")
-@json_option
+@terminal.json_option
 def suggest(manifest: Path, dictionary: Path | None, write: Path | None, json_: bool) -> int:
     """Propose names, targets and what to preserve, with reasons."""
     from editc.cli import show
@@ -148,8 +110,8 @@ def suggest(manifest: Path, dictionary: Path | None, write: Path | None, json_: 
 )
 @click.option("--dry-run", is_flag=True, help="Say what would be done; write nothing.")
 @click.option("--requantize", is_flag=True, help="Edit quantised weights (fp8, GGUF) too; report what rounding costs.")
-@finetune_option
-@json_option
+@terminal.finetune_option
+@terminal.json_option
 def apply(
     delta: tuple[Path, ...],
     model: str,
@@ -176,7 +138,7 @@ def apply(
 
 @cli.command()
 @click.argument("model")
-@json_option
+@terminal.json_option
 def revert(model: str, json_: bool) -> int:
     """Undo the last in-place apply, bit for bit."""
     from editc.cli import show
@@ -188,7 +150,7 @@ def revert(model: str, json_: bool) -> int:
 @cli.command()
 @click.argument("model")
 @click.option("--delta", multiple=True, type=PATH, help="Look for this delta too.")
-@json_option
+@terminal.json_option
 def status(model: str, delta: tuple[Path, ...], json_: bool) -> int:
     """List the deltas that are in a model, found by tensor hashes."""
     from editc.cli import show
@@ -202,10 +164,10 @@ def status(model: str, delta: tuple[Path, ...], json_: bool) -> int:
 @click.option(
     "--model", required=True, metavar="MODEL", help="The base that the delta was built on, or a fine-tune of it."
 )
-@finetune_option
-@detector_option
-@device_option
-@json_option
+@terminal.finetune_option
+@terminal.detector_option
+@terminal.device_option
+@terminal.json_option
 def verify(delta: Path, model: str, allow_finetune: bool, detector: str, json_: bool) -> int:
     """Measure every claim of a delta again."""
     from editc.cli import show
@@ -222,10 +184,10 @@ def verify(delta: Path, model: str, allow_finetune: bool, detector: str, json_: 
     "--attacks", default="quick", show_default=True, metavar="WHICH", help="quick, thorough, or as in a manifest."
 )
 @click.option("--seed", type=int, metavar="N", help="Other random numbers than those of the delta's manifest.")
-@finetune_option
-@detector_option
-@device_option
-@json_option
+@terminal.finetune_option
+@terminal.detector_option
+@terminal.device_option
+@terminal.json_option
 def attack(
     delta: Path, model: str, attacks: str, seed: int | None, allow_finetune: bool, detector: str, json_: bool
 ) -> int:
@@ -250,8 +212,8 @@ def attack(
     help="Number format of the factors in the file; editc reports what rounding costs.",
 )
 @click.option("--no-test", is_flag=True, help="Do not test whether the format's own programs load the file.")
-@finetune_option
-@json_option
+@terminal.finetune_option
+@terminal.json_option
 def export(
     delta: Path, name: str, out: Path, model: str | None, dtype: str, no_test: bool, allow_finetune: bool, json_: bool
 ) -> int:
@@ -274,7 +236,7 @@ def onnx() -> None:
 @click.option(
     "--sites", type=PATH, required=True, metavar="DELTA", help="A delta; each site that it edits gets inputs."
 )
-@json_option
+@terminal.json_option
 def make_lora_ready(model: str, out: Path, sites: Path, json_: bool) -> int:
     """Give an ONNX model inputs for an adapter.
 
@@ -292,8 +254,8 @@ def make_lora_ready(model: str, out: Path, sites: Path, json_: bool) -> int:
 @click.option("-o", "--out", required=True, type=PATH, help="Write the linked delta here, and a lock file beside it.")
 @click.option("--model", metavar="MODEL", help="The base of the deltas; required if they edit the same tensors.")
 @click.option("--compose", is_flag=True, help="Apply each delta to the result of those before it, in the given order.")
-@detector_option
-@json_option
+@terminal.detector_option
+@terminal.json_option
 def link(delta: tuple[Path, ...], out: Path, model: str | None, compose: bool, detector: str, json_: bool) -> int:
     """Put several deltas into one, and measure them together."""
     from editc.cli import show_link
@@ -316,7 +278,7 @@ def link(delta: tuple[Path, ...], out: Path, model: str | None, compose: bool, d
 @click.option(
     "--tolerance", type=float, help="Largest error of a weight before --mend, in roundings [default: 4, then 64]."
 )
-@json_option
+@terminal.json_option
 def diff(base: str, edited: str, out: Path, form: str, mend: str, tolerance: float | None, json_: bool) -> int:
     """Make the delta that turns one checkpoint into another."""
     from editc.cli import show
@@ -328,7 +290,7 @@ def diff(base: str, edited: str, out: Path, form: str, mend: str, tolerance: flo
 
 @cli.command()
 @click.argument("path")
-@json_option
+@terminal.json_option
 def inspect(path: str, json_: bool) -> int:
     """List what is in a delta or a model."""
     from editc.cli import show
@@ -345,7 +307,7 @@ def inspect(path: str, json_: bool) -> int:
 @click.option(
     "--for", "for_", multiple=True, type=LOADER, help="Let only this loader decide the exit code [default: all]."
 )
-@json_option
+@terminal.json_option
 def doctor(file: Path, model: str | None, for_: tuple[str, ...], json_: bool) -> int:
     """Say what each loader will do with an adapter file."""
     from editc.cli import show
@@ -358,7 +320,7 @@ def doctor(file: Path, model: str | None, for_: tuple[str, ...], json_: bool) ->
 
 @cli.command()
 @click.argument("name")
-@json_option
+@terminal.json_option
 def explain(name: str, json_: bool) -> int:
     """Explain an error code, a measurement, a method or another word.
 

@@ -9,6 +9,7 @@ import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
+from importlib import import_module
 from inspect import signature
 from typing import TYPE_CHECKING, Any, TextIO, TypeVar
 
@@ -20,8 +21,67 @@ if TYPE_CHECKING:
     from editc.core.diagnostics import Diagnostic
 
 T = TypeVar("T")
+F = TypeVar("F", bound=Callable[..., Any])
+
+json_option: Callable[[F], F] = click.option(
+    "--json", "json_", is_flag=True, help="Print the result as one JSON object."
+)
+"""The option `--json` of every command."""
+set_option: Callable[[F], F] = click.option(
+    "--set",
+    "set_",
+    metavar="KEY=VALUE",
+    multiple=True,
+    help="Override a field of the manifest, e.g. constraints.rank=8.",
+)
+"""The option `--set` of commands that read a manifest."""
+finetune_option: Callable[[F], F] = click.option(
+    "--allow-finetune", is_flag=True, help="Accept a fine-tune of the base too; the edit is recomputed for its weights."
+)
+"""The option `--allow-finetune` of commands that match a model with a delta."""
+detector_option: Callable[[F], F] = click.option(
+    "--detector", default="", metavar="NAME", help="Judge the pictures with this detector instead of the delta's own."
+)
+"""The option `--detector` of commands that measure a delta again."""
+
+
+def _choose_device(context: click.Context, option: click.Parameter, device: str | None) -> None:
+    """Put the device where everything that loads a model, in this process and in others, reads it."""
+    if device is not None:
+        os.environ["EDITC_DEVICE"] = device
+
+
+device_option: Callable[[F], F] = click.option(
+    "--device",
+    metavar="NAME",
+    expose_value=False,
+    callback=_choose_device,
+    help="Train, paint and attack on this device of torch, e.g. cpu or cuda:1 [default: a GPU, if there is one].",
+)
+"""The option `--device` of commands that run a model."""
 _running: list[tuple[TextIO, ProgressLine | None]] = []
 """The real stdout and the progress of the command that is running: at most one entry."""
+
+
+class LateGroup(click.Group):
+    """A group with commands that are imported only when they are run or listed."""
+
+    def __init__(self, *given: Any, late: Mapping[str, str], **named: Any) -> None:
+        super().__init__(*given, **named)
+        self.late = late
+        """Name of a command -> `module:attribute`."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """The names of all commands, sorted."""
+        return sorted([*super().list_commands(ctx), *self.late])
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """A command by its name. None if there is none."""
+        if cmd_name not in self.late:
+            return super().get_command(ctx, cmd_name)
+        module, _, attribute = self.late[cmd_name].partition(":")
+        found: click.Command = getattr(import_module(module), attribute)
+        return found
 
 
 def run_command(command: click.Command, arguments: Sequence[str]) -> int:

@@ -195,6 +195,21 @@ def lock_model(path: Path) -> Iterator[None]:
         release()
 
 
+@contextmanager
+def wait_for_lock(folder: Path) -> Iterator[None]:
+    """Locks a folder against other processes, on every machine where its file system has locks. Waits while another
+    holds the lock, which ends with the process that holds it."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        with suppress(ImportError, OSError):  # not a POSIX system, or a file system without locks
+            import fcntl
+
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
+
+
 def _lock(path: Path) -> Callable[[], None]:
     """Takes the lock; returns a function that releases it."""
     try:

@@ -48,14 +48,14 @@ def prepare_processes() -> BaseContext:
 def worker_opener(
     folder: Path, component: str, progress: Progress | None
 ) -> Callable[[Mapping[str, Array]], AbstractContextManager[Workers]]:
-    """A function that opens processes for some edited weights, each with the pipeline of `folder`, as many as the
-    machine has cores. They live until its context closes, so the model is loaded once in each."""
+    """A function that opens processes for some edited weights, each with the pipeline of `folder`, `process_count`
+    of them. They live until its context closes, so the model is loaded once in each."""
 
     @contextmanager
     def open_workers(changed: Mapping[str, Array]) -> Iterator[Workers]:
         weights: Mapping[str, Any] = {name: np.asarray(changed[name], dtype=np.float32) for name in changed}
         given = str(folder), component, weights
-        with ProcessPoolExecutor(os.cpu_count() or 1, prepare_processes(), _start, given) as pool:
+        with ProcessPoolExecutor(process_count(), prepare_processes(), _start, given) as pool:
 
             def work(stage: str, tasks: Sequence[Task]) -> Sequence[Any]:
                 done = pool.map(_run_packed, [pickle.dumps(task) for task in tasks])
@@ -65,6 +65,13 @@ def worker_opener(
             yield work
 
     return open_workers
+
+
+def process_count() -> int:
+    """How many processes attacks run in: EDITC_PROCESSES, by which workers of a fleet share a machine, else as many as
+    it has cores."""
+    named = os.environ.get("EDITC_PROCESSES", "")
+    return int(named) if named.isdigit() and int(named) else os.cpu_count() or 1
 
 
 class _Counted:

@@ -24,8 +24,9 @@ RAISED_BY = {
     "solve": ("passes", "editc"),
     "verify": ("passes", "editc"),
     "formats": ("formats", "editc"),
+    "fleet": ("editc",),
 }
-FIRST_DIGIT = {"manifest": "1", "locate": "2", "derive": "3", "solve": "4", "verify": "5", "formats": "6"}
+FIRST_DIGIT = {"manifest": "1", "locate": "2", "derive": "3", "solve": "4", "verify": "5", "formats": "6", "fleet": "7"}
 
 
 def sources(folder: str) -> Iterator[Path]:

@@ -29,6 +29,7 @@ FLOORS = (
     "editc.formats editc.passes",
     "editc.report editc.opening",
     "editc.verbs",
+    "editc.fleet",
     "editc.cli",
     "editc",
 )

@@ -123,11 +123,18 @@ def test_every_recipe_is_linked_from_the_page_for_contributors() -> None:
     assert not [page.name for page in (ROOT / "docs/how-to").glob("add-*.md") if page.name not in recipes]
 
 
+def every_command() -> dict[str, click.Command]:
+    """The commands by their names, those too that are imported when they are asked for."""
+    context = click.Context(cli)
+    return {name: one for name in cli.list_commands(context) if (one := cli.get_command(context, name)) is not None}
+
+
 def test_the_page_of_the_command_line_has_every_command_and_option() -> None:
     page = (ROOT / "docs/reference/command-line.md").read_text(encoding="utf-8")
-    commands = {name: one for name, one in cli.commands.items() if not isinstance(one, click.Group)}
-    assert not [name for name in cli.commands if f"| `editc {name} " not in page]
-    for name, command in (*commands.items(), *cli.commands["onnx"].commands.items()):  # type: ignore[attr-defined]
+    known = every_command()
+    commands = {name: one for name, one in known.items() if not isinstance(one, click.Group)}
+    assert not [name for name in known if f"| `editc {name} " not in page]
+    for name, command in (*commands.items(), *known["onnx"].commands.items()):  # type: ignore[attr-defined]
         (row,) = [line for line in page.splitlines() if re.match(rf"\| `(onnx )?{name}` \|", line)] or [""]
         asked = {
             option for one in command.params if one.name != "json_" for option in one.opts if option.startswith("--")
@@ -149,8 +156,8 @@ def commands(text: str) -> Iterator[list[str]]:
 
 
 def test_every_command_in_a_page_has_the_options_that_it_is_given() -> None:
-    known = {name: one for name, one in cli.commands.items() if not isinstance(one, click.Group)}
-    known |= cli.commands["onnx"].commands  # type: ignore[attr-defined]
+    known = {name: one for name, one in every_command().items() if not isinstance(one, click.Group)}
+    known |= every_command()["onnx"].commands  # type: ignore[attr-defined]
     for page in (*PAGES, *(ROOT / "editc/codes").glob("*.md")):
         for name, *words in commands(page.read_text(encoding="utf-8")):
             if name == "onnx" and words:
