@@ -56,6 +56,10 @@ COMMON = (
     KeyField("scale", Number(0.0, above=True), "weight of this edit against the others"),
 )
 """The keys that stand beside `erase`, `replace` and `moderate`."""
+LABEL = KeyField(
+    "label", NAME, "what the detector looks for, where it is not the concept: a stamp in pictures that a word brings"
+)
+"""The key `label`, of edits after which something is gone."""
 ALSO = KeyField("also", ListOf(NAME), "other names of the same thing")
 """The key `also`, of several kinds of edits."""
 
@@ -65,6 +69,7 @@ ERASE = KeyTable(
         KeyField("erase", NAME, "the concept to erase", required=True, into="concept"),
         ALSO,
         KeyField("to", NAME, "the target, shown in its place; left out: the family's neutral concept"),
+        LABEL,
         *COMMON,
     ),
 )
@@ -79,7 +84,8 @@ REPLACE_KEYS = KeyTable(
 )
 """The block inside `replace`."""
 REPLACE = KeyTable(
-    "replace", (KeyField("replace", InnerBlock(REPLACE_KEYS), "erase with a named substitute", required=True), *COMMON)
+    "replace",
+    (KeyField("replace", InnerBlock(REPLACE_KEYS), "erase with a named substitute", required=True), LABEL, *COMMON),
 )
 """The edit `replace`."""
 SHARES = KeyTable(

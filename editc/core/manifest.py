@@ -83,6 +83,9 @@ class Request(ManifestBlock):
     """How much of this edit is made."""
     scale: float = 1.0
     """The weight of this edit against the others of the manifest."""
+    label: str | None = None
+    """What a detector looks for in the concept's pictures, where that has another name: a watermark that stands on
+    pictures of a word. None: the concept."""
 
     @property
     def names(self) -> tuple[str, ...]:

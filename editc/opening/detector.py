@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from editc.backends.detectors.kind import DetectorRequest
+from editc.backends.detectors.labels import LabelledDetector, by_label, labels_of
 from editc.backends.detectors.lookup import detector_kind, identity
 from editc.core.diagnostics import Diagnostic, EditcError, pointing_at
 from editc.core.image_check import ImageCheck
@@ -34,7 +35,7 @@ def check_detector(manifest: Manifest) -> tuple[Diagnostic, ...]:
         Diagnostic(one.code, one.message, check.options.at(one.field), manifest.source, help=one.help + here)
         for one in kind.faults(asked)
     )
-    return found or pictures.unknown_concepts(manifest, kind.knows(asked))
+    return found or pictures.unknown_concepts(manifest, by_label(kind.knows(asked), labels_of(manifest.image_edits)))
 
 
 def _refuse_foreign_code(check: ImageCheck, manifest: Manifest) -> Diagnostic:
@@ -52,7 +53,8 @@ def _refuse_foreign_code(check: ImageCheck, manifest: Manifest) -> Diagnostic:
 def _asked_of(manifest: Manifest, check: ImageCheck) -> DetectorRequest:
     """The manifest's words, and where its place leads: relative to the manifest first, then to where the command runs,
     then in the hub's cache."""
-    judged = [name for _, _, name in pictures.detector_concepts(manifest)]
+    labels = labels_of(manifest.image_edits)
+    judged = [labels.get(name, name) for _, _, name in pictures.detector_concepts(manifest)]
     targets = [name for edit in manifest.image_edits for name in (edit.to or "", *(name for name, _ in edit.toward))]
     concepts = tuple(dict.fromkeys((*judged, *manifest.preserve.concepts)))
     return DetectorRequest(check.options, _detector_place(manifest, check), concepts, tuple(filter(None, targets)))
@@ -81,5 +83,7 @@ def open_detector(manifest: Manifest, check: ImageCheck) -> tuple[Detector | Non
         detector = detector_kind(check.detector).open(asked)
         if detector is None:
             return None, {}
+    if labels := labels_of(manifest.image_edits):
+        detector = LabelledDetector(detector, labels)
     pictures.refuse_unknown(manifest, detector)
     return detector, identity(check.detector, asked)

@@ -28,6 +28,7 @@ METHODS = Table(
             "realera-2": "editc.passes.images.trained.realera_2:RealEra2",
             "co-erasing": "editc.passes.images.trained.co_erasing:CoErasing",
             "doco": "editc.passes.images.trained.doco:DoCo",
+            "geom": "editc.passes.images.trained.geom:Geom",
             "safegen": "editc.passes.images.trained.safegen:SafeGen",
             "few-shot": "editc.passes.images.trained.few_shot:FewShot",
             "advunlearn": "editc.passes.images.trained.adv_unlearn:AdvUnlearn",

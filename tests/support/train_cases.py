@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -43,7 +44,24 @@ def factors(model: Diffusion, sites: tuple[Site, ...]) -> Iterator[Factors]:
     assert all(torch.equal(value, before[name]) for name, value in model.network.state_dict().items())
 
 
-SUBJECT = Subject("fish", ("fish",), "arrow", ("cat", "boat"), ("a {}", "a red {}"), ("a boat", "a red cat"), 3, 4, 3.0)
+def every_other(pictures: Any) -> Any:
+    """A judge that sees the concept in the first of each two pictures."""
+    return np.arange(len(pictures)) % 2 == 0
+
+
+SUBJECT = Subject(
+    "fish",
+    ("fish",),
+    "arrow",
+    ("cat", "boat"),
+    ("a {}", "a red {}"),
+    ("a boat", "a red cat"),
+    3,
+    4,
+    3.0,
+    label="boat",
+    judge=every_other,
+)
 
 
 def ask(model: Diffusion, factors: Factors, feed: Any, count: int = 2) -> Ask:

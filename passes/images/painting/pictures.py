@@ -91,7 +91,8 @@ def refuse_unknown(manifest: Manifest, detector: Detector) -> None:
 
 
 def unknown_concepts(manifest: Manifest, knows: Callable[[str], bool]) -> tuple[Diagnostic, ...]:
-    """Return E504 for each concept of the edits that a detector does not know."""
+    """Return E504 for each concept of the edits that a detector does not know. `knows` is told the concept, whatever
+    its label is."""
     return tuple(_unknown_concept(manifest, *place) for place in detector_concepts(manifest) if not knows(place[2]))
 
 
@@ -192,7 +193,7 @@ def detector_concepts(manifest: Manifest) -> Iterator[tuple[Request, str, str]]:
     """Yield every concept that the detector must know, after its request and the field of the manifest that names
     it."""
     for request in manifest.image_edits:
-        field = "toward" if request.kind == "moderate" else "concept"
+        field = "toward" if request.kind == "moderate" else "label" if request.label else "concept"
         yield from ((request, field, concept) for concept in _concepts_to_judge(request))
 
 
@@ -201,11 +202,10 @@ def _unknown_concept(manifest: Manifest, request: Request, field: str, concept: 
     detector = "" if manifest.images is None else manifest.images.detector
     return Diagnostic(
         "E504",
-        f"the detector {detector} does not know `{concept}`",
+        f"the detector {detector} does not know `{request.label or concept}`",
         request.at(field),
         manifest.source,
-        help="use the detector's name for it and give yours in `also`, choose another detector, or leave "
-        "`verify.images` out",
+        help="give the detector's name for it as `label`, choose another detector, or leave `verify.images` out",
     )
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 
 import numpy as np
+from numpy.typing import NDArray
 
 
 @dataclass(frozen=True)
@@ -29,6 +31,12 @@ class Subject:
     """Denoising steps of a picture."""
     guidance: float
     """How strongly pictures of training follow their sentence."""
+    label: str = ""
+    """What a detector looks for in its pictures."""
+    judged_by: str = ""
+    """What tells the detector from another; '' where there is none that knows the label."""
+    judge: Callable[[NDArray[np.uint8]], NDArray[np.bool_]] | None = field(default=None, compare=False, repr=False)
+    """The detector: for pictures (n, h, w, 3), whether each shows the concept, (n,). None where there is none."""
 
     def sentences(self, count: int) -> tuple[str, ...]:
         """`count` contexts in a random order, repeated where there are fewer."""

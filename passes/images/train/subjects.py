@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import json
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
+from typing import Any
 
 import numpy as np
 
@@ -48,8 +51,19 @@ def make_subjects(
             seed=int(np.random.default_rng([plan.manifest.seed, *request.concept.encode()]).integers(2**31)),
             steps=steps,
             guidance=guidance,
+            label=request.label or request.concept,
+            **_judge(ctx, request.concept),
         )
         yield sift(model, subject, frozenset(named))
+
+
+def _judge(ctx: Context, concept: str) -> Mapping[str, Any]:
+    """The detector as fields of a subject; none where it does not know the concept's label."""
+    detector = ctx.detector
+    if detector is None or not detector.knows(concept):
+        return {}
+    judged_by = json.dumps(dict(ctx.detector_identity), sort_keys=True)
+    return {"judged_by": judged_by, "judge": partial(detector.shows, concept)}
 
 
 def find_candidates(

@@ -168,7 +168,7 @@ class BystanderChooser:
 def manifest_names(manifest: Manifest) -> Iterator[str]:
     """Yield every concept in a manifest: edited names, targets, and concepts preserved by name."""
     for edit in manifest.image_edits:
-        yield from (name for name in (*edit.names, edit.to or "", *dict(edit.toward)) if name)
+        yield from (name for name in (*edit.names, edit.to or "", edit.label or "", *dict(edit.toward)) if name)
     yield from manifest.preserve.concepts
 
 

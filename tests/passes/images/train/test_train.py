@@ -65,8 +65,8 @@ def run(model: Diffusion, sites: tuple[Site, ...], scheme: Scheme, save: Any = N
 
 
 def small(name: str) -> Scheme:
-    method = METHODS.resolve(name)
-    scheme: Scheme = method(**{k: v for k, v in SMALL.items() if k in method.__dataclass_fields__}).scheme()
+    method, given = METHODS.resolve(name), SMALL | ({"pictures": 8} if name == "geom" else {})
+    scheme: Scheme = method(**{k: v for k, v in given.items() if k in method.__dataclass_fields__}).scheme()
     return scheme
 
 
