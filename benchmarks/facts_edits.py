@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 
 import smollm2
 
-from editc.backends.cache import open_cache
 from editc.backends.networks import CausalNetwork, load
+from editc.cache.disk import open_cache
 from editc.core.delta import Array
 from editc.core.manifest import (
     Ablation,

@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from editc.backends.cache import DiskCache
+from editc.cache.disk import DiskCache
 from editc.numerics import chain, ridge
 
 NAMES = ("circle", "triangle", "star", "heart", "cross", "ring", "moon", "arrow", "diamond", "flower", "fish")

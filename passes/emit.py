@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from editc.core.caching import environments_elsewhere
 from editc.core.delta import Delta, Factors, SiteRecord
 from editc.core.manifest import Manifest
 from editc.core.measurements import GENERATED_CLAIMS, RUN_CLAIMS, Claim, claim_fields
@@ -111,8 +112,8 @@ def _extra(verified: Verified, ctx: Context) -> Mapping[str, Any]:
 
     A later `verify` derives the same problem from it: the values given by `--set`, the preserved prompts that files
     held, the deltas named under `after`, the hashes of the text encoders, and attached files. It also says which
-    detector judged the pictures, what each attack made of the concepts and, where evidence chose the sites, why each
-    candidate was chosen or left out.
+    detector judged the pictures, where imported cache entries were computed, what each attack made of the concepts and,
+    where evidence chose the sites, why each candidate was chosen or left out.
     """
     manifest = verified.solution.problem.plan.manifest
     plan = verified.solution.problem.plan
@@ -124,6 +125,7 @@ def _extra(verified: Verified, ctx: Context) -> Mapping[str, Any]:
     }
     every |= {"after": list(ctx.earlier), "detector": dict(verified.report.detector)}
     every |= {"encoder_parts": dict(ctx.encoder_parts)}
+    every |= {"computed_elsewhere": list(environments_elsewhere(ctx.cache))}
     every |= {"attacks": [one.as_recorded() for one in verified.report.attacks]}
     return {name: value for name, value in {**every, **attached_files(manifest)}.items() if value}
 

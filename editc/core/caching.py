@@ -22,6 +22,12 @@ def cache_key(*parts: str) -> str:
     return digest.hexdigest()
 
 
+def environments_elsewhere(cache: Cache | None) -> tuple[str, ...]:
+    """The other environments (libraries, processor, threads) in which entries were computed that a build used. Only
+    imported entries are; none for a cache that imports nothing."""
+    return tuple(sorted(getattr(cache, "borrowed", ())))
+
+
 def text_key(texts: Sequence[str], what: str, mark: str) -> str:
     """The key of `load_or_compute` for the same arguments."""
     return cache_key(LAYOUT, what, mark, *texts)

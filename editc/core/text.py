@@ -5,7 +5,7 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Iterator, Sequence
 
-WORDS = {"matrix": "matrices", "is": "are", "was": "were"}
+WORDS = {"matrix": "matrices", "entry": "entries", "is": "are", "was": "were"}
 """Words whose plural does not end in s."""
 SHOWN_ROWS = 12
 """How many rows an error shows that names many things: half of a terminal's 24 lines."""

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from editc.core.caching import environments_elsewhere
 from editc.core.delta import Delta
-from editc.core.diagnostics import EditcError
+from editc.core.diagnostics import Diagnostic, EditcError
 from editc.core.disk import check_folder
 from editc.core.ports import Context, Progress, announce
 from editc.core.solution import Verified
@@ -54,7 +55,15 @@ def build(
     unlisted = name_warnings(opened.model, opened.manifest, ctx)
     announce(progress, "writing the report" if broken else "writing the delta, its exports and the report")
     return _write_files(
-        Built(verified, delta, broken, (*diagnostics, *ctx.notes, *unlisted, *kind.warnings(verified)), ()), opened, out
+        Built(
+            verified,
+            delta,
+            broken,
+            (*diagnostics, *ctx.notes, *unlisted, *kind.warnings(verified), *_elsewhere_warnings(ctx)),
+            (),
+        ),
+        opened,
+        out,
     )
 
 
@@ -73,6 +82,19 @@ def _run_passes(opened: OpenedManifest, ctx: Context, after: Callable[[str, Any]
             return None
     assert isinstance(value, Verified)
     return value
+
+
+def _elsewhere_warnings(ctx: Context) -> Iterator[Diagnostic]:
+    """E804, a warning, where the build used imported cache entries that were computed in another environment."""
+    if found := environments_elsewhere(ctx.cache):
+        yield Diagnostic(
+            "E804",
+            "imported cache entries were used that another machine computed: the last bits may differ from a build of "
+            "your own",
+            severity="warning",
+            help="`editc cache prune --imported` removes them; `editc verify` does not use them",
+            notes=found,
+        )
 
 
 def _make_delta(opened: OpenedManifest, verified: Verified, ctx: Context) -> Delta:

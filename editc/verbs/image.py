@@ -100,7 +100,7 @@ def open_ports(opened: OpenedManifest, progress: Progress | None) -> Context:
     Raises E205 and E220 to E223 if parts are missing, E207 if torch or the model libraries are missing, and E230 if
     `sites: auto` asks for evidence that the model cannot give.
     """
-    from editc.backends import cache
+    from editc.cache import disk
     from editc.libraries.extras import require_build
     from editc.opening import detector as detecting
     from editc.opening.default_list import list_warnings
@@ -117,11 +117,11 @@ def open_ports(opened: OpenedManifest, progress: Progress | None) -> Context:
         from editc.opening.attack_processes import prepare_processes
 
         prepare_processes()
-    ctx, model, store = opened.family_ports, opened.model, cache.open_cache()
+    ctx, model, store = opened.family_ports, opened.model, disk.open_cache(manifest.model)
     assert ctx.family is not None
     with pointing_at(manifest, "encoder" if manifest.encoder else "model"):
         require_pipeline(manifest, model, ctx.family)
-        notes = tuple(check_unloaded_parts(model, component_of(model), store))
+        notes = tuple(check_unloaded_parts(model, component_of(model), store and replace(store, private=True)))
         notes += tuple(list_warnings(model, manifest, ctx.family))
         source = find_encoder(manifest, model)
         streams = source.load(ctx.family, ctx.weights)

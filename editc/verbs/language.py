@@ -41,12 +41,13 @@ def missing_parts(opened: OpenedManifest) -> Iterator[Diagnostic]:
 
 def open_ports(opened: OpenedManifest, progress: Progress | None) -> Context:
     """Open the ports of a build. A language model runs as a whole, from its folder."""
-    from editc.backends import cache, networks
+    from editc.backends import networks
+    from editc.cache import disk
     from editc.opening.loadable import require_language_folder
 
     manifest, model = opened.manifest, opened.model
     require_build("torch", "transformers")
-    ctx = replace(opened.family_ports, cache=cache.open_cache(), progress=progress)
+    ctx = replace(opened.family_ports, cache=disk.open_cache(manifest.model), progress=progress)
     assert ctx.family is not None
     locate_pass()(manifest, ctx)  # reports mistakes in the manifest before the model is loaded
     require_folder(manifest, model)

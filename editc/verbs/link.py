@@ -8,6 +8,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+from editc.cache.disk import without_imported
 from editc.core import disk
 from editc.core.delta import Delta
 from editc.core.diagnostics import Diagnostic, fail
@@ -145,7 +146,7 @@ def _measure_part(
     if not has_manifest(part):
         return LinkedPart(part, label, None)
     manifest = recorded_manifest(part, Path(label or part.delta_id[:12]), detector)
-    ctx = kind_of(manifest).open_ports(open_decoded(manifest, model), progress)
+    ctx = without_imported(kind_of(manifest).open_ports(open_decoded(manifest, model), progress))
     corpus = [p for p in default_prompts(model, manifest, ctx) if not any(mentions(p, name) for name in erased)]
     announce(progress, "measuring the claims again")
     problem = derive_recorded(part, manifest, model.place, corpus, ctx)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from editc.cache.disk import without_imported
 from editc.core.delta import Delta
 from editc.core.diagnostics import Diagnostic
 from editc.core.ports import Progress, announce
@@ -40,7 +41,7 @@ def verify(
         return _verify_parts(delta, path, opened, plan.tier, progress, detector)
     manifest = recorded_manifest(delta, path, detector)
     kind = kind_of(manifest)
-    ctx = kind.open_ports(open_decoded(manifest, opened), progress)
+    ctx = without_imported(kind.open_ports(open_decoded(manifest, opened), progress))
     announce(progress, "derive")
     problem = derive_recorded(delta, manifest, opened.place, default_prompts(opened, manifest, ctx), ctx)
     announce(progress, "verify")

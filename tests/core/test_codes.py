@@ -25,8 +25,18 @@ RAISED_BY = {
     "verify": ("passes", "editc"),
     "formats": ("formats", "editc"),
     "fleet": ("editc",),
+    "cache": ("editc",),
 }
-FIRST_DIGIT = {"manifest": "1", "locate": "2", "derive": "3", "solve": "4", "verify": "5", "formats": "6", "fleet": "7"}
+FIRST_DIGIT = {
+    "manifest": "1",
+    "locate": "2",
+    "derive": "3",
+    "solve": "4",
+    "verify": "5",
+    "formats": "6",
+    "fleet": "7",
+    "cache": "8",
+}
 
 
 def sources(folder: str) -> Iterator[Path]:

@@ -20,7 +20,7 @@ FOLDERS = {"passes": "editc.passes", "formats": "editc.formats", "manifests": "e
 FLOORS = (
     "editc.numerics editc.texts editc.demo",
     "editc.core",
-    "editc.registry editc.libraries editc.judging editc.codes editc.families editc.backends",
+    "editc.registry editc.libraries editc.judging editc.codes editc.families editc.backends editc.cache",
     "editc.manifests editc.formats.containers editc.passes.methods",
     "editc.formats.models editc.formats.delta",
     "editc.formats.apply editc.formats.diff editc.formats.link",

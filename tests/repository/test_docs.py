@@ -129,13 +129,20 @@ def every_command() -> dict[str, click.Command]:
     return {name: one for name in cli.list_commands(context) if (one := cli.get_command(context, name)) is not None}
 
 
+def without_groups() -> dict[str, click.Command]:
+    """Every command that does something, those of a group under both names: `onnx make-lora-ready`."""
+    found: dict[str, click.Command] = {}
+    for name, one in every_command().items():
+        inner = one.commands if isinstance(one, click.Group) else None
+        found |= {name: one} if inner is None else {f"{name} {other}": command for other, command in inner.items()}
+    return found
+
+
 def test_the_page_of_the_command_line_has_every_command_and_option() -> None:
     page = (ROOT / "docs/reference/command-line.md").read_text(encoding="utf-8")
-    known = every_command()
-    commands = {name: one for name, one in known.items() if not isinstance(one, click.Group)}
-    assert not [name for name in known if f"| `editc {name} " not in page]
-    for name, command in (*commands.items(), *known["onnx"].commands.items()):  # type: ignore[attr-defined]
-        (row,) = [line for line in page.splitlines() if re.match(rf"\| `(onnx )?{name}` \|", line)] or [""]
+    assert not [name for name in every_command() if f"| `editc {name} " not in page]
+    for name, command in without_groups().items():
+        (row,) = [line for line in page.splitlines() if line.startswith(f"| `{name}` |")] or [""]
         asked = {
             option for one in command.params if one.name != "json_" for option in one.opts if option.startswith("--")
         }
@@ -156,13 +163,12 @@ def commands(text: str) -> Iterator[list[str]]:
 
 
 def test_every_command_in_a_page_has_the_options_that_it_is_given() -> None:
-    known = {name: one for name, one in every_command().items() if not isinstance(one, click.Group)}
-    known |= every_command()["onnx"].commands  # type: ignore[attr-defined]
+    known, groups = without_groups(), every_command().keys() - without_groups()
     for page in (*PAGES, *(ROOT / "editc/codes").glob("*.md")):
         for name, *words in commands(page.read_text(encoding="utf-8")):
-            if name == "onnx" and words:
-                name, *words = words
-            if name.startswith("--") or name.isupper() or name in ("onnx", "onnx`"):
+            if name in groups and words:
+                name, *words = f"{name} {words[0]}", *words[1:]
+            if name.startswith("--") or name.isupper() or name in groups:
                 continue
             assert name in known, f"{page.name}: editc {name}"
             asked = {word.partition("=")[0] for word in words if re.match(r"--?[a-z]", word)}

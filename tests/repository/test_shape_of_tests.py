@@ -9,7 +9,19 @@ from pathlib import Path
 
 from places import ROOT, SUPPORT, TESTS
 
-LIKE_THE_SOURCE = {"backends", "cli", "core", "demo", "fleet", "numerics", "opening", "registry", "report", "verbs"}
+LIKE_THE_SOURCE = {
+    "backends",
+    "cache",
+    "cli",
+    "core",
+    "demo",
+    "fleet",
+    "numerics",
+    "opening",
+    "registry",
+    "report",
+    "verbs",
+}
 AREAS = LIKE_THE_SOURCE | {"end_to_end", "formats", "manifests", "passes", "repository"}
 BENCHMARKS = ROOT / "benchmarks"
 PATH = {TESTS / "conftest.py", BENCHMARKS / "__init__.py"}

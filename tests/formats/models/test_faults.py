@@ -10,7 +10,7 @@ import pytest
 from safetensors.numpy import save_file
 
 from benchmarks import faults
-from editc.backends.cache import DiskCache
+from editc.cache.disk import DiskCache
 from editc.core.diagnostics import EditcError
 from editc.formats.models.finite import LIMITS, find_non_finite
 from editc.formats.models.model import Checkpoint, open_component, open_model

@@ -16,7 +16,7 @@ from cache_cases import PROMPTS, Counting, Memory
 from derive_cases import ERASE, WIDTH, WordEncoder, context, manifest
 
 from editc import api
-from editc.backends.cache import DiskCache, open_cache
+from editc.cache.disk import DiskCache, open_cache
 from editc.core.ports import EncodedPrompt
 from editc.core.problem import System
 from editc.families.images.unet import SD1

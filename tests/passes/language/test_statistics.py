@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import tiny_language as pico
 
-from editc.backends.cache import DiskCache
+from editc.cache.disk import DiskCache
 from editc.core.network import SecondMoment
 from editc.passes.language.keys import moments as statistics
 

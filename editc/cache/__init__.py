@@ -1,0 +1,1 @@
+"""The cache on disk: its entries, its size, and files that carry entries to another machine."""
