@@ -263,6 +263,9 @@ def test_soft_words_go_on_from_search_to_search(model: Diffusion, factors: Facto
 class Shelf(dict[str, Mapping[str, Array]]):
     """A cache in memory."""
 
+    def has(self, key: str) -> bool:
+        return key in self
+
     def put(self, key: str, arrays: Mapping[str, Array], kind: str = "") -> None:
         self[key] = {name: np.array(one) for name, one in arrays.items()}
 
