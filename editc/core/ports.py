@@ -324,6 +324,8 @@ class Context:
     """The model's own sentences for concepts, each with one `{}`. Empty: those of the family are used."""
     encoder_parts: Mapping[str, str] = field(default_factory=dict)
     """Text encoder in the model's folder -> sha256 of its weights, which the delta records."""
+    encoder_runners: Mapping[str, str] = field(default_factory=dict)
+    """Text encoder -> what runs it: `numpy` or `transformers`. The report records it. Empty for language models."""
     notes: tuple[Diagnostic, ...] = ()
     """Warnings about what could not be checked before the build."""
     family: Family | None = None

@@ -42,6 +42,16 @@ _SETTINGS = (
 
 
 @dataclass(frozen=True)
+class LoadedEncoders:
+    """The text encoders of a build, ready to run."""
+
+    streams: Mapping[str, Encoder]
+    """Name of a stream -> its encoder."""
+    runners: Mapping[str, str]
+    """Text encoder -> what runs it: `numpy` or `transformers`. Reports record it."""
+
+
+@dataclass(frozen=True)
 class EncoderSource:
     """Where the text encoders of a model are."""
 
@@ -54,16 +64,19 @@ class EncoderSource:
     parts: Mapping[str, str] = field(default_factory=dict)
     """Text encoder -> sha256 of its weights alone (`editc.formats.apply.encoder_marks`)."""
 
-    def load(self, family: Family, weights: Weights) -> Mapping[str, Encoder]:
-        """Loads the encoder of every stream of the family. `weights` are those of the edited component. Raises E205 and
-        E223."""
+    def load(self, family: Family, weights: Weights) -> LoadedEncoders:
+        """Loads the encoder of every stream of the family. `weights` are those of the edited component. Raises E205,
+        E223 and E402."""
         mark = projected_fingerprint(self.fingerprint, weights)
         if self.inside is None:
-            from editc.backends.encoders.load import load_streams
+            from editc.backends.encoders.load import PartLoader, load_streams
             from editc.opening.clip_folder import open_clip
+            from editc.opening.t5_folder import open_t5
 
-            return load_streams(self.folder, family.streams, mark, weights, open_clip)
-        return {"text": load_clip(self.inside, mark)}
+            parts = PartLoader(self.folder, open_clip, open_t5)
+            return LoadedEncoders(load_streams(parts, family.streams, mark, weights), parts.runners())
+        encoder = load_clip(self.inside, mark)
+        return LoadedEncoders({"text": encoder}, {"text_encoder": encoder.model.name})
 
 
 def find_encoder(manifest: Manifest, model: Model) -> EncoderSource:

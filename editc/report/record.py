@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, fields
 from functools import cache
 from hashlib import sha256
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -40,13 +41,14 @@ def as_json(
     diagnostics: Iterable[Diagnostic] = (),
     tool: str = "",
     exports: Sequence[Mapping[str, Any]] = (),
+    encoders: Mapping[str, str] = MappingProxyType({}),
 ) -> dict[str, Any]:
     """Return the whole report as plain JSON values. A figure that is not finite becomes the text `inf`, `-inf` or
     `nan`.
 
     `delta` is what was written; None where a bound is broken. `diagnostics` are those of the build. `exports` says what
     other programs read of the exports, and depends on which are installed. Nothing else depends on time or place: the
-    same build gives the same bytes (`as_text`).
+    same build gives the same bytes (`as_text`). `encoders` says what ran each text encoder (`Context.encoder_runners`).
     """
     solution, report = verified.solution, verified.report
     plan = solution.problem.plan
@@ -60,6 +62,7 @@ def as_json(
         "model": plan.model,
         "family": {"name": plan.family.name, "title": plan.family.title},
         "encoder": solution.problem.encoder,
+        "encoders": dict(encoders),
         "corpus": solution.problem.corpus,
         "manifest": _manifest(plan.manifest),
         "claims": [_claim(claim) for claim in report.claims],

@@ -21,6 +21,7 @@ FILTERS = (
     "tight_percent",
     "fixed_figure",
     "code_in_ticks",
+    "encoded_by",
 )
 """The functions below that the template uses."""
 
@@ -221,3 +222,8 @@ def size(count: int) -> str:
         if count >= scale:
             return f"{count / scale:.3g}\N{NARROW NO-BREAK SPACE}{unit}"
     return f"{count}\N{NARROW NO-BREAK SPACE}B"
+
+
+def encoded_by(encoders: Mapping[str, str]) -> str:
+    """Say what ran each text encoder: `text_encoder by numpy, text_encoder_2 by transformers`."""
+    return ", ".join(f"{part} by {runner}" for part, runner in encoders.items())

@@ -54,17 +54,9 @@ def build(
         return None
     unlisted = name_warnings(opened.model, opened.manifest, ctx)
     announce(progress, "writing the report" if broken else "writing the delta, its exports and the report")
-    return _write_files(
-        Built(
-            verified,
-            delta,
-            broken,
-            (*diagnostics, *ctx.notes, *unlisted, *kind.warnings(verified), *_elsewhere_warnings(ctx)),
-            (),
-        ),
-        opened,
-        out,
-    )
+    warnings = (*diagnostics, *ctx.notes, *unlisted, *kind.warnings(verified), *_elsewhere_warnings(ctx))
+    built = Built(verified, delta, broken, warnings, (), encoders=ctx.encoder_runners)
+    return _write_files(built, opened, out)
 
 
 def _run_passes(opened: OpenedManifest, ctx: Context, after: Callable[[str, Any], bool] | None) -> Verified | None:
@@ -145,6 +137,8 @@ def _write_report(built: Built, opened: OpenedManifest, out: Path) -> None:
 
     diagnostics = (*built.failures, *built.warnings)
     exports = emit.describe_exports(built.exports, out)
-    report = record.as_json(built.verified, built.delta, diagnostics=diagnostics, tool=tool(), exports=exports)
+    report = record.as_json(
+        built.verified, built.delta, diagnostics=diagnostics, tool=tool(), exports=exports, encoders=built.encoders
+    )
     replace_file(out / REPORT, record.as_text(report).encode())
     replace_file(out / PAGE, record.as_html(built.verified, report).encode())

@@ -124,12 +124,12 @@ def open_ports(opened: OpenedManifest, progress: Progress | None) -> Context:
         notes = tuple(check_unloaded_parts(model, component_of(model), store and replace(store, private=True)))
         notes += tuple(list_warnings(model, manifest, ctx.family))
         source = find_encoder(manifest, model)
-        streams = source.load(ctx.family, ctx.weights)
+        loaded = source.load(ctx.family, ctx.weights)
     if manifest.images is not None:
         announce(progress, "loading the pipeline and the detector")
     painter, detector, judged_by = _open_painter(manifest, model, progress)
-    ctx = replace(ctx, encoder=streams["text"], streams=streams, cache=store, detector_identity=judged_by)
-    ctx = replace(ctx, encoder_parts=source.parts, notes=notes)
+    ctx = replace(ctx, encoder=loaded.streams["text"], streams=loaded.streams, cache=store, detector_identity=judged_by)
+    ctx = replace(ctx, encoder_parts=source.parts, encoder_runners=loaded.runners, notes=notes)
     ctx = replace(ctx, painter=painter, detector=detector, progress=progress, prober=_prober_loader(manifest, model))
     return _open_attacks(_open_gradients(ctx, manifest, model), manifest, model)
 

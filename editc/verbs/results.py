@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:  # an apply needs none of these and starts faster without them
@@ -48,6 +48,8 @@ class Built:
     """Every file that was written: delta, reports, exports."""
     exports: tuple[Export, ...] = ()
     """The exports under `emit`, with the ones that failed their test."""
+    encoders: Mapping[str, str] = field(default_factory=dict)
+    """Text encoder -> what ran it: `numpy` or `transformers`. Empty for language models."""
 
     def __repr__(self) -> str:
         """Short text: where the files are, and the verdict in three words."""

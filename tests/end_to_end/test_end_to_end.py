@@ -84,6 +84,7 @@ def test_built_twice_in_two_processes_gives_the_same_bytes(tmp_path: Path) -> No
         done = in_a_process("build", str(tmp_path / "m.yaml"), "-o", str(tmp_path / name), PYTHONHASHSEED=seed)
         assert done.returncode == 0, done.stderr
     first = files(tmp_path / "one")
+    assert json.loads((tmp_path / "one" / "report.json").read_text())["encoders"] == {"text_encoder": "numpy"}
     assert first == files(tmp_path / "two")
     (tmp_path / "file").write_text("in the way")
     assert editc("build", str(tmp_path / "m.yaml"), "-o", str(tmp_path / "one")).returncode == 0

@@ -16,7 +16,7 @@ import torch
 from editc import api
 from editc.backends import painter
 from editc.backends.encoders.joined import JoinedEncoder
-from editc.backends.encoders.load import load_streams
+from editc.backends.encoders.load import PartLoader, load_streams
 from editc.backends.encoders.t5 import representative_rows, to_lower_case
 from editc.core.diagnostics import EditcError
 from editc.core.ports import EncodedPrompt
@@ -105,7 +105,7 @@ def test_rows_are_those_of_the_pipelines_own_encode_prompt(family: str, folders:
     folder = folders(family)
     known = FAMILIES.resolve(family)
     weights = open_model(folder).component(known.component)
-    streams = load_streams(folder, known.streams, "mark", weights)
+    streams = load_streams(PartLoader(folder), known.streams, "mark", weights)
     pipeline = loaded(folder)
     for index, prompt in enumerate(PROMPTS):
         theirs = seen(family, pipeline, prompt)
@@ -178,7 +178,7 @@ def test_a_layer_behind_an_edited_entry_reads_the_target(folders: Any) -> None:
     folder = folders("flux")
     built = build(folder, "last")
     known, transformer = FAMILIES.resolve("flux"), loaded(folder).transformer
-    (concept, target) = load_streams(folder, known.streams)["text"].encode(["circle", "square"])
+    (concept, target) = load_streams(PartLoader(folder), known.streams)["text"].encode(["circle", "square"])
     row = max(i for i, start in enumerate(concept.start) if start >= 0)
     other = max(i for i, start in enumerate(target.start) if start >= 0)
     layer = transformer.context_embedder
@@ -226,7 +226,7 @@ def test_the_edited_pipeline_paints_another_picture(family: str, folders: Any, t
 def encoded(family: str, stream: str, prompt: str, folders: Any) -> EncodedPrompt:
     folder, known = folders(family), FAMILIES.resolve(family)
     weights = open_model(folder).component(known.component)
-    return load_streams(folder, known.streams, "", weights)[stream].encode([prompt])[0]
+    return load_streams(PartLoader(folder), known.streams, "", weights)[stream].encode([prompt])[0]
 
 
 def test_t5_has_no_first_token_and_its_empty_prompt_is_eos(folders: Any) -> None:

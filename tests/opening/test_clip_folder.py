@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import tiny
 from safetensors.numpy import load_file, save_file
+from transformers import CLIPTokenizerFast
 
 from editc.backends.encoders import load
 from editc.core.family import CLIP_ROWS, Take
@@ -78,6 +79,57 @@ def test_rows_are_those_of_transformers(projected: bool, changes: dict[str, Any]
         np.testing.assert_allclose(ball.gamma, known.gamma)
 
 
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_numbers_are_read_as_they_are_stored_whatever_the_settings_say(dtype: str, tmp_path: Path) -> None:
+    """SDXL's config.json says float16, and its files hold float32."""
+    place = folder_of(tmp_path, dtype=dtype)
+    light = open_clip(place, "text_encoder")
+    assert light is not None
+    (tokenize, model), (_, other) = light, load._load_part(place, "text_encoder", False)
+    ids = tokenize(TEXTS).ids
+    np.testing.assert_allclose(model.rows(ids, None, "last"), other.rows(ids, None, "last"), rtol=1e-4, atol=2e-5)
+
+
+@pytest.mark.parametrize("legacy", [False, True])
+@pytest.mark.parametrize("pad", ["<|endoftext|>", "!"])
+def test_a_tokenizer_in_one_file_cuts_as_that_of_transformers(pad: str, legacy: bool, tmp_path: Path) -> None:
+    """As transformers 5 saves tokenizers; with `legacy` as 4 did, which wrote merges as text and flags beside it."""
+    place = folder_of(tmp_path)
+    tokenizer = CLIPTokenizerFast.from_pretrained(MODEL / "tokenizer", pad_token=pad)
+    tokenizer(["a"], padding="max_length", truncation=True)  # leaves its padding in the file
+    shutil.rmtree(place / "tokenizer")
+    tokenizer.save_pretrained(place / "tokenizer")
+    assert not (place / "tokenizer" / "vocab.json").exists()
+    file = place / "tokenizer" / "tokenizer.json"
+    said = json.loads(file.read_text())
+    if legacy:
+        said["model"]["merges"] = [" ".join(pair) for pair in said["model"]["merges"]]
+        file.write_text(json.dumps(said))
+        added = {str(one.pop("id")): one for one in said["added_tokens"]}
+        edit_json(place / "tokenizer" / "tokenizer_config.json", added_tokens_decoder=added, errors="replace")
+    light = open_clip(place, "text_encoder")
+    assert light is not None
+    tokens, wanted = light[0]([*TEXTS, "now!"]), load._load_part(place, "text_encoder", False)[0]([*TEXTS, "now!"])
+    np.testing.assert_array_equal(tokens.ids, wanted.ids)
+    np.testing.assert_array_equal(tokens.seen, wanted.seen)
+    assert [list(map(tuple, one)) for one in tokens.spans] == [list(one) for one in wanted.spans]
+
+
+def test_added_tokens_are_found_as_their_settings_say(tmp_path: Path) -> None:
+    """As SDXL's and FLUX's tokenizer_config.json say them, beside vocab.json and merges.txt."""
+    place = folder_of(tmp_path)
+    words = json.loads((place / "tokenizer" / "vocab.json").read_text())
+    flags = {"lstrip": False, "normalized": True, "rstrip": True, "single_word": False, "special": True}
+    added = {str(words[word]): {"content": word, **flags} for word in ("!", "<|startoftext|>", "<|endoftext|>")}
+    edit_json(place / "tokenizer" / "tokenizer_config.json", added_tokens_decoder=added)
+    light = open_clip(place, "text_encoder")
+    assert light is not None
+    texts = [*TEXTS, "now! then", "<|endoftext|> more"]
+    tokens, wanted = light[0](texts), load._load_part(place, "text_encoder", False)[0](texts)
+    np.testing.assert_array_equal(tokens.ids, wanted.ids)
+    assert [list(map(tuple, one)) for one in tokens.spans] == [list(one) for one in wanted.spans]
+
+
 def test_the_rows_of_a_prompt_do_not_depend_on_those_beside_it() -> None:
     """To the last bit: else a build that finds some of them in the cache would make another delta."""
     light = open_clip(MODEL, "text_encoder")
@@ -91,11 +143,11 @@ def test_the_rows_of_a_prompt_do_not_depend_on_those_beside_it() -> None:
 def test_the_demo_is_opened_without_torch_and_transformers() -> None:
     program = (
         "import sys\n"
-        "from editc.backends.encoders.load import load_streams\n"
+        "from editc.backends.encoders.load import PartLoader, load_streams\n"
         "from editc.core.family import CLIP_ROWS\n"
         "from editc.demo import MODEL\n"
         "from editc.opening.clip_folder import open_clip\n"
-        "encoder = load_streams(MODEL, CLIP_ROWS, open_part=open_clip)['text']\n"
+        "encoder = load_streams(PartLoader(MODEL, open_clip), CLIP_ROWS)['text']\n"
         "print(encoder.encode(['a red circle'])[0].rows.shape)\n"
         "print({'torch', 'transformers'} & sys.modules.keys())"
     )
@@ -126,7 +178,11 @@ UNUSUAL: dict[str, Callable[[Path], object]] = {
     "a tensor more": _weights(lambda one: one.update(more=np.ones(3, np.float32))),
     "a tensor of another shape": _weights(lambda one: one.update({max(one): np.ones(3, np.float32)})),
     "not a number": _weights(lambda one: one[max(one)].fill(np.nan)),
-    "a tokenizer.json": lambda place: (place / "tokenizer" / "tokenizer.json").write_text("{}"),
+    "a damaged tokenizer.json": lambda place: (place / "tokenizer" / "tokenizer.json").write_text("{}"),
+    "an added word": _config("tokenizer", added_tokens_decoder={"1": {"content": '"', "special": False}}),
+    "an added token without a place": _config(
+        "tokenizer", added_tokens_decoder={"911": {"content": "<new>", "special": True}}
+    ),
     "added tokens": lambda place: (place / "tokenizer" / "added_tokens.json").write_text('{"<new>": 911}'),
     "letters as they are": _config("tokenizer", do_lower_case=False),
     "padding on the left": _config("tokenizer", padding_side="left"),
@@ -157,8 +213,8 @@ def test_the_special_tokens_of_two_files_must_agree(tmp_path: Path) -> None:
 
 def test_an_encoder_of_a_stream_is_the_same(tmp_path: Path) -> None:
     place = folder_of(tmp_path)
-    light = load.load_streams(place, CLIP_ROWS, "mark", open_part=open_clip)["text"]
-    whole = load.load_streams(place, CLIP_ROWS, "mark")["text"]
+    light = load.load_streams(load.PartLoader(place, open_clip), CLIP_ROWS, "mark")["text"]
+    whole = load.load_streams(load.PartLoader(place), CLIP_ROWS, "mark")["text"]
     for one, other in zip(light.encode(TEXTS), whole.encode(TEXTS), strict=True):
         assert (one.prompt, one.tokens, one.start, one.end) == (other.prompt, other.tokens, other.start, other.end)
         np.testing.assert_allclose(one.rows, other.rows, rtol=1e-4, atol=2e-5)

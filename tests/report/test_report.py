@@ -49,6 +49,14 @@ def test_json_holds_every_claim_with_its_bound_and_line() -> None:
     assert record["sites"][0]["name"] == World().names[0]
 
 
+def test_what_ran_each_text_encoder_is_in_the_record_and_on_the_page() -> None:
+    of = built()
+    record = report.as_json(of, encoders={"text_encoder": "numpy", "text_encoder_2": "transformers"})
+    assert record["encoders"] == {"text_encoder": "numpy", "text_encoder_2": "transformers"}
+    assert "text_encoder by numpy, text_encoder_2 by transformers" in report.as_html(of, record)
+    assert report.as_json(of)["encoders"] == {} and "Encoded by" not in html(of)
+
+
 def test_the_curve_of_an_attack_is_in_the_record_and_on_the_page() -> None:
     curve = AttackCurve("training steps", ((0.0, 0, 8), (10.0, 3, 8), (20.0, 4, 8), (40.0, 8, 8)))
     attack = AttackResult("relearn", "weights", "circle", 8, 8, 8, "star", 8, {}, 0, curve=curve, seconds=3.0)

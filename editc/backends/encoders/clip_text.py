@@ -7,21 +7,16 @@ on the prompts beside it. Source: Radford et al., 2021 (a pre-norm transformer w
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from editc.backends.encoders.arrays import Floats, Ids, Read, Seen, Shape
 from editc.core.family import Take
 from editc.numerics.trust import Ball, unbounded_ball
 
-Floats: TypeAlias = NDArray[np.float32]
-Ids: TypeAlias = NDArray[np.int64]
-Seen: TypeAlias = NDArray[np.bool_]
-Read: TypeAlias = Callable[[str], NDArray[np.floating]]
-"""Reads a parameter by its name, without `text_model.`, in its shape and in any float type."""
 PROJECTION = "text_projection.weight"
 """The name of the projection."""
 ACTIVATIONS = ("quick_gelu", "gelu")
@@ -71,10 +66,10 @@ class Settings:
             int(config["projection_dim"]) if projects else None,
         )
 
-    def shapes(self) -> Mapping[str, tuple[int, ...]]:
+    def shapes(self) -> Mapping[str, Shape]:
         """Name of a parameter, without `text_model.`, -> its shape."""
         d, inner = self.width, self.inner
-        found: dict[str, tuple[int, ...]] = {
+        found: dict[str, Shape] = {
             "embeddings.token_embedding.weight": (self.vocabulary, d),
             "embeddings.position_embedding.weight": (self.length, d),
             "final_layer_norm.weight": (d,),

@@ -2,15 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Protocol, TypeAlias
 
 import numpy as np
 
+from editc.backends.encoders.arrays import Floats, Ids, Seen
 from editc.backends.encoders.batches import encode_batches
+from editc.backends.encoders.tokens import Tokens
 from editc.core.ports import EncodedPrompt
 from editc.numerics.trust import Ball
+
+Tokenize: TypeAlias = Callable[[Sequence[str], int], Tokens]
+"""Makes a number of tokens of each prompt, padding included."""
+
+
+class T5Model(Protocol):
+    """The encoder half of a T5, whatever runs it."""
+
+    @property
+    def name(self) -> str:
+        """What runs it."""
+
+    def rows(self, ids: Ids, seen: Seen | None) -> Sequence[Floats]:
+        """The rows (t, d) of each prompt of `ids` (n, t). With `seen` (n, t) tokens see no padding, and rows of padding
+        mean nothing or are left out."""
+
+    def bounds(self) -> tuple[Ball, ...]:
+        """Where its rows lie."""
 
 
 @dataclass(frozen=True)
@@ -22,10 +42,10 @@ class T5Encoder:
     differ little. All 512 rows would be 17 MB for each prompt.
     """
 
-    tokenizer: Any
-    """The fast tokenizer of transformers."""
-    model: Any
-    """The encoder of transformers, in float32."""
+    tokenize: Tokenize
+    """Makes tokens of prompts."""
+    model: T5Model
+    """The encoder, in float32."""
     length: int
     """Tokens that it reads, padding included."""
     digest: str = ""
@@ -44,35 +64,23 @@ class T5Encoder:
         return self.digest
 
     def bounds(self) -> tuple[Ball, ...]:
-        """Return the ball of T5's final norm, x = gamma * h / sqrt(mean h^2 + eps), which does not subtract a mean."""
-        gamma = self.model.encoder.final_layer_norm.weight.detach().double().numpy()
-        return (Ball(gamma, np.zeros(len(gamma)), float(np.sqrt(len(gamma))), centred=False, proven=True),)
+        """Return the ball of the final norm."""
+        return self.model.bounds()
 
     def _batch(self, prompts: Sequence[str]) -> Iterator[EncodedPrompt]:
         """Encode one batch, and yield each prompt with its rows, its tokens and their places."""
-        import torch
-
         texts = [
             to_lower_case(prompt) if self.lowered else (prompt, tuple(range(len(prompt) + 1))) for prompt in prompts
         ]
-        tokens = self.tokenizer(
-            [text for text, _ in texts],
-            padding="max_length",
-            max_length=self.length,
-            truncation=True,
-            return_tensors="pt",
-            return_offsets_mapping=True,
-        )
-        given = {"attention_mask": tokens["attention_mask"]} if self.masked else {}
-        with torch.inference_mode():
-            rows = self.model(tokens["input_ids"], **given)[0].numpy()
-        ids, offsets, seen = (tokens[name].tolist() for name in ("input_ids", "offset_mapping", "attention_mask"))
+        tokens = self.tokenize([text for text, _ in texts], self.length)
+        rows = self.model.rows(tokens.ids, tokens.seen if self.masked else None)
+        ids, seen = tokens.ids.tolist(), tokens.seen.sum(1).tolist()
         for index, (prompt, (_, origin)) in enumerate(zip(prompts, texts, strict=True)):
-            count = sum(seen[index])
+            count = seen[index]
             kept = list(range(count)) if self.masked else representative_rows(count, self.length)
-            start, end = zip(*[_span(offsets[index][row], origin) for row in kept], strict=True)
+            start, end = zip(*[_span(tokens.spans[index][row], origin) for row in kept], strict=True)
             spoken = tuple(ids[index][row] for row in kept)
-            yield EncodedPrompt(prompt, rows[index, kept].astype(np.float64), spoken, start, end, 0, self.length)
+            yield EncodedPrompt(prompt, rows[index][kept].astype(np.float64), spoken, start, end, 0, self.length)
 
 
 def representative_rows(count: int, length: int) -> list[int]:

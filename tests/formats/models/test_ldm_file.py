@@ -237,7 +237,7 @@ def test_open_clip_in_a_file_gives_the_folder_s_rows(sd1: Path, tmp_path: Path) 
     assert found is not None and found.pad_id == 0
     assert found.fingerprint() == encoder_fingerprint(sd1 / "m")
     ours = load_clip(replace(found, pad_id=None), "")
-    theirs = load.load_streams(sd1 / "m", CLIP_ROWS, open_part=open_clip_folder)["text"]
+    theirs = load.load_streams(load.PartLoader(sd1 / "m", open_clip_folder), CLIP_ROWS)["text"]
     pairs = zip(ours.encode(["a circle"]), theirs.encode(["a circle"]), strict=True)
     assert all(np.array_equal(a.rows, b.rows) for a, b in pairs)
     padded = load_clip(found, "").encode(["a circle"])[0]
