@@ -141,6 +141,8 @@ class RandomRows:
     length: int
     standing: bool = False
 
+    alone = False
+
     def encode(self, prompts: Sequence[str]) -> Sequence[EncodedPrompt]:
         return [self._one(prompt) for prompt in prompts]
 

@@ -33,6 +33,11 @@ def text_key(texts: Sequence[str], what: str, mark: str) -> str:
     return cache_key(LAYOUT, what, mark, *texts)
 
 
+def is_cached(texts: Sequence[str], what: str, cache: Cache | None, mark: str) -> bool:
+    """Whether `load_or_compute` would find the result for the same arguments in the cache."""
+    return cache is not None and bool(mark) and cache.has(text_key(texts, what, mark))
+
+
 def load_or_compute(
     texts: Sequence[str],
     what: str,

@@ -72,6 +72,10 @@ class EncodedPrompt:
 class Encoder(Protocol):
     """A text encoder with its tokenizer."""
 
+    @property
+    def alone(self) -> bool:
+        """True if a prompt's rows are the same bit for bit, whatever other prompts are in the call."""
+
     def encode(self, prompts: Sequence[str]) -> Sequence[EncodedPrompt]:
         """Encodes each prompt, in order. The same prompts give the same rows."""
 

@@ -283,6 +283,8 @@ class Fixed:
 
     answer: EncodedPrompt
 
+    alone = False
+
     def encode(self, prompts: Sequence[str]) -> Sequence[EncodedPrompt]:
         return [self.answer] * len(prompts)
 

@@ -43,6 +43,8 @@ class FakeWeights:
 class WordEncoder:
     """A causal encoder over words: a row mixes the words up to it; one token a word, BOS first, padded."""
 
+    alone = False
+
     def encode(self, prompts: Sequence[str]) -> Sequence[EncodedPrompt]:
         return [self._one(prompt) for prompt in prompts]
 

@@ -23,6 +23,10 @@ class TextModel(Protocol):
     def name(self) -> str:
         """What runs it."""
 
+    @property
+    def alone(self) -> bool:
+        """True if the rows of a prompt do not depend on the prompts beside it, to the last bit."""
+
     def rows(self, ids: NDArray[np.int64], seen: NDArray[np.bool_] | None, take: Take) -> NDArray[np.float32]:
         """Rows (n, t, d) of tokens (n, t), or one row (n, d) for each prompt. `seen` (n, t) says which tokens are no
         padding, where the encoder reads that."""
@@ -50,6 +54,11 @@ class ClipEncoder:
     """True: padding has no rows, because the edited layers do not see it."""
     attended: bool = False
     """True: the encoder itself reads which tokens are padding."""
+
+    @property
+    def alone(self) -> bool:
+        """True where each product of the model is of one prompt."""
+        return self.model.alone
 
     def encode(self, prompts: Sequence[str]) -> Sequence[EncodedPrompt]:
         """Return the rows (t, d) of each prompt, in order. Equal prompts are encoded once."""

@@ -96,6 +96,8 @@ class ClipText:
     """Its parameters."""
     name: str = "numpy"
     """What runs it."""
+    alone: bool = True
+    """Each product is of one prompt, so that its rows do not depend on the prompts beside it."""
 
     def rows(self, ids: Ids, seen: Seen | None, take: Take) -> Floats:
         """Rows (n, t, d) of tokens (n, t), or one row (n, d) for each prompt, as a `Stream` takes them."""

@@ -22,6 +22,8 @@ class TransformersClip:
     """The model, in float32."""
     name: str = "transformers"
     """What runs it."""
+    alone: bool = False
+    """torch sums a batch in another order than a prompt by itself."""
 
     def rows(self, ids: NDArray[np.int64], seen: NDArray[np.bool_] | None, take: Take) -> NDArray[np.float32]:
         """Rows (n, t, d) of tokens (n, t), or one row (n, d) for each prompt, as a `Stream` takes them."""

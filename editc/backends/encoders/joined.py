@@ -21,6 +21,11 @@ class JoinedEncoder:
     encoders: tuple[Encoder, ...]
     """The encoders, in the order of their columns."""
 
+    @property
+    def alone(self) -> bool:
+        """True if that holds for all of them."""
+        return all(one.alone for one in self.encoders)
+
     def encode(self, prompts: Sequence[str]) -> Sequence[EncodedPrompt]:
         """Return the joined rows of each prompt, in order. Raises E331 where the tokenizers cut a prompt
         differently."""
@@ -57,6 +62,11 @@ class ProjectedEncoder:
             for name in ("linear_1", "linear_2")
         )
         return ProjectedEncoder(encoder, first, second)
+
+    @property
+    def alone(self) -> bool:
+        """As the encoder before the projection, which projects each prompt by itself."""
+        return self.encoder.alone
 
     def encode(self, prompts: Sequence[str]) -> Sequence[EncodedPrompt]:
         """Return the projected rows (t, d_out) of each prompt, in order."""

@@ -25,6 +25,10 @@ class T5Model(Protocol):
     def name(self) -> str:
         """What runs it."""
 
+    @property
+    def alone(self) -> bool:
+        """True if the rows of a prompt do not depend on the prompts beside it, to the last bit."""
+
     def rows(self, ids: Ids, seen: Seen | None) -> Sequence[Floats]:
         """The rows (t, d) of each prompt of `ids` (n, t). With `seen` (n, t) tokens see no padding, and rows of padding
         mean nothing or are left out."""
@@ -54,6 +58,11 @@ class T5Encoder:
     """True (PixArt): neither the encoder nor the edited layers see the padding, so it has no rows."""
     lowered: bool = False
     """True: prompts are stripped and put in lower case, as PixArt's pipeline does."""
+
+    @property
+    def alone(self) -> bool:
+        """True where each product of the model is of one prompt."""
+        return self.model.alone
 
     def encode(self, prompts: Sequence[str]) -> Sequence[EncodedPrompt]:
         """Return the rows (t, d) of each prompt, in order. Equal prompts are encoded once."""

@@ -94,6 +94,8 @@ class T5Text:
     """Its parameters."""
     name: str = "numpy"
     """What runs it."""
+    alone: bool = True
+    """Each product is of one prompt, so that its rows do not depend on the prompts beside it."""
 
     def rows(self, ids: Ids, seen: Seen | None) -> Sequence[Floats]:
         """The rows (t, d) of each prompt of `ids` (n, t). With `seen` (n, t), which is True up to the padding, there

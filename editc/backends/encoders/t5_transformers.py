@@ -22,6 +22,8 @@ class TransformersT5:
     """The model, in float32."""
     name: str = "transformers"
     """What runs it."""
+    alone: bool = False
+    """torch sums a batch in another order than a prompt by itself."""
 
     def rows(self, ids: Ids, seen: Seen | None) -> Sequence[Floats]:
         """The rows (t, d) of each prompt of `ids` (n, t). With `seen` (n, t) tokens see no padding."""

@@ -1,19 +1,21 @@
 """Encoded prompts, cached between builds, with one cache entry for the prompts of each name.
 
 The prompts of a name are always one call of the encoder, cached or not: the last bits of a prompt's rows may depend on
-the other prompts of the call. A target of ten concepts is encoded once.
+the other prompts of the call. Where they do not, several names are one call. A target of ten concepts is encoded once.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import accumulate, pairwise
 
 import numpy as np
 
-from editc.core.caching import load_or_compute
+from editc.core.caching import is_cached, load_or_compute
 from editc.core.delta import Array
 from editc.core.ports import Cache, EncodedPrompt
+from editc.passes.images.rows.grouped import GroupedEncoder
 from editc.passes.images.rows.inputs import TextStream
 from editc.passes.images.rows.phrases import PromptLookup
 
@@ -22,12 +24,16 @@ LAYOUT = "sentences 1"
 
 
 def encode_names(stream: TextStream, names: Sequence[Sequence[str]], cache: Cache | None) -> PromptLookup:
-    """Encode prompts, those of each name in one call, or take them from the cache.
+    """Encode prompts, or take them from the cache: those of each name in one call, or in a larger one that gives the
+    same rows.
 
     `names` has the list of prompts of each name. Nothing is cached where the stream has no mark.
     """
     entries: dict[str, EncodedPrompt] = {}
-    for said in dict.fromkeys(tuple(dict.fromkeys(one)) for one in names):
+    wanted = list(dict.fromkeys(tuple(dict.fromkeys(one)) for one in names))
+    new = [said for said in wanted if not is_cached(said, LAYOUT, cache, stream.mark)]
+    stream = replace(stream, encoder=GroupedEncoder(stream.encoder, new))
+    for said in wanted:
         entries |= zip(said, _encode(stream, said, cache), strict=True)
     return PromptLookup(entries)
 

@@ -26,6 +26,11 @@ class PaddedEncoder:
     width: int
     """Length of a padded row."""
 
+    @property
+    def alone(self) -> bool:
+        """As the inner encoder."""
+        return self.inner.alone
+
     def encode(self, prompts: Sequence[str]) -> Sequence[EncodedPrompt]:
         """Encode prompts to rows (t, width). Rows that are wider stay as they are, so that derive can refuse them."""
         return [self._one(encoded) for encoded in self.inner.encode(prompts)]

@@ -9,10 +9,11 @@ from itertools import islice
 
 import numpy as np
 
-from editc.core.caching import load_or_compute, text_key
+from editc.core.caching import is_cached, load_or_compute, text_key
 from editc.core.delta import Array
 from editc.core.ports import Cache, Encoder, Progress
 from editc.numerics.subspace import condense
+from editc.passes.images.rows.grouped import GroupedEncoder
 from editc.passes.images.rows.preserved_rows import CondensedRows, WhichRows, stack_rows
 
 MEAN_PIECE = 16
@@ -121,16 +122,17 @@ class PromptCondenser:
 
     def _condense_pieces(self, cut: Sequence[Sequence[str]]) -> tuple[CondensedRows, bool]:
         """Condense some pieces together, and say whether their rows are too large for the cache."""
-        rows = np.vstack([self._piece_rows(piece) for piece in cut])
+        encoder = GroupedEncoder(self.encoder, [tuple(piece) for piece in cut if self._is_new(piece)])
+        rows = np.vstack([self._piece_rows(piece, encoder) for piece in cut])
         prompts = sum(map(len, cut))
         return CondensedRows(condense(rows.T), len(rows), prompts), 4 * rows.size > self.bytes_per_prompt * prompts
 
-    def _piece_rows(self, piece: Sequence[str]) -> Array:
+    def _piece_rows(self, piece: Sequence[str], encoder: Encoder) -> Array:
         """Return the rows (n, d) of one piece, from the cache or the encoder."""
         cache = None if self.cache is None else SizeLimitedCache(self.cache, self.bytes_per_prompt * len(piece))
 
         def rows() -> Mapping[str, Array]:
-            return {"rows": stack_rows(self.encoder.encode(piece), self.which)}
+            return {"rows": stack_rows(encoder.encode(piece), self.which)}
 
         return load_or_compute(piece, self._what, rows, cache, self.mark, ROWS)["rows"]
 
@@ -151,7 +153,7 @@ class PromptCondenser:
 
     def _is_new(self, piece: Sequence[str]) -> bool:
         """Whether the rows of a piece must be computed."""
-        return not self.cache or not self.mark or not self.cache.has(text_key(piece, self._what, self.mark))
+        return not is_cached(piece, self._what, self.cache, self.mark)
 
     @property
     def _what(self) -> str:

@@ -124,6 +124,11 @@ class CachingEncoder:
     encoded: dict[str, EncodedPrompt] = field(default_factory=dict)
     """Prompt -> its rows, filled as prompts come."""
 
+    @property
+    def alone(self) -> bool:
+        """As the inner encoder."""
+        return self.inner.alone
+
     def encode(self, prompts: Sequence[str]) -> Sequence[EncodedPrompt]:
         """Return each prompt's rows, in the order of the prompts."""
         new = [prompt for prompt in dict.fromkeys(prompts) if prompt not in self.encoded]

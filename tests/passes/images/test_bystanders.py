@@ -27,6 +27,8 @@ WIDTH = 8
 class Encoder:
     """Rows that depend on the words alone; `disc` is read as `circle`."""
 
+    alone = False
+
     def encode(self, prompts: Any) -> list[EncodedPrompt]:
         return [self._one(prompt) for prompt in prompts]
 

@@ -280,6 +280,8 @@ def test_a_ball_that_is_not_known_is_measured_and_no_proof() -> None:
 class Rows:
     """An encoder whose row r of any prompt is full of r."""
 
+    alone = False
+
     def encode(self, prompts: Sequence[str]) -> Sequence[EncodedPrompt]:
         rows = np.repeat(np.arange(6.0)[:, None], 8, axis=1)
         return [EncodedPrompt(one, rows, (0,) * 6, (-1,) * 6, (-1,) * 6) for one in prompts]

@@ -42,6 +42,8 @@ class Counted:
     def __init__(self, inner: Encoder) -> None:
         self.inner, self.calls, self.prompts = inner, 0, 0
 
+    alone = False
+
     def encode(self, prompts: Sequence[str]) -> Sequence[EncodedPrompt]:
         self.calls, self.prompts = self.calls + 1, self.prompts + len(prompts)
         return self.inner.encode(prompts)
