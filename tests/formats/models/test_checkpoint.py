@@ -27,6 +27,7 @@ from editc.formats.containers.safetensors import MAX_HEADER, read_header
 from editc.formats.models import paths
 from editc.formats.models.fingerprint import encoder_fingerprint, fingerprint
 from editc.formats.models.model import open_component, open_model
+from editc.numerics.bits import dtypes
 
 
 def test_a_pipeline_is_read_lazily(tmp_path: Path) -> None:
@@ -326,6 +327,23 @@ def test_the_fingerprint_sees_names_shapes_and_edited_values(tmp_path: Path) -> 
     assert len(found) == 5
     assert fingerprint(base) == fingerprint(pipeline(tmp_path / "d", seed=1, shards=2).component("unet"))
     assert fingerprint(base, KEYS) == fingerprint(pipeline(tmp_path / "e", shards=3).component("unet"), KEYS[::-1])
+
+
+@pytest.mark.parametrize("dtype", ["F64", "F32", "BF16"])
+def test_the_encoder_fingerprint_is_that_of_a_copy_in_half_precision(
+    dtype: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many bytes are rounded at once."""
+    root = write_pipeline(tmp_path / "m")
+    file, (_, shape, raw) = root / "text_encoder" / "model.safetensors", random_tensor(7, dtype, (5, 6))
+    marks = []
+    for step in (8, 48, 1 << 20):
+        monkeypatch.setattr("editc.formats.models.fingerprint._STEP", step)
+        file.write_bytes(pack({"embed.weight": (dtype, shape, raw)}))
+        marks.append(encoder_fingerprint(root))
+    half = dtypes.encode(dtypes.decode(raw, dtype, shape), "F16")
+    file.write_bytes(pack({"embed.weight": ("F16", shape, half)}))
+    assert set(marks) == {encoder_fingerprint(root)}
 
 
 def test_the_encoder_fingerprint_is_of_values_and_words(tmp_path: Path) -> None:
