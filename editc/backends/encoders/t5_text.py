@@ -27,6 +27,8 @@ BIAS = "encoder.block.0.layer.0.SelfAttention.relative_attention_bias.weight"
 """The name of the position biases (buckets, heads)."""
 FEEDS: Mapping[str, tuple[str, ...]] = {"relu": ("wi",), "gated-gelu": ("wi_0", "wi_1")}
 """`feed_forward_proj` -> the matrices that a feed-forward begins with."""
+SIZES = ("d_model", "num_heads", "d_kv", "d_ff", "num_layers")
+"""Sizes in config.json, in the order of the fields of `T5Settings`."""
 ACTIVATIONS: Mapping[str, str] = {"relu": "relu", "gated-gelu": "gelu_new"}
 """`feed_forward_proj` -> the activation behind the first of them, as `dense_act_fn` calls it."""
 
@@ -60,15 +62,15 @@ class T5Settings:
     def of(cls, config: Mapping[str, Any]) -> T5Settings:
         """Those of a config.json. Raises KeyError, TypeError or ValueError where it does not say them all, or says what
         is not known here."""
-        names = ("d_model", "num_heads", "d_kv", "d_ff", "num_layers")
-        sizes = [int(config[name]) for name in names]
+        width, heads, head_width, inner, layers = (int(config[name]) for name in SIZES)
         feed, buckets = str(config["feed_forward_proj"]), int(config["relative_attention_num_buckets"])
         distance = int(config.get("relative_attention_max_distance", 128))  # which older files do not say
         if feed not in FEEDS or config.get("dense_act_fn", ACTIVATIONS[feed]) != ACTIVATIONS[feed]:
             raise ValueError("another activation")
-        if buckets % 4 or distance <= buckets // 4 or min(sizes) < 1:
+        if buckets % 4 or distance <= buckets // 4 or min(width, heads, head_width, inner, layers) < 1:
             raise ValueError("other settings")
-        return cls(*sizes, feed, float(config["layer_norm_epsilon"]), buckets, distance, int(config["vocab_size"]))
+        eps, vocabulary = float(config["layer_norm_epsilon"]), int(config["vocab_size"])
+        return cls(width, heads, head_width, inner, layers, feed, eps, buckets, distance, vocabulary)
 
     def shapes(self) -> Mapping[str, Shape]:
         """Name of a parameter -> its shape."""
