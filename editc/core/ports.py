@@ -339,6 +339,10 @@ class Context:
     more of a prompt than rows."""
     open_workers: Callable[[Mapping[str, Array]], AbstractContextManager[Workers]] | None = None
     """Opens the processes that attack, for the edited weights by parameter name. None where no attack is asked for."""
+    picture_cache: Cache | None = None
+    """Stores pictures of the unedited model between builds. None: they are not cached."""
+    painter_mark: str = ""
+    """Names what the painter's pictures depend on besides prompts and seeds. Empty: they are not cached."""
 
     def with_own_contexts(self, family: Family) -> Family:
         """The family with the model's own sentences in place of the family's, where the model has some."""

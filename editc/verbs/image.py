@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from editc.core.diagnostics import Diagnostic, EditcError, fail, pointing_at
 from editc.core.family import Family
 from editc.core.manifest import Manifest
-from editc.core.ports import Context, Detector, Painter, Prober, Progress, announce
+from editc.core.ports import Context, Prober, Progress, announce
 from editc.core.text import count
 from editc.formats.models.model import Model
 from editc.opening.target import component_of, read_own_contexts
@@ -127,10 +127,11 @@ def open_ports(opened: OpenedManifest, progress: Progress | None) -> Context:
         loaded = source.load(ctx.family, ctx.weights)
     if manifest.images is not None:
         announce(progress, "loading the pipeline and the detector")
-    painter, detector, judged_by = _open_painter(manifest, model, progress)
-    ctx = replace(ctx, encoder=loaded.streams["text"], streams=loaded.streams, cache=store, detector_identity=judged_by)
+    ctx = replace(ctx, encoder=loaded.streams["text"], streams=loaded.streams, cache=store)
     ctx = replace(ctx, encoder_parts=source.parts, encoder_runners=loaded.runners, notes=notes)
-    ctx = replace(ctx, painter=painter, detector=detector, progress=progress, prober=_prober_loader(manifest, model))
+    ctx = replace(ctx, picture_cache=store and replace(store, private=True))
+    ctx = replace(ctx, progress=progress, prober=_prober_loader(manifest, model))
+    ctx = _open_painter(ctx, manifest, model)
     return _open_attacks(_open_gradients(ctx, manifest, model), manifest, model)
 
 
@@ -161,16 +162,14 @@ def _open_attacks(ctx: Context, manifest: Manifest, model: Model) -> Context:
     return replace(ctx, diffusion=diffusion, open_workers=opener)
 
 
-def _open_painter(
-    manifest: Manifest, model: Model, progress: Progress | None
-) -> tuple[Painter | None, Detector | None, Mapping[str, Any]]:
-    """The painter, the detector, and the record of who judges. (None, None, {}) if the manifest asks for no pictures.
+def _open_painter(ctx: Context, manifest: Manifest, model: Model) -> Context:
+    """The ports with the painter, the detector and the record of who judges, where the manifest asks for pictures.
 
     Raises E221 if the model is weights alone.
     """
     check = manifest.images
     if check is None:
-        return None, None, {}
+        return ctx
     if model.layout != "pipeline":
         with pointing_at(manifest, "images"):
             help_text = "convert the file to a diffusers folder, or remove `verify.images`"
@@ -178,14 +177,13 @@ def _open_painter(
                 "E221", "pictures need a whole pipeline folder, but this model is only a weights file", help=help_text
             )
     from editc.backends import painter
+    from editc.backends.painter_mark import painter_mark
     from editc.opening import detector as detecting
 
     detector, judged_by = detecting.open_detector(manifest, check)  # first, because it opens faster
-    return (
-        painter.load(model.path, component_of(model), check.steps, check.guidance, progress),
-        detector,
-        judged_by,
-    )
+    opened = painter.load(model.path, component_of(model), check.steps, check.guidance, ctx.progress)
+    ctx = replace(ctx, painter=opened, painter_mark=painter_mark(model.path, opened))
+    return replace(ctx, detector=detector, detector_identity=judged_by)
 
 
 def _prober_loader(manifest: Manifest, model: Model) -> Callable[[], Prober] | None:

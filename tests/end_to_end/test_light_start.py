@@ -39,5 +39,6 @@ def test_neither_does_verify_of_it(built: tuple[Path, list[set[str]]]) -> None:
     assert not imported(["verify", str(built[0]), "--model", "editc:demo"]) & NETWORKS
 
 
+@pytest.mark.slow
 def test_neither_does_suggest_even_for_a_manifest_with_pictures() -> None:
     assert not imported(["suggest", str(EXAMPLE)]) & NETWORKS

@@ -17,6 +17,7 @@ from editc.core.manifest import Manifest, Request
 from editc.core.measurements import Claim, Picture, Report
 from editc.core.plan import Plan
 from editc.core.ports import Context, Detector
+from editc.passes.images.painting.base_pictures import paint_base
 
 FEWEST_PRESERVED = 4
 """Pictures of a preserved concept at least. Chosen by hand: fewer cannot tell a loss from chance."""
@@ -234,7 +235,7 @@ def _paint_before_after(
     """Paint and judge one batch."""
     assert ctx.painter is not None
     prompts, seeds = [task.prompt for task in chunk], [task.seed for task in chunk]
-    before, after = ctx.painter.paint(prompts, seeds), ctx.painter.paint(prompts, seeds, changed)
+    before, after = paint_base(prompts, seeds, ctx), ctx.painter.paint(prompts, seeds, changed)
     shown = [judge_pictures(chunk, pictures, ctx.detector) for pictures in (before, after)]
     for index, task in enumerate(chunk):
         yield PicturePair(task, before[index], after[index], shown[0][index], shown[1][index])
