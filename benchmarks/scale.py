@@ -1,10 +1,13 @@
-"""What editing costs on checkpoints of true shape: `python -m benchmarks.scale [sdxl] [flux]`.
+"""What editing costs on checkpoints of true shape: `python -m benchmarks.scale [sd15] [sdxl] [flux]`.
 
-Headers are those of the published models, every tensor in bfloat16; only the tensors that are edited hold (random)
-values, the rest of each file is a hole, which reads as zeros and takes no disk. Keys are random rows of the true
-width, as many a prompt as the real encoder hands out. The build and every apply and revert run in a process of their
-own, which tells the peak of its own memory when it ends (VmHWM, which starts anew with a program; the peak that
+Headers are those of the published models, every tensor in half precision. Only the tensors that are edited hold
+(random) values; the rest of each file is a hole, which reads as zeros and takes no disk. Keys are random rows of the
+true width, as many a prompt as the real encoder hands out. The build and every apply and revert run in a process of
+their own, which tells the peak of its own memory when it ends (VmHWM, which starts anew with a program; the peak that
 getrusage tells of a child begins at that of its parent).
+
+`--whole FOLDER` measures `editc build` as a user runs it, warm, on the pipelines with real encoders' shapes that
+`benchmarks.true_shapes` put there with `--fill`: medians of five runs.
 """
 
 from __future__ import annotations
@@ -15,20 +18,20 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from hashlib import sha256
-from math import prod
 from pathlib import Path
+from statistics import median
 from time import process_time
 from typing import Any
 
 import numpy as np
 
+from benchmarks.true_shapes import KINDS, Kind, make
 from editc.backends.encoders.t5 import representative_rows
 from editc.core.delta import Site
-from editc.core.family import Family
 from editc.core.manifest import Manifest
 from editc.core.places import Source
 from editc.core.plan import Plan
@@ -37,7 +40,6 @@ from editc.families.images.contexts import CONTEXTS
 from editc.formats.delta.container import write_delta
 from editc.formats.models.model import open_model
 from editc.manifests.decode import decode
-from editc.numerics.bits import dtypes
 from editc.numerics.trust import Ball, unbounded_ball
 from editc.passes.emit import Emit
 from editc.passes.images.keys.derive import Derive
@@ -45,9 +47,7 @@ from editc.passes.images.locate.locate import Locate
 from editc.passes.images.solve.record import record_edits
 from editc.passes.images.solve.solve import Solve
 from editc.passes.images.verify.verify import Verify
-from editc.registry.families import FAMILIES
 
-SHARD = 10_000_000_000
 LARGEST_COPY = 10_000_000_000
 """A copy has no holes: of larger models only the edit in place is measured."""
 TOLD = "VmHWM:"
@@ -60,76 +60,7 @@ del sys.argv[0]
 runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
 """
 """Runs a module as `python -m` does, and prints the peak memory of its process when that ends."""
-STAND_IN = Family("", "", "unet", {}, None, None, "", "uce", CONTEXTS)
 WORDS = "editc: 1\nmodel: {}\nedits:\n  - erase: circle\n    to: square\nconstraints: {{rank: 16}}\n"
-
-
-@dataclass(frozen=True)
-class Kind:
-    """A published model: its diffusers class and settings, and how its encoder's rows are shaped.
-
-    The family is the registry's where it has one of that name, else a stand-in with `patterns`. `corpus` is how many
-    prompts are kept, `contexts` of how many sentences the keys are. `standing`: of the padding the rows that T5
-    unmasked hands out (`encoders.t5.standing`), and not all of them.
-    """
-
-    name: str
-    component: str
-    module: str
-    settings: Mapping[str, Any]
-    patterns: Mapping[str, str]
-    width: int
-    length: int
-    corpus: int
-    contexts: int
-    standing: bool = False
-
-    def family(self) -> Family:
-        if self.name in FAMILIES.names("image"):
-            found: Family = FAMILIES.resolve(self.name)
-            return found
-        return replace(STAND_IN, name=self.name, title=self.name, component=self.component, patterns=self.patterns)
-
-    def roles(self) -> tuple[str, ...]:
-        return tuple(getattr(self.family(), "default_roles", self.patterns))
-
-
-KINDS = {
-    "sdxl": Kind(
-        "sdxl",
-        "unet",
-        "UNet2DConditionModel",
-        {
-            "block_out_channels": (320, 640, 1280),
-            "down_block_types": ("DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
-            "up_block_types": ("CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"),
-            "transformer_layers_per_block": [1, 2, 10],
-            "attention_head_dim": [5, 10, 20],
-            "cross_attention_dim": 2048,
-            "addition_embed_type": "text_time",
-            "addition_time_embed_dim": 256,
-            "projection_class_embeddings_input_dim": 2816,
-            "use_linear_projection": True,
-        },
-        {"k": "*.attn2.to_k.weight", "v": "*.attn2.to_v.weight"},
-        2048,
-        77,
-        500,
-        36,
-    ),
-    "flux": Kind(
-        "flux",
-        "transformer",
-        "FluxTransformer2DModel",
-        {"guidance_embeds": True},
-        {"entry": "context_embedder.weight"},
-        4096,
-        512,
-        500,
-        36,
-        True,
-    ),
-}
 
 
 @dataclass(frozen=True)
@@ -169,58 +100,6 @@ class RandomRows:
     def _noise(self, seed: str, rows: int = 1) -> Any:
         number = int.from_bytes(sha256(seed.encode()).digest()[:8], "big")
         return np.random.default_rng(number).standard_normal((rows, self.width))
-
-
-def header(kind: Kind) -> dict[str, tuple[int, ...]]:
-    """Every parameter's shape, from the real class without its weights."""
-    import diffusers
-    import torch
-
-    with torch.device("meta"):
-        model = getattr(diffusers, kind.module)(**kind.settings)
-    return {name: tuple(value.shape) for name, value in sorted(model.state_dict().items())}
-
-
-def make(kind: Kind, folder: Path, seed: int = 0) -> int:
-    """The checkpoint under `folder`, in shards of at most 10 GB; returns its bytes. The header comes from a process of
-    its own, so that this one stays small."""
-    printed, _, _ = child("benchmarks.scale", "--header", kind.name)
-    shapes, place = {name: tuple(shape) for name, shape in json.loads(printed).items()}, folder / kind.component
-    place.mkdir(parents=True)
-    (folder / "model_index.json").write_text("{}")
-    shards: list[dict[str, tuple[int, ...]]] = [{}]
-    for name, shape in shapes.items():
-        if sum(2 * prod(s) for s in shards[-1].values()) + 2 * prod(shape) > SHARD:
-            shards.append({})
-        shards[-1][name] = shape
-    stem = "diffusion_pytorch_model"
-    files = [f"{stem}-{i + 1:05d}-of-{len(shards):05d}.safetensors" for i in range(len(shards))]
-    if len(shards) == 1:
-        files = [f"{stem}.safetensors"]
-    else:
-        table = {name: file for file, shard in zip(files, shards, strict=True) for name in shard}
-        (place / f"{stem}.safetensors.index.json").write_text(json.dumps({"weight_map": table}))
-    rng = np.random.default_rng(seed)
-    return sum(_write(place / file, shard, kind, rng) for file, shard in zip(files, shards, strict=True))
-
-
-def _write(file: Path, shapes: Mapping[str, tuple[int, ...]], kind: Kind, rng: np.random.Generator) -> int:
-    """A file of holes with values in the edited tensors."""
-    head, offset = {}, 0
-    for name, shape in shapes.items():
-        end = offset + 2 * prod(shape)
-        head[name] = {"dtype": "BF16", "shape": list(shape), "data_offsets": [offset, end]}
-        offset = end
-    text = json.dumps(head).encode()
-    start = 8 + len(text)
-    with file.open("wb") as stream:
-        stream.write(len(text).to_bytes(8, "little") + text)
-        stream.truncate(start + offset)
-        for name, shape in shapes.items():
-            if any(fnmatchcase(name, pattern) for pattern in kind.patterns.values()):
-                stream.seek(start + head[name]["data_offsets"][0])
-                stream.write(dtypes.encode(rng.normal(size=shape, scale=0.03), "BF16"))
-    return start + offset
 
 
 def build(kind: Kind, folder: Path, out: Path) -> dict[str, Any]:
@@ -265,7 +144,7 @@ def _plan(kind: Kind, folder: Path, ctx: Context) -> Plan:
     return Plan(manifest, family, str(folder), sites, {site.name: "by name" for site in sites})
 
 
-def _sites(manifest: Manifest, family: Family, ctx: Context) -> Iterator[Site]:
+def _sites(manifest: Manifest, family: Any, ctx: Context) -> Iterator[Site]:
     for name in ctx.weights.names():
         for role, pattern in family.patterns.items():
             if role in manifest.sites.roles and fnmatchcase(name, pattern):
@@ -315,6 +194,16 @@ def measure(kind: Kind, folder: Path) -> Iterator[str]:
     yield f"Rank {made['rank']}, a delta of {made['delta'] / 1e3:.0f} kB.\n"
 
 
+def measure_command(name: str, folder: Path, runs: int = 5) -> Iterator[str]:
+    """The lines of the page for `editc build` on a pipeline in `folder`, whose cache is warm."""
+    os.environ["EDITC_CACHE"] = str(folder / "cache")
+    build = ("editc", "build", str(folder / f"{name}.yaml"), "--out", str(folder / f"{name}-out"))
+    child(*build)
+    found = [child(*build)[1:] for _ in range(runs)]
+    seconds, peaks = zip(*found, strict=True)
+    yield f"| {name}, warm | {median(seconds):.1f} ({min(seconds):.1f} to {max(seconds):.1f}) | {_mega(max(peaks))} |"
+
+
 def _mega(size: int) -> str:
     return f"{size / 1e6:,.0f} MB"
 
@@ -324,10 +213,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("kinds", nargs="*", default=[])
     parser.add_argument("--child", nargs=2, metavar=("KIND", "FOLDER"), help=argparse.SUPPRESS)
-    parser.add_argument("--header", metavar="KIND", help=argparse.SUPPRESS)
+    parser.add_argument("--whole", type=Path, metavar="FOLDER", help="measure `editc build` on pipelines made there")
     given = parser.parse_args()
-    if given.header:
-        print(json.dumps(header(KINDS[given.header])))
+    if given.whole:
+        print("| build | CPU seconds | peak memory |\n|---|---|---|")
+        for name in given.kinds:
+            print(*measure_command(name, given.whole), sep="\n", flush=True)
         return
     if given.child:
         name, folder = given.child
