@@ -57,9 +57,19 @@ def native_floats(raw: bytes | memoryview, dtype: str) -> NDArray[np.floating]:
 
     `dtype` is one of EDITABLE.
     """
+    return native_values(stored_patterns(raw, dtype), dtype)
+
+
+def stored_patterns(raw: bytes | memoryview, dtype: str) -> NDArray[np.unsignedinteger]:
+    """Return the stored numbers (n,) as bit patterns, without a copy. `dtype` is one of EDITABLE."""
+    return np.frombuffer(raw, f"<u{BITS[dtype] // 8}")
+
+
+def native_values(patterns: NDArray[np.unsignedinteger], dtype: str) -> NDArray[np.floating]:
+    """Return bit patterns of any shape as numbers, in the narrowest float type of numpy that represents them."""
     if dtype == "BF16":
-        return (np.frombuffer(raw, "<u2").astype(np.uint32) << np.uint32(16)).view(np.float32)
-    return np.frombuffer(raw, _NUMPY[dtype])
+        return (patterns.astype(np.uint32) << np.uint32(16)).view(np.float32)
+    return patterns.view(_NUMPY[dtype])
 
 
 def encode(values: Array, dtype: str) -> bytes:
