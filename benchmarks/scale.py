@@ -115,7 +115,7 @@ def build(kind: Kind, folder: Path, out: Path) -> dict[str, Any]:
     sites = unit.sites
     corpus = [f"a plain picture of thing number {i} on a table" for i in range(kind.corpus)]
     rows = []
-    for step in (Derive(corpus), Solve(), Verify(), Emit("editc scale", record_edits)):
+    for step in (Derive(corpus), Solve(), Verify(records=True), Emit("editc scale", record_edits)):
         before, begun = weights.bytes_read, process_time()
         unit = step(unit, ctx)
         rows.append([step.name, weights.bytes_read - before, round(process_time() - begun, 1), _peak()])

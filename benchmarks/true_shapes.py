@@ -3,7 +3,7 @@
 Headers are those of the published models. Only the tensors that a build edits and the text encoders hold (random)
 values; the rest of each file is a hole, which reads as zeros and takes no disk. CLIP's tokenizer is the real one, made
 from the list of merges that the package `open_clip_torch` carries (bpe_simple_vocab_16e6.txt.gz). `--fill` then builds
-each manifest once, with the first two blocks of each encoder, so that the cache (`EDITC_CACHE`) is warm: the rows of
+each manifest once, with the first block of each encoder, so that the cache (`EDITC_CACHE`) is warm: the rows of
 random weights are noise either way.
 """
 
@@ -47,7 +47,7 @@ BIG_G = {
     **{"hidden_act": "gelu", "projection_dim": 1280},
 }
 MANIFEST = "editc: 1\nmodel: {}\nedits:\n  - erase: circle\n    to: square\n"
-FILLED_BLOCKS = 2
+FILLED_BLOCKS = 1
 """Blocks of an encoder that `--fill` runs."""
 
 
@@ -277,7 +277,7 @@ def main() -> None:
     parser.add_argument("folder", type=Path, nargs="?")
     parser.add_argument("kinds", nargs="*", default=[])
     parser.add_argument("--vocabulary", type=Path, help="CLIP's list of merges, bpe_simple_vocab_16e6.txt.gz")
-    parser.add_argument("--fill", action="store_true", help="build each once with two blocks of its encoders")
+    parser.add_argument("--fill", action="store_true", help="build each once with one block of its encoders")
     parser.add_argument("--everyday", action="store_true", help="give each pipeline the everyday prompts as its own")
     parser.add_argument("--header", metavar="KIND", help=argparse.SUPPRESS)
     given = parser.parse_args()

@@ -51,7 +51,7 @@ class Emit:
         factors = {group: _factors(plan, group, edit) for group, edit in solution.edits.items()}
         return Delta(
             family=plan.family.name,
-            sites=tuple(_records(plan, factors, ctx)),
+            sites=tuple(_records(verified, factors, ctx)),
             factors=factors,
             encoder=solution.problem.encoder,
             manifest=plan.manifest.source.text,
@@ -97,13 +97,15 @@ def _version(factors: Mapping[str, Factors]) -> int:
     return 2 if any(part.any() and are_halves(part) for part in parts) else 1
 
 
-def _records(plan: Plan, factors: Mapping[str, Factors], ctx: Context) -> Iterator[SiteRecord]:
-    """Yield the record of every site in the order of the plan, reading one weight at a time."""
+def _records(verified: Verified, factors: Mapping[str, Factors], ctx: Context) -> Iterator[SiteRecord]:
+    """Yield the record of every site in the order of the plan: verify's, else by reading one weight at a time."""
+    plan = verified.solution.problem.plan
     places = {index: (part, k) for part in factors.values() for k, index in enumerate(part.sites)}
     steps = ctx.progress("emit", plan.sites) if ctx.progress else plan.sites
     for index, site in enumerate(steps):
         part, k = places[index]
-        yield site_record(plan.sites[index], ctx.weights.read(plan.sites[index].name), part, k)
+        known = verified.records.get(plan.sites[index].name)
+        yield known or site_record(plan.sites[index], ctx.weights.read(plan.sites[index].name), part, k)
         del site
 
 

@@ -158,6 +158,9 @@ class System:
     it."""
     gram: Array | None = None
     """(d_in, d_in): sum_l W_l^T W_l over the sites. None where it is not computed yet."""
+    squares: Mapping[str, Array] = field(default_factory=dict, compare=False, repr=False)
+    """Hash of a moment P P^T -> |W_l P|^2 of each site (sites,), as far as they are computed
+    (`passes.images.measure.base_figures`)."""
     certificate_input: CertificateInput | None = None
     """What the certificate is computed from. None where nothing is erased."""
     cache: ArrayCache | None = field(default=None, compare=False, repr=False)

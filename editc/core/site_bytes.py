@@ -3,6 +3,8 @@ bytes."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from math import prod
 
 import numpy as np
@@ -30,24 +32,54 @@ def matrix_shape(shape: tuple[int, ...]) -> tuple[int, ...]:
     return (shape[0], prod(shape[1:])) if shape else (1, 1)
 
 
+@dataclass(frozen=True)
+class BaseMarks:
+    """What a delta records of a base tensor alone, whatever the edit is."""
+
+    hashes: Mapping[str, tuple[str, str]]
+    """dtype -> sha256 of the bytes, and of those of the transpose. A dtype in which the base is not finite is left
+    out."""
+    sketch: str
+    """`numerics.sketch` of the base, as a matrix (d_out, d_in)."""
+
+
+def recorded_dtypes(site: Site) -> tuple[str, ...]:
+    """The dtypes in which a site is recorded."""
+    return tuple(dict.fromkeys((*RECORDED, site.dtype)))
+
+
+def base_marks(site: Site, stored: Array, recorded: Sequence[str]) -> BaseMarks:
+    """The marks of a base tensor, in float64 and in the shape that the file stores, rounded once to each dtype."""
+    hashes = {}
+    for dtype in recorded:
+        base = dtypes.encode(stored, dtype)
+        if dtypes.is_finite(base, dtype):
+            flipped = dtypes.transpose(base, dtype, stored_shape(site))
+            hashes[dtype] = (dtypes.sha256(base), dtypes.sha256(flipped))
+    return BaseMarks(hashes, sketch.sketch(stored.T if site.transposed else stored))
+
+
+def marked_record(site: Site, base: BaseMarks, results: Mapping[str, bytes]) -> SiteRecord:
+    """The record of a site from the marks of its base and the edited bytes in each dtype, in the shape that the file
+    stores. A dtype in which the base or the result is not finite is left out."""
+    sound = {d: raw for d, raw in results.items() if d in base.hashes and dtypes.is_finite(raw, d)}
+    before, flipped = ({dtype: base.hashes[dtype][i] for dtype in sound} for i in range(2))
+    return SiteRecord(site, before, flipped, {d: dtypes.sha256(raw) for d, raw in sound.items()}, base.sketch)
+
+
 def site_record(site: Site, stored: Array, factors: Factors, k: int) -> SiteRecord:
     """The record of the site `factors.sites[k]`. `stored` is its base tensor, in float64 and in the shape that the file
     stores.
 
-    The base is rounded to each dtype once, and the result is what apply computes from the rounded base. A dtype in
-    which the base or the result is not finite is left out. `xor` is recorded in the site's own dtype only.
+    The base is rounded to each dtype once, and the result is what apply computes from the rounded base. `xor` is
+    recorded in the site's own dtype only.
     """
-    shape = stored_shape(site)
-    hashes: dict[str, tuple[str, str, str]] = {}
-    other = () if factors.form == "xor" else RECORDED
-    for dtype in dict.fromkeys((*other, site.dtype)):
-        base = dtypes.encode(stored, dtype)
-        result = edit_bytes(base, dtype, site, factors, k, exact=dtype == site.dtype)
-        if dtypes.is_finite(base, dtype) and dtypes.is_finite(result, dtype):
-            flipped = dtypes.transpose(base, dtype, shape)
-            hashes[dtype] = (dtypes.sha256(base), dtypes.sha256(flipped), dtypes.sha256(result))
-    base_of, flipped_of, result_of = ({d: h[i] for d, h in hashes.items()} for i in range(3))
-    return SiteRecord(site, base_of, flipped_of, result_of, sketch.sketch(stored.T if site.transposed else stored))
+    recorded = (site.dtype,) if factors.form == "xor" else recorded_dtypes(site)
+    results = {
+        dtype: edit_bytes(dtypes.encode(stored, dtype), dtype, site, factors, k, exact=dtype == site.dtype)
+        for dtype in recorded
+    }
+    return marked_record(site, base_marks(site, stored, recorded), results)
 
 
 def bits_record(site: Site, base: bytes, result: bytes) -> SiteRecord:

@@ -6,11 +6,11 @@ The values of a build flow from pass to pass, all frozen: Manifest -> Plan -> Pr
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import isnan
 from typing import Any
 
-from editc.core.delta import Array, Form
+from editc.core.delta import Array, Form, SiteRecord
 from editc.core.measurements import Claim, Report
 from editc.core.problem import Problem
 from editc.core.verdict import Verdict
@@ -179,6 +179,8 @@ class Verified:
     """Everything measured."""
     verdict: Verdict
     """What the report comes to: works, costs, robust. `judging.conclude` fills it."""
+    records: Mapping[str, SiteRecord] = field(default_factory=dict, repr=False)
+    """Parameter name -> its record, as far as verify made them in its pass over the weights. emit makes the others."""
 
     def __repr__(self) -> str:
         """A short text: the three answers of the verdict."""

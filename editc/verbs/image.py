@@ -205,7 +205,7 @@ def passes(corpus: Sequence[str]) -> tuple[Pass, ...]:
     from editc.passes.images.solve.solve import Solve
     from editc.passes.images.verify.verify import Verify
 
-    return (Derive(corpus), Solve(), Verify())
+    return (Derive(corpus), Solve(), Verify(records=True))
 
 
 def locate_pass() -> Pass:

@@ -14,8 +14,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from editc.core.delta import Array
 from editc.core.diagnostics import Diagnostic
@@ -25,10 +27,29 @@ from editc.core.problem import System, Witness
 from editc.core.solution import Edit, Solution
 from editc.numerics import adversary, trust
 from editc.numerics.squares import mirror
-from editc.passes.images.measure.row_sums import Layer
 
 REGULARISATION = 0.1
 """The regularisation of RECE's derived embedding, as published."""
+
+
+class SummedLayer(Protocol):
+    """A layer before and after an edit (`row_sums.Layer`, `wide_rows.RoundedLayer`)."""
+
+    @property
+    def left(self) -> Array:
+        """The left factor of a shared edit."""
+
+    @property
+    def right(self) -> Array:
+        """Its right factor."""
+
+    @property
+    def cross(self) -> NDArray[np.floating]:
+        """W^T rest (d_in, d_in)."""
+
+    @property
+    def noise(self) -> NDArray[np.floating]:
+        """rest^T rest (d_in, d_in); only the lower half is filled."""
 
 
 @dataclass
@@ -48,14 +69,14 @@ class LayerSums:
     sums: dict[str, tuple[Array, Array, Array, Array]] = field(default_factory=dict)
     """Group -> left, right, P and Q (its lower half) of the layers added so far."""
 
-    def add(self, group: str, layer: Layer) -> None:
+    def add(self, group: str, layer: SummedLayer) -> None:
         """Add one layer of a group. All layers of a group have the same left and right."""
         if self.solution.problem.systems[group].certificate_input is None:
             return
-        cross, noise = layer.cross, layer.noise
-        if group in self.sums:
-            cross, noise = self.sums[group][2] + cross, self.sums[group][3] + noise
-        self.sums[group] = layer.left, layer.right, cross, noise
+        if group not in self.sums:
+            self.sums[group] = layer.left, layer.right, *(np.zeros_like(layer.left @ layer.right) for _ in range(2))
+        for total, part in zip(self.sums[group][2:], (layer.cross, layer.noise), strict=True):
+            total += part
 
     def grams(self, group: str) -> tuple[Array, Array]:
         """Return sum_l W'^T W' and sum_l W'^T W of a group, (d, d) each."""

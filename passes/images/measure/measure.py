@@ -2,25 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
 from editc.core.delta import Array, Site
 from editc.core.ports import Progress
 from editc.core.problem import System
+from editc.core.site_bytes import recorded_dtypes
 from editc.core.solution import Edit, Solution
 from editc.numerics import drift
+from editc.numerics.bits.dtypes import encode, sha256
+from editc.passes.images.measure.base_figures import base_figures, is_wide, moment_hash
+from editc.passes.images.measure.certificate import SummedLayer
+from editc.passes.images.measure.records import Recorder
 from editc.passes.images.measure.row_sums import (
     Layer,
-    MeasuredRows,
     RowColumns,
     condense_rows,
     target_misses,
 )
-from editc.passes.stored import factor, stored_weight
+from editc.passes.images.measure.wide_rows import RoundedLayer, Rounding, Single, WideRows
+from editc.passes.stored import SiteWeights, decode_edited, factor, round_site, stored_weight
+
+BLOCK_ELEMENTS = 1 << 16
+"""Elements of a layer that are compared at a time. Chosen by hand: half a megabyte in float64."""
+Change: TypeAlias = tuple[float, int]
+"""|W' - W| / |W|, and the number of stored elements that differ."""
 
 
 @dataclass(frozen=True)
@@ -48,26 +58,101 @@ class SiteMeasurement:
         return max(self.default, self.named)
 
 
-def measure_sites(
-    solution: Solution, progress: Progress | None = None, observe: Callable[[str, Layer], None] | None = None
-) -> Iterator[SiteMeasurement]:
-    """Measure each edited site, with one weight in memory at a time.
+Observe: TypeAlias = Callable[[str, SummedLayer], None]
+"""Is called with the group of each layer, and the layer, before the next is read."""
 
-    `observe(group, layer)` is called with each layer before the next is read. Raises E503 where a site's dtype cannot
-    hold an edited value.
+
+def measure_sites(
+    solution: Solution,
+    progress: Progress | None = None,
+    observe: Observe | None = None,
+    recorder: Recorder | None = None,
+) -> Iterator[SiteMeasurement]:
+    """Measure each edited site in one pass over the weights, with one of them in memory at a time.
+
+    `recorder` makes the record of each site on the way. Raises E503 where a site's dtype cannot hold an edited value.
     """
     for group, edit in solution.edits.items():
         system, sites = solution.problem.systems[group], solution.problem.plan.sites_of(group)
-        left, right = _shared_factors(edit, system.preserved.moment.shape[0])
-        outputs = sum(site.shape[0] for site in sites)
-        lists = len(system.preserved.lists)
-        rows = tuple(condense_rows(one, left, right, outputs) for one in _rows(system))
+        measure = _measure_wide(system, edit) if is_wide(system) and edit.form == "shared" else None
+        measure = measure or _measure_layers(system, edit, sum(site.shape[0] for site in sites))
         steps: Iterable[Any] = progress("verify", sites) if progress else sites
         for index, (site, W) in enumerate(zip(steps, system.weights, strict=True)):
-            layer, after = _edit_layer(np.asarray(W), edit, index, site, (left, right))
-            yield _measure_layer(site, layer, after, rows, lists)
+            W = np.asarray(W)
+            after = _edit_site(W, edit, index, site, system, recorder)
+            found, layer = measure(site, index, W, after)
+            yield found
             if observe is not None:
                 observe(group, layer)
+
+
+def _edit_site(W: Array, edit: Edit, index: int, site: Site, system: System, recorder: Recorder | None) -> Array:
+    """Return W' (d_out, d_in) as stored. Raises E503 where a value does not fit the dtype."""
+    if recorder is None:
+        return stored_weight(W, edit, index, site)
+    made = round_site(W, edit, index, site, recorded_dtypes(site))
+    after = decode_edited(made[site.dtype].raw, W, site)
+    weights = system.weights
+    digest = weights.site_digest(index) if isinstance(weights, SiteWeights) else sha256(encode(W, site.dtype))
+    recorder.add(site, W, digest, {dtype: one.raw for dtype, one in made.items()})
+    return after
+
+
+Measure: TypeAlias = Callable[[Site, int, Array, Array], tuple[SiteMeasurement, SummedLayer]]
+"""Measures a site from its number in the group, W and W'."""
+
+
+def _measure_layers(system: System, edit: Edit, outputs: int) -> Measure:
+    """Return the measure of layers that are not wide, or whose edits are not shared. `outputs`: all their rows."""
+    left, right = _shared_factors(edit, system.preserved.moment.shape[0])
+    lists = len(system.preserved.lists)
+    rows = tuple(condense_rows(one, left, right, outputs) for one in _rows(system))
+
+    def measure(site: Site, index: int, W: Array, after: Array) -> tuple[SiteMeasurement, SummedLayer]:
+        layer = _make_layer(W, after, edit, (left, right))
+        found = np.array([one.squares(layer) for one in rows])
+        return _measurement(site, found, lists, _change(W, after)), layer
+
+    return measure
+
+
+def _measure_wide(system: System, edit: Edit) -> Measure:
+    """Return the measure of the wide layers of a shared edit."""
+    left, right = factor(edit.left, 0), factor(edit.right, 0)
+    lists, rows = len(system.preserved.lists), list(_rows(system))
+    starts = [one.keys if one.start is None else one.start for one in rows]
+    moments = [start @ start.T for start in starts]
+    known = base_figures(system, moments, system.cache).squares
+    before = np.array([known[moment_hash(moment)] for moment in moments])
+    wide = WideRows.of(rows, before, left, right)
+
+    def measure(site: Site, index: int, W: Array, after: Array) -> tuple[SiteMeasurement, SummedLayer]:
+        A, rest, change = _wide_rest(W, after, left, right)
+        rounding = Rounding.of(W.astype(np.float32), rest)
+        found = wide.squares(index, W, A, rounding)
+        return _measurement(site, found, lists, change), RoundedLayer(W, rest, left, right, rounding)
+
+    return measure
+
+
+def _wide_rest(W: Array, after: Array, left: Array, right: Array) -> tuple[Array, Single, Change]:
+    """Return W left, what rounding added to a layer in float32, and how far the layer moved; some rows at a time."""
+    A, rest = np.asarray(W @ left), np.empty(W.shape, np.float32)
+    squares, elements, step = np.zeros(2), 0, max(1, BLOCK_ELEMENTS // W.shape[1])
+    for start in range(0, len(W), step):
+        part = slice(start, start + step)
+        move = after[part] - W[part]
+        squares += [np.vdot(move, move), np.vdot(W[part], W[part])]
+        elements += int(np.count_nonzero(move))
+        move -= A[part] @ right
+        rest[part] = move
+    return A, rest, (drift.ratio(*np.sqrt(squares).tolist()), elements)
+
+
+def _change(W: Array, after: Array) -> Change:
+    """Return how far a layer moved."""
+    move = after - W
+    return drift.ratio(_norm(move), _norm(W)), int(np.count_nonzero(move))
 
 
 def _rows(system: System) -> Iterator[RowColumns]:
@@ -84,31 +169,23 @@ def _shared_factors(edit: Edit, width: int) -> tuple[Array, Array]:
     return factor(edit.left, 0), factor(edit.right, 0)
 
 
-def _edit_layer(W: Array, edit: Edit, index: int, site: Site, shared: tuple[Array, Array]) -> tuple[Layer, Array]:
-    """Return the layer, and its W' (d_out, d_in) as stored. Raises E503 where a value does not fit the dtype."""
-    after = stored_weight(W, edit, index, site)
+def _make_layer(W: Array, after: Array, edit: Edit, shared: tuple[Array, Array]) -> Layer:
+    """Return the layer of W and W' = `after` (d_out, d_in both)."""
     if edit.form != "shared":
-        return Layer.of_weights(W, after), after
+        return Layer.of_weights(W, after)
     left, right = shared
-    return Layer(W, after - (W + (W @ left) @ right), left, right), after
+    return Layer(W, after - (W + (W @ left) @ right), left, right)
 
 
-def _measure_layer(site: Site, layer: Layer, after: Array, rows: Sequence[MeasuredRows], lists: int) -> SiteMeasurement:
-    """Measure one layer.
+def _measurement(site: Site, found: Array, lists: int, change: Change) -> SiteMeasurement:
+    """Return the measurement of one layer.
 
-    `rows` has those of the preserved lists (`lists` of them), of the empty prompt, of each request.
+    `found` (sets, 2) has the sums of the preserved lists (`lists` of them), of the empty prompt, of each request.
     """
-    found, move = [one.squares(layer) for one in rows], after - layer.W
     default, *named, empty = (drift.ratio(*np.sqrt(one).tolist()) for one in found[: lists + 1])
-    errors = found[lists + 1 :]
+    moved, elements = change
     return SiteMeasurement(
-        site,
-        default,
-        max(named, default=0.0),
-        empty,
-        drift.ratio(_norm(move), _norm(layer.W)),
-        int(np.count_nonzero(move)),
-        np.array(errors).reshape(-1, 2),
+        site, default, max(named, default=0.0), empty, moved, elements, np.reshape(found[lists + 1 :], (-1, 2))
     )
 
 

@@ -9,6 +9,7 @@ import numpy as np
 from editc.core.delta import Array
 from editc.core.problem import System
 from editc.numerics.squares import half_gram, trace_of_product
+from editc.passes.images.measure.base_figures import base_figures, is_wide, moment_hash
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,7 +26,11 @@ class Outputs:
     def of(cls, system: System) -> tuple[Outputs, ...]:
         """Those of each preserved list, and of the empty prompt last. Each weight is read once."""
         moments = [rows @ rows.T for rows in (*system.preserved.lists, system.preserved.empty)]
-        halves = (half_gram(np.asarray(W)) for W in system.weights)
-        squares = [[trace_of_product(half, moment) for moment in moments] for half in halves]
-        sizes = np.sqrt(np.maximum(squares, 0.0)).T
+        if is_wide(system):
+            known = base_figures(system, moments, system.cache).squares
+            squares = [known[moment_hash(moment)] for moment in moments]
+        else:
+            halves = [half_gram(np.asarray(W)) for W in system.weights]
+            squares = [np.array([trace_of_product(half, moment) for half in halves]) for moment in moments]
+        sizes = np.sqrt(np.maximum(squares, 0.0))
         return tuple(cls(moment, tuple(of.tolist())) for moment, of in zip(moments, sizes, strict=True))

@@ -5,20 +5,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from functools import reduce
 from typing import Any, ClassVar
 
 import numpy as np
 
-from editc.core.delta import Array
 from editc.core.diagnostics import Diagnostic, EditcError
 from editc.core.manifest import Manifest
-from editc.core.ports import Cache, Context
+from editc.core.ports import Context
 from editc.core.problem import Problem, System
 from editc.core.solution import Edit, Solution
-from editc.numerics import chain, nullspace, ridge
+from editc.numerics import nullspace, ridge
 from editc.passes.diagnoses import SolveHelp, diagnose_solve
 from editc.passes.images.edit_kind import edit_kind_of
+from editc.passes.images.measure.base_figures import is_wide, with_base_figures
 from editc.passes.images.method import method_of, name_of_method
 from editc.passes.images.solve import moderate
 from editc.passes.images.solve.solver import RANK_TOLERANCE, Solver
@@ -62,7 +61,7 @@ class Solve:
         """Find strengths and pulls, then solve every group."""
         plan = problem.plan
         name, solver = name_of_method(plan), Solver(method_of(plan), plan.manifest, self.tolerance)
-        systems = {g: replace(s, gram=_weight_gram(s, ctx.cache), cache=ctx.cache) for g, s in problem.systems.items()}
+        systems = {g: _with_base(replace(s, cache=ctx.cache)) for g, s in problem.systems.items()}
         factors = dict.fromkeys(systems, 1.0)
         if _is_weight_open(plan.manifest, ctx):
             weighed = {group: weigh(system, solver, plan.manifest) for group, system in systems.items()}
@@ -110,19 +109,9 @@ def even_strengths(systems: Mapping[str, System]) -> dict[str, System]:
     }
 
 
-def _weight_gram(system: System, cache: Cache | None) -> Array:
-    """Return sum_l W_l^T W_l (d, d).
-
-    It depends on the weights alone, so it is cached under their hash where d is large.
-    """
-    if cache is None or len(system.preserved.moment) < chain.LEAST_WIDTH:
-        return system.total_gram()
-    key = reduce(chain.hash_arrays, system.weights, f"{chain.KEY_VERSION} weights")
-    found = cache.get(key)
-    if found is None:
-        found = {"it": system.total_gram()}
-        cache.put(key, found, "Gram sums of weights")
-    return np.ascontiguousarray(found["it"])
+def _with_base(system: System) -> System:
+    """Return the system with sum_l W_l^T W_l and, where the layers are wide, what else is measured of them."""
+    return with_base_figures(system, system.cache) if is_wide(system) else replace(system, gram=system.total_gram())
 
 
 def _refuse_no_change(systems: Mapping[str, System], manifest: Manifest) -> None:

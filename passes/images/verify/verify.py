@@ -21,6 +21,7 @@ from editc.passes.images.attacks.run import warnings as attack_warnings
 from editc.passes.images.edit_kind import is_trained
 from editc.passes.images.measure import certificate
 from editc.passes.images.measure.measure import SiteMeasurement, measure_sites
+from editc.passes.images.measure.records import Recorder
 from editc.passes.images.painting import certificate_attack, pictures
 from editc.passes.images.solve import moderate
 from editc.passes.images.verify import bystanders, text_drift
@@ -41,6 +42,8 @@ class Verify:
     """Pictures that are painted at a time."""
     others: tuple[str, ...] = ()
     """Names that the other deltas of a link edit. They are not bystanders."""
+    records: bool = False
+    """True: the records of the sites are made in the same pass over the weights, for emit."""
     name: ClassVar[str] = "verify"
     """The name of the pass in progress output."""
 
@@ -53,7 +56,8 @@ class Verify:
         manifest = solution.problem.plan.manifest
         tasks = pictures.plan_pictures(solution.problem.plan, ctx.detector) if ctx.painter else ()
         sums = certificate.LayerSums(solution)
-        measured = tuple(measure_sites(solution, ctx.progress, sums.add))
+        recorder = Recorder(ctx.cache) if self.records else None
+        measured = tuple(measure_sites(solution, ctx.progress, sums.add, recorder))
         if not any(one.elements for one in measured):
             raise no_change(manifest.image_edits[0], manifest, len(measured), "`to` is another concept")
         after = StoredWeights(solution, frozenset(one.site.name for one in measured if one.elements))
@@ -77,7 +81,8 @@ class Verify:
         painted = (*pictures.report_pictures(pairs), *certificate_attack.report_pictures(attacked))
         rows, judged_by = tuple(_report_row(one) for one in measured), ctx.detector_identity if pairs else {}
         report = Report(claims, rows, painted, found, detector=judged_by, bystanders=found_bystanders)
-        return conclude(solution, replace(report, attacks=attack_results))
+        verified = conclude(solution, replace(report, attacks=attack_results))
+        return replace(verified, records=recorder.records) if recorder else verified
 
 
 def failures(verified: Verified) -> tuple[Diagnostic, ...]:

@@ -1,0 +1,120 @@
+"""One pass over the edited tensors: each is read once, and what is recorded and measured is what the slow way gives."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tiny
+from layer_cases import by_definition, edit, many, solution
+
+from editc import api
+from editc.core.delta import Array, Factors
+from editc.core.site_bytes import site_record
+from editc.formats.models.model import Checkpoint
+from editc.numerics.bits.dtypes import sha256
+from editc.passes.images.measure import base_figures
+from editc.passes.images.measure.certificate import LayerSums
+from editc.passes.images.measure.measure import measure_sites
+from editc.passes.images.measure.records import LEAST_ELEMENTS, Recorder
+from editc.passes.stored import SiteWeights
+
+
+class Kept(dict[str, Mapping[str, Array]]):
+    """A cache in memory."""
+
+    def put(self, key: str, arrays: Mapping[str, Array]) -> None:
+        self[key] = arrays
+
+
+def test_a_build_reads_each_edited_tensor_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A control: without room to hold them, tensors are read again."""
+    model = tiny.pipeline_folder(tmp_path / "sd1")
+    (tmp_path / "m.yaml").write_text(f"editc: 1\nmodel: {model}\nedits: [{{erase: circle, to: square}}]\n")
+    found: Counter[str] = Counter()
+    read = Checkpoint.read
+
+    def counting(self: Checkpoint, name: str) -> Array:
+        found[name] += 1
+        return read(self, name)
+
+    monkeypatch.setattr(Checkpoint, "read", counting)
+    built = api.build(tmp_path / "m.yaml", tmp_path / "out")
+    assert built is not None and built.delta is not None
+    names = [record.site.name for record in built.delta.sites]
+    assert {name: found[name] for name in names} == dict.fromkeys(names, 1)
+    monkeypatch.setattr("editc.passes.stored.HELD", 0)
+    found.clear()
+    api.build(tmp_path / "m.yaml", tmp_path / "again")
+    assert min(found[name] for name in names) > 1
+    first, again = ((tmp_path / out / "delta.safetensors").read_bytes() for out in ("out", "again"))
+    assert first == again
+
+
+@pytest.mark.parametrize("dtype", ["F32", "F16", "BF16"])
+def test_wide_layers_have_the_same_figures(dtype: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(base_figures, "WIDE", 1)
+    system = many(0)
+    found = solution(system, edit("shared", system), dtype)
+    sums = LayerSums(found)
+    measured = tuple(measure_sites(found, observe=sums.add))
+    assert sums.sums["text"][2].dtype == np.float64
+    for one, (drift, empty, errors) in zip(measured, by_definition(found), strict=True):
+        assert one.drift == pytest.approx(drift, rel=1e-7) and one.unconditional == pytest.approx(empty, rel=1e-7)
+        np.testing.assert_allclose(one.errors, errors, rtol=1e-7)
+    monkeypatch.undo()
+    exact = LayerSums(found)
+    narrow = tuple(measure_sites(found, observe=exact.add))
+    assert [one.elements for one in measured] == [one.elements for one in narrow]
+    assert [one.change for one in measured] == pytest.approx([one.change for one in narrow], rel=1e-12)
+    for one, other in zip(sums.grams("text"), exact.grams("text"), strict=True):
+        np.testing.assert_allclose(one, other, rtol=0, atol=1e-9 * np.abs(other).max())
+
+
+@pytest.mark.parametrize("dtype", ["F64", "F32", "F16", "BF16"])
+@pytest.mark.parametrize("form", ["shared", "low-rank", "dense"])
+def test_records_are_those_of_emit(form: str, dtype: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without the cache, when it is filled, and when it is full."""
+    monkeypatch.setattr("editc.passes.images.measure.records.LEAST_ELEMENTS", 1)
+    assert LEAST_ELEMENTS > 1
+    system = many(3)
+    made = edit(form, system)
+    found, kept = solution(system, made, dtype), Kept()
+    sites = found.problem.plan.sites
+    left, right = (tuple(part.astype(np.float32) for part in side) for side in (made.left, made.right))
+    factors = Factors(made.form, tuple(range(len(sites))), left, right)
+    weights = found.problem.systems["text"].weights
+    wanted = {s.name: site_record(s, np.asarray(weights[k]), factors, k) for k, s in enumerate(sites)}
+    for cache in (None, kept, kept):
+        recorder = Recorder(cache)
+        list(measure_sites(found, recorder=recorder))
+        assert recorder.records == wanted
+    assert len(kept) == len(sites)
+
+
+def test_figures_of_the_base_come_from_the_cache(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A control: other weights have other figures."""
+    made, kept = many(5), Kept()
+    rows = made.preserved.rows @ made.preserved.rows.T
+
+    def figures(scale: float) -> Any:
+        class Stored:
+            def read(self, name: str) -> Array:
+                return np.asarray(scale * np.asarray(made.weights[int(name)]))
+
+        sites = solution(made, edit("shared", made), "F64").problem.plan.sites
+        weights = SiteWeights(Stored(), sites)  # type: ignore[arg-type]
+        assert weights.site_digest(0) == sha256((scale * np.asarray(made.weights[0])).tobytes())
+        return base_figures.base_figures(base_figures.replace(made, weights=weights, gram=None), [rows], kept)
+
+    first = figures(1.0)
+    monkeypatch.setattr(base_figures, "half_gram", None)  # what is cached is not computed
+    again = figures(1.0)
+    assert np.array_equal(first.gram, again.gram)
+    assert np.array_equal(*(one.squares[base_figures.moment_hash(rows)] for one in (first, again)))
+    with pytest.raises(TypeError):
+        figures(2.0)
