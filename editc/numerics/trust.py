@@ -153,11 +153,8 @@ class NearestProblem:
 
         Each column of `keys` (d, m) is the key of the point in the same column.
         """
-        return _sum_or_zero(
-            np.einsum("im,im->m", points, self.gram @ points),
-            -2 * np.einsum("im,im->m", points, self.cross @ keys),
-            np.einsum("im,im->m", keys, self.base @ keys),
-        )
+        own = np.einsum("im,im->m", keys, self.base @ keys)
+        return _objective(points, self.gram @ points, self.cross @ keys, own)
 
     def distance(self, keys: Array, targets: Array) -> Array:
         """Return sum_l |W_l c - W_l t|^2 (m,): how far keys c and targets t, (d, m) each, are apart before the edit."""
@@ -179,19 +176,21 @@ class NearestProblem:
     def _chunk(self, keys: Array) -> Minimum:
         """Minimise f for keys (d, m), all in memory at once."""
         ellipsoid, radius = self.ellipsoid, self.ellipsoid.radius
-        pull = self.gram @ ellipsoid.shift[:, None] - self.cross @ keys
+        centre, across = ellipsoid.shift[:, None], self.cross @ keys
+        own, pulled = np.einsum("im,im->m", keys, self.base @ keys), self.gram @ centre
+        pull = pulled - across
         g = self.vectors.T @ (ellipsoid.frame.T @ pull)
         flat = np.abs(self.values) <= self.cutoff
         values, slopes = np.where(flat, 0.0, self.values), np.where(flat[:, None], 0.0, g)
         y, multipliers, inside = minimise_in_ball(values, slopes, radius)
-        points = ellipsoid.shift[:, None] + ellipsoid.frame @ (self.vectors @ y)
-        centre = self.objective(np.repeat(ellipsoid.shift[:, None], keys.shape[1], axis=1), keys)
+        points = centre + ellipsoid.frame @ (self.vectors @ y)
         lost = self.cutoff * radius**2 + 2 * radius * np.linalg.norm(g - slopes, axis=0)
-        lower = centre + _dual_value(values, slopes, multipliers, radius) - lost
+        lower = _objective(centre, pulled, across, own) + _dual_value(values, slopes, multipliers, radius) - lost
         slope = self.values[:, None] * y + multipliers * y + g
         size = np.linalg.norm(self.values[:, None] * y, axis=0) + np.linalg.norm(g, axis=0)
         residual = np.linalg.norm(slope, axis=0) / np.where(size > 0, size, 1.0)
-        return Minimum(points, self.objective(points, keys), np.maximum(lower, 0), multipliers, inside, residual)
+        values_there = _objective(points, self.gram @ points, across, own)
+        return Minimum(points, values_there, np.maximum(lower, 0), multipliers, inside, residual)
 
 
 def nearest_problem(ellipsoid: Ellipsoid, gram: Array, cross: Array, base: Array) -> NearestProblem:
@@ -252,11 +251,19 @@ def _dual_value(values: Array, g: Array, mu: Array, radius: float) -> Array:
     return np.asarray(-_divide(g * g, values[:, None] + mu).sum(axis=0) - mu * radius**2)
 
 
+def _objective(points: Array, pulled: Array, across: Array, own: Array) -> Array:
+    """Return f (m,) at points x (d, m), or at one point (d, 1), from `pulled` = G' x, `across` = X c and `own` (m,),
+    which is c^T G c of each key c."""
+    return _sum_or_zero(np.sum(points * pulled, axis=0), -2 * np.sum(points * across, axis=0), own)
+
+
 def _sum_or_zero(*terms: Array) -> Array:
     """Return the elementwise sum of terms that may cancel; 0 if it is not larger than their rounding error.
 
     The limit of 64 EPS relative to the terms is chosen by hand.
     """
-    total = np.sum(terms, axis=0)
-    noise = 64 * EPS * np.sum(np.abs(terms), axis=0)
+    total, sizes = np.zeros(1), np.zeros(1)
+    for term in terms:
+        total, sizes = total + term, sizes + np.abs(term)
+    noise = 64 * EPS * sizes
     return np.where(total > noise, total, 0.0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,13 @@ def whole_words(tokenizer: Path) -> tuple[str, ...]:
     """
     if not tokenizer.is_dir():
         return ()
+    states = [(path.name, path.stat()) for path in sorted(tokenizer.iterdir())]
+    return _whole_words(tokenizer, tuple((name, state.st_size, state.st_mtime_ns) for name, state in states))
+
+
+@lru_cache(maxsize=4)
+def _whole_words(tokenizer: Path, states: tuple[tuple[str, int, int], ...]) -> tuple[str, ...]:
+    """Return the words of a tokenizer whose files have these states: a build asks for them three times."""
     found = read_vocabulary(tokenizer)
     tokens = _tokens(found[0]) if isinstance(found, list) else ()
     words = (word.lower() for word in _words(tokens) if word.isalpha() and len(word) >= SHORTEST)

@@ -13,8 +13,8 @@ import numpy as np
 
 from editc.core.caching import cache_key
 from editc.core.delta import Array
-from editc.core.ports import Cache
 from editc.core.problem import System
+from editc.numerics.chain import ArrayCache
 from editc.numerics.squares import half_gram, mirror, trace_of_product
 from editc.passes.images.measure.row_sums import target_misses
 from editc.passes.stored import SiteWeights
@@ -46,7 +46,7 @@ def moment_hash(moment: Array) -> str:
     return sha256(np.ascontiguousarray(moment).data).hexdigest()
 
 
-def with_base_figures(system: System, cache: Cache | None) -> System:
+def with_base_figures(system: System, cache: ArrayCache | None) -> System:
     """Return the system with its gram and with the squares of everything that solve and verify measure."""
     moments = [rows @ rows.T for rows in (*system.preserved.lists, system.preserved.empty)]
     starts = [start for block in system.blocks if (start := target_misses(block).start) is not None]
@@ -54,7 +54,7 @@ def with_base_figures(system: System, cache: Cache | None) -> System:
     return replace(system, gram=found.gram, squares=found.squares)
 
 
-def base_figures(system: System, moments: Sequence[Array], cache: Cache | None) -> BaseFigures:
+def base_figures(system: System, moments: Sequence[Array], cache: ArrayCache | None) -> BaseFigures:
     """Return the gram, and the squares for `moments` (d, d); what neither the system nor the cache has is computed in
     one pass over the weights."""
     named = {moment_hash(moment): moment for moment in moments}
@@ -86,7 +86,7 @@ def base_figures(system: System, moments: Sequence[Array], cache: Cache | None) 
     return BaseFigures(gram, {**squares, **new})
 
 
-def _load(cache: Cache | None, key: str, names: Sequence[str]) -> Iterator[tuple[str, Array]]:
+def _load(cache: ArrayCache | None, key: str, names: Sequence[str]) -> Iterator[tuple[str, Array]]:
     """Yield the squares that the cache has."""
     for name in names if cache is not None else ():
         found = cache.get(f"{key} {name}") if cache is not None else None

@@ -74,7 +74,8 @@ class LayerSums:
         if self.solution.problem.systems[group].certificate_input is None:
             return
         if group not in self.sums:
-            self.sums[group] = layer.left, layer.right, *(np.zeros_like(layer.left @ layer.right) for _ in range(2))
+            nothing = np.zeros((len(layer.left), len(layer.left)))
+            self.sums[group] = layer.left, layer.right, nothing, nothing.copy()
         for total, part in zip(self.sums[group][2:], (layer.cross, layer.noise), strict=True):
             total += part
 

@@ -8,9 +8,9 @@ import numpy as np
 
 from editc.core.caching import cache_key
 from editc.core.delta import Array, Site, SiteRecord
-from editc.core.ports import Cache
 from editc.core.site_bytes import BaseMarks, base_marks, marked_record, recorded_dtypes
 from editc.numerics.bits import dtypes
+from editc.numerics.chain import ArrayCache
 from editc.passes.stored import as_in_file
 
 VERSION = "base marks 1"
@@ -23,7 +23,7 @@ LEAST_ELEMENTS = 1 << 16
 class Recorder:
     """Makes the record of each site that is measured."""
 
-    cache: Cache | None
+    cache: ArrayCache | None
     """Where the marks of bases are kept between builds."""
     records: dict[str, SiteRecord] = field(default_factory=dict)
     """Parameter name -> its record."""

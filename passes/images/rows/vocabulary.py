@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 import numpy as np
 
@@ -112,7 +112,7 @@ def _cosines(
     return np.asarray(units @ units.T)
 
 
-def share_of_words(prompts: Sequence[str], words: Sequence[str]) -> float:
+def share_of_words(prompts: Sequence[str], words: Collection[str]) -> float:
     """Return the share of the words in `prompts` that are among `words`; words of one or two letters do not count."""
     known = frozenset(words)
     found = [word for prompt in prompts for word in _long_words(prompt)]
@@ -121,17 +121,18 @@ def share_of_words(prompts: Sequence[str], words: Sequence[str]) -> float:
 
 def readable(prompts: Sequence[str], words: Sequence[str]) -> tuple[str, ...]:
     """Return the prompts of whose words at least the share READABLE is among `words`."""
-    return tuple(prompt for prompt in prompts if share_of_words([prompt], words) >= READABLE)
+    known = frozenset(words)
+    return tuple(prompt for prompt in prompts if share_of_words([prompt], known) >= READABLE)
 
 
 def readable_contexts(contexts: Sequence[str], words: Sequence[str]) -> tuple[str, ...]:
     """Return the contexts all of whose words are among `words`: in others, pieces of words would count as much as the
     word itself. All contexts where that leaves none."""
-    bare = [context.replace("{}", " ") for context in contexts]
+    bare, listed = [context.replace("{}", " ") for context in contexts], frozenset(words)
     known = tuple(
         context
         for context, text in zip(contexts, bare, strict=True)
-        if not _long_words(text) or share_of_words([text], words) == 1
+        if not _long_words(text) or share_of_words([text], listed) == 1
     )
     return known or tuple(contexts)
 

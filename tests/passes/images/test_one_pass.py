@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -71,8 +72,8 @@ def test_wide_layers_have_the_same_figures(dtype: str, monkeypatch: pytest.Monke
     narrow = tuple(measure_sites(found, observe=exact.add))
     assert [one.elements for one in measured] == [one.elements for one in narrow]
     assert [one.change for one in measured] == pytest.approx([one.change for one in narrow], rel=1e-12)
-    for one, other in zip(sums.grams("text"), exact.grams("text"), strict=True):
-        np.testing.assert_allclose(one, other, rtol=0, atol=1e-9 * np.abs(other).max())
+    for ours, theirs in zip(sums.grams("text"), exact.grams("text"), strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-9 * np.abs(theirs).max())
 
 
 @pytest.mark.parametrize("dtype", ["F64", "F32", "F16", "BF16"])
@@ -109,7 +110,7 @@ def test_figures_of_the_base_come_from_the_cache(monkeypatch: pytest.MonkeyPatch
         sites = solution(made, edit("shared", made), "F64").problem.plan.sites
         weights = SiteWeights(Stored(), sites)  # type: ignore[arg-type]
         assert weights.site_digest(0) == sha256((scale * np.asarray(made.weights[0])).tobytes())
-        return base_figures.base_figures(base_figures.replace(made, weights=weights, gram=None), [rows], kept)
+        return base_figures.base_figures(replace(made, weights=weights, gram=None), [rows], kept)
 
     first = figures(1.0)
     monkeypatch.setattr(base_figures, "half_gram", None)  # what is cached is not computed
