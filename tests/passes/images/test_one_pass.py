@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,11 +25,20 @@ from editc.passes.images.measure.records import LEAST_ELEMENTS, Recorder
 from editc.passes.stored import SiteWeights
 
 
-class Kept(dict[str, Mapping[str, Array]]):
+@dataclass
+class Kept:
     """A cache in memory."""
 
-    def put(self, key: str, arrays: Mapping[str, Array]) -> None:
-        self[key] = arrays
+    entries: dict[str, Mapping[str, Array]] = field(default_factory=dict)
+
+    def get(self, key: str) -> Mapping[str, Array] | None:
+        return self.entries.get(key)
+
+    def put(self, key: str, arrays: Mapping[str, Array], kind: str = "") -> None:
+        self.entries[key] = arrays
+
+    def has(self, key: str) -> bool:
+        return key in self.entries
 
 
 def test_a_build_reads_each_edited_tensor_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -94,7 +103,7 @@ def test_records_are_those_of_emit(form: str, dtype: str, monkeypatch: pytest.Mo
         recorder = Recorder(cache)
         list(measure_sites(found, recorder=recorder))
         assert recorder.records == wanted
-    assert len(kept) == len(sites)
+    assert len(kept.entries) == len(sites)
 
 
 def test_figures_of_the_base_come_from_the_cache(monkeypatch: pytest.MonkeyPatch) -> None:
