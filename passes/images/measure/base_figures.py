@@ -78,11 +78,11 @@ def base_figures(system: System, moments: Sequence[Array], cache: ArrayCache | N
     new = dict(zip(missing, columns, strict=True))
     if store is not None:
         for name, column in new.items():
-            store.put(f"{key} {name}", {"squares": column})
+            store.put(f"{key} {name}", {"squares": column}, "figures of weights")
     if gram is None:
         gram = mirror(total)
         if store is not None:
-            store.put(key, {"gram": gram})
+            store.put(key, {"gram": gram}, "figures of weights")
     return BaseFigures(gram, {**squares, **new})
 
 

@@ -45,7 +45,7 @@ class Recorder:
         marks = base_marks(site, as_in_file(site, W), recorded)
         if store is not None:
             arrays = {dtype: _numbers("".join(pair)) for dtype, pair in marks.hashes.items()}
-            store.put(key, {**arrays, "sketch": _numbers(marks.sketch)})
+            store.put(key, {**arrays, "sketch": _numbers(marks.sketch)}, "hashes of weights")
         return marks
 
 
