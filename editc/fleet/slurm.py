@@ -31,18 +31,19 @@ def run_on_slurm(cells: Sequence[Cell], setting: Setting) -> Iterator[Ended]:
 
     Cells that a job leaves when it is killed are submitted again, those that were begun after all others.
     """
-    begun = {cell.name: setting.store.starts(cell.name) for cell in cells}
-    left = list(cells)
+    before = {cell.name: setting.store.starts(cell.name) for cell in cells}
+    tries, left = dict.fromkeys(before, 0), list(cells)
     with environment(setting.environment):
         executor = _executor(setting)
         while left:
-            shares = _shares(left, setting.workers or JOBS)
-            jobs = _submit(executor, shares, setting)
+            jobs = _submit(executor, _shares(left, setting.workers or JOBS), setting)
+            done = list[Cell]()
             for cell in _watch(jobs, left, setting):
+                done.append(cell)
                 yield Ended(cell)
-            left = [cell for cell in left if setting.store.result(cell.name) is None]
-            tries = {cell.name: setting.store.starts(cell.name) - begun[cell.name] for cell in left}
-            if left and not any(tries.values()):
+            left = [cell for cell in left if cell not in done]
+            last, tries = tries, {cell.name: setting.store.starts(cell.name) - before[cell.name] for cell in left}
+            if not done and all(tries[cell.name] == last[cell.name] for cell in left):
                 raise _no_cell_begun(jobs, setting)
             for cell in left:
                 if tries[cell.name] >= TRIES:
