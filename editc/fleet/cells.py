@@ -14,7 +14,7 @@ from editc.core.diagnostics import Diagnostic, EditcError
 from editc.core.ports import Progress
 from editc.fleet.content import KnownHashes
 from editc.fleet.plan import FleetPlan, NamedInput
-from editc.verbs.tool import tool
+from editc.fleet.verbs import call
 
 LAYOUT = "cell 1"
 """Part of every cell's name. Change it when a cell's result has another shape."""
@@ -122,9 +122,9 @@ def _fields(one: Diagnostic) -> dict[str, Any]:
 def _cell(plan: FleetPlan, one: NamedInput, input_hash: str, model: NamedInput, model_hash: str) -> Cell:
     """The cell of an input with a model."""
     options = dumps(dict(plan.options), sort_keys=True)
-    name = cache_key(LAYOUT, tool(), plan.verb, options, input_hash, model_hash)
+    name = cache_key(LAYOUT, call("tool"), plan.verb, options, input_hash, model_hash)
     given = one.place, one.name, input_hash, model.place, model.name, model_hash
-    return Cell(name, plan.verb, *given, plan.options, tool(), plan.folder)
+    return Cell(name, plan.verb, *given, plan.options, call("tool"), plan.folder)
 
 
 def _twins(plan: FleetPlan, inputs: Sequence[tuple[NamedInput, str]]) -> Iterator[Diagnostic]:

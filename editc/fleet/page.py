@@ -7,7 +7,6 @@ from html import escape
 
 from editc.fleet.rows import Row, counts
 from editc.fleet.store import Store
-from editc.verbs.paths import PAGE as REPORT_PAGE
 
 STYLE = """\
 :root { --paper: #fff; --ink: #1c2228; --soft: #5a6570; --line: #dfe3e7; --link: #1f5fae;
@@ -63,9 +62,10 @@ def _cell(row: Row | None, store: Store) -> str:
     if row.status == "failed":
         text = f'<a href="#{row.cell.name[:24]}">{text}</a>'
     files = row.record["files"] if row.record else ()
-    if REPORT_PAGE in files:
+    report = next((name for name in files if name.endswith(".html")), "")
+    if report:
         folder = store.of(row.cell.name).relative_to(store.folder).as_posix()
-        text += f' <a href="{folder}/{REPORT_PAGE}">report</a>'
+        text += f' <a href="{folder}/{report}">report</a>'
     seconds = f"<small> {row.record['run']['seconds']:.1f} s</small>" if row.record else ""
     return f'<td class="{row.status}">{text}{seconds}</td>'
 

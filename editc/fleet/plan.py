@@ -10,10 +10,10 @@ from typing import Any
 from editc.core.diagnostics import Diagnostic, EditcError, sort_by_place
 from editc.core.places import Source, Span
 from editc.fleet import schema
+from editc.fleet.verbs import call
 from editc.manifests.decode import build_tree, read_source
 from editc.manifests.faults import Faults, tick
 from editc.manifests.fields import BlockValues, read_strict_block
-from editc.verbs.paths import delta_at
 
 WILD = frozenset("*?[")
 """Characters that make a text a pattern."""
@@ -148,7 +148,7 @@ def _paths(text: str, folder: Path, verb: str) -> Iterator[tuple[str, str]]:
     for name in _matches(text, folder):
         path = folder / name
         if path.exists():
-            yield name, str(path if verb == "build" else delta_at(path))
+            yield name, str(path if verb == "build" else call("delta_at", path))
 
 
 def _models(text: str, folder: Path) -> Iterator[tuple[str, str]]:

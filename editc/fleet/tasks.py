@@ -11,6 +11,7 @@ from editc.core.diagnostics import Diagnostic
 from editc.core.measurements import Claim, claim_fields
 from editc.fleet.cells import Cell, model_override
 from editc.fleet.store import MODEL
+from editc.fleet.verbs import call
 from editc.report.record import to_plain
 
 
@@ -29,9 +30,8 @@ class Outcome:
 def do_build(cell: Cell, folder: Path) -> Outcome:
     """Build the manifest for the model into the cell's folder."""
     from editc.core import verdict as verdicts
-    from editc.verbs.public import build
 
-    built = build(cell.input, folder, [*cell.options.get("set", ()), model_override(cell)])
+    built = call("build", cell.input, folder, [*cell.options.get("set", ()), model_override(cell)])
     assert built is not None, "a build without `after` has a result"
     result = {
         "delta_id": built.delta.delta_id if built.delta else "",
@@ -45,11 +45,10 @@ def do_build(cell: Cell, folder: Path) -> Outcome:
 def do_apply(cell: Cell, folder: Path) -> Outcome:
     """Apply the delta to a copy of the model in the cell's folder."""
     from editc.formats.models.paths import find_model
-    from editc.verbs.public import apply
 
     path = find_model(cell.model)
     out = folder / (MODEL + path.suffix if path.is_file() else MODEL)
-    plan, done = apply(cell.input, cell.model, out=out, **cell.options)
+    plan, done = call("apply", cell.input, cell.model, out=out, **cell.options)
     tensors = {f"{component}/{name}": digest for (component, name), digest in done.results.items()}
     result = {"status": done.status, "tier": plan.tier, "distance": plan.distance, "tensors": tensors}
     return Outcome(result, (out.name,))
@@ -58,9 +57,8 @@ def do_apply(cell: Cell, folder: Path) -> Outcome:
 def do_verify(cell: Cell, folder: Path) -> Outcome:
     """Measure every claim of the delta again on the model."""
     from editc.core import verdict as verdicts
-    from editc.verbs.public import verify
 
-    again = verify(cell.input, cell.model, **cell.options)
+    again = call("verify", cell.input, cell.model, **cell.options)
     measured = [part for part in (again.verified, *(part.verified for part in again.parts)) if part is not None]
     result = {
         "delta_id": again.delta.delta_id,
@@ -73,9 +71,7 @@ def do_verify(cell: Cell, folder: Path) -> Outcome:
 
 def do_attack(cell: Cell, folder: Path) -> Outcome:
     """Try to bring back what the delta erased from the model."""
-    from editc.verbs.public import attack
-
-    found = attack(cell.input, cell.model, **cell.options)
+    found = call("attack", cell.input, cell.model, **cell.options)
     result = {
         "delta_id": found.delta.delta_id,
         "tier": found.tier,

@@ -106,10 +106,11 @@ def _check_inputs(cell: Cell, folder: Path) -> None:
     """E708 if this machine has another editc, E706 if it has another input under the same path."""
     from editc.fleet.cells import hash_inputs
     from editc.fleet.content import KnownHashes
-    from editc.verbs.tool import tool
+    from editc.fleet.verbs import call
 
-    if cell.tool != tool():
-        message = f"this machine has {tool()}, and the fleet was started by {cell.tool}"
+    here = call("tool")
+    if cell.tool != here:
+        message = f"this machine has {here}, and the fleet was started by {cell.tool}"
         raise fail("E708", message, place=socket.gethostname(), help="install the same editc on every machine")
     known = KnownHashes.load(folder / HASHES)
     for what, place, wanted, found in zip(
