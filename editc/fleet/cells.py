@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from json import dumps
 from pathlib import Path
@@ -67,7 +67,7 @@ def plan_cells(
     inputs = _hashed(plan, plan.inputs, lambda one: _hash_input(plan.verb, one.place, known, plan.folder), progress)
     models = _hashed(plan, plan.models, lambda one: known.of_model(one.place), progress)
     known.save()
-    cells = {}
+    cells: dict[str, Cell] = {}
     for one, input_hash in inputs:
         for model, model_hash in models:
             cell = _cell(plan, one, input_hash, model, model_hash)
@@ -97,12 +97,13 @@ def _hash_input(verb: str, place: str, known: KnownHashes, folder: str) -> str:
 
 
 def _hashed(
-    plan: FleetPlan, inputs: Sequence[NamedInput], read: Any, progress: Progress | None
+    plan: FleetPlan, inputs: Sequence[NamedInput], read: Callable[[NamedInput], str], progress: Progress | None
 ) -> tuple[tuple[NamedInput, str], ...]:
     """Each input with its hash. Raises EditcError with a place in the plan for all that cannot be read."""
     found: list[tuple[NamedInput, str]] = []
     wrong: list[Diagnostic] = []
-    for one in progress("hash", inputs) if progress else inputs:
+    watched: Iterable[NamedInput] = progress("hash", inputs) if progress else inputs
+    for one in watched:
         try:
             found.append((one, read(one)))
         except EditcError as error:

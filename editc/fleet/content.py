@@ -25,6 +25,9 @@ BESIDE = ("model_index.json", "prompts.txt", "contexts.txt")
 BESIDE_FOLDERS = ("text_encoder*", "tokenizer*", "scheduler")
 """Patterns of folders beside a component or a single file that a build reads too."""
 
+PROSE = ("edits", "preserve", "contexts", "retain")
+"""Keys of a manifest with texts for a model, in which names of files may stand too."""
+
 
 @dataclass
 class KnownHashes:
@@ -105,20 +108,21 @@ def _files(folder: Path, seen: frozenset[Path] = frozenset()) -> Iterator[tuple[
             yield from ((f"{path.name}/{name}", file) for name, file in _files(path, here))
 
 
-def _named_paths(node: Node, folders: tuple[Path, ...]) -> Iterator[tuple[str, Path]]:
+def _named_paths(node: Node, folders: tuple[Path, ...], prose: bool = False) -> Iterator[tuple[str, Path]]:
     """The texts of a tree that name something in one of the folders, also after `NAME:`. The key `model` is left out:
-    each cell has its own."""
+    each cell has its own. `prose`: only files count, because a concept may happen to be called as a folder is."""
     if isinstance(node, Leaf):
-        for text in {node.text, node.text.partition(":")[2]}:
-            if text.strip(" ./") and (found := _first(text, folders)) is not None:
+        for text in sorted({node.text, node.text.partition(":")[2]}):
+            found = _first(text, folders) if text.strip(" ./") else None
+            if found is not None and not (prose and found.is_dir()):
                 yield text, found
     elif isinstance(node, Items):
         for item in node.items:
-            yield from _named_paths(item, folders)
+            yield from _named_paths(item, folders, prose)
     elif isinstance(node, Pairs):
         for key, value in node.pairs:
             if key.text != "model":
-                yield from _named_paths(value, folders)
+                yield from _named_paths(value, folders, prose or key.text in PROSE)
 
 
 def _first(text: str, folders: tuple[Path, ...]) -> Path | None:

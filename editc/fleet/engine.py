@@ -40,6 +40,11 @@ class Setting:
         """The variables that a worker gets."""
         return limits(self.threads) | {name: os.environ[name] for name in PASSED if name in os.environ}
 
+    @property
+    def gpus(self) -> int:
+        """How many GPUs one worker uses: Ray hides those that a task does not ask for."""
+        return int(os.environ.get("EDITC_DEVICE", "").startswith("cuda"))
+
 
 @dataclass(frozen=True)
 class Ended:

@@ -25,9 +25,8 @@ has cores idle between two answers, and few enough to watch."""
 def run_on_ray(cells: Sequence[Cell], setting: Setting) -> Iterator[Ended]:
     """Run the cells and yield each as it ends. Raises E707 without Ray, E710 where no cluster answers."""
     with _cluster(setting) as ray:
-        task = ray.remote(run_cell).options(
-            num_cpus=setting.threads, max_retries=0, runtime_env={"env_vars": setting.environment}
-        )
+        needs = {"num_cpus": setting.threads, "num_gpus": setting.gpus}
+        task = ray.remote(run_cell).options(**needs, max_retries=0, runtime_env={"env_vars": setting.environment})
         waiting, running = deque((cell, 1) for cell in cells), dict[Any, tuple[Cell, int]]()
         while waiting or running:
             while waiting and len(running) < (setting.workers or WINDOW):

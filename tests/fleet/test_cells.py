@@ -77,6 +77,14 @@ def test_a_file_that_a_manifest_names_is_part_of_it(tmp_path: Path) -> None:
     assert names(plan) != before
 
 
+def test_a_concept_that_is_called_as_a_folder_names_no_folder(tmp_path: Path) -> None:
+    plan = build_plan(tmp_path)
+    before = names(plan)
+    (tmp_path / "cat").mkdir()
+    (tmp_path / "cat" / "file").write_text("")
+    assert names(plan) == before
+
+
 def test_the_model_that_a_manifest_names_is_no_part_of_it(tmp_path: Path) -> None:
     plan = build_plan(tmp_path)
     (tmp_path / "cat.yaml").write_text(MANIFEST.replace("editc:demo", "other"))

@@ -49,7 +49,7 @@ def test_ray_begins_a_cell_again_whose_worker_crashed(plan: Path, alone: Path, m
     found = cases.run(plan, engine="ray", workers=2)
     assert (found.ran, found.failures, ray.on) == (4, (), False)
     assert cases.results(plan.parent / "out") == cases.results(alone)
-    assert ray.asked["num_cpus"] == 1 and ray.asked["max_retries"] == 0
+    assert (ray.asked["num_cpus"], ray.asked["num_gpus"], ray.asked["max_retries"]) == (1, 0, 0)
     assert ray.asked["runtime_env"]["env_vars"]["OMP_NUM_THREADS"] == "1"
 
 
