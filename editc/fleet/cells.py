@@ -102,7 +102,7 @@ def _hashed(
     """Each input with its hash. Raises EditcError with a place in the plan for all that cannot be read."""
     found: list[tuple[NamedInput, str]] = []
     wrong: list[Diagnostic] = []
-    watched: Iterable[NamedInput] = progress("hash", inputs) if progress else inputs
+    watched: Iterable[Any] = progress("hash", inputs) if progress else inputs
     for one in watched:
         try:
             found.append((one, read(one)))
