@@ -255,6 +255,7 @@ def make_lora_ready(model: str, out: Path, sites: Path, json_: bool) -> int:
 @click.option("--model", metavar="MODEL", help="The base of the deltas; required if they edit the same tensors.")
 @click.option("--compose", is_flag=True, help="Apply each delta to the result of those before it, in the given order.")
 @terminal.detector_option
+@terminal.device_option
 @terminal.json_option
 def link(delta: tuple[Path, ...], out: Path, model: str | None, compose: bool, detector: str, json_: bool) -> int:
     """Put several deltas into one, and measure them together."""
