@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from editc.core.delta import Array
@@ -77,6 +77,7 @@ def test_no_descent_from_a_hundred_starts_beats_it_and_the_best_reaches_it(seed:
 
 
 @given(st.integers(0, 10**6), st.sampled_from([2, 7, WIDTH, 40]), st.floats(0.05, 5), st.floats(0, 30))
+@example(84992, 20, 5.0, 18.0)  # G' is 10^5 times G, so the rounding of G' is more than 1e-9 of the key's own square
 def test_optimality_holds_for_any_problem(seed: int, rank: int, size: float, change: float) -> None:
     near, keys, _ = problem(seed, rank, size, change)
     found = near.minimise(keys)
@@ -89,7 +90,8 @@ def test_optimality_holds_for_any_problem(seed: int, rank: int, size: float, cha
     assert found.residual.max() < 1e-10
     scale = np.einsum("im,im->m", keys, near.base @ keys)
     assert (found.lower <= found.values + 1e-12 * scale).all()
-    assert (found.values - found.lower <= 1e-9 * scale).all(), "the dual value meets the primal one"
+    rounding = near.cutoff * near.ellipsoid.radius**2  # of G': the lower bound leaves room for it
+    assert (found.values - found.lower <= 1e-9 * scale + rounding).all(), "the dual value meets the primal one"
 
 
 @given(st.integers(0, 10**6), st.floats(0.05, 5))
