@@ -12,6 +12,7 @@ from editc.core.manifest import Manifest
 from editc.core.places import Source
 from editc.core.ports import Context, EncodedPrompt
 from editc.manifests.decode import decode
+from editc.numerics.bits import dtypes
 from editc.numerics.trust import Ball
 
 K = "down_blocks.0.attentions.0.transformer_blocks.0.attn2.to_k.weight"
@@ -22,7 +23,7 @@ WIDTH, LENGTH = 16, 12
 
 @dataclass(frozen=True)
 class FakeWeights:
-    """Shapes by name; values seeded by the name."""
+    """Shapes by name; values seeded by the name, as the dtype can hold them."""
 
     shapes: dict[str, tuple[int, ...]]
     kind: str = "F32"
@@ -37,7 +38,8 @@ class FakeWeights:
         return self.kind
 
     def read(self, name: str) -> Array:
-        return np.random.default_rng(len(name)).normal(size=self.shapes[name])
+        values = np.random.default_rng(len(name)).normal(size=self.shapes[name])
+        return dtypes.decode(dtypes.encode(values, self.kind), self.kind, self.shapes[name])
 
 
 class WordEncoder:
