@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from math import log10
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.against.problem import Case
-from benchmarks.against.run import COUNTS, FIT, PRESERVED, name
+from benchmarks.against.run import COUNTS, PRESERVED, name
 from editc.report.depth import DepthPlot
 from editc.report.panels import Curve, Panel, Places, draw_panels
 
@@ -44,18 +45,24 @@ def _pair(found: Figures, concepts: int, preserved: int) -> tuple[Any, Any, str]
 
 
 def fit(found: Figures, width: int) -> Iterator[str]:
-    """The seconds of editc's solve by keys, and the straight line through them."""
-    cases = [Case("uce2025", keys // 2, keys // 2, width) for keys in FIT]
-    rows = [(case.keys, found[name("ours", case)]) for case in cases if name("ours", case) in found]
-    if len(rows) < 3:
+    """The seconds of editc's solve at every measured number of keys, and the plane through them."""
+    cases = [Case(**json.loads(key.removeprefix("ours "))) for key in found if key.startswith("ours ")]
+    cases = sorted((c for c in cases if c.method == "uce2025" and c.width == width), key=lambda c: c.keys)
+    if len(cases) < 3:
         return
-    keys, seconds = np.array([row[0] for row in rows]), np.array([row[1]["seconds"] for row in rows])
-    slope, start = np.polyfit(keys, seconds, 1)
-    off = seconds - (start + slope * keys)
-    share = 1 - float(np.sum(off**2) / np.sum((seconds - seconds.mean()) ** 2))
-    for (count, one), line in zip(rows, start + slope * keys, strict=True):
-        yield f"| {width} | {count} | {one['seconds']:.2f} | {line:.2f} | {one['peak'] / 1e6:.0f} MB |"
-    yield f"\nd = {width}: {start:.2f} s + {1000 * slope:.2f} ms a key, R^2 {share:.4f}.\n"
+    seconds = np.array([found[name("ours", case)]["seconds"] for case in cases])
+    keys = np.array([(1.0, case.concepts, case.preserved) for case in cases])
+    solution = np.linalg.lstsq(keys, seconds, rcond=None)[0]
+    share = 1 - float(np.sum((seconds - keys @ solution) ** 2) / np.sum((seconds - seconds.mean()) ** 2))
+    for case, one, line in zip(cases, seconds, keys @ solution, strict=True):
+        peak = found[name("ours", case)]["peak"]
+        shown = round(line, 2) + 0.0
+        yield f"| {width} | {case.concepts} | {case.preserved} | {one:.2f} | {shown:.2f} | {peak / 1e6:.0f} MB |"
+    start, concept, kept = np.round((solution[0], *(1e3 * solution[1:])), 2) + 0.0
+    slopes = f"{concept:.2f} ms a concept and {kept:.2f} ms a preserved text"
+    if len({case.concepts - case.preserved for case in cases}) == 1:
+        slopes = f"{kept:.2f} ms a key, of which half are preserved"
+    yield f"\nd = {width}: {start:.2f} s, {slopes}; R^2 {share:.4f}.\n"
 
 
 def picture(found: Figures) -> str:

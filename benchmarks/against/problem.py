@@ -82,8 +82,8 @@ def preserved(case: Case) -> Iterator[Array]:
         yield rows(FIRST_PRESERVED + number, case.width, count)
 
 
-def matrices(folder: Path) -> list[np.ndarray[Any, np.dtype[np.float32]]]:
-    """SD 1.5's 32 cross-attention K and V matrices (d_out, d), from the pipeline in `folder`."""
+def matrices(folder: Path) -> list[Any]:
+    """SD 1.5's 32 cross-attention K and V matrices (d_out, d) in float32, from the pipeline in `folder`."""
     from safetensors import safe_open
 
     with safe_open(folder / "unet" / "diffusion_pytorch_model.safetensors", "np") as file:

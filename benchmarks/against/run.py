@@ -24,6 +24,8 @@ FIT = (250, 500, 1000, 2000)
 """Keys at which the cost of editc's solve is fitted, half of them preserved."""
 WIDTH = 1536
 """d_in of the matrix of SmolLM2-135M that MEMIT and AlphaEdit edit."""
+LANGUAGE = ((1, 0), (10, 100), (100, 100), (1000, 1000))
+"""Facts and preserved keys of MEMIT and AlphaEdit."""
 Measured = dict[str, Any]
 
 
@@ -41,20 +43,20 @@ def cells() -> Iterator[tuple[str, Case]]:
         yield "ours", Case("rece", concepts, 0)
         yield "ours", Case("uce2023", concepts, 0)
     yield "ours", Case("uce2023", 10, 100)
-    for concepts, preserved in ((1, 0), (10, 100)):
-        yield "build", Case("uce2025", concepts, preserved)
-        yield "script", Case("uce2025", concepts, preserved)
     yield from language_cells()
     for width in (768, 2048):
         for keys in FIT:
             yield "ours", Case("uce2025", keys // 2, keys // 2, width)
+    for concepts, preserved in ((1, 0), (10, 100)):
+        yield "build", Case("uce2025", concepts, preserved)
+        yield "script", Case("uce2025", concepts, preserved)
     yield "theirs", Case("rece", 1, 0)
 
 
 def language_cells() -> Iterator[tuple[str, Case]]:
     """The cells of MEMIT and AlphaEdit, by keys."""
     for method in ("memit", "alphaedit"):
-        for concepts, preserved in ((1, 0), (10, 100), (100, 100), (1000, 1000)):
+        for concepts, preserved in LANGUAGE:
             yield from ((side, Case(method, concepts, preserved, WIDTH)) for side in ("ours", "theirs"))
 
 
@@ -115,9 +117,11 @@ def main() -> None:
 
 def report(found: dict[str, Measured], picture: Path | None) -> None:
     """Print the tables, and write the curves to `picture`."""
-    from benchmarks.against import page
+    from benchmarks.against import page, tables
 
-    print(*page.table(found), "", *(line for width in (768, 2048) for line in page.fit(found, width)), sep="\n")
+    for part in (page.table, tables.spans, tables.language, tables.commands):
+        print(*part(found), "", sep="\n")
+    print(*(line for width in (768, 2048) for line in page.fit(found, width)), sep="\n")
     if picture is not None:
         picture.write_text(page.picture(found), "utf-8")
 

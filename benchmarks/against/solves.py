@@ -46,11 +46,11 @@ def ours(case: Case, folder: Path) -> dict[str, Any]:
         begun = process_time()
         gram = _gram(weights)
         found["gram"] = process_time() - begun
-    seconds = []
+    seconds: list[float] = []
     while len(seconds) < REPEATS and sum(seconds) < ENOUGH:
         begun = process_time()
         moment = _moment(kept, case.width)
-        edit = _method(case)(System(blocks, PreservedRows(moment, moment, moment, ()), weights, RIDGE, gram))
+        edit = method_of(case)(System(blocks, PreservedRows(moment, moment, moment, ()), weights, RIDGE, gram))
         seconds.append(process_time() - begun)
     left, right = edit.left[0], edit.right[0]
     begun = process_time()
@@ -65,11 +65,11 @@ def _errors(case: Case, edit: Edit, edits: list[Any], weights: list[Any]) -> dic
         return {}
     turn, chosen = reference(case), sample([len(W) for W in weights])
     some = [weights[index] for index in chosen]
-    exact = [W.astype(np.float64) @ _turn(edit) for W in some]
+    exact = [W.astype(np.float64) @ turn_of(edit) for W in some]
     return {"error": error(exact, some, turn), "stored_error": error([edits[i] for i in chosen], some, turn)}
 
 
-def _method(case: Case) -> UCE | RECE:
+def method_of(case: Case) -> UCE | RECE:
     """The published problem as a method of editc's."""
     if case.method != "rece":
         return UCE(preserve_scale=case.preserve_scale)
@@ -86,12 +86,11 @@ def _moment(kept: list[Any], width: int) -> Any:
 
 
 def _gram(weights: list[Any]) -> Any:
-    return System(
-        (), PreservedRows(*[np.zeros((768, 768))] * 3, ()), [W.astype(np.float64) for W in weights]
-    ).total_gram()
+    nothing = np.zeros((weights[0].shape[1],) * 2)
+    return System((), PreservedRows(nothing, nothing, nothing, ()), [W.astype(float) for W in weights]).total_gram()
 
 
-def _turn(edit: Edit) -> Any:
+def turn_of(edit: Edit) -> Any:
     left = edit.left[0]
     return np.eye(len(left)) + left @ edit.right[0]
 
@@ -102,12 +101,12 @@ def theirs(case: Case, folder: Path) -> dict[str, Any]:
 
     torch.set_grad_enabled(False)
     weights = matrices(folder)
-    first = _layers(weights)
+    first = layers_of(weights)
     pairs = [(torch.tensor(k).float(), torch.tensor(t).float()) for k, t in edited(case)]
     kept = [torch.tensor(rows).float() for rows in preserved(case)]
     turn = reference(case) if case.method != "rece" else None
-    start = weights if turn is not None else _start(case, weights)
-    layers = _layers(start)
+    start = weights if turn is not None else uce_start(case, weights)
+    layers = layers_of(start)
     heights = [len(W) for W in weights]
     clock = Clock(sample(heights) if case.sampled else dict.fromkeys(range(len(weights)), 1))
     if case.method == "uce2025":
@@ -120,23 +119,23 @@ def theirs(case: Case, folder: Path) -> dict[str, Any]:
     done, some = [layers[index].weight.numpy() for index in chosen], [weights[index] for index in chosen]
     found = {"seconds": clock.seconds, "bytes": 4 * sum(W.size for W in weights)}
     if turn is None and not case.sampled:
-        turn = _turn(_method(case)(_system(case, weights)))
+        turn = turn_of(method_of(case)(system_of(case, weights)))
     return found if turn is None else {**found, "error": error(done, some, turn)}
 
 
-def _start(case: Case, weights: list[Any]) -> list[Any]:
+def uce_start(case: Case, weights: list[Any]) -> list[Any]:
     """The checkpoint that RECE starts from: UCE's edit, solved in float64 and rounded."""
-    turn = _turn(UCE()(_system(case, weights)))
+    turn = turn_of(UCE()(system_of(case, weights)))
     return [(W.astype(np.float64) @ turn).astype(np.float32) for W in weights]
 
 
-def _system(case: Case, weights: list[Any]) -> System:
+def system_of(case: Case, weights: list[Any]) -> System:
     blocks = tuple(_block(keys, targets) for keys, targets in edited(case))
     moment = _moment(list(preserved(case)), case.width)
     return System(blocks, PreservedRows(moment, moment, moment, ()), weights, RIDGE, _gram(weights))
 
 
-def _layers(weights: list[Any]) -> Any:
+def layers_of(weights: list[Any]) -> Any:
     import torch
 
     layers = torch.nn.ModuleList(torch.nn.Linear(W.shape[1], W.shape[0], bias=False) for W in weights)
