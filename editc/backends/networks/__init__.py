@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 from editc.backends.networks.causal import CausalNetwork
 from editc.backends.networks.hooks import watch_modules
 from editc.backends.networks.products import use_onednn
+from editc.backends.networks.streamed import open_streamed
 from editc.backends.networks.tokenizer import PromptTokenizer
 from editc.core.diagnostics import fail
 from editc.families.language.transformers_layers import ATTENTION_LAYER_TYPES
@@ -49,7 +51,11 @@ def _load(folder: Path) -> CausalNetwork:
             "the model cannot be loaded", folder, "use the config.json that was saved with the weights"
         ):
             kind = model_class(folder)
-        model = load_network(kind, folder, "the model", dtype=torch.float32, trust_remote_code=False)
+            streamed = open_streamed(kind, folder)
+        if streamed is None:
+            model = load_network(kind, folder, "the model", dtype=torch.float32, trust_remote_code=False)
+        else:
+            model, store, digests = streamed
     strange = set(getattr(model.config.get_text_config(), "layer_types", None) or ()) - ATTENTION_LAYER_TYPES
     if strange:
         message = (
@@ -58,6 +64,9 @@ def _load(folder: Path) -> CausalNetwork:
         raise fail("E206", message, place=str(folder))
     words = PromptTokenizer(tokenizer, len(model.get_input_embeddings().weight))
     network = CausalNetwork(use_onednn(model.requires_grad_(False)), words)
+    if streamed is not None:
+        network = replace(network, store=store, digests=digests)
+        store.attach(network.blocks)
     with library_errors("the model cannot be run", folder, "use the config.json that was saved with the weights"):
         same = logits_match(network)
     with library_errors(

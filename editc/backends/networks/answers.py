@@ -7,6 +7,7 @@ for many rows.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -87,18 +88,29 @@ def compare_models(
     """
     ids = [network.tokenizer.encode_prompt(text).ids for text in texts]
     found = np.zeros((4, len(ids)))
-    for which in batches(ids):
-        some = [ids[i] for i in which]
-        rows = [(at, row) for at, one in enumerate(some) for row in range(len(one) - 1 if last else 0, len(one))]
-        lines, columns = map(list, zip(*rows, strict=True))
-        before = network.run(some)[lines, columns] if base is None else _stack_states([base[i] for i in which])
-        with network.use_weights(changed):
-            after = network.run(some)[lines, columns]
-        nexts = [some[at][row + 1] if row + 1 < len(some[at]) else -1 for at, row in rows]
-        np.add.at(found.T, [which[at] for at in lines], _compare_rows(network, before, after, nexts))
+    firsts = [len(one) - 1 if last else 0 for one in ids]
+    befores = [] if base is not None else [states for _, states in _text_states(network, ids, firsts)]
+    with network.use_weights(changed):
+        afters = list(_text_states(network, ids, firsts))
+    for at, (which, after) in enumerate(afters):
+        before = _stack_states([base[i] for i in which]) if base is not None else befores[at]
+        rows = [(i, row) for i in which for row in range(firsts[i], len(ids[i]))]
+        nexts = [ids[i][row + 1] if row + 1 < len(ids[i]) else -1 for i, row in rows]
+        np.add.at(found.T, [i for i, _ in rows], _compare_rows(network, before, after, nexts))
     counts = np.array([1 if last else len(one) for one in ids], np.float64)
     follow = np.where(counts > 1, counts - 1, np.nan)
     return ModelComparison(found[0] / counts, found[1] / counts, found[2] / follow, found[3] / follow)
+
+
+def _text_states(
+    network: RunningModel, ids: Sequence[Sequence[int]], firsts: Sequence[int]
+) -> Iterator[tuple[list[int], Any]]:
+    """Run texts in batches. Yield the numbers of those in a batch, and the states (rows, d) of each from its first row
+    on, one text behind the other."""
+    for which, states in network.run_batches(ids):
+        rows = [(at, row) for at, i in enumerate(which) for row in range(firsts[i], len(ids[i]))]
+        lines, columns = map(list, zip(*rows, strict=True))
+        yield which, states[lines, columns]
 
 
 def final_states(network: RunningModel, texts: Sequence[Prompt]) -> tuple[Array, ...]:
@@ -175,11 +187,12 @@ def _generate_batches(
     time."""
     ids = [network.tokenizer.encode_prompt(prompt).ids for prompt in prompts]
     found: dict[int, list[Continuation]] = {}
-    for which in batches(ids, BATCH_TOKENS):
-        generated = [
-            _decode_answer(network, *one)
-            for one in _generate_batch(network, [ids[i] for _ in range(times) for i in which], tokens)
-        ]
+    chosen = list(batches(ids, BATCH_TOKENS))
+    given = [[ids[i] for _ in range(times) for i in which] for which in chosen]
+    jobs = [partial(_generate_batch, network, some, tokens) for some in given]
+    sizes = [sum(map(len, some)) + tokens * len(some) for some in given]
+    for which, answers in zip(chosen, network.each(jobs, sizes, caches=True), strict=True):
+        generated = [_decode_answer(network, *one) for one in answers]
         found |= {i: generated[at :: len(which)] for at, i in enumerate(which)}
     return tuple(tuple(found[i][k] for i in range(len(ids))) for k in range(times))
 
@@ -193,8 +206,8 @@ def _decode_answer(network: RunningModel, ids: list[int], likely: list[float]) -
 
 def _generate_batch(
     network: RunningModel, ids: Sequence[Sequence[int]], tokens: int
-) -> Iterator[tuple[list[int], list[float]]]:
-    """Continue one batch of texts and yield the new tokens of each with their log-probabilities.
+) -> list[tuple[list[int], list[float]]]:
+    """Continue one batch of texts; return the new tokens of each with their log-probabilities.
 
     New tokens come after the padding, which the attention mask hides, and have the positions that follow their own
     text.
@@ -219,9 +232,11 @@ def _generate_batch(
                 break
             mask = torch.cat([mask, torch.ones_like(mask[:, :1])], dim=1)
             position = (lengths + step)[:, None]
+    found = []
     for line, chances in zip(torch.stack(every, 1).tolist(), torch.stack(likely, 1).tolist(), strict=True):
         count = len(cut_at_end(line, ends))
-        yield line[:count], chances[:count]
+        found.append((line[:count], chances[:count]))
+    return found
 
 
 def cut_at_end(tokens: list[int], ends: set[int]) -> list[int]:

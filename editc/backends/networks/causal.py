@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -92,9 +94,13 @@ class CausalNetwork(RunningModel):
 
             return show
 
-        for which in batches(ids):
-            with self.use_weights(changed), watch({module: look(key, which) for key, module in modules.items()}):
+        def read(which: list[int]) -> None:
+            with watch({module: look(key, which) for key, module in modules.items()}):
                 self.run([ids[i] for i in which])
+
+        chosen = list(batches(ids))
+        with self.use_weights(changed):
+            list(self.each([partial(read, which) for which in chosen], [sum(len(ids[i]) for i in w) for w in chosen]))
         return {key: np.stack([seen[i] for i in range(len(ids))], axis=1) for key, seen in found.items()}
 
     def lens(self, layers: Sequence[int], cloze: Sequence[Cloze]) -> Mapping[int, NDArray[np.int64]]:
@@ -155,16 +161,13 @@ class CausalNetwork(RunningModel):
 
         Runs of 128 tokens are spread evenly over the texts, about `tokens` tokens in all. Position 0 is left out.
         """
-        import torch
-
         cut = list(self.tokenizer.chunks(texts, CHUNK))
         count = min(len(cut), -(-tokens // (CHUNK - 1)))
         chosen = [cut[i * len(cut) // count] for i in range(count)]
         modules = {name: self.module(name) for name in names}
         sums: dict[str, Any] = {}
-        seen: set[str] = set()
 
-        def look(name: str) -> Callable[[Any], None]:
+        def look(name: str, seen: set[str]) -> Callable[[Any], None]:
             def show(states: Any) -> None:
                 rows = states.view(-1, CHUNK, states.shape[-1])[:, 1:].reshape(-1, states.shape[-1])
                 sums[name] = sums.get(name, 0.0) + (rows.T @ rows).double()
@@ -174,11 +177,14 @@ class CausalNetwork(RunningModel):
 
             return show
 
-        watch = {module: look(name) for name, module in modules.items()}
-        for start in range(0, len(chosen), BATCH_TOKENS // CHUNK):
-            seen.clear()
-            with watch_modules(inputs=watch), torch.inference_mode():
-                self.run(chosen[start : start + BATCH_TOKENS // CHUNK])
+        def add(some: Sequence[Sequence[int]]) -> None:
+            seen: set[str] = set()
+            with watch_modules(inputs={module: look(name, seen) for name, module in modules.items()}):
+                self.run(some)
+
+        size = BATCH_TOKENS // CHUNK
+        parts = [chosen[start : start + size] for start in range(0, len(chosen), size)]
+        list(self.each([partial(add, some) for some in parts], [CHUNK * len(some) for some in parts]))
         read = sum(len(one) - 1 for one in chosen)
         return {name: SecondMoment((sums[name] / read).numpy(), read) for name in names}
 
@@ -186,5 +192,5 @@ class CausalNetwork(RunningModel):
         self, wish: ValueGoal, layer: int, where: DeltaTarget, how: Descent, changed: ChangedWeights = None
     ) -> LearnedValue:
         """Learn what to add at the subject's last token, so that the answer follows."""
-        with self.use_weights(changed):
+        with self.use_weights(changed), self.store.hold(layer) if self.store else nullcontext():
             return descent.descend(self, wish, layer, where, how)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
+from threading import get_ident
 from typing import Any
 
 import numpy as np
@@ -39,14 +40,15 @@ def watch_modules(
     """Call a function with the first input of each module in `inputs`, and with the output of each module in `outputs`.
 
     A value that an output's function returns replaces the output. A function that raises EnoughError ends the run; this
-    context manager suppresses the error.
+    context manager suppresses the error. Runs in other threads are not watched (see `lockstep`).
     """
+    own = get_ident()
 
     def before(show: Callable[[Any], None]) -> Callable[..., None]:
-        return lambda module, given: show(given[0])
+        return lambda module, given: show(given[0]) if get_ident() == own else None
 
     def after(show: Callable[[Any], Any]) -> Callable[..., Any]:
-        return lambda module, given, out: rewrap_states(out, show(unwrap_states(out)))
+        return lambda module, given, out: rewrap_states(out, show(unwrap_states(out))) if get_ident() == own else None
 
     with ExitStack() as stack:
         for module, show in inputs.items():

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from functools import cached_property
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, field
+from functools import cached_property, partial
 from hashlib import sha256
 from typing import Any, TypeAlias
 
 from editc.backends.networks import probes
 from editc.backends.networks.hooks import replace_parameters
+from editc.backends.networks.layer_store import LayerStore
+from editc.backends.networks.lockstep import run_in_groups
+from editc.backends.networks.streamed import digest_parameter
 from editc.backends.networks.tokenizer import PromptTokenizer
 from editc.core.delta import Array
 
@@ -21,6 +25,10 @@ BATCH_TOKENS = 2048
 SPARE_PADDING = 24
 """Padding tokens that a batch may always have. Chosen by hand: they cost about as much as another run, which reads all
 weights again."""
+STEP_BYTES = 256 << 20
+"""Bytes of states and caches that wait between two layers, where layers are read from files. Chosen by hand."""
+STATES_PER_TOKEN = 4
+"""How many states of a token a waiting batch keeps: the stream, its sums, and rotary positions. Chosen by hand."""
 IGNORED_SETTINGS = ("_name_or_path", "transformers_version", "dtype", "torch_dtype")
 """Entries of a configuration on which no result depends: where it lay, what wrote it, and how weights are stored."""
 LAYER = re.compile(r"(?:^|\.)(?P<tail>(?:layers|h)\.\d+\..*)$")
@@ -46,6 +54,10 @@ class RunningModel:
     """The transformers model, in float32 and in eval mode."""
     tokenizer: PromptTokenizer
     """Its tokenizer."""
+    store: LayerStore | None = None
+    """What reads the layers from the files when they run. None: the whole model is in memory."""
+    digests: Mapping[str, bytes] = field(default_factory=dict)
+    """The sha256 of each parameter by its own name, where `store` is given."""
 
     @property
     def layers(self) -> int:
@@ -90,8 +102,7 @@ class RunningModel:
         """The hash that `fingerprint` returns, computed once."""
 
         def digest(name: str) -> bytes:
-            values = self.parameters[name].detach().contiguous()
-            return sha256(f"{name} {tuple(values.shape)} ".encode() + sha256(values.numpy()).digest()).digest()
+            return self.digests.get(name) or digest_parameter(name, self.parameters[name])
 
         settings = {k: v for k, v in self.model.config.to_dict().items() if k not in IGNORED_SETTINGS}
         rest = json.dumps([settings, sorted(self.ends)], sort_keys=True, default=str) + self.tokenizer.fingerprint()
@@ -125,7 +136,8 @@ class RunningModel:
             raise LookupError(f"`{name}` belongs to an expert, and which prompts an expert reads depends on the router")
         return self.model.get_submodule(self.own_name(name).rpartition(".")[0])
 
-    def use_weights(self, changed: ChangedWeights) -> Any:
+    @contextmanager
+    def use_weights(self, changed: ChangedWeights) -> Iterator[None]:
         """Return a context manager in which the model runs with these weights, named as in the checkpoint, in their own
         shapes.
 
@@ -141,7 +153,25 @@ class RunningModel:
                 if own not in values:
                     values[own] = self.parameters[own].double().numpy()
                 values[own][int(expert["number"])] = value
-        return replace_parameters(self.parameters, values)
+        with self.store.replacing(values) if self.store else nullcontext(), replace_parameters(self.parameters, values):
+            yield
+
+    def each(self, jobs: Sequence[Callable[[], Any]], tokens: Sequence[int], caches: bool = False) -> Iterator[Any]:
+        """Yield the result of each job in order. A job runs a batch of so many `tokens`; with `caches` it keeps keys
+        and values. Where layers are read from files, as many jobs as STEP_BYTES allow share a read."""
+        if self.store is None:
+            yield from (job() for job in jobs)
+            return
+        bytes_per_token = STATES_PER_TOKEN * self.store.width + (self._cached_bytes if caches else 0)
+        yield from run_in_groups(jobs, [count * bytes_per_token for count in tokens], STEP_BYTES)
+
+    @property
+    def _cached_bytes(self) -> int:
+        """Bytes of the keys and values of a token in all layers."""
+        settings = self.model.config.get_text_config()
+        heads = settings.num_attention_heads
+        size = getattr(settings, "head_dim", None) or settings.hidden_size // heads
+        return int(2 * 4 * self.layers * (getattr(settings, "num_key_value_heads", None) or heads) * size)
 
     def run(self, ids: Sequence[Sequence[int]]) -> Any:
         """Return the states (n, t, d) of n texts behind the final norm. Shorter texts are padded on the right."""
@@ -153,8 +183,11 @@ class RunningModel:
 
     def run_batches(self, ids: Sequence[Sequence[int]]) -> Iterator[tuple[list[int], Any]]:
         """Run the texts in batches. Yield the numbers of the texts in a batch, and their states (n, t, d)."""
-        for which in batches(ids):
-            yield which, self.run([ids[i] for i in which])
+        chosen = [(which, [ids[i] for i in which]) for which in batches(ids)]
+        runs = [partial(self.run, some) for _, some in chosen]
+        sizes = [sum(map(len, some)) for _, some in chosen]
+        for (which, _), states in zip(chosen, self.each(runs, sizes), strict=True):
+            yield which, states
 
     @cached_property
     def ends(self) -> set[int]:
