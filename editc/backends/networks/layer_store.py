@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -90,13 +90,14 @@ class LayerStore:
             self.held.discard(layer)
 
     @contextmanager
-    def replacing(self, names: Iterable[str]) -> Iterator[None]:
-        """Within the `with`, these parameters may have other values: `load` leaves those alone."""
+    def replacing(self, names: Iterable[str], replaced: AbstractContextManager[None]) -> Iterator[None]:
+        """Within the `with`, these parameters have the values that `replaced` gives them: `load` leaves those alone."""
         layers = [layer for layer, own in enumerate(self.layers) if not own.keys().isdisjoint(names)]
         for layer in layers:
             self.drop(layer)
         try:
-            yield
+            with replaced:
+                yield
         finally:
             for layer in layers:
                 self.drop(layer)

@@ -6,7 +6,6 @@ import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from hashlib import sha256
@@ -136,8 +135,7 @@ class RunningModel:
             raise LookupError(f"`{name}` belongs to an expert, and which prompts an expert reads depends on the router")
         return self.model.get_submodule(self.own_name(name).rpartition(".")[0])
 
-    @contextmanager
-    def use_weights(self, changed: ChangedWeights) -> Iterator[None]:
+    def use_weights(self, changed: ChangedWeights) -> Any:
         """Return a context manager in which the model runs with these weights, named as in the checkpoint, in their own
         shapes.
 
@@ -153,8 +151,8 @@ class RunningModel:
                 if own not in values:
                     values[own] = self.parameters[own].double().numpy()
                 values[own][int(expert["number"])] = value
-        with self.store.replacing(values) if self.store else nullcontext(), replace_parameters(self.parameters, values):
-            yield
+        replaced = replace_parameters(self.parameters, values)
+        return replaced if self.store is None else self.store.replacing(values, replaced)
 
     def each(self, jobs: Sequence[Callable[[], Any]], tokens: Sequence[int], caches: bool = False) -> Iterator[Any]:
         """Yield the result of each job in order. A job runs a batch of so many `tokens`; with `caches` it keeps keys
