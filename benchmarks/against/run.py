@@ -94,10 +94,12 @@ def run_all(folder: Path, file: Path) -> dict[str, Measured]:
 def solve(side: str, case: Case, folder: Path) -> Measured:
     """What a process of its own runs. Imports are here, so that a side loads no more than it uses."""
     if side == "script":
-        return import_module("benchmarks.against.whole").published(case, folder)
-    if case.method in ("memit", "alphaedit"):
-        return getattr(import_module("benchmarks.against.memories"), side)(case)
-    return getattr(import_module("benchmarks.against.solves"), side)(case, folder)
+        found: Measured = import_module("benchmarks.against.whole").published(case, folder)
+    elif case.method in ("memit", "alphaedit"):
+        found = getattr(import_module("benchmarks.against.memories"), side)(case)
+    else:
+        found = getattr(import_module("benchmarks.against.solves"), side)(case, folder)
+    return found
 
 
 def main() -> None:
