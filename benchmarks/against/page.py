@@ -69,7 +69,7 @@ def picture(found: Figures) -> str:
     """The SVG file: CPU seconds by concepts, one panel for each number of preserved texts."""
     panels = tuple(panel for preserved in PRESERVED if (panel := _panel(found, preserved)) is not None)
     svg = draw_panels(panels, Places(len(COUNTS), "concepts"), "CPU seconds of one solve, by the number of concepts")
-    for place, concepts in enumerate(COUNTS):
+    for place, concepts in reversed(tuple(enumerate(COUNTS))):  # from the last: a place may be written like a number
         svg = svg.replace(f'text-anchor="middle">{place}</text>', f'text-anchor="middle">{concepts:,}</text>')
         svg = svg.replace(f"<title>concepts {place}:", f"<title>{concepts:,} concepts:")
     svg = svg.replace("after concepts", "concepts")
