@@ -183,3 +183,25 @@ def test_jobs_in_step_keep_their_order_and_tell_their_errors() -> None:
     assert seen == [(0, 0), (0, 2), (1, 2), (2, 2)]
     with pytest.raises(LookupError, match="one"):
         run_in_step([lambda: job(1), lambda: job(0)])
+
+
+def test_groups_of_texts_have_the_batches_of_all_and_share_reads(pairs: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole, layered = pairs("llama")
+    ids = [[1] * (length % 23 + 1) for length in range(0, 400, 7)]
+    every = list(running.batches(ids))
+    assert list(whole.groups(ids)) == every and len(every) > 5
+    monkeypatch.setattr(running, "STEP_BYTES", 4 * layered.store.width * 150)
+    groups = list(layered.groups(ids))
+    assert 1 < len(groups) < len(every)
+    again = [[group[i] for i in which] for group in groups for which in running.batches([ids[i] for i in group])]
+    assert again == every
+    assert all(sum(len(ids[i]) for i in group) <= 150 for group in groups)
+
+
+def test_a_comparison_in_groups_is_that_of_all_texts_together(pairs: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole, layered = pairs("llama")
+    name = next(name for name in whole.parameters if name.endswith("layers.1.mlp.down_proj.weight"))
+    changed = {name: 1.5 * whole.parameters[name].double().numpy()}
+    at_once = whole.compare(TEXTS * 9, changed)
+    monkeypatch.setattr(running, "STEP_BYTES", 4 * layered.store.width * 40)
+    assert same(vars(at_once), vars(layered.compare(TEXTS * 9, changed)))

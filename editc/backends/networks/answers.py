@@ -89,25 +89,27 @@ def compare_models(
     ids = [network.tokenizer.encode_prompt(text).ids for text in texts]
     found = np.zeros((4, len(ids)))
     firsts = [len(one) - 1 if last else 0 for one in ids]
-    befores = [] if base is not None else [states for _, states in _text_states(network, ids, firsts)]
-    with network.use_weights(changed):
-        afters = list(_text_states(network, ids, firsts))
-    for at, (which, after) in enumerate(afters):
-        before = _stack_states([base[i] for i in which]) if base is not None else befores[at]
-        rows = [(i, row) for i in which for row in range(firsts[i], len(ids[i]))]
-        nexts = [ids[i][row + 1] if row + 1 < len(ids[i]) else -1 for i, row in rows]
-        np.add.at(found.T, [i for i, _ in rows], _compare_rows(network, before, after, nexts))
+    for group in network.groups(ids):
+        befores = [] if base is not None else [states for _, states in _text_states(network, ids, firsts, group)]
+        with network.use_weights(changed):
+            afters = list(_text_states(network, ids, firsts, group))
+        for at, (which, after) in enumerate(afters):
+            before = _stack_states([base[i] for i in which]) if base is not None else befores[at]
+            rows = [(i, row) for i in which for row in range(firsts[i], len(ids[i]))]
+            nexts = [ids[i][row + 1] if row + 1 < len(ids[i]) else -1 for i, row in rows]
+            np.add.at(found.T, [i for i, _ in rows], _compare_rows(network, before, after, nexts))
     counts = np.array([1 if last else len(one) for one in ids], np.float64)
     follow = np.where(counts > 1, counts - 1, np.nan)
     return ModelComparison(found[0] / counts, found[1] / counts, found[2] / follow, found[3] / follow)
 
 
 def _text_states(
-    network: RunningModel, ids: Sequence[Sequence[int]], firsts: Sequence[int]
+    network: RunningModel, ids: Sequence[Sequence[int]], firsts: Sequence[int], group: Sequence[int]
 ) -> Iterator[tuple[list[int], Any]]:
-    """Run texts in batches. Yield the numbers of those in a batch, and the states (rows, d) of each from its first row
-    on, one text behind the other."""
-    for which, states in network.run_batches(ids):
+    """Run the texts whose numbers are in `group` in batches. Yield the numbers of those in a batch, and the states
+    (rows, d) of each from its first row on, one text behind the other."""
+    for places, states in network.run_batches([ids[i] for i in group]):
+        which = [group[place] for place in places]
         rows = [(at, row) for at, i in enumerate(which) for row in range(firsts[i], len(ids[i]))]
         lines, columns = map(list, zip(*rows, strict=True))
         yield which, states[lines, columns]

@@ -187,6 +187,21 @@ class RunningModel:
         for (which, _), states in zip(chosen, self.each(runs, sizes), strict=True):
             yield which, states
 
+    def groups(self, ids: Sequence[Sequence[int]]) -> Iterator[list[int]]:
+        """Yield the numbers of the texts that are worth running together: a batch, or, where layers are read from
+        files, as many batches as share a read. `run_batches` makes the same batches of a group as of all texts."""
+        group: list[int] = []
+        taken, most = 0, 0 if self.store is None else STEP_BYTES // (STATES_PER_TOKEN * self.store.width)
+        for which in batches(ids):
+            count = sum(len(ids[i]) for i in which)
+            if group and taken + count > most:
+                yield group
+                group, taken = [], 0
+            group += which
+            taken += count
+        if group:
+            yield group
+
     @cached_property
     def ends(self) -> set[int]:
         """The tokens that end a text."""
