@@ -11,6 +11,8 @@ from hashlib import sha256
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from editc.libraries.cores import available_cores
+
 LIBRARIES = ("editc", "numpy", "tokenizers", "torch", "transformers")
 """Packages whose versions may change the last bits of a result."""
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
@@ -37,10 +39,9 @@ machine runs. The kernel is not among them: it computes no floats."""
 def describe_environment() -> tuple[str, ...]:
     """List the libraries, the processor and the thread settings, by which float sums may round differently. Two
     machines with the same list compute the same bits."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     threads = (f"{name}={os.environ[name]}" for name in THREAD_VARIABLES if os.environ.get(name))
     system = " ".join(part for part in (platform.system(), platform.machine(), *platform.libc_ver()) if part)
-    return (*map(_describe_library, LIBRARIES), system, _describe_processor(), f"{cores} cores", *threads)
+    return (*map(_describe_library, LIBRARIES), system, _describe_processor(), f"{available_cores()} cores", *threads)
 
 
 @cache

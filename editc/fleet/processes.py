@@ -3,7 +3,6 @@ worker's cell with it, and it is known which cell it died of."""
 
 from __future__ import annotations
 
-import os
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -15,6 +14,7 @@ from threading import Event, Thread
 from editc.fleet.cells import Cell
 from editc.fleet.engine import TRIES, Ended, Setting, environment
 from editc.fleet.worker import run_cell
+from editc.libraries.cores import available_cores
 
 DIED = "the process that ran it ended before it was done: out of memory, or killed"
 """What a cell's worker that died leaves to say."""
@@ -38,11 +38,6 @@ def run_in_processes(cells: Sequence[Cell], setting: Setting) -> Iterator[Ended]
             stop.set()
             for lane in lanes:
                 lane.join()
-
-
-def available_cores() -> int:
-    """How many cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _work(waiting: deque[Cell], ended: SimpleQueue[Ended | BaseException], stop: Event, setting: Setting) -> None:

@@ -14,8 +14,9 @@ from typing import Any
 from editc.core.diagnostics import fail
 from editc.fleet.cells import Cell
 from editc.fleet.engine import TRIES, Ended, Setting, missing_engine
-from editc.fleet.processes import DIED, available_cores
+from editc.fleet.processes import DIED
 from editc.fleet.worker import run_cell
+from editc.libraries.cores import available_cores
 
 WINDOW = 1000
 """The most tasks that wait in Ray at once, where `workers` does not say fewer. Chosen by hand: more than any cluster

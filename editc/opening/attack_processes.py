@@ -24,6 +24,7 @@ from editc.backends import painter
 from editc.backends.diffusion import PipelineDiffusion
 from editc.core.delta import Array
 from editc.core.ports import Progress, Task, Workers
+from editc.libraries.cores import available_cores
 
 IMPORTS = "editc.opening.attack_imports"
 """The module that the process imports from which the others are forked."""
@@ -69,9 +70,9 @@ def worker_opener(
 
 def process_count() -> int:
     """How many processes attacks run in: EDITC_PROCESSES, by which workers of a fleet share a machine, else as many as
-    it has cores."""
+    there are cores for this process."""
     named = os.environ.get("EDITC_PROCESSES", "")
-    return int(named) if named.isdigit() and int(named) else os.cpu_count() or 1
+    return int(named) if named.isdigit() and int(named) else available_cores()
 
 
 class _Counted:
