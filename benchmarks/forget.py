@@ -2,7 +2,8 @@
 
 For each concept and method a row: how often the concept still appears (plain prompts, other names), what each attack
 brings back (over several attack seeds), what the other concepts keep, how much of the concept is its own, and what it
-cost. Prompts, pictures and seeds are those of no training. Deltas stay in `--folder`: a run goes on where it was.
+cost. `a+b` stands for concepts that one training erases: a row for each. Prompts, pictures and seeds are those of no
+training. Deltas stay in `--folder`: a run goes on where it was.
 """
 
 from __future__ import annotations
@@ -10,9 +11,10 @@ from __future__ import annotations
 import argparse
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import fmean
 
 from benchmarks import second_world, world
 from benchmarks.objects import TARGETS, Lab, Row, measure, open_lab
@@ -92,7 +94,8 @@ class Built:
     solution: Solution
     delta: Path
     seconds: float
-    own: float | None
+    own: Mapping[str, float]
+    """Concept -> how much of it is its own. Empty where the method does not measure it."""
 
 
 def contexts_of(concept: str) -> str:
@@ -106,11 +109,14 @@ def contexts_of(concept: str) -> str:
 
 
 def build(where: World, concept: str, method: str, folder: Path) -> Built:
-    """Build the delta of a row. The time is of this run, so of a build from nothing only where the folder was empty."""
+    """Build the delta of a row, or of the rows of concepts that one training erases. The time is of this run, so of a
+    build from nothing only where the folder was empty."""
     folder.mkdir(parents=True, exist_ok=True)
     beside = f", {METHODS[method]}" if METHODS[method] else ""
-    edit = f"{{erase: {concept}, to: {where.targets[concept]}{contexts_of(concept)}{beside}}}"
-    text = f"editc: 1\nmodel: {where.model}\nedits:\n  - {edit}\n"
+    edits = (
+        f"  - {{erase: {one}, to: {where.targets[one]}{contexts_of(one)}{beside}}}\n" for one in concept.split("+")
+    )
+    text = f"editc: 1\nmodel: {where.model}\nedits:\n{''.join(edits)}"
     manifest = folder / "manifest.yaml"
     manifest.write_text(text, encoding="utf-8")
     begin = time.perf_counter()
@@ -118,49 +124,53 @@ def build(where: World, concept: str, method: str, folder: Path) -> Built:
     seconds = time.perf_counter() - begin
     assert built is not None
     solution = built.verified.solution
-    own = solution.training.own[0] if solution.training and solution.training.own else None
+    found = solution.training.own if solution.training else ()
+    own = dict(zip(concept.split("+"), found, strict=True)) if found else {}
     return Built(solution, Path(built.files[0]), seconds, own)
 
 
-def attack(where: World, built: Built, attacks: Mapping[int, str], folder: Path) -> Mapping[str, float]:
-    """Attack -> the share of all pictures, over the seeds, that show the concept; kept in a file of the folder.
-    `attacks` maps a seed to the attacks that have it."""
-    shown: dict[str, list[int]] = {}
+def attack(where: World, built: Built, attacks: Mapping[int, str], folder: Path) -> Mapping[str, Mapping[str, float]]:
+    """Concept -> attack -> the share of all pictures, over the seeds, that show the concept; kept in a file of the
+    folder. `attacks` maps a seed to the attacks that have it."""
+    shown: dict[str, dict[str, list[float]]] = {}
     for seed, asked in attacks.items():
         file = folder / f"attacks-{seed}.json"
         if not file.exists():
             found = api.attack(built.delta, where.model, asked, where.detector, seed=seed)
-            file.write_text(json.dumps([[one.attack, one.shown, one.of, one.tells] for one in found.results]))
-        for name, count, of, tells in json.loads(file.read_text()):
-            shown.setdefault(name if tells else f"({name})", []).append(round(1e6 * count / of))
-    return {name: sum(found) / len(found) / 1e6 for name, found in shown.items()}
+            rows = [[one.concept, one.attack, one.shown, one.of, one.tells] for one in found.results]
+            file.write_text(json.dumps(rows))
+        for concept, name, count, of, tells in json.loads(file.read_text()):
+            shown.setdefault(concept, {}).setdefault(name if tells else f"({name})", []).append(count / of)
+    return {concept: {name: fmean(shares) for name, shares in of.items()} for concept, of in shown.items()}
 
 
 def line(concept: str, method: str, row: Row, attacks: Mapping[str, float], built: Built) -> str:
     """One line of the table."""
     kept = f"{100 * row.before:.1f} -> {100 * row.kept:.1f} | {row.worst}"
     rest = f"{kept} | " + " | ".join(f"{100 * one:.1f}" for one in row.attributes.values())
-    own = "" if built.own is None else f"{built.own:.2f}"
+    own = f"{built.own[concept]:.2f}" if concept in built.own else ""
     cost = f"{built.delta.stat().st_size / 1000:.0f} | {built.seconds:.0f}"
     brought = ", ".join(f"{name} {100 * share:.0f}" for name, share in attacks.items())
     figures = f"{100 * row.plain:.1f} | {100 * row.synonym:.1f}"
     return f"| {concept} | {method} | {own} | {figures} | {brought} | {rest} | {cost} |"
 
 
-def run(lab: Lab, where: World, concept: str, method: str, given: argparse.Namespace) -> str:
-    """Build, count and attack one row."""
+def run(lab: Lab, where: World, concept: str, method: str, given: argparse.Namespace) -> Iterator[str]:
+    """Build, count and attack one row, or those of the concepts that one training erases."""
     folder = Path(given.folder) / given.world / concept / method.replace(", ", "-")
     built = build(where, concept, method, folder)
     attacks = {given.seed: given.attacks} | {given.seed + 1 + number: given.again for number in range(given.seeds - 1)}
-    row = measure(lab, concept, built.solution, given.count, given.each)
-    return line(concept, method, row, attack(where, built, attacks, folder), built)
+    shown = attack(where, built, attacks, folder)
+    for one in concept.split("+"):
+        row = measure(lab, one, built.solution, given.count, given.each, without=concept.split("+"))
+        yield line(one, method, row, shown[one], built)
 
 
 def main() -> None:
     """Read the command line, measure, print the table as Markdown."""
     parser = argparse.ArgumentParser(description="What trained edits hold against.")
     parser.add_argument("--world", choices=tuple(WORLDS), default="demo")
-    parser.add_argument("--concepts", default="", help="left out: every concept of the world")
+    parser.add_argument("--concepts", default="", help="left out: every concept of the world; `a+b`: in one training")
     parser.add_argument("--methods", default=",".join(METHODS), help="names of rows, split at commas without a space")
     parser.add_argument("--attacks", default=ATTACKS, help="as in a manifest")
     parser.add_argument("--again", default=AGAIN, help="the attacks that are run with further seeds")
@@ -176,7 +186,8 @@ def main() -> None:
     methods = [name for name in METHODS if name.split(",")[0] in given.methods.split(",") or name in given.methods]
     for concept in given.concepts.split(",") if given.concepts else where.targets:
         for method in methods:
-            print(run(lab, where, concept, method, given), flush=True)
+            for shown in run(lab, where, concept, method, given):
+                print(shown, flush=True)
 
 
 if __name__ == "__main__":

@@ -129,15 +129,19 @@ class Row:
     """Other object -> how its share of pictures changed, in points; negative: it fell."""
 
 
-def measure(lab: Lab, concept: str, solution: Solution | None, count: int, each: int) -> Row:
-    """Paint and judge; with no solution, the base model."""
+def measure(
+    lab: Lab, concept: str, solution: Solution | None, count: int, each: int, without: Sequence[str] = ()
+) -> Row:
+    """Paint and judge; with no solution, the base model. `without` are concepts that are not counted among the others,
+    because the same edit erases them."""
     changed = None if solution is None else edited(solution)
     every, attribute = world.others(each, lab.seed, prompts=lab.prompts), lab.prompts.attribute_of(concept)
-    rest = [one for one in every if one.says.get(attribute) != concept]
-    seeds = [seed for one, seed in zip(every, _seeds(every), strict=True) if one.says.get(attribute) != concept]
+    keep = np.array([one.says.get(attribute) not in {concept, *without} for one in every])
+    rest = [one for one, kept in zip(every, keep, strict=True) if kept]
+    seeds = [seed for seed, kept in zip(_seeds(every), keep, strict=True) if kept]
     painted = lab.canvas.paint([one.text for one in rest], seeds, changed) if solution else None
     after = None if painted is None else world.judge(lab.detector, rest, painted)
-    before = world.judge(lab.detector, rest, _without(lab, each, concept))
+    before = world.judge(lab.detector, rest, _unedited(lab, each)[keep])
     now = after or before
     falls = {what: 100 * (now.objects[what] - before.objects[what]) for what in now.objects}
     worst = min(falls, key=lambda what: falls[what])
@@ -162,13 +166,12 @@ def _share(
     return float(np.mean([one == concept for one in found]))
 
 
-def _without(lab: Lab, each: int, concept: str) -> NDArray[np.uint8]:
-    """The base model's pictures of every caption that does not state the concept, painted once."""
-    every, attribute = world.others(each, lab.seed, prompts=lab.prompts), lab.prompts.attribute_of(concept)
-    keep = np.array([one.says.get(attribute) != concept for one in every])
+def _unedited(lab: Lab, each: int) -> NDArray[np.uint8]:
+    """The base model's pictures of every caption, painted once."""
     if each not in lab.base:
+        every = world.others(each, lab.seed, prompts=lab.prompts)
         lab.base[each] = lab.canvas.paint([one.text for one in every], _seeds(every))
-    return np.asarray(lab.base[each][keep])
+    return lab.base[each]
 
 
 def _seeds(captions: Sequence[Caption]) -> list[int]:
