@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from editc.core.delta import Array, Factors, Site
 from editc.core.site_bytes import edit_bytes, patch_as_stored
-from editc.numerics.bits import doubt, dtypes, rounded
-from editc.numerics.bits.arithmetic import patch
+from editc.numerics.bits import doubt, dtypes, rounded, row_sums
+from editc.numerics.bits.arithmetic import patch, product
 
 DTYPES = ("F32", "F16", "BF16")
 Single = NDArray[np.float32]
@@ -109,7 +109,7 @@ def test_the_bound_holds_for_every_order() -> None:
     W, left, right = problem("shared", 20, 500, 8, 3, 0.1)
     assert right is not None
     wide = left.astype(float), right.astype(float)
-    bound = np.linalg.norm(W, axis=1)[:, None] * rounded._error_bound("shared", *wide)
+    bound = np.linalg.norm(W, axis=1)[:, None] * row_sums.WholeRows.of(True, *wide).columns
     exact, rng = patch(W, "shared", left, right), np.random.default_rng(0)
     for _ in range(5):
         order, inner = rng.permutation(500), rng.permutation(8)
@@ -143,17 +143,34 @@ def test_one_edit_is_rounded_to_several_dtypes(dtype: str) -> None:
     for one, found in zip(DTYPES, rounded.round_edited(raw, dtype, DTYPES, 768, "shared", left, right), strict=True):
         values = patch(dtypes.decode(raw, dtype, (-1, 768)), "shared", left, right)
         assert found.raw == dtypes.encode(values, one)
-        assert found.exact <= found.doubted / 5
-        assert one != "F32" or found.doubted > 20
+        assert found.exact <= min(found.doubted, values.size / 2000)
+        assert one != "F32" or found.doubted
 
 
-def test_the_closer_bound_holds_for_the_fixed_order() -> None:
+def test_the_closer_bounds_hold_for_the_fixed_order() -> None:
+    """That of pieces for all elements, and that of each element; each is closer than the one before."""
     W, left, right = problem("shared", 30, 500, 8, 6, 0.1)
     assert right is not None
+    singles = left.astype(float), right.astype(float)
     row, column = (one.reshape(-1) for one in np.indices(W.shape))
     low, high = doubt._ends(doubt.Doubts(W, left, right, True, row, column))
     exact = patch(W, "shared", left, right).reshape(-1)
-    wide = (
-        np.linalg.norm(W, axis=1)[row] * rounded._error_bound("shared", left.astype(float), right.astype(float))[column]
-    )
-    assert ((low <= exact) & (exact <= high)).all() and np.median((high - low) / wide) < 0.5
+    pieces, whole = row_sums.Pieces.of(*singles), row_sums.WholeRows.of(True, *singles)
+    sums = pieces.sum_rows(W, singles[0])
+    quick = (W + sums.value @ singles[1]).reshape(-1)
+    near = (sums.size[:, None] * pieces.columns).reshape(-1)
+    far = (whole.sum_rows(W, singles[0]).size[:, None] * whole.columns).reshape(-1)
+    assert ((low <= exact) & (exact <= high) & (np.abs(quick - exact) <= near)).all()
+    assert np.median(near / far) < 0.3 and np.median((high - low) / 2 / near) < 1
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_a_blas_that_adds_single_terms_gives_the_bits_of_the_fixed_order(dtype: str) -> None:
+    """Where products are exact. Elsewhere, and beside what is not finite, the sum is formed without it."""
+    rng = np.random.default_rng(9)
+    W = dtypes.round_to(rng.normal(size=(40, 900)) * 10.0 ** rng.integers(-8, 4, (40, 900)), dtype)
+    left = rng.normal(size=(900, 130)).astype(np.float32)
+    assert W.size * left.shape[1] >= doubt._FEW_TERMS
+    assert np.array_equal(doubt._sum_rows(W, left), product(W, left))
+    W[3, 5], W[4, 6], W[5], left[7, 8] = np.nan, np.inf, W[5] / 3, 0.0
+    assert np.array_equal(doubt._sum_rows(W, left), product(W, left), equal_nan=True)

@@ -1,12 +1,8 @@
-"""Settle the elements that `rounded` doubts: by a closer bound on both sums, and what is then left in the fixed order.
+"""Settle the elements that `rounded` doubts: by a bound on each, and what is then left in the fixed order.
 
-The bound that serves all elements takes every partial sum for as large as it could be. Terms have signs, so partial
-sums are some sqrt(n) times smaller. For a few rows they are worth knowing: W left is summed in pieces of PIECE terms,
-whose sums say how large the partial sums of the fixed order are between them.
-
-    |fl(sum x_k) - sum x_k| <= u (sum_k |x_k| + sum_k |s_k|)     s_k: the computed partial sums
-
-Both terms are bounded for a piece by |W_r| |left_j| over the piece alone (Cauchy-Schwarz).
+The bound that serves all elements is a number for the row times a number for the column. For a few elements the error
+of each term of the second product is worth adding up: W left is summed in pieces (`row_sums`), which say how far each
+of its sums may be off.
 """
 
 from __future__ import annotations
@@ -19,18 +15,15 @@ from numpy.typing import NDArray
 
 from editc.numerics.bits import dtypes
 from editc.numerics.bits.arithmetic import product
+from editc.numerics.bits.row_sums import LAST_ROUNDINGS, SAFETY, UNIT_ROUNDOFF, sum_pieces
 
 Array: TypeAlias = NDArray[np.float64]
 Real: TypeAlias = NDArray[np.floating]
 Places: TypeAlias = NDArray[np.intp]
 Bits: TypeAlias = NDArray[np.unsignedinteger]
 
-UNIT_ROUNDOFF = 2.0**-53
-"""u, the unit roundoff of float64."""
-PIECE = 32
-"""Terms in a piece. Chosen by hand: a 24th of the shortest row in use, and not too few for a BLAS call."""
-SAFETY = 1.1
-"""Bounds are a tenth larger than theory asks for, which covers the rounding of the bounds themselves."""
+_FEW_TERMS = 1 << 22
+"""Terms that numpy sums as fast as scipy is loaded. Chosen by hand: 10 ms."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +42,8 @@ class Doubts:
     """(n,): the row of each element, as a row of `W`."""
     column: Places
     """(n,): its column."""
+    pieces: tuple[Array, Array] | None = None
+    """(rows, r) each: W left as `sum_pieces` returns it, with its errors. None where it is not known yet."""
 
 
 def settle(doubts: Doubts, dtype: str) -> tuple[Bits, int]:
@@ -68,7 +63,7 @@ def settle(doubts: Doubts, dtype: str) -> tuple[Bits, int]:
 
 def _in_fixed_order(doubts: Doubts) -> Array:
     """Return the elements (n,) in float64, each summed as `arithmetic.patch` sums it."""
-    A = product(doubts.W, doubts.left) if doubts.shared else np.asarray(doubts.left, np.float64)
+    A = _sum_rows(doubts.W, doubts.left) if doubts.shared else np.asarray(doubts.left, np.float64)
     right = np.asarray(doubts.right, np.float64)
     total = np.zeros(len(doubts.row))
     with np.errstate(over="ignore", under="ignore", invalid="ignore"):
@@ -77,9 +72,37 @@ def _in_fixed_order(doubts: Doubts) -> Array:
         return np.asarray(doubts.W[doubts.row, doubts.column] + total)
 
 
+def _sum_rows(W: Array, left: Real) -> Array:
+    """Return W left (n, r) in the fixed order.
+
+    Where both have numbers of float32 or narrower, products of two are exact in float64. A BLAS that adds one of them
+    to a sum then gives the bits of `product`, whether it fuses the two operations or not, in a fifth of the time.
+    """
+    n, r = len(W), left.shape[1]
+    if W.size * r < _FEW_TERMS or not (_are_singles(W) and _are_singles(left)):
+        return product(W, left)
+    from scipy.linalg.blas import dger
+
+    total, columns, rows = (
+        np.zeros((r, n), order="F"),
+        np.ascontiguousarray(W.T),
+        np.ascontiguousarray(left, np.float64),
+    )
+    for column, row in zip(columns, rows, strict=True):
+        total = dger(1.0, row, column, a=total, overwrite_a=True)
+    return np.asarray(total.T)
+
+
+def _are_singles(part: Real) -> bool:
+    """Say whether all numbers of `part` are finite numbers of float32. Beside others it matters that a BLAS may skip
+    zeros."""
+    with np.errstate(over="ignore", under="ignore", invalid="ignore"):
+        return bool(np.isfinite(part).all() and np.array_equal(part.astype(np.float32), part))
+
+
 def _ends(doubts: Doubts) -> tuple[Array, Array]:
     """Return two numbers (n,), (n,) between which each element lies, summed in the fixed order."""
-    A, error = _piecewise(doubts.W, np.asarray(doubts.left, np.float64))
+    A, error = doubts.pieces or sum_pieces(doubts.W, np.asarray(doubts.left, np.float64))
     right = np.ascontiguousarray(np.asarray(doubts.right, np.float64).T)
     value, reach, far = (np.empty(len(doubts.row)) for _ in range(3))
     with np.errstate(all="ignore"):
@@ -91,19 +114,5 @@ def _ends(doubts: Doubts) -> tuple[Array, Array]:
             far[part] = np.einsum("ij,ij->i", error[doubts.row[part]], np.abs(theirs))
         W = doubts.W[doubts.row, doubts.column]
         terms = 2 * (A.shape[1] + 2)
-        e = SAFETY * (far + UNIT_ROUNDOFF * (terms * reach + 4 * (np.abs(W) + np.abs(value))))
+        e = SAFETY * (far + UNIT_ROUNDOFF * (terms * reach + LAST_ROUNDINGS * (np.abs(W) + np.abs(value))))
         return W + value - e, W + value + e
-
-
-def _piecewise(W: Array, left: Array) -> tuple[Array, Array]:
-    """Return W left (n, r), summed piece by piece, and how far the sum in the fixed order may be from it, (n, r)."""
-    total, error = np.zeros((len(W), left.shape[1])), np.zeros((len(W), left.shape[1]))
-    with np.errstate(all="ignore"):
-        for start in range(0, W.shape[1], PIECE):
-            ours, theirs = W[:, start : start + PIECE], left[start : start + PIECE]
-            size = np.sqrt(np.einsum("ij,ij->i", ours, ours))[:, None] * np.sqrt((theirs * theirs).sum(axis=0))
-            count = len(theirs)
-            error += count * np.abs(total) + (2 * count + 4) * size  # partial sums, products, and the sum of this piece
-            total += ours @ theirs
-            error += np.abs(total)
-        return total, SAFETY * UNIT_ROUNDOFF * error

@@ -34,6 +34,9 @@ EDITABLE = ("F64", "F32", "F16", "BF16")
 EIGHT_BITS: Mapping[str, int] = MappingProxyType({"F8_E4M3": 4, "F8_E5M2": 5})
 """The 8-bit floats that can be decoded and encoded as well -> bits of their exponent. E4M3 has no infinity."""
 
+_CONVERTED = 1 << 16
+"""Numbers that are converted to bfloat16 at a time. Chosen by hand: 512 kB in float64."""
+
 _NUMPY = MappingProxyType({"F64": "<f8", "F32": "<f4", "F16": "<f2"})
 """dtype of safetensors -> the dtype of numpy with the same bytes."""
 
@@ -164,17 +167,26 @@ def _to_eight_bits(values: Array, dtype: str) -> NDArray[np.uint8]:
 
 
 def _to_bfloat16(values: Array) -> NDArray[np.uint16]:
-    """Return the bfloat16 patterns of `values`, in their shape.
+    """Return the bfloat16 patterns of `values`, in their shape, some at a time so that scratch stays in the caches.
 
     float64 is first rounded to float32 "to odd", and then to nearest even. The second rounding can then tell whether
-    the first dropped anything, so both together are one correct rounding (Boldo and Melquiond, 2008).
+    the first dropped anything, so both together are one correct rounding (Boldo and Melquiond, 2008). Numbers that
+    float32 holds, such as those of a weight in half precision, need the second rounding only.
     """
-    bits = _to_odd_float32(np.ascontiguousarray(values, np.float64))
-    rounded = bits + np.uint32(0x7FFF) + ((bits >> np.uint32(16)) & np.uint32(1))
-    special = (bits & np.uint32(0x7FFFFFFF)) > np.uint32(0x7F800000)
-    quiet = bits | np.uint32(0x00400000)
-    chosen: NDArray[np.uint32] = np.where(special, quiet, rounded) >> np.uint32(16)
-    return chosen.astype(np.uint16)
+    entries = np.ascontiguousarray(values, np.float64).reshape(-1)
+    out = np.empty(entries.shape, np.uint16)
+    for start in range(0, len(entries), _CONVERTED):
+        part = entries[start : start + _CONVERTED]
+        with np.errstate(over="ignore", under="ignore", invalid="ignore"):
+            near = part.astype(np.float32)
+        exact = bool((near == part).all())
+        bits = near.view(np.uint32) if exact else _to_odd_float32(part)
+        found = (bits + np.uint32(0x7FFF) + ((bits >> np.uint32(16)) & np.uint32(1))) >> np.uint32(16)
+        if not exact:
+            is_nan = (bits & np.uint32(0x7FFFFFFF)) > np.uint32(0x7F800000)
+            found = np.where(is_nan, (bits | np.uint32(0x00400000)) >> np.uint32(16), found)
+        out[start : start + _CONVERTED] = found
+    return out.reshape(values.shape)
 
 
 def _to_odd_float32(values: Array) -> NDArray[np.uint32]:

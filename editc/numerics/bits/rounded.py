@@ -1,13 +1,10 @@
 """Compute edited weights in their stored dtype at the speed of a BLAS, bit for bit as `arithmetic` defines them.
 
 `arithmetic` sums in a fixed order, which is slow. A BLAS adds the same terms in another order, and both sums are within
-a known distance e of each other. What is stored is the sum x rounded to a few bits. If x - e and x + e round to the
-same number, that number is the result in any order (Ziv's rounding test, 1991). Elements where they differ go to
-`doubt`, which has a closer bound, and computes what is left in the fixed order. So no bit depends on the BLAS; only the
-time does.
-
-    |fl(a b) - a b| <= gamma_n |a| |b|   for n terms in any order, gamma_n = n u / (1 - n u), u = 2^-53
-                                         (Higham, Accuracy and Stability of Numerical Algorithms, section 3.1)
+a known distance e of each other (`row_sums`). What is stored is the sum x rounded to a few bits. If x - e and x + e
+round to the same number, that number is the result in any order (Ziv's rounding test, 1991). Elements where they differ
+go to `doubt`, which bounds each on its own, and computes what is left in the fixed order. So no bit depends on the
+BLAS; only the time does.
 """
 
 from __future__ import annotations
@@ -21,7 +18,8 @@ from numpy.typing import NDArray
 
 from editc.numerics.bits import dtypes
 from editc.numerics.bits.arithmetic import patch
-from editc.numerics.bits.doubt import UNIT_ROUNDOFF, Doubts, settle
+from editc.numerics.bits.doubt import Doubts, settle
+from editc.numerics.bits.row_sums import ErrorBound, Pieces, RowSums, WholeRows
 
 Array: TypeAlias = NDArray[np.float64]
 Real: TypeAlias = NDArray[np.floating]
@@ -31,6 +29,9 @@ Places: TypeAlias = NDArray[np.intp]
 _BLOCK_ELEMENTS = 1 << 16
 """Elements worked on at a time. Chosen by hand: the few blocks in use (256 or 512 kB each) stay in the processor's
 caches, and the cost of a numpy call is small beside the work."""
+_SUMMED_BLOCKS = 8
+"""Blocks whose rows are summed together. Chosen by hand: at a width of 2048 a block has 32 rows, on which a BLAS takes
+twice as long for each. The rows of eight take 4 MB in float64."""
 _SETTLED_ROWS = 512
 """Rows with elements in doubt that are settled together. Chosen by hand: 8 MB in float64 at a width of 2048."""
 _NONE = np.zeros(0, np.intp)
@@ -73,34 +74,47 @@ def round_edited(
     if form == "dense" or right is None or "F64" in (dtype, *wanted):
         values = _in_fixed_order(raw, dtype, width, form, left, right)
         return tuple(Rounded(dtypes.encode(values, one)) for one in wanted)
-    rows, step = len(raw) * 8 // (dtypes.BITS[dtype] * width), max(1, _BLOCK_ELEMENTS // width)
-    stored = dtypes.stored_patterns(raw, dtype).reshape(rows, width)
-    outs = [np.empty((rows, width), f"<u{dtypes.BITS[one] // 8}") for one in wanted]
+    stored = dtypes.stored_patterns(raw, dtype).reshape(-1, width)
+    outs = [np.empty(stored.shape, f"<u{dtypes.BITS[one] // 8}") for one in wanted]
     doubted: list[list[Places]] = [[] for _ in wanted]
     wide_left, wide_right = left.astype(np.float64), right.astype(np.float64)
-    bound = _error_bound(form, wide_left, wide_right)
-    space = _Scratch.for_rows(min(rows, step), width)
-    for start in range(0, rows, step):
-        part = slice(start, min(rows, start + step))
-        rows_left = wide_left if form == "shared" else wide_left[part]
-        block = space.first(part.stop - part.start)
-        size = _edit_block(dtypes.native_values(stored[part], dtype), form, rows_left, wide_right, block.reals)
-        for one, out, found in zip(wanted, outs, doubted, strict=True):
-            found.append(start * width + _round_block(one, size, bound, block, out[part]))
+    bound, sums = _error_bound(form, wanted, wide_left, wide_right), list[RowSums]()
+    step = max(1, _BLOCK_ELEMENTS // width)
+    space = _Scratch.for_rows(min(len(stored), step), width)
+    for first in range(0, len(stored), step * _SUMMED_BLOCKS):
+        W = dtypes.native_values(stored[first : first + step * _SUMMED_BLOCKS], dtype).astype(np.float64)
+        with np.errstate(all="ignore"):
+            sums.append(bound.sum_rows(W, wide_left if form == "shared" else wide_left[first : first + len(W)]))
+        for start in range(0, len(W), step):
+            part = slice(start, min(start + step, len(W)))
+            block = space.first(part.stop - part.start)
+            _edit_block(W[part], sums[-1].value[part], wide_right, block.reals)
+            for one, out, found in zip(wanted, outs, doubted, strict=True):
+                mine = out[first + part.start : first + part.stop]
+                places = _round_block(one, sums[-1].size[part], bound.columns, block, mine)
+                found.append((first + start) * width + places)
     edit = form, left, right
     return tuple(
-        _settled(out, np.concatenate([*found, _NONE]), one, stored, dtype, edit)
+        _settled(out, np.concatenate([*found, _NONE]), one, stored, dtype, edit, sums)
         for one, out, found in zip(wanted, outs, doubted, strict=True)
     )
 
 
 def _settled(
-    out: Bits, doubted: Places, dtype: str, stored: Bits, stored_as: str, edit: tuple[str, Real, Real]
+    out: Bits,
+    doubted: Places,
+    dtype: str,
+    stored: Bits,
+    stored_as: str,
+    edit: tuple[str, Real, Real],
+    sums: Sequence[RowSums],
 ) -> Rounded:
-    """Settle the elements `doubted` (n,) of `out`, which has `dtype`. `stored` has the patterns before the edit."""
+    """Settle the elements `doubted` (n,) of `out`, which has `dtype`. `stored` has the patterns before the edit, and
+    `sums` the sums of all rows."""
     if not len(doubted):
         return Rounded(out.tobytes())
     form, left, right = edit
+    known = _pieces(sums)
     rows, row = np.unique(doubted // out.shape[1], return_inverse=True)
     exact = 0
     for start in range(0, len(rows), _SETTLED_ROWS):
@@ -108,7 +122,8 @@ def _settled(
         at = np.flatnonzero((row >= mine.start) & (row < mine.stop))
         W = dtypes.native_values(stored[rows[mine]], stored_as).astype(np.float64)
         factor = left if form == "shared" else left[rows[mine]]
-        doubts = Doubts(W, factor, right, form == "shared", row[at] - start, doubted[at] % out.shape[1])
+        pieces = known and (known[0][rows[mine]], known[1][rows[mine]])
+        doubts = Doubts(W, factor, right, form == "shared", row[at] - start, doubted[at] % out.shape[1], pieces)
         out.reshape(-1)[doubted[at]], slow = settle(doubts, dtype)
         exact += slow
     return Rounded(out.tobytes(), len(doubted), exact)
@@ -133,24 +148,29 @@ class _Scratch:
         return _Scratch(self.reals[:, :rows], self.bits[:, :rows])
 
 
-def _edit_block(stored: Real, form: str, left: Array, right: Array, reals: Array) -> Array:
-    """Write the edited values of a block into `reals[1]` (rows, width) and return the lengths (rows,) that its error
-    is measured in. `stored` (rows, width) are the weights before the edit."""
-    W, value = reals[0], reals[1]
+def _pieces(sums: Sequence[RowSums]) -> tuple[Array, Array] | None:
+    """Return the sums of all rows and their errors, (rows, r) each. None where pieces were not summed."""
+    errors = [one.error for one in sums if one.error is not None]
+    return (np.vstack([one.value for one in sums]), np.vstack(errors)) if errors else None
+
+
+def _error_bound(form: str, wanted: Sequence[str], left: Array, right: Array) -> ErrorBound:
+    """Return the bound that takes less time: the closer one where float32 is wanted of a shared edit."""
+    shared = form == "shared"
+    return Pieces.of(left, right) if shared and "F32" in wanted else WholeRows.of(shared, left, right)
+
+
+def _edit_block(W: Array, factor: Array, right: Array, reals: Array) -> None:
+    """Write the edited values of a block, W + factor right, into `reals[1]` (rows, width). `factor` is (rows, r)."""
     with np.errstate(all="ignore"):
-        np.copyto(W, stored)
-        size = np.sqrt(np.einsum("ij,ij->i", W, W))
-        if form == "low-rank":
-            size += np.sqrt(np.einsum("ij,ij->i", left, left))
-        np.matmul(W @ left if form == "shared" else left, right, out=value)
-        np.add(value, W, out=value)
-        return np.asarray(size)
+        np.matmul(factor, right, out=reals[1])
+        np.add(reals[1], W, out=reals[1])
 
 
 def _round_block(dtype: str, size: Array, bound: Array, space: _Scratch, out: Bits) -> Places:
     """Write the rounded values of a block into `out` (rows, width) and return the places of uncertain elements (n,).
 
-    `bound` (width,) is from `_error_bound`, and `size` (rows,) from `_edit_block`.
+    `bound` (width,) are the `columns` of the error bound, and `size` (rows,) is that of the sums.
     """
     low, value, high = space.reals
     with np.errstate(all="ignore"):
@@ -213,23 +233,6 @@ def _round_to_halves(
     first, other = (dtypes.encode_patterns(end, dtype) for end in ends)
     out.reshape(-1)[doubtful] = first
     return np.asarray(doubtful[first != other])
-
-
-def _error_bound(form: str, left: Array, right: Array) -> Array:
-    """Return e for one column and a row of length 1, (width,). It is a tenth larger than theory asks for.
-
-    For `shared`, the terms of both products add up to at most |W_r| q_c with q_c = sum_j |left_j| |right_jc|
-    (Cauchy-Schwarz on each column of left). For `low-rank` they add up to at most |left_r| |right_c|. The two sums
-    differ by 2 gamma of that, where gamma covers both lengths. Adding W and then e rounds twice more, each time by u
-    (|W_rc| + the product).
-    """
-    with np.errstate(all="ignore"):
-        if form == "shared":
-            reach, terms = np.sqrt((left * left).sum(axis=0)) @ np.abs(right), sum(left.shape)
-        else:
-            reach, terms = np.sqrt((right * right).sum(axis=0)), len(right)
-        found: Array = 2.2 * UNIT_ROUNDOFF * ((terms + 8) * reach + 2)
-    return found
 
 
 def _in_fixed_order(raw: bytes, dtype: str, width: int, form: str, left: Real, right: Real | None) -> Array:
