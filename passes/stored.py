@@ -9,10 +9,10 @@ import numpy as np
 
 from editc.core.delta import Array, Site
 from editc.core.diagnostics import EditcError, fail
-from editc.core.ports import Weights
+from editc.core.ports import StoresBytes, Weights
 from editc.core.solution import Edit, Solution
 from editc.numerics import drift
-from editc.numerics.bits.dtypes import BITS, decode, encode, sha256
+from editc.numerics.bits.dtypes import decode, encode, sha256, transpose
 from editc.numerics.bits.rounded import Rounded, round_edited
 
 HELD = 1 << 30
@@ -42,20 +42,19 @@ class SiteWeights(Sequence[Array]):
 
     def __getitem__(self, index: int) -> Array:  # type: ignore[override]
         site = self.sites[index]
-        if index in self.held:
-            return decode(self.held[index], site.dtype, site.shape)
-        W = read_weight(self.source, site)
-        size = W.size * BITS[site.dtype] // 8
-        if size + sum(map(len, self.held.values())) <= HELD:
-            self.held[index] = encode(W, site.dtype)
-        return W
+        return decode(self.stored(index), site.dtype, site.shape)
+
+    def stored(self, index: int) -> bytes:
+        """Return the stored bytes of a site, in the order of (d_out, d_in)."""
+        raw = self.held.get(index) or read_stored(self.source, self.sites[index])
+        if index not in self.held and len(raw) + sum(map(len, self.held.values())) <= HELD:
+            self.held[index] = raw
+        return raw
 
     def site_digest(self, index: int) -> str:
         """Return the sha256 of the stored bytes of a site."""
         if index not in self.digests:
-            W = self[index]
-            raw = self.held.get(index)
-            self.digests[index] = sha256(encode(W, self.sites[index].dtype) if raw is None else raw)
+            self.digests[index] = sha256(self.stored(index))
         return self.digests[index]
 
     def digest(self) -> str:
@@ -101,11 +100,13 @@ def stored_weight(W: Array, edit: Edit, index: int, site: Site) -> Array:
     return decode_edited(round_site(W, edit, index, site, (site.dtype,))[site.dtype].raw, W, site)
 
 
-def round_site(W: Array, edit: Edit, index: int, site: Site, wanted: Sequence[str]) -> dict[str, Rounded]:
+def round_site(
+    W: Array, edit: Edit, index: int, site: Site, wanted: Sequence[str], stored: bytes = b""
+) -> dict[str, Rounded]:
     """Return site `index` of the edit in each dtype of `wanted`, from the base `W` (d_out, d_in) in that dtype.
 
-    The base has the same values in the site's dtype and in float32, unless it is stored in float64; so both are rounded
-    from one sum.
+    `stored` are the bytes of W in the site's own dtype, where the caller has them. The base has the same values in the
+    site's dtype and in float32, unless it is stored in float64; so both are rounded from one sum.
     """
     edit, index = edit.at(index)
     left, right = factor(edit.left, index), factor(edit.right, index)
@@ -113,7 +114,7 @@ def round_site(W: Array, edit: Edit, index: int, site: Site, wanted: Sequence[st
     found: dict[str, Rounded] = {}
     for base, outs in [(site.dtype, same), *((one, [one]) for one in wanted if one not in same)]:
         if outs:
-            raw = encode(W, base)
+            raw = stored if stored and base == site.dtype else encode(W, base)
             made = round_edited(raw, base, outs, W.shape[1], edit.form, left, right)
             found |= dict(zip(outs, made, strict=True))
     return found
@@ -145,6 +146,15 @@ def read_weight(weights: Weights, site: Site) -> Array:
     """Read W (d_out, d_in) in float64, also where the file has its axes the other way round."""
     found = weights.read(site.name)
     return np.ascontiguousarray(found.T) if site.transposed else found.reshape(site.shape)
+
+
+def read_stored(weights: Weights, site: Site) -> bytes:
+    """Read the bytes of W in the site's dtype, in the order of (d_out, d_in), also where the file has its axes the
+    other way round."""
+    if not isinstance(weights, StoresBytes):
+        return encode(read_weight(weights, site), site.dtype)
+    raw, (rows, columns) = weights.stored(site.name), site.shape
+    return transpose(raw, site.dtype, (columns, rows)) if site.transposed else raw
 
 
 def edited_sites(solution: Solution, weights: Weights) -> Iterator[EditedSite]:

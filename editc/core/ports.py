@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,6 +35,14 @@ class Weights(Protocol):
 
     def read(self, name: str) -> Array:
         """The tensor in float64, in its stored shape. This is exact for every float dtype of up to 64 bits."""
+
+
+@runtime_checkable
+class StoresBytes(Weights, Protocol):
+    """Weights whose stored bytes can be had without decoding them."""
+
+    def stored(self, name: str) -> bytes:
+        """The bytes of a tensor, row-major in its stored shape, in the dtype that the file stores."""
 
 
 @dataclass(frozen=True)

@@ -114,6 +114,11 @@ class Checkpoint:
     def read(self, name: str) -> Array:
         """The tensor in float64, exact, in its own shape. Raises E616 for a dtype that editc does not edit."""
         tensor = self.where(name)
+        return dtypes.decode(self.stored(name), tensor.dtype, tensor.shape)
+
+    def stored(self, name: str) -> bytes:
+        """The bytes of the tensor in its own shape, as they are stored. Raises E616 as `read` does."""
+        tensor = self.where(name)
         if tensor.dtype not in dtypes.EDITABLE:
             known = ", ".join(dtypes.EDITABLE)
             raise fail(
@@ -122,7 +127,7 @@ class Checkpoint:
                 place=str(tensor.file),
                 help="edit the weights before they are quantised, then quantise the result",
             )
-        return dtypes.decode(tensor.from_file(self.raw(name)), tensor.dtype, tensor.shape)
+        return tensor.from_file(self.raw(name))
 
 
 @dataclass(frozen=True)

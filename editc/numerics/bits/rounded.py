@@ -20,18 +20,13 @@ from editc.numerics.bits import dtypes
 from editc.numerics.bits.arithmetic import patch
 from editc.numerics.bits.doubt import Doubts, settle
 from editc.numerics.bits.row_sums import ErrorBound, Pieces, RowSums, WholeRows
+from editc.numerics.bits.scratch import SUMMED_BLOCKS, Scratch, block_rows
 
 Array: TypeAlias = NDArray[np.float64]
 Real: TypeAlias = NDArray[np.floating]
 Bits: TypeAlias = NDArray[np.unsignedinteger]
 Places: TypeAlias = NDArray[np.intp]
 
-_BLOCK_ELEMENTS = 1 << 16
-"""Elements worked on at a time. Chosen by hand: the few blocks in use (256 or 512 kB each) stay in the processor's
-caches, and the cost of a numpy call is small beside the work."""
-_SUMMED_BLOCKS = 8
-"""Blocks whose rows are summed together. Chosen by hand: at a width of 2048 a block has 32 rows, on which a BLAS takes
-twice as long for each. The rows of eight take 4 MB in float64."""
 _SETTLED_ROWS = 512
 """Rows with elements in doubt that are settled together. Chosen by hand: 8 MB in float64 at a width of 2048."""
 _NONE = np.zeros(0, np.intp)
@@ -76,28 +71,34 @@ def round_edited(
         return tuple(Rounded(dtypes.encode(values, one)) for one in wanted)
     stored = dtypes.stored_patterns(raw, dtype).reshape(-1, width)
     outs = [np.empty(stored.shape, f"<u{dtypes.BITS[one] // 8}") for one in wanted]
-    doubted: list[list[Places]] = [[] for _ in wanted]
-    wide_left, wide_right = left.astype(np.float64), right.astype(np.float64)
-    bound, sums = _error_bound(form, wanted, wide_left, wide_right), list[RowSums]()
-    step = max(1, _BLOCK_ELEMENTS // width)
-    space = _Scratch.for_rows(min(len(stored), step), width)
-    for first in range(0, len(stored), step * _SUMMED_BLOCKS):
-        W = dtypes.native_values(stored[first : first + step * _SUMMED_BLOCKS], dtype).astype(np.float64)
-        with np.errstate(all="ignore"):
-            sums.append(bound.sum_rows(W, wide_left if form == "shared" else wide_left[first : first + len(W)]))
-        for start in range(0, len(W), step):
-            part = slice(start, min(start + step, len(W)))
-            block = space.first(part.stop - part.start)
-            _edit_block(W[part], sums[-1].value[part], wide_right, block.reals)
-            for one, out, found in zip(wanted, outs, doubted, strict=True):
-                mine = out[first + part.start : first + part.stop]
-                places = _round_block(one, sums[-1].size[part], bound.columns, block, mine)
-                found.append((first + start) * width + places)
-    edit = form, left, right
+    doubted, sums = _round_rows(stored, dtype, wanted, outs, (form, left, right))
     return tuple(
-        _settled(out, np.concatenate([*found, _NONE]), one, stored, dtype, edit, sums)
+        _settled(out, found, one, stored, dtype, (form, left, right), sums)
         for one, out, found in zip(wanted, outs, doubted, strict=True)
     )
+
+
+def _round_rows(
+    stored: Bits, dtype: str, wanted: Sequence[str], outs: Sequence[Bits], edit: tuple[str, Real, Real]
+) -> tuple[list[Places], list[RowSums]]:
+    """Write the edited rows in each dtype of `wanted` into `outs`, (rows, width) as `stored`. Return the places (n,) of
+    uncertain elements of each, and the sums of all rows."""
+    (form, left, right), (rows, width) = (edit[0], *(part.astype(np.float64) for part in edit[1:])), stored.shape
+    bound, step, space = _error_bound(form, wanted, left, right), block_rows(width), Scratch.for_rows(rows, width)
+    doubted: list[list[Places]] = [[_NONE] for _ in wanted]
+    sums: list[RowSums] = []
+    for first in range(0, rows, step * SUMMED_BLOCKS):
+        W = space.decode(stored[first : first + step * SUMMED_BLOCKS], dtype)
+        with np.errstate(all="ignore"):
+            sums.append(bound.sum_rows(W, left if form == "shared" else left[first : first + len(W)]))
+        for start in range(0, len(W), step):
+            part = slice(start, min(start + step, len(W)))
+            block, mine = space.first(part.stop - part.start), slice(first + part.start, first + part.stop)
+            _edit_block(W[part], sums[-1].value[part], right, block.reals)
+            for one, out, found in zip(wanted, outs, doubted, strict=True):
+                places = _round_block(one, sums[-1].size[part], bound.columns, block, out[mine])
+                found.append(mine.start * width + places)
+    return [np.concatenate(found) for found in doubted], sums
 
 
 def _settled(
@@ -129,25 +130,6 @@ def _settled(
     return Rounded(out.tobytes(), len(doubted), exact)
 
 
-@dataclass(frozen=True)
-class _Scratch:
-    """Memory for one block, reused for every block: touching fresh memory pages costs more than the arithmetic."""
-
-    reals: Array
-    """(3, rows, width)."""
-    bits: NDArray[np.uint32]
-    """(4, rows, width)."""
-
-    @classmethod
-    def for_rows(cls, rows: int, width: int) -> _Scratch:
-        """Allocate memory for blocks of `rows` rows."""
-        return cls(np.empty((3, rows, width)), np.empty((4, rows, width), np.uint32))
-
-    def first(self, rows: int) -> _Scratch:
-        """Return a view of the first `rows` rows."""
-        return _Scratch(self.reals[:, :rows], self.bits[:, :rows])
-
-
 def _pieces(sums: Sequence[RowSums]) -> tuple[Array, Array] | None:
     """Return the sums of all rows and their errors, (rows, r) each. None where pieces were not summed."""
     errors = [one.error for one in sums if one.error is not None]
@@ -167,7 +149,7 @@ def _edit_block(W: Array, factor: Array, right: Array, reals: Array) -> None:
         np.add(reals[1], W, out=reals[1])
 
 
-def _round_block(dtype: str, size: Array, bound: Array, space: _Scratch, out: Bits) -> Places:
+def _round_block(dtype: str, size: Array, bound: Array, space: Scratch, out: Bits) -> Places:
     """Write the rounded values of a block into `out` (rows, width) and return the places of uncertain elements (n,).
 
     `bound` (width,) are the `columns` of the error bound, and `size` (rows,) is that of the sums.

@@ -14,7 +14,7 @@ from editc.core.plan import Plan
 from editc.core.ports import Cache, Progress
 from editc.core.problem import NamedRows, PreservedRows
 from editc.passes.images.keys.rules.rule import KeyRule, PreservedLists, PreservedSum
-from editc.passes.images.rows import piecewise, preserved_rows
+from editc.passes.images.rows import encoding, piecewise, preserved_rows
 from editc.passes.images.rows.inputs import TextStream
 
 
@@ -43,7 +43,8 @@ class PreservedBuilder:
 
         `list_keys` also fills `keys` and `weights`: every row that the moment sums, as a column of its own.
         """
-        empty = [stream.encoder.encode([self.plan.family.neutral])[0] for stream in self.streams]
+        neutral = self.plan.family.neutral
+        empty = [encoding.encode_prompt(stream, neutral, self.cache) for stream in self.streams]
         empty_rows = preserved_rows.condense_encoded(empty)
         default, named = (self._condense(listed, "all") if listed else None for listed in self._lists)
         base, extra = (default, named) if self._preserves_default else (named, None)

@@ -90,10 +90,14 @@ def _edit_site(W: Array, edit: Edit, index: int, site: Site, system: System, rec
     """Return W' (d_out, d_in) as stored. Raises E503 where a value does not fit the dtype."""
     if recorder is None:
         return stored_weight(W, edit, index, site)
-    made = round_site(W, edit, index, site, recorded_dtypes(site))
-    after = decode_edited(made[site.dtype].raw, W, site)
     weights = system.weights
-    digest = weights.site_digest(index) if isinstance(weights, SiteWeights) else sha256(encode(W, site.dtype))
+    if isinstance(weights, SiteWeights):
+        raw, digest = weights.stored(index), weights.site_digest(index)
+    else:
+        raw = encode(W, site.dtype)
+        digest = sha256(raw)
+    made = round_site(W, edit, index, site, recorded_dtypes(site), raw)
+    after = decode_edited(made[site.dtype].raw, W, site)
     recorder.add(site, W, digest, {dtype: one.raw for dtype, one in made.items()})
     return after
 

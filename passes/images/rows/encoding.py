@@ -38,6 +38,11 @@ def encode_names(stream: TextStream, names: Sequence[Sequence[str]], cache: Cach
     return PromptLookup(entries)
 
 
+def encode_prompt(stream: TextStream, prompt: str, cache: Cache | None) -> EncodedPrompt:
+    """Encode one prompt by itself, or take it from the cache."""
+    return next(_encode(stream, [prompt], cache))
+
+
 def _encode(stream: TextStream, said: Sequence[str], cache: Cache | None) -> Iterator[EncodedPrompt]:
     """Encode the prompts of one name.
 

@@ -3,7 +3,7 @@ nothing."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
@@ -22,7 +22,7 @@ from editc.passes.images.method import method_of, name_of_method
 from editc.passes.images.solve import moderate
 from editc.passes.images.solve.solver import RANK_TOLERANCE, Solver
 from editc.passes.images.solve.strength import tune
-from editc.passes.images.solve.weigh import weigh
+from editc.passes.images.solve.weigh import Weighed, weigh
 
 HELP = SolveHelp(
     non_finite="the text encoder or the weights hold NaN or infinity: the checkpoint is damaged",
@@ -62,13 +62,13 @@ class Solve:
         plan = problem.plan
         name, solver = name_of_method(plan), Solver(method_of(plan), plan.manifest, self.tolerance)
         systems = {g: _with_base(replace(s, cache=ctx.cache)) for g, s in problem.systems.items()}
-        factors = dict.fromkeys(systems, 1.0)
+        weighed: dict[str, Weighed] = {}
         if _is_weight_open(plan.manifest, ctx):
             weighed = {group: weigh(system, solver, plan.manifest) for group, system in systems.items()}
-            systems, factors = {g: one for g, (one, _) in weighed.items()}, {g: f for g, (_, f) in weighed.items()}
+            systems = {group: one.system for group, one in weighed.items()}
         systems = even_strengths({group: _tune_strengths(system, solver) for group, system in systems.items()})
         systems, pull_searches = moderate.find_pulls(problem, systems, solver, ctx)
-        edits = {group: _note_weight(edit, factors[group]) for group, edit in solver.solve_all(systems).items()}
+        edits = {group: _solve_group(system, solver, weighed.get(group)) for group, system in systems.items()}
         _refuse_no_change(systems, plan.manifest)
         strengths = tuple(block.strength for block in next(iter(systems.values())).blocks)
         given = {option: value for option, value in vars(solver.method).items() if value is not None}
@@ -83,6 +83,13 @@ def _is_weight_open(manifest: Manifest, ctx: Context) -> bool:
     searched = any(request.strength == "auto" or request.kind == "moderate" for request in manifest.image_edits)
     default = manifest.preserve.weight is None and manifest.preserve.corpus == "default"
     return default and manifest.keys == "aligned" and not ctx.contexts and not searched
+
+
+def _solve_group(system: System, solver: Solver, weighed: Weighed | None) -> Edit:
+    """The edit of a system. The search for the weight has solved it, if it found this very system."""
+    if weighed is None:
+        return solver(system)
+    return _note_weight(weighed.edit if weighed.system is system else solver(system), weighed.factor)
 
 
 def _note_weight(edit: Edit, factor: float) -> Edit:
@@ -101,12 +108,18 @@ def _tune_strengths(system: System, solver: Solver) -> System:
 
 
 def even_strengths(systems: Mapping[str, System]) -> dict[str, System]:
-    """Give each request one strength in all groups: the greatest that was found in any of them."""
+    """Give each request one strength in all groups: the greatest that was found in any of them. A system that has
+    these strengths is returned as it is."""
     found = [max(block.strength for block in row) for row in zip(*(s.blocks for s in systems.values()), strict=True)]
-    return {
-        group: replace(s, blocks=tuple(replace(b, strength=f) for b, f in zip(s.blocks, found, strict=True)))
-        for group, s in systems.items()
-    }
+    return {group: _with_strengths(system, found) for group, system in systems.items()}
+
+
+def _with_strengths(system: System, strengths: Sequence[float]) -> System:
+    """The system with one strength for each block."""
+    if [block.strength for block in system.blocks] == list(strengths):
+        return system
+    blocks = tuple(replace(block, strength=one) for block, one in zip(system.blocks, strengths, strict=True))
+    return replace(system, blocks=blocks)
 
 
 def _with_base(system: System) -> System:

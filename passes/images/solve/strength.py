@@ -107,9 +107,9 @@ def measure_effect(
         )
         for b in system.blocks
     )
-    lefts = [W @ left for W in system.weights]
+    grams = [_gram(W @ left) for W in system.weights]
     found = certify(system, *shared_sums(system, edit)) if certified else ()
-    return Effect(residuals, *_drifts(outputs, lefts, [right] * len(lefts)), _recoverable_by_concept(found))
+    return Effect(residuals, *_drifts(outputs, grams, [right] * len(grams)), _recoverable_by_concept(found))
 
 
 def _layered_effect(system: System, edit: Edit, certified: bool, outputs: tuple[Outputs, ...]) -> Effect:
@@ -125,7 +125,13 @@ def _layered_effect(system: System, edit: Edit, certified: bool, outputs: tuple[
     parts, wholes = np.sqrt(squares)
     residuals = tuple(ratio(float(part), float(whole)) for part, whole in zip(parts, wholes, strict=True))
     found = certify(system, sums[0], sums[1]) if certified else ()
-    return Effect(residuals, *_drifts(outputs, edit.left, rights), _recoverable_by_concept(found))
+    grams = [_gram(left) for left in edit.left]
+    return Effect(residuals, *_drifts(outputs, grams, rights), _recoverable_by_concept(found))
+
+
+def _gram(left: Array) -> Array:
+    """Return left^T left (r, r) for left (d_out, r)."""
+    return np.asarray(left.T @ left)
 
 
 def _recoverable_by_concept(found: Sequence[Certificate]) -> Mapping[str, float]:
@@ -133,9 +139,10 @@ def _recoverable_by_concept(found: Sequence[Certificate]) -> Mapping[str, float]
     return {one.concept: one.recoverable for one in found}
 
 
-def _drifts(outputs: tuple[Outputs, ...], lefts: Sequence[Array], rights: Sequence[Array]) -> tuple[float, float]:
-    """Return the largest drift of any preserved list, and of the empty prompt, at any site."""
-    *lists, empty = (_worst_drift(one, lefts, rights) for one in outputs)
+def _drifts(outputs: tuple[Outputs, ...], grams: Sequence[Array], rights: Sequence[Array]) -> tuple[float, float]:
+    """Return the largest drift of any preserved list, and of the empty prompt, at any site. `grams` has left^T left of
+    each site."""
+    *lists, empty = (_worst_drift(one, grams, rights) for one in outputs)
     return max(lists), empty
 
 
@@ -144,9 +151,13 @@ def _weighted_norm(gram: Array, columns: Array, weights: Array) -> float:
     return float(np.sqrt(max(0.0, np.einsum("im,ij,jm,m->", columns, gram, columns, weights, optimize=True))))
 
 
-def _worst_drift(outputs: Outputs, lefts: Sequence[Array], rights: Sequence[Array]) -> float:
-    """Return the maximum over sites of |left right P| / |W P| for the rows P of a list."""
-    squares = [float(np.vdot(a.T @ a, b @ outputs.moment @ b.T)) for a, b in zip(lefts, rights, strict=True)]
+def _worst_drift(outputs: Outputs, grams: Sequence[Array], rights: Sequence[Array]) -> float:
+    """Return the maximum over sites of |left right P| / |W P| for the rows P of a list; `grams` as in `_drifts`."""
+    inner: dict[int, Array] = {}  # sites share a right factor, or have each their own
+    for b in rights:
+        if id(b) not in inner:
+            inner[id(b)] = b @ outputs.moment @ b.T
+    squares = [float(np.vdot(gram, inner[id(b)])) for gram, b in zip(grams, rights, strict=True)]
     moved = [float(np.sqrt(max(0.0, square))) for square in squares]
     return max(ratio(a, b) for a, b in zip(moved, outputs.sizes, strict=True))
 

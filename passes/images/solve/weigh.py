@@ -7,7 +7,7 @@ in it counts little, and the same weight protects it less (docs/measurements/sec
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from editc.core.manifest import Manifest
 from editc.core.problem import System
@@ -27,9 +27,21 @@ STEPS = 8
 """How many steps are tried at most: 1.6^8 is 43 times the weight."""
 
 
-def weigh(system: System, solve: Callable[[System], Edit], manifest: Manifest) -> tuple[System, float]:
-    """The system with the least weight of what is preserved at which the drift is at most DRIFT, and how many times
-    the default that is; with less weight where the residual would exceed RESIDUAL, or the manifest's bound on it.
+@dataclass(frozen=True, eq=False)
+class Weighed:
+    """A system with the weight of what is preserved that was found."""
+
+    system: System
+    """The system with this weight."""
+    factor: float
+    """How many times the default the weight is."""
+    edit: Edit
+    """The edit that solves it."""
+
+
+def weigh(system: System, solve: Callable[[System], Edit], manifest: Manifest) -> Weighed:
+    """The system with the least weight of what is preserved at which the drift is at most DRIFT; with less weight
+    where the residual would exceed RESIDUAL, or the manifest's bound on it.
 
     More weight lowers the drift and raises the residual, so bisection over STEPS ratios finds it, with a solve each.
     """
@@ -43,13 +55,15 @@ def weigh(system: System, solve: Callable[[System], Edit], manifest: Manifest) -
         return replace(system, preserved=scaled)
 
     outputs = Outputs.of(system)  # of the lists' rows, which no weight changes
+    edits: dict[int, Edit] = {}
 
     def effect(step: int) -> Effect:
-        made = heavier(step)
-        return measure_effect(made, solve(made), outputs=outputs)
+        made = heavier(step) if step else system
+        edits[step] = solve(made)
+        return measure_effect(made, edits[step], outputs=outputs)
 
     step = _least_step(effect, most)
-    return heavier(step) if step else system, STEP**step
+    return Weighed(heavier(step) if step else system, STEP**step, edits[step])
 
 
 def _least_step(effect: Callable[[int], Effect], most: float) -> int:

@@ -46,13 +46,13 @@ def test_a_build_reads_each_edited_tensor_once(tmp_path: Path, monkeypatch: pyte
     model = tiny.pipeline_folder(tmp_path / "sd1")
     (tmp_path / "m.yaml").write_text(f"editc: 1\nmodel: {model}\nedits: [{{erase: circle, to: square}}]\n")
     found: Counter[str] = Counter()
-    read = Checkpoint.read
+    read = Checkpoint.stored
 
-    def counting(self: Checkpoint, name: str) -> Array:
+    def counting(self: Checkpoint, name: str) -> bytes:
         found[name] += 1
         return read(self, name)
 
-    monkeypatch.setattr(Checkpoint, "read", counting)
+    monkeypatch.setattr(Checkpoint, "stored", counting)
     built = api.build(tmp_path / "m.yaml", tmp_path / "out")
     assert built is not None and built.delta is not None
     names = [record.site.name for record in built.delta.sites]

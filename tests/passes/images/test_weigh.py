@@ -49,9 +49,11 @@ def test_it_is_the_least_weight_of_little_drift_or_the_last_that_erases(
     effects = [(0.9 if n >= nearest else 0.3, 0.05 if n >= least else 0.3) for n in range(STEPS + 1)]
     solver, system = Solver(effects, monkeypatch), systems.system(3)
     solver.first = float(system.preserved.moment[0, 0])
-    found, factor = weigh(system, solver, manifest())
-    assert factor == STEP ** min(least, max(0, nearest - 1), STEPS)
-    assert found.preserved.moment == pytest.approx(factor * system.preserved.moment)
+    found, step = weigh(system, solver, manifest()), min(least, max(0, nearest - 1), STEPS)
+    solved: object = found.edit
+    assert found.factor == STEP**step and solved == step
+    assert found.system.preserved.moment == pytest.approx(found.factor * system.preserved.moment)
+    assert (found.system is system) == (step == 0)
     assert len(solver.solved) <= 5 and (least > 0 or solver.solved == [0])
 
 
@@ -73,7 +75,7 @@ def test_a_bound_of_the_manifest_is_not_broken_by_more_weight() -> None:
     system = systems.system(5)
     plain = max(measure_effect(system, UCE()(system)).residuals)
     bound = min(RESIDUAL, plain * 1.02)
-    found, _ = weigh(system, UCE(), manifest(bound))
+    found = weigh(system, UCE(), manifest(bound)).system
     after = measure_effect(found, UCE()(found))
     assert max(after.residuals) <= max(bound, plain) and (
         after.preserve_drift <= DRIFT or max(after.residuals) >= plain
