@@ -12,12 +12,13 @@ from editc.core.diagnostics import EditcError, fail
 from editc.core.ports import StoresBytes, Weights
 from editc.core.solution import Edit, Solution
 from editc.numerics import drift
-from editc.numerics.bits.dtypes import decode, encode, sha256, transpose
-from editc.numerics.bits.rounded import Rounded, round_edited
+from editc.numerics.bits.dtypes import decode, encode, is_finite, sha256, transpose
+from editc.numerics.bits.rounded import QuickSums, Rounded, round_with_sums
 
-HELD = 1 << 30
-"""Stored bytes of weights that are held in memory at most, so that each is read once. Chosen by hand: all that is
-edited of SDXL has 682 MB, of SD 1.5 38 MB in half precision."""
+HELD = 1 << 28
+"""Stored bytes of weights that are held in memory at most, so that each of these is read once. Chosen by hand: all that
+is edited of SD 1.5 has 38 MB in half precision. SDXL has 682 MB, and a build reads what is beyond HELD three times,
+which takes a second where the system has kept the file in memory."""
 
 
 @dataclass(frozen=True)
@@ -97,13 +98,25 @@ def stored_weight(W: Array, edit: Edit, index: int, site: Site) -> Array:
     the site's dtype: bit for bit what apply writes. `W` (d_out, d_in) has values of that dtype. Raises E503 if a value
     does not fit: float16 ends below 65520.
     """
-    return decode_edited(round_site(W, edit, index, site, (site.dtype,))[site.dtype].raw, W, site)
+    return decode_edited(round_site(W, edit, index, site, (site.dtype,)).made[site.dtype].raw, W, site)
+
+
+@dataclass(frozen=True)
+class RoundedSite:
+    """One edited site, rounded."""
+
+    made: Mapping[str, Rounded]
+    """dtype -> the site in it."""
+    sums: QuickSums | None
+    """What was summed for the site's own dtype, before rounding. None where it was summed in the fixed order, or nobody
+    asked for it."""
 
 
 def round_site(
-    W: Array, edit: Edit, index: int, site: Site, wanted: Sequence[str], stored: bytes = b""
-) -> dict[str, Rounded]:
-    """Return site `index` of the edit in each dtype of `wanted`, from the base `W` (d_out, d_in) in that dtype.
+    W: Array, edit: Edit, index: int, site: Site, wanted: Sequence[str], stored: bytes = b"", keep: bool = False
+) -> RoundedSite:
+    """Return site `index` of the edit in each dtype of `wanted`, from the base `W` (d_out, d_in) in that dtype; with
+    `keep` the sums too.
 
     `stored` are the bytes of W in the site's own dtype, where the caller has them. The base has the same values in the
     site's dtype and in float32, unless it is stored in float64; so both are rounded from one sum.
@@ -112,20 +125,27 @@ def round_site(
     left, right = factor(edit.left, index), factor(edit.right, index)
     same = [one for one in wanted if one == site.dtype or (one == "F32" and site.dtype in ("F16", "BF16"))]
     found: dict[str, Rounded] = {}
+    kept: QuickSums | None = None
     for base, outs in [(site.dtype, same), *((one, [one]) for one in wanted if one not in same)]:
         if outs:
             raw = stored if stored and base == site.dtype else encode(W, base)
-            made = round_edited(raw, base, outs, W.shape[1], edit.form, left, right)
+            own = keep and base == site.dtype
+            made, sums = round_with_sums(raw, base, outs, W.shape[1], edit.form, left, right, own)
             found |= dict(zip(outs, made, strict=True))
-    return found
+            kept = sums if own else kept
+    return RoundedSite(found, kept)
+
+
+def require_fit(raw: bytes, W: Array, site: Site) -> None:
+    """Raise E503 where an edited value of a site, of which `raw` has the bytes, is not finite."""
+    if not is_finite(raw, site.dtype):
+        raise _not_finite(site, W, decode(raw, site.dtype, W.shape))
 
 
 def decode_edited(raw: bytes, W: Array, site: Site) -> Array:
     """Return the edited values of a site in float64, from their bytes. Raises E503 where one is not finite."""
-    after = decode(raw, site.dtype, W.shape)
-    if not np.isfinite(after).all():
-        raise _not_finite(site, W, after)
-    return after
+    require_fit(raw, W, site)
+    return decode(raw, site.dtype, W.shape)
 
 
 @dataclass(frozen=True)

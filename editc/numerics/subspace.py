@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from hashlib import sha256
 from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
+from editc.numerics.chain import LEAST_OPERATIONS, ArrayCache
 from editc.numerics.ridge import Factor
 
 Array: TypeAlias = NDArray[np.float64]
+
+EIGEN_OPERATIONS = 9
+"""Operations of an eigendecomposition of width d, in d^3 (LAPACK Users' Guide, section 3.4.4: all vectors)."""
+ROOT_VERSION = "root 1"
+"""Part of every cache key. Change it whenever `square_root` changes."""
 
 
 def compose(left: Array, right: Array, next_left: Array, next_right: Array) -> tuple[Array, Array]:
@@ -44,16 +51,16 @@ class ReducedProduct:
     """The share of the edit that is lost, 0 to 1, in the metric that `reduce` describes."""
 
 
-def reduce(right: Array, gram: Array, factor: Factor, tolerance: float, most: int | None = None) -> ReducedProduct:
+def reduce(right: Array, root: Array, factor: Factor, tolerance: float, most: int | None = None) -> ReducedProduct:
     """Reduce the product `left right` to the least rank whose loss is at most `tolerance`, and to at most rank `most`.
 
-    right is (m, d). gram (m, m) is sum_l left_l^T left_l over all sites, so left itself is not needed. `factor` is the
-    factor of G. The loss at rank r is the square root of sum_l |(D_l - D_l,r) G^1/2|^2, relative to the same for the
-    whole edit. With the G of the ridge problem, its objective grows by exactly that sum. So this edit is the best of
-    all edits of rank r (reduced-rank regression, Izenman 1975).
+    right is (m, d). root (m, m) is the `square_root` of sum_l left_l^T left_l over all sites, so left itself is not
+    needed. `factor` is the factor of G. The loss at rank r is the square root of sum_l |(D_l - D_l,r) G^1/2|^2,
+    relative to the same for the whole edit. With the G of the ridge problem, its objective grows by exactly that sum.
+    So this edit is the best of all edits of rank r (reduced-rank regression, Izenman 1975).
     """
     basis, triangle = np.linalg.qr(factor.lower.T @ right.T)
-    _, values, rows = np.linalg.svd(square_root(gram) @ triangle.T, full_matrices=False)
+    _, values, rows = np.linalg.svd(root @ triangle.T, full_matrices=False)
     rank = rank_for(values, tolerance, most)
     leading = rows[:rank].T
     return ReducedProduct(triangle.T @ leading, factor.solve_transposed(basis @ leading).T, loss(values, rank))
@@ -79,7 +86,20 @@ def loss(values: Array, rank: int) -> float:
 def square_root(gram: Array) -> Array:
     """Return R (d, d) with R^T R = gram, for a symmetric gram (d, d) that may be singular (by eigenvalues)."""
     values, vectors = np.linalg.eigh((gram + gram.T) / 2)
-    return np.asarray(np.sqrt(np.clip(values, 0.0, None))[:, None] * vectors.T)
+    return np.asfortranarray(np.sqrt(np.clip(values, 0.0, None))[:, None] * vectors.T)
+
+
+def cached_root(gram: Array, cache: ArrayCache | None) -> Array:
+    """Return `square_root(gram)`, from the cache if it is there, for a gram (d, d) that does not depend on the edit."""
+    if cache is None or EIGEN_OPERATIONS * len(gram) ** 3 < LEAST_OPERATIONS:
+        return square_root(gram)
+    key = f"{ROOT_VERSION} {sha256(np.ascontiguousarray(gram).data).hexdigest()}"
+    found = cache.get(key)
+    if found is not None:
+        return np.asfortranarray(found["it"])
+    root = square_root(gram)
+    cache.put(key, {"it": root}, "figures of weights")
+    return root
 
 
 def principal_cosines(first: Array, second: Array) -> Array:

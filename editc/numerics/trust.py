@@ -61,13 +61,21 @@ class Ellipsoid:
     shift: Array
     """The centre, (d,)."""
     frame: Array
-    """The axes as columns, (d, k)."""
+    """The axes as columns, (d, k); or (d,), their lengths, where each lies along a coordinate."""
     radius: float
     """The bound on |y|."""
     exact: bool
     """True if the set is just the rows of the balls that it was made of, False if it is larger."""
     proven: bool
     """True if every one of these balls is proven."""
+
+    def combine(self, y: Array) -> Array:
+        """Return frame y, (d, m), for y (k, m)."""
+        return np.asarray(self.frame[:, None] * y if self.frame.ndim == 1 else self.frame @ y)
+
+    def project(self, columns: Array) -> Array:
+        """Return frame^T columns, (k, m), for columns (d, m)."""
+        return np.asarray(self.frame[:, None] * columns if self.frame.ndim == 1 else self.frame.T @ columns)
 
     def contains(self, columns: Array, slack: float = 1e-6) -> NDArray[np.bool_]:
         """Say which of the columns (d, m) lie in the set, up to `slack` of their length: (m,)."""
@@ -78,12 +86,19 @@ class Ellipsoid:
 
         Components outside the span of `frame` are removed, and then |y| is scaled down to `radius` if it is larger.
         """
+        y = self._coordinates(columns - self.shift[:, None])
+        y *= np.minimum(1.0, self.radius / np.maximum(np.linalg.norm(y, axis=0), self.radius))
+        return np.asarray(self.shift[:, None] + self.combine(y))
+
+    def _coordinates(self, away: Array) -> Array:
+        """Return y (k, m) with frame y nearest to `away` (d, m). Axes that are shorter than rounding get 0."""
         from scipy.linalg import lstsq
 
-        away, cutoff = columns - self.shift[:, None], EPS * len(self.frame)
-        y = lstsq(self.frame, away, cond=cutoff, lapack_driver="gelsy", check_finite=False)[0]
-        y *= np.minimum(1.0, self.radius / np.maximum(np.linalg.norm(y, axis=0), self.radius))
-        return np.asarray(self.shift[:, None] + self.frame @ y)
+        cutoff = EPS * len(self.frame)
+        if self.frame.ndim == 1:
+            size = np.abs(self.frame)[:, None]
+            return np.divide(away, self.frame[:, None], out=np.zeros_like(away), where=size > cutoff * size.max())
+        return np.asarray(lstsq(self.frame, away, cond=cutoff, lapack_driver="gelsy", check_finite=False)[0])
 
 
 def unmoved(columns: Array, moved: Array, slack: float = 1e-6) -> NDArray[np.bool_]:
@@ -105,10 +120,11 @@ def join_balls(balls: Sequence[Ball]) -> Ellipsoid:
     normals = np.zeros((len(scale), sum(ball.centred for ball in balls)))
     for column, (end, ball) in enumerate((e, b) for e, b in zip(ends, balls, strict=True) if b.centred):
         normals[end - len(ball.gamma) : end, column] = 1.0
-    basis = np.linalg.qr(normals, mode="complete")[0][:, normals.shape[1] :]
     shift = np.concatenate([ball.beta for ball in balls])
-    proven = all(ball.proven for ball in balls)
-    return Ellipsoid(shift, scale[:, None] * basis, float(np.sqrt(len(balls))), len(balls) == 1, proven)
+    proven, frame = all(ball.proven for ball in balls), scale
+    if normals.size:
+        frame = scale[:, None] * np.linalg.qr(normals, mode="complete")[0][:, normals.shape[1] :]
+    return Ellipsoid(shift, frame, float(np.sqrt(len(balls))), len(balls) == 1, proven)
 
 
 @dataclass(frozen=True)
@@ -148,13 +164,17 @@ class NearestProblem:
     cutoff: float
     """An eigenvalue whose size is at most this counts as 0: it is rounding."""
 
-    def objective(self, points: Array, keys: Array) -> Array:
-        """Return f (m,) at points (d, m), inside the ellipsoid or not.
+    def objectives(self, keys: Array, *points: Array) -> tuple[Array, ...]:
+        """Return f (m,) at each of `points` (d, m), inside the ellipsoid or not.
 
         Each column of `keys` (d, m) is the key of the point in the same column.
         """
-        own = np.einsum("im,im->m", keys, self.base @ keys)
-        return _objective(points, self.gram @ points, self.cross @ keys, own)
+        own, across = np.einsum("im,im->m", keys, self.base @ keys), self.cross @ keys
+        return tuple(_objective(one, self.gram @ one, across, own) for one in points)
+
+    def objective(self, points: Array, keys: Array) -> Array:
+        """Return f (m,) at points (d, m) of keys (d, m), as `objectives` does."""
+        return self.objectives(keys, points)[0]
 
     def distance(self, keys: Array, targets: Array) -> Array:
         """Return sum_l |W_l c - W_l t|^2 (m,): how far keys c and targets t, (d, m) each, are apart before the edit."""
@@ -179,11 +199,11 @@ class NearestProblem:
         centre, across = ellipsoid.shift[:, None], self.cross @ keys
         own, pulled = np.einsum("im,im->m", keys, self.base @ keys), self.gram @ centre
         pull = pulled - across
-        g = self.vectors.T @ (ellipsoid.frame.T @ pull)
+        g = self.vectors.T @ ellipsoid.project(pull)
         flat = np.abs(self.values) <= self.cutoff
         values, slopes = np.where(flat, 0.0, self.values), np.where(flat[:, None], 0.0, g)
         y, multipliers, inside = minimise_in_ball(values, slopes, radius)
-        points = centre + ellipsoid.frame @ (self.vectors @ y)
+        points = centre + ellipsoid.combine(self.vectors @ y)
         lost = self.cutoff * radius**2 + 2 * radius * np.linalg.norm(g - slopes, axis=0)
         lower = _objective(centre, pulled, across, own) + _dual_value(values, slopes, multipliers, radius) - lost
         slope = self.values[:, None] * y + multipliers * y + g
@@ -201,7 +221,7 @@ def nearest_problem(ellipsoid: Ellipsoid, gram: Array, cross: Array, base: Array
     from scipy.linalg import eigh
 
     require_finite("the edited weights", gram, cross, base)
-    hessian = ellipsoid.frame.T @ gram @ ellipsoid.frame
+    hessian = ellipsoid.project(ellipsoid.project(gram).T)
     hessian += hessian.T
     hessian *= 0.5
     values, vectors = eigh(hessian.T, overwrite_a=True, check_finite=False, driver="evd")

@@ -101,6 +101,7 @@ def open_ports(opened: OpenedManifest, progress: Progress | None) -> Context:
     `sites: auto` asks for evidence that the model cannot give.
     """
     from editc.cache import disk
+    from editc.libraries.allocator import reuse_large_blocks
     from editc.libraries.extras import require_build
     from editc.opening import detector as detecting
     from editc.opening.default_list import list_warnings
@@ -112,6 +113,7 @@ def open_ports(opened: OpenedManifest, progress: Progress | None) -> Context:
     if wrong := detecting.check_detector(manifest):
         raise EditcError(*wrong)
     require_build()
+    reuse_large_blocks()
     announce(progress, "loading libraries and the text encoder")
     if manifest.attacks:
         from editc.opening.attack_processes import prepare_processes

@@ -49,7 +49,7 @@ def test_reduction_is_the_best_of_its_rank(seed: int, rank: int) -> None:
     keys, _, weights = stack_blocks(problem.blocks, 1.0)
     factor = ridge.factorise(ridge.normal_matrix(keys, weights, problem.preserved.moment, 0.5))
     gram = edit.left[0].T @ problem.total_gram() @ edit.left[0]
-    small = subspace.reduce(edit.right[0], gram, factor, 0.0, rank)
+    small = subspace.reduce(edit.right[0], subspace.square_root(gram), factor, 0.0, rank)
     assert small.right.shape == (rank, WIDTH)
 
     def cost(left: Array, right: Array) -> float:

@@ -11,6 +11,7 @@ from editc.core.delta import Array
 from editc.numerics.ridge import NonFiniteError
 from editc.numerics.trust import (
     Ball,
+    Ellipsoid,
     NearestProblem,
     join_balls,
     minimise_in_ball,
@@ -187,6 +188,18 @@ def test_what_is_brought_inside_is_inside_and_what_was_stays() -> None:
     ellipsoid, rows = join_balls([one]), layernorm(rng, one, 50)
     np.testing.assert_allclose(ellipsoid.move_inside(rows), rows, atol=1e-12)
     assert ellipsoid.contains(ellipsoid.move_inside(5 * rng.normal(size=(WIDTH, 50)))).all()
+
+
+def test_axes_along_coordinates_are_given_by_their_lengths() -> None:
+    """As the same axes in columns. One that is shorter than rounding is no direction of the set."""
+    rng = np.random.default_rng(4)
+    lengths = np.array([2.0, 0.5, 1.0, 1e-18])
+    short, long = (Ellipsoid(np.ones(4), frame, 1.5, True, True) for frame in (lengths, np.diag(lengths)))
+    columns = 3 * rng.normal(size=(4, 60))
+    np.testing.assert_allclose(short.move_inside(columns), long.move_inside(columns), rtol=1e-14)
+    assert np.array_equal(short.combine(columns), long.combine(columns))
+    assert np.array_equal(short.project(columns), long.project(columns))
+    assert join_balls([Ball(np.ones(8), np.zeros(8), 4.0, centred=False, proven=False)]).frame.shape == (8,)
 
 
 def test_two_encoders_in_one_ball_are_a_relaxation() -> None:

@@ -51,6 +51,16 @@ class Rounded:
     """Elements among them that were summed in the fixed order."""
 
 
+@dataclass(frozen=True)
+class QuickSums:
+    """What the BLAS summed, before it was rounded."""
+
+    factor: Array
+    """(rows, r): W left; the left factor itself for `low-rank`."""
+    value: Array
+    """(rows, width): the edited values."""
+
+
 def edited_rows(raw: bytes, dtype: str, width: int, form: str, left: Real, right: Real | None) -> bytes:
     """Return the edited rows as stored bytes, from the stored bytes `raw` of rows with `width` elements each.
 
@@ -66,23 +76,44 @@ def round_edited(
 
     The values of `raw`, whose dtype is `dtype`, are edited once and then rounded to each.
     """
+    return round_with_sums(raw, dtype, wanted, width, form, left, right)[0]
+
+
+def round_with_sums(
+    raw: bytes,
+    dtype: str,
+    wanted: Sequence[str],
+    width: int,
+    form: str,
+    left: Real,
+    right: Real | None,
+    keep: bool = False,
+) -> tuple[tuple[Rounded, ...], QuickSums | None]:
+    """Return what `round_edited` returns, and with `keep` the sums. None where all is summed in the fixed order."""
     if form == "dense" or right is None or "F64" in (dtype, *wanted):
         values = _in_fixed_order(raw, dtype, width, form, left, right)
-        return tuple(Rounded(dtypes.encode(values, one)) for one in wanted)
+        return tuple(Rounded(dtypes.encode(values, one)) for one in wanted), None
     stored = dtypes.stored_patterns(raw, dtype).reshape(-1, width)
     outs = [np.empty(stored.shape, f"<u{dtypes.BITS[one] // 8}") for one in wanted]
-    doubted, sums = _round_rows(stored, dtype, wanted, outs, (form, left, right))
-    return tuple(
+    value = np.empty(stored.shape) if keep else None
+    doubted, sums = _round_rows(stored, dtype, wanted, outs, (form, left, right), value)
+    made = tuple(
         _settled(out, found, one, stored, dtype, (form, left, right), sums)
         for one, out, found in zip(wanted, outs, doubted, strict=True)
     )
+    return made, None if value is None else QuickSums(np.vstack([one.value for one in sums]), value)
 
 
 def _round_rows(
-    stored: Bits, dtype: str, wanted: Sequence[str], outs: Sequence[Bits], edit: tuple[str, Real, Real]
+    stored: Bits,
+    dtype: str,
+    wanted: Sequence[str],
+    outs: Sequence[Bits],
+    edit: tuple[str, Real, Real],
+    values: Array | None = None,
 ) -> tuple[list[Places], list[RowSums]]:
-    """Write the edited rows in each dtype of `wanted` into `outs`, (rows, width) as `stored`. Return the places (n,) of
-    uncertain elements of each, and the sums of all rows."""
+    """Write the edited rows in each dtype of `wanted` into `outs`, (rows, width) as `stored`, and before rounding into
+    `values`. Return the places (n,) of uncertain elements of each, and the sums of all rows."""
     (form, left, right), (rows, width) = (edit[0], *(part.astype(np.float64) for part in edit[1:])), stored.shape
     bound, step, space = _error_bound(form, wanted, left, right), block_rows(width), Scratch.for_rows(rows, width)
     doubted: list[list[Places]] = [[_NONE] for _ in wanted]
@@ -94,9 +125,10 @@ def _round_rows(
         for start in range(0, len(W), step):
             part = slice(start, min(start + step, len(W)))
             block, mine = space.first(part.stop - part.start), slice(first + part.start, first + part.stop)
-            _edit_block(W[part], sums[-1].value[part], right, block.reals)
+            value = block.value if values is None else values[mine]
+            _edit_block(W[part], sums[-1].value[part], right, value)
             for one, out, found in zip(wanted, outs, doubted, strict=True):
-                places = _round_block(one, sums[-1].size[part], bound.columns, block, out[mine])
+                places = _round_block(one, value, sums[-1].size[part], bound.columns, block, out[mine])
                 found.append(mine.start * width + places)
     return [np.concatenate(found) for found in doubted], sums
 
@@ -142,19 +174,19 @@ def _error_bound(form: str, wanted: Sequence[str], left: Array, right: Array) ->
     return Pieces.of(left, right) if shared and "F32" in wanted else WholeRows.of(shared, left, right)
 
 
-def _edit_block(W: Array, factor: Array, right: Array, reals: Array) -> None:
-    """Write the edited values of a block, W + factor right, into `reals[1]` (rows, width). `factor` is (rows, r)."""
+def _edit_block(W: Array, factor: Array, right: Array, value: Array) -> None:
+    """Write the edited values of a block, W + factor right, into `value` (rows, width). `factor` is (rows, r)."""
     with np.errstate(all="ignore"):
-        np.matmul(factor, right, out=reals[1])
-        np.add(reals[1], W, out=reals[1])
+        np.matmul(factor, right, out=value)
+        np.add(value, W, out=value)
 
 
-def _round_block(dtype: str, size: Array, bound: Array, space: Scratch, out: Bits) -> Places:
-    """Write the rounded values of a block into `out` (rows, width) and return the places of uncertain elements (n,).
+def _round_block(dtype: str, value: Array, size: Array, bound: Array, space: Scratch, out: Bits) -> Places:
+    """Write `value`, rounded, into `out`, (rows, width) both, and return the places of uncertain elements (n,).
 
     `bound` (width,) are the `columns` of the error bound, and `size` (rows,) is that of the sums.
     """
-    low, value, high = space.reals
+    low, high = space.ends
     with np.errstate(all="ignore"):
         if dtype == "F32":
             np.multiply(size[:, None], bound, out=high)

@@ -26,8 +26,10 @@ twice as long for each. The rows of four take 2 MB in float64."""
 class Scratch:
     """Memory for one block, and for the rows of a few."""
 
-    reals: Array
-    """(3, rows, width)."""
+    value: Array
+    """(rows, width): for the edited values."""
+    ends: Array
+    """(2, rows, width): for the numbers between which they lie."""
     bits: NDArray[np.uint32]
     """(4, rows, width)."""
     weights: Array
@@ -37,12 +39,12 @@ class Scratch:
     def for_rows(cls, rows: int, width: int) -> Scratch:
         """Allocate memory for a matrix of `rows` rows."""
         block, together = min(rows, block_rows(width)), min(rows, SUMMED_BLOCKS * block_rows(width))
-        reals, bits = np.empty((3, block, width)), np.empty((4, block, width), np.uint32)
-        return cls(reals, bits, np.empty((together, width)))
+        value, ends = np.empty((block, width)), np.empty((2, block, width))
+        return cls(value, ends, np.empty((4, block, width), np.uint32), np.empty((together, width)))
 
     def first(self, rows: int) -> Scratch:
         """Return a view of the first `rows` rows of the block."""
-        return Scratch(self.reals[:, :rows], self.bits[:, :rows], self.weights)
+        return Scratch(self.value[:rows], self.ends[:, :rows], self.bits[:, :rows], self.weights)
 
     def decode(self, stored: Bits, dtype: str) -> Array:
         """Write the rows `stored` (n, width) into the first of `weights` and return these, (n, width)."""

@@ -162,8 +162,8 @@ def _certificate(near: trust.NearestProblem, witnesses: Sequence[Witness]) -> Ce
     found = near.minimise(keys)
     free = adversary.derive(keys, targets, near.gram, near.cross, REGULARISATION, "regzero")
     possible, whole = near.ellipsoid.move_inside(free), near.distance(keys, targets)
-    tries = {"best": found.lower, "attained": found.values, "own": near.objective(keys, keys)}
-    tries |= {"free": near.objective(free, keys), "derived": near.objective(possible, keys)}
+    tries = {"best": found.lower, "attained": found.values}
+    tries |= zip(("own", "free", "derived"), near.objectives(keys, keys, free, possible), strict=True)
     shares = {name: _shares(witnesses, values, whole) for name, values in tries.items()}
     worst = int(np.argmax(shares["best"]))
     return Certificate(

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 
 from editc.core.delta import Array, Site
 from editc.core.ports import Progress
@@ -14,7 +15,8 @@ from editc.core.problem import System
 from editc.core.site_bytes import recorded_dtypes
 from editc.core.solution import Edit, Solution
 from editc.numerics import drift
-from editc.numerics.bits.dtypes import encode, sha256
+from editc.numerics.bits.dtypes import decode, encode, native_floats, sha256
+from editc.numerics.bits.rounded import QuickSums
 from editc.passes.images.measure.base_figures import base_figures, is_wide, moment_hash
 from editc.passes.images.measure.certificate import SummedLayer
 from editc.passes.images.measure.records import Recorder
@@ -25,7 +27,7 @@ from editc.passes.images.measure.row_sums import (
     target_misses,
 )
 from editc.passes.images.measure.wide_rows import RoundedLayer, Rounding, Single, WideRows
-from editc.passes.stored import SiteWeights, decode_edited, factor, round_site, stored_weight
+from editc.passes.stored import RoundedSite, SiteWeights, factor, require_fit, round_site
 
 BLOCK_ELEMENTS = 1 << 16
 """Elements of a layer that are compared at a time. Chosen by hand: half a megabyte in float64."""
@@ -79,30 +81,29 @@ def measure_sites(
         steps: Iterable[Any] = progress("verify", sites) if progress else sites
         for index, (site, W) in enumerate(zip(steps, system.weights, strict=True)):
             W = np.asarray(W)
-            after = _edit_site(W, edit, index, site, system, recorder)
-            found, layer = measure(site, index, W, after)
+            found, layer = measure(site, index, W, _edit_site(W, edit, index, site, system, recorder))
             yield found
             if observe is not None:
                 observe(group, layer)
 
 
-def _edit_site(W: Array, edit: Edit, index: int, site: Site, system: System, recorder: Recorder | None) -> Array:
-    """Return W' (d_out, d_in) as stored. Raises E503 where a value does not fit the dtype."""
-    if recorder is None:
-        return stored_weight(W, edit, index, site)
-    weights = system.weights
+def _edit_site(W: Array, edit: Edit, index: int, site: Site, system: System, recorder: Recorder | None) -> RoundedSite:
+    """Return W' (d_out, d_in), rounded. Raises E503 where a value does not fit the dtype."""
+    keep, weights = is_wide(system), system.weights
     if isinstance(weights, SiteWeights):
         raw, digest = weights.stored(index), weights.site_digest(index)
     else:
         raw = encode(W, site.dtype)
         digest = sha256(raw)
-    made = round_site(W, edit, index, site, recorded_dtypes(site), raw)
-    after = decode_edited(made[site.dtype].raw, W, site)
-    recorder.add(site, W, digest, {dtype: one.raw for dtype, one in made.items()})
-    return after
+    wanted = recorded_dtypes(site) if recorder else (site.dtype,)
+    edited = round_site(W, edit, index, site, wanted, raw, keep)
+    require_fit(edited.made[site.dtype].raw, W, site)
+    if recorder is not None:
+        recorder.add(site, W, digest, {dtype: one.raw for dtype, one in edited.made.items()})
+    return edited
 
 
-Measure: TypeAlias = Callable[[Site, int, Array, Array], tuple[SiteMeasurement, SummedLayer]]
+Measure: TypeAlias = Callable[[Site, int, Array, RoundedSite], tuple[SiteMeasurement, SummedLayer]]
 """Measures a site from its number in the group, W and W'."""
 
 
@@ -112,7 +113,8 @@ def _measure_layers(system: System, edit: Edit, outputs: int) -> Measure:
     lists = len(system.preserved.lists)
     rows = tuple(condense_rows(one, left, right, outputs) for one in _rows(system))
 
-    def measure(site: Site, index: int, W: Array, after: Array) -> tuple[SiteMeasurement, SummedLayer]:
+    def measure(site: Site, index: int, W: Array, edited: RoundedSite) -> tuple[SiteMeasurement, SummedLayer]:
+        after = decode(edited.made[site.dtype].raw, site.dtype, W.shape)
         layer = _make_layer(W, after, edit, (left, right))
         found = np.array([one.squares(layer) for one in rows])
         return _measurement(site, found, lists, _change(W, after)), layer
@@ -130,27 +132,37 @@ def _measure_wide(system: System, edit: Edit) -> Measure:
     before = np.array([known[moment_hash(moment)] for moment in moments])
     wide = WideRows.of(rows, before, left, right)
 
-    def measure(site: Site, index: int, W: Array, after: Array) -> tuple[SiteMeasurement, SummedLayer]:
-        A, rest, change = _wide_rest(W, after, left, right)
+    def measure(site: Site, index: int, W: Array, edited: RoundedSite) -> tuple[SiteMeasurement, SummedLayer]:
+        sums, after = edited.sums or _sums(W, left, right), edited.made[site.dtype].raw
+        rest, change = _wide_rest(W, native_floats(after, site.dtype).reshape(W.shape), sums.value)
         rounding = Rounding.of(W.astype(np.float32), rest)
-        found = wide.squares(index, W, A, rounding)
+        found = wide.squares(index, W, sums.factor, rounding)
         return _measurement(site, found, lists, change), RoundedLayer(W, rest, left, right, rounding)
 
     return measure
 
 
-def _wide_rest(W: Array, after: Array, left: Array, right: Array) -> tuple[Array, Single, Change]:
-    """Return W left, what rounding added to a layer in float32, and how far the layer moved; some rows at a time."""
-    A, rest = np.asarray(W @ left), np.empty(W.shape, np.float32)
+def _sums(W: Array, left: Array, right: Array) -> QuickSums:
+    """Return the sums of a shared edit of W (d_out, d_in)."""
+    A = W @ left
+    return QuickSums(A, W + A @ right)
+
+
+def _wide_rest(W: Array, after: NDArray[np.floating], value: Array) -> tuple[Single, Change]:
+    """Return what rounding added to a layer in float32, and how far the layer moved; some rows at a time.
+
+    W, W' = `after` as stored, and `value`, which was rounded, are (d_out, d_in).
+    """
+    rest = np.empty(W.shape, np.float32)
     squares, elements, step = np.zeros(2), 0, max(1, BLOCK_ELEMENTS // W.shape[1])
     for start in range(0, len(W), step):
         part = slice(start, start + step)
-        move = after[part] - W[part]
-        squares += [np.vdot(move, move), np.vdot(W[part], W[part])]
+        stored = after[part].astype(np.float64)
+        rest[part] = stored - value[part]
+        move = np.subtract(stored, W[part], out=stored)
+        squares += [float(np.vdot(move, move)), float(np.vdot(W[part], W[part]))]
         elements += int(np.count_nonzero(move))
-        move -= A[part] @ right
-        rest[part] = move
-    return A, rest, (drift.ratio(*np.sqrt(squares).tolist()), elements)
+    return rest, (drift.ratio(*np.sqrt(squares).tolist()), elements)
 
 
 def _change(W: Array, after: Array) -> Change:

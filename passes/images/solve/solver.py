@@ -54,8 +54,8 @@ def reduce_rank(system: System, edit: Edit, tolerance: float, most: int | None) 
         return edit
     keyed = tuple(chain.WeightedBlock(block.keys, block.keys, block.weights) for block in system.blocks)
     metric = chain.Chain(keyed, system.preserved.moment, system.ridge, system.cache)
-    factor, grams = metric.factor(), _left_grams(system, edit)
-    small = [subspace.reduce(*pair, factor, tolerance, most) for pair in zip(edit.right, grams, strict=True)]
+    factor, roots = metric.factor(), _left_roots(system, edit)
+    small = [subspace.reduce(*pair, factor, tolerance, most) for pair in zip(edit.right, roots, strict=True)]
     if len(small) > 1:
         small = [one if len(one.right) else _zero_at_rank_one(one) for one in small]
     mixes = [one.mix for one in small] * (len(edit.left) // len(small))
@@ -87,9 +87,18 @@ def _zero_at_rank_one(one: subspace.ReducedProduct) -> subspace.ReducedProduct:
     return replace(one, mix=np.zeros((len(one.mix), 1)), right=np.zeros((1, one.right.shape[1])))
 
 
-def _left_grams(system: System, edit: Edit) -> list[Array]:
-    """Return, for each right factor, the sum of left_l^T left_l (m, m) over its layers; left_l = W_l left if shared."""
+def _left_roots(system: System, edit: Edit) -> list[Array]:
+    """Return, for each right factor, the square root of the sum of left_l^T left_l (m, m) over its layers; left_l = W_l
+    left if shared. Where left is I the sum is a figure of the base alone."""
+    if edit.form == "shared" and _is_identity(edit.left[0]):
+        return [subspace.cached_root(system.total_gram(), system.cache)]
     if edit.form == "shared":
-        return [np.asarray(edit.left[0].T @ system.total_gram() @ edit.left[0])]
+        return [subspace.square_root(edit.left[0].T @ system.total_gram() @ edit.left[0])]
     grams = [np.asarray(left.T @ left) for left in edit.left]
-    return grams if len(edit.right) > 1 else [np.asarray(np.sum(grams, axis=0))]
+    return [subspace.square_root(gram) for gram in (grams if len(edit.right) > 1 else [np.sum(grams, axis=0)])]
+
+
+def _is_identity(left: Array) -> bool:
+    """Say whether `left` (d, r) is I."""
+    rows, columns = left.shape
+    return rows == columns == np.count_nonzero(left) and bool((np.diagonal(left) == 1).all())

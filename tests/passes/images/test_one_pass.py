@@ -17,6 +17,7 @@ from editc import api
 from editc.core.delta import Array, Factors
 from editc.core.site_bytes import site_record
 from editc.formats.models.model import Checkpoint
+from editc.numerics import subspace
 from editc.numerics.bits.dtypes import sha256
 from editc.passes.images.measure import base_figures
 from editc.passes.images.measure.certificate import LayerSums
@@ -104,6 +105,16 @@ def test_records_are_those_of_emit(form: str, dtype: str, monkeypatch: pytest.Mo
         list(measure_sites(found, recorder=recorder))
         assert recorder.records == wanted
     assert len(kept.entries) == len(sites)
+
+
+def test_the_root_of_the_bases_gram_comes_from_the_cache(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It has the same bits and the same layout, on which the last bits of a product depend."""
+    monkeypatch.setattr(subspace, "LEAST_OPERATIONS", 1)
+    gram, kept = np.cov(np.random.default_rng(2).normal(size=(20, 90))), Kept()
+    first, again = (subspace.cached_root(gram, kept) for _ in range(2))
+    assert len(kept.entries) == 1 and np.array_equal(first, again) and first.flags.f_contiguous
+    assert np.array_equal(subspace.cached_root(gram, None), first) and again.flags.f_contiguous
+    np.testing.assert_allclose(first.T @ first, gram, atol=1e-12)
 
 
 def test_figures_of_the_base_come_from_the_cache(monkeypatch: pytest.MonkeyPatch) -> None:
