@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 
@@ -112,6 +113,11 @@ class PreservedRows:
         """The rows (d_in, k) of each list over which drift is measured: the default list, then what the manifest
         names."""
         return (self.rows, *([self.named.rows] if self.named else []))
+
+    @cached_property
+    def moments(self) -> tuple[Array, ...]:
+        """P P^T (d_in, d_in) of the rows P of each list, and of the empty prompt last."""
+        return tuple(np.asarray(rows @ rows.T) for rows in (*self.lists, self.empty))
 
 
 @dataclass(frozen=True)

@@ -9,15 +9,15 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from editc.numerics.chain import LEAST_OPERATIONS, ArrayCache
+from editc.numerics.chain import LEAST_OPERATIONS, ArrayCache, hash_arrays
 from editc.numerics.ridge import Factor
 
 Array: TypeAlias = NDArray[np.float64]
 
 EIGEN_OPERATIONS = 9
 """Operations of an eigendecomposition of width d, in d^3 (LAPACK Users' Guide, section 3.4.4: all vectors)."""
-ROOT_VERSION = "root 1"
-"""Part of every cache key. Change it whenever `square_root` changes."""
+ROOT_VERSION, REDUCED_VERSION = "root 1", "reduced 1"
+"""Parts of cache keys. Change them whenever `square_root` and `reduce` change."""
 
 
 def compose(left: Array, right: Array, next_left: Array, next_right: Array) -> tuple[Array, Array]:
@@ -63,7 +63,23 @@ def reduce(right: Array, root: Array, factor: Factor, tolerance: float, most: in
     _, values, rows = np.linalg.svd(root @ triangle.T, full_matrices=False)
     rank = rank_for(values, tolerance, most)
     leading = rows[:rank].T
-    return ReducedProduct(triangle.T @ leading, factor.solve_transposed(basis @ leading).T, loss(values, rank))
+    short = np.ascontiguousarray(factor.solve_transposed(basis @ leading).T)
+    return ReducedProduct(np.ascontiguousarray(triangle.T @ leading), short, loss(values, rank))
+
+
+def cached_reduce(
+    right: Array, root: Array, factor: Factor, tolerance: float, most: int | None, cache: ArrayCache | None
+) -> ReducedProduct:
+    """Return what `reduce` does, from the cache if it is there."""
+    if cache is None or EIGEN_OPERATIONS * len(right) ** 3 < LEAST_OPERATIONS:
+        return reduce(right, root, factor, tolerance, most)
+    key = hash_arrays(f"{REDUCED_VERSION} {tolerance!r} {most}", right, root, factor.lower)
+    found = cache.get(key)
+    if found is None:
+        made = reduce(right, root, factor, tolerance, most)
+        found = {"mix": made.mix, "right": made.right, "discarded": np.array([made.discarded])}
+        cache.put(key, found, "reduced edits")
+    return ReducedProduct(found["mix"], found["right"], found["discarded"].item())
 
 
 def rank_for(values: Array, tolerance: float, most: int | None = None) -> int:

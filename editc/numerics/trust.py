@@ -146,6 +146,20 @@ class Minimum:
 
 
 @dataclass(frozen=True)
+class KeyTerms:
+    """What f takes of keys c."""
+
+    own: Array
+    """(m,): c^T G c."""
+    across: Array
+    """(d, m): X c."""
+
+    def columns(self, which: slice) -> KeyTerms:
+        """Return the terms of some of the keys."""
+        return KeyTerms(self.own[which], self.across[:, which])
+
+
+@dataclass(frozen=True)
 class NearestProblem:
     """The problem of minimising f of the module's text over an ellipsoid. H = frame^T G' frame is decomposed once."""
 
@@ -164,40 +178,42 @@ class NearestProblem:
     cutoff: float
     """An eigenvalue whose size is at most this counts as 0: it is rounding."""
 
-    def objectives(self, keys: Array, *points: Array) -> tuple[Array, ...]:
-        """Return f (m,) at each of `points` (d, m), inside the ellipsoid or not.
+    def terms(self, keys: Array) -> KeyTerms:
+        """Return what f takes of keys (d, m)."""
+        return KeyTerms(np.einsum("im,im->m", keys, self.base @ keys), self.cross @ keys)
 
-        Each column of `keys` (d, m) is the key of the point in the same column.
+    def objective(self, points: Array, keys: Array, terms: KeyTerms | None = None) -> Array:
+        """Return f (m,) at points (d, m), inside the ellipsoid or not.
+
+        Each column of `keys` (d, m) is the key of the point in the same column; `terms` are theirs, where known.
         """
-        own, across = np.einsum("im,im->m", keys, self.base @ keys), self.cross @ keys
-        return tuple(_objective(one, self.gram @ one, across, own) for one in points)
-
-    def objective(self, points: Array, keys: Array) -> Array:
-        """Return f (m,) at points (d, m) of keys (d, m), as `objectives` does."""
-        return self.objectives(keys, points)[0]
+        terms = terms or self.terms(keys)
+        return _objective(points, self.gram @ points, terms.across, terms.own)
 
     def distance(self, keys: Array, targets: Array) -> Array:
         """Return sum_l |W_l c - W_l t|^2 (m,): how far keys c and targets t, (d, m) each, are apart before the edit."""
         moved = keys - targets
         return np.asarray(np.einsum("im,im->m", moved, self.base @ moved))
 
-    def minimise(self, keys: Array) -> Minimum:
-        """Return the minimum of f over the ellipsoid for every key of `keys` (d, m), exact up to rounding.
+    def minimise(self, keys: Array, terms: KeyTerms | None = None) -> Minimum:
+        """Return the minimum of f over the ellipsoid for every key of `keys` (d, m), exact up to rounding. `terms` are
+        those of the keys, where known.
 
         Raises NonFiniteError if a key is NaN or infinite.
         """
         require_finite("the keys", keys)
+        terms = terms or self.terms(keys)
         starts = range(0, max(1, keys.shape[1]), CHUNK)
-        parts = [self._chunk(keys[:, start : start + CHUNK]) for start in starts]
+        parts = [self._chunk(terms.columns(slice(start, start + CHUNK))) for start in starts]
         names = ("values", "lower", "multipliers", "inside", "residual")
         columns = {name: np.concatenate([getattr(part, name) for part in parts]) for name in names}
         return Minimum(np.hstack([part.points for part in parts]), **columns)
 
-    def _chunk(self, keys: Array) -> Minimum:
-        """Minimise f for keys (d, m), all in memory at once."""
-        ellipsoid, radius = self.ellipsoid, self.ellipsoid.radius
-        centre, across = ellipsoid.shift[:, None], self.cross @ keys
-        own, pulled = np.einsum("im,im->m", keys, self.base @ keys), self.gram @ centre
+    def _chunk(self, terms: KeyTerms) -> Minimum:
+        """Minimise f for the terms of some keys, all in memory at once."""
+        ellipsoid, radius, own, across = self.ellipsoid, self.ellipsoid.radius, terms.own, terms.across
+        centre = ellipsoid.shift[:, None]
+        pulled = self.gram @ centre
         pull = pulled - across
         g = self.vectors.T @ ellipsoid.project(pull)
         flat = np.abs(self.values) <= self.cutoff

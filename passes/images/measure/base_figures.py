@@ -48,7 +48,7 @@ def moment_hash(moment: Array) -> str:
 
 def with_base_figures(system: System, cache: ArrayCache | None) -> System:
     """Return the system with its gram and with the squares of everything that solve and verify measure."""
-    moments = [rows @ rows.T for rows in (*system.preserved.lists, system.preserved.empty)]
+    moments = system.preserved.moments
     starts = [start for block in system.blocks if (start := target_misses(block).start) is not None]
     found = base_figures(system, [*moments, *(start @ start.T for start in starts)], cache)
     return replace(system, gram=found.gram, squares=found.squares)

@@ -126,11 +126,11 @@ def _measure_wide(system: System, edit: Edit) -> Measure:
     """Return the measure of the wide layers of a shared edit."""
     left, right = factor(edit.left, 0), factor(edit.right, 0)
     lists, rows = len(system.preserved.lists), list(_rows(system))
-    starts = [one.keys if one.start is None else one.start for one in rows]
-    moments = [start @ start.T for start in starts]
+    starts = [one.start for one in rows if one.start is not None]
+    moments = [*system.preserved.moments, *(start @ start.T for start in starts)]
     known = base_figures(system, moments, system.cache).squares
     before = np.array([known[moment_hash(moment)] for moment in moments])
-    wide = WideRows.of(rows, before, left, right)
+    wide = WideRows.of(rows, system.preserved.moments, before, left, right)
 
     def measure(site: Site, index: int, W: Array, edited: RoundedSite) -> tuple[SiteMeasurement, SummedLayer]:
         sums, after = edited.sums or _sums(W, left, right), edited.made[site.dtype].raw

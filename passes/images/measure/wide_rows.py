@@ -85,13 +85,13 @@ class WideRows:
     """(sets, d d): the lower half of X X^T, so that its product with the lower half of R^T R is the whole sum."""
 
     @staticmethod
-    def of(rows: Sequence[RowColumns], before: Array, left: Array, right: Array) -> WideRows:
-        """Form the moments of some rows for the edit left (d, r), right (r, d)."""
+    def of(rows: Sequence[RowColumns], known: Sequence[Array], before: Array, left: Array, right: Array) -> WideRows:
+        """Form the moments of some rows for the edit left (d, r), right (r, d). `known` has X X^T of the first rows."""
         width, rank = left.shape
         inner, slant = np.zeros((len(rows), rank, rank)), np.zeros((len(rows), width, rank))
         mixed, keys = (np.empty((len(rows), width * width), np.float32) for _ in range(2))
         for index, one in enumerate(rows):
-            moment = one.keys @ one.keys.T
+            moment = known[index] if index < len(known) else one.keys @ one.keys.T
             cross = np.zeros_like(moment) if one.start is None else one.start @ one.keys.T
             inner[index], slant[index] = right @ moment @ right.T, cross @ right.T
             mixed[index] = (cross + left @ (right @ moment)).reshape(-1)

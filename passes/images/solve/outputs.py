@@ -25,7 +25,7 @@ class Outputs:
     @classmethod
     def of(cls, system: System) -> tuple[Outputs, ...]:
         """Those of each preserved list, and of the empty prompt last. Each weight is read once."""
-        moments = [rows @ rows.T for rows in (*system.preserved.lists, system.preserved.empty)]
+        moments = system.preserved.moments
         if is_wide(system):
             known = base_figures(system, moments, system.cache).squares
             squares = [known[moment_hash(moment)] for moment in moments]

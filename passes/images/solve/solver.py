@@ -55,7 +55,8 @@ def reduce_rank(system: System, edit: Edit, tolerance: float, most: int | None) 
     keyed = tuple(chain.WeightedBlock(block.keys, block.keys, block.weights) for block in system.blocks)
     metric = chain.Chain(keyed, system.preserved.moment, system.ridge, system.cache)
     factor, roots = metric.factor(), _left_roots(system, edit)
-    small = [subspace.reduce(*pair, factor, tolerance, most) for pair in zip(edit.right, roots, strict=True)]
+    pairs = zip(edit.right, roots, strict=True)
+    small = [subspace.cached_reduce(*pair, factor, tolerance, most, system.cache) for pair in pairs]
     if len(small) > 1:
         small = [one if len(one.right) else _zero_at_rank_one(one) for one in small]
     mixes = [one.mix for one in small] * (len(edit.left) // len(small))

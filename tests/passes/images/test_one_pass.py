@@ -14,10 +14,11 @@ import tiny
 from layer_cases import by_definition, edit, many, solution
 
 from editc import api
+from editc.cache.disk import DiskCache
 from editc.core.delta import Array, Factors
 from editc.core.site_bytes import site_record
 from editc.formats.models.model import Checkpoint
-from editc.numerics import subspace
+from editc.numerics import ridge, subspace
 from editc.numerics.bits.dtypes import sha256
 from editc.passes.images.measure import base_figures
 from editc.passes.images.measure.certificate import LayerSums
@@ -115,6 +116,23 @@ def test_the_root_of_the_bases_gram_comes_from_the_cache(monkeypatch: pytest.Mon
     assert len(kept.entries) == 1 and np.array_equal(first, again) and first.flags.f_contiguous
     assert np.array_equal(subspace.cached_root(gram, None), first) and again.flags.f_contiguous
     np.testing.assert_allclose(first.T @ first, gram, atol=1e-12)
+
+
+def test_a_reduced_edit_comes_from_the_cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Bit for bit, from the cache on disk too. A control: another tolerance is another edit."""
+    monkeypatch.setattr(subspace, "LEAST_OPERATIONS", 1)
+    rng = np.random.default_rng(3)
+    right, root = rng.normal(size=(30, 40)), subspace.square_root(np.cov(rng.normal(size=(30, 90))))
+    factor = ridge.factorise(np.cov(rng.normal(size=(40, 200))))
+    asked = right, root, factor
+    plain, disk = subspace.cached_reduce(*asked, 0.1, None, None), DiskCache(tmp_path)
+    for found in (subspace.cached_reduce(*asked, 0.1, None, disk) for _ in range(2)):
+        assert np.array_equal(found.mix, plain.mix) and np.array_equal(found.right, plain.right)
+        assert found.discarded == plain.discarded and found.mix.flags.c_contiguous
+    monkeypatch.setattr(subspace, "reduce", None)  # what is cached is not computed
+    subspace.cached_reduce(*asked, 0.1, None, disk)
+    with pytest.raises(TypeError):
+        subspace.cached_reduce(*asked, 0.2, None, disk)
 
 
 def test_figures_of_the_base_come_from_the_cache(monkeypatch: pytest.MonkeyPatch) -> None:
