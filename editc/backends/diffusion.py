@@ -170,7 +170,7 @@ class PipelineDiffusion:
         vae = self.pipeline.vae
         with torch.no_grad():
             found = vae.decode((latents / vae.config.scaling_factor).to(next(vae.parameters()))).sample
-        pixels = (found / 2 + 0.5).clamp(0, 1).permute(0, 2, 3, 1).double().cpu().numpy() * 255
+        pixels = (found / 2 + 0.5).clamp(0, 1).permute(0, 2, 3, 1).cpu().double().numpy() * 255
         return np.asarray(np.rint(pixels).astype(np.uint8))
 
     def text_of(self, ids: Sequence[int]) -> str:
@@ -198,7 +198,7 @@ class PipelineDiffusion:
     def balls(self) -> Sequence[Ball]:
         """The ball of the text encoder's last LayerNorm."""
         norm = self._text.final_layer_norm
-        gamma, beta = (part.detach().double().cpu().numpy() for part in (norm.weight, norm.bias))
+        gamma, beta = (part.detach().cpu().double().numpy() for part in (norm.weight, norm.bias))
         return (Ball(gamma, beta, float(np.sqrt(len(gamma))), centred=True, proven=True),)
 
     def _keep_readers(self) -> Mapping[str, Array]:
@@ -211,13 +211,13 @@ class PipelineDiffusion:
         layers = self.network.named_parameters()
         names = (f"attn2.{role}.weight" for role in ("to_k", "to_v"))
         ends = tuple(names)
-        return {name: part.detach().double().cpu().numpy().copy() for name, part in layers if name.endswith(ends)}
+        return {name: part.detach().cpu().double().numpy().copy() for name, part in layers if name.endswith(ends)}
 
     def text_grams(self) -> tuple[Array, Array, Array]:
         """sum W'^T W', sum W'^T W and sum W^T W, (d, d) each, over the keys and values of cross-attention; W the
         weights when the model was opened, W' those now in."""
         now = dict(self.network.named_parameters())
-        pairs = [(now[name].detach().double().cpu().numpy(), W) for name, W in self._readers.items()]
+        pairs = [(now[name].detach().cpu().double().numpy(), W) for name, W in self._readers.items()]
         after = sum((new.T @ new for new, _ in pairs), start=np.zeros(()))
         cross = sum((new.T @ W for new, W in pairs), start=np.zeros(()))
         base = sum((W.T @ W for _, W in pairs), start=np.zeros(()))

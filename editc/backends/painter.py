@@ -3,7 +3,6 @@ weights."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,10 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from editc.core.delta import Array
-from editc.core.diagnostics import fail
 from editc.core.family import TEXT_ENCODER
 from editc.core.ports import Progress
 from editc.libraries import pipeline_index
+from editc.libraries.device import choose_device, is_cpu
 from editc.libraries.foreign import quiet
 from editc.libraries.loading import library_errors, load_network
 from editc.libraries.text_encoders import CLIP_UNUSED
@@ -31,8 +30,6 @@ MAX_PIXELS: Mapping[str, int] = MappingProxyType({"cpu": 2 * 512 * 512, "cuda": 
 to bound memory. One picture is painted whatever its size."""
 NESTED = "text_model."
 """What stands before the names of a text encoder's parameters in files of transformers before 5."""
-DEVICE_VARIABLE = "EDITC_DEVICE"
-"""The environment variable that names torch's device. Without it, a GPU paints if torch sees one, else the CPU."""
 
 
 @dataclass(frozen=True)
@@ -149,31 +146,10 @@ def swap_parameters(parameters: Mapping[str, Any], changed: Mapping[str, NDArray
                 parameters[name].copy_(value)
 
 
-def choose_device() -> str:
-    """Return the device that paints: what EDITC_DEVICE names, else a GPU if torch sees one, else the CPU.
-
-    Raises E225 for a device that torch cannot use here.
-    """
-    import torch
-
-    named = os.environ.get(DEVICE_VARIABLE, "")
-    if not named:
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        torch.zeros(1, device=named)
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
-        reason = " ".join(str(error).split())[:200]
-        help_text = "name a device that torch has here (cpu, cuda, cuda:1), or leave `--device` and the variable out"
-        raise fail(
-            "E225", f"torch cannot use the device `{named}`: {reason}", place=DEVICE_VARIABLE, help=help_text
-        ) from error
-    return named
-
-
 def choose_precision(where: str, component: str) -> str:
     """Return the dtype to paint in: float32 on the CPU, half precision elsewhere. Transformers leave the range of
     float16, so they run in bfloat16."""
-    if where.startswith("cpu"):
+    if is_cpu(where):
         return "float32"
     return "bfloat16" if component == "transformer" else "float16"
 
@@ -205,7 +181,7 @@ def load(
             folder, local_files_only=True, use_safetensors=True, **given, **networks
         )
     pipeline.set_progress_bar_config(disable=True)
-    if not where.startswith("cpu"):
+    if not is_cpu(where):
         pipeline.to(where, getattr(torch, choose_precision(where, component)))
     return PipelinePainter(pipeline, component, steps, guidance, batch_size(pipeline, component, where), progress)
 

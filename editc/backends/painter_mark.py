@@ -6,8 +6,9 @@ import json
 from importlib.metadata import version
 from pathlib import Path
 
-from editc.backends.painter import PipelinePainter, choose_device
+from editc.backends.painter import PipelinePainter
 from editc.core.caching import cache_key
+from editc.libraries.device import choose_device, is_cpu
 
 
 def painter_mark(folder: Path, painter: PipelinePainter) -> str:
@@ -16,7 +17,7 @@ def painter_mark(folder: Path, painter: PipelinePainter) -> str:
 
     Empty on a GPU, whose kernels may round differently from one run to the next.
     """
-    if not choose_device().startswith("cpu"):
+    if not is_cpu(choose_device()):
         return ""
     files = [(path, path.resolve(), path.stat()) for path in sorted(folder.rglob("*")) if path.is_file()]
     states = [[str(p), str(at), s.st_size, s.st_mtime_ns, s.st_ctime_ns, s.st_ino] for p, at, s in files]

@@ -25,6 +25,7 @@ from editc.backends.diffusion import PipelineDiffusion
 from editc.core.delta import Array
 from editc.core.ports import Progress, Task, Workers
 from editc.libraries.cores import available_cores
+from editc.libraries.device import choose_device, is_cpu
 
 IMPORTS = "editc.opening.attack_imports"
 """The module that the process imports from which the others are forked."""
@@ -36,7 +37,7 @@ def prepare_processes() -> BaseContext:
 
     A process that has looked for a GPU cannot be forked (CUDA forbids it), and libraries look as they are imported.
     """
-    if not painter.choose_device().startswith("cpu") or "forkserver" not in get_all_start_methods():
+    if not is_cpu(choose_device()) or "forkserver" not in get_all_start_methods():
         return get_context("spawn")
     from multiprocessing import forkserver
 

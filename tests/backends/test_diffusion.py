@@ -14,6 +14,7 @@ from editc.backends import painter
 from editc.backends.diffusion import PipelineDiffusion
 from editc.core.delta import Site
 from editc.demo import MODEL
+from editc.libraries.device import DEVICE_VARIABLE
 from editc.passes.images.diffusion.adapter import attach_adapter
 from editc.passes.images.schemes.factors import attach_factors
 
@@ -80,7 +81,7 @@ def test_factors_and_adapters_are_float32_beside_any_network(model: PipelineDiff
 def test_the_option_device_is_the_one_value_that_every_loader_reads(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv(painter.DEVICE_VARIABLE, "cpu")
+    monkeypatch.setenv(DEVICE_VARIABLE, "cpu")
     manifest = tmp_path / "m.yaml"
     text = "editc: 1\nmodel: editc:demo\nedits:\n  - {erase: fish, to: arrow, method: esd, steps: 2, sentences: 2}\n"
     manifest.write_text(text, encoding="utf-8")

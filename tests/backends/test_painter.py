@@ -12,7 +12,6 @@ import pytest
 import torch
 
 from editc.backends import painter
-from editc.core.diagnostics import EditcError
 from editc.demo import MODEL
 
 PROMPTS, SEEDS = ["a circle", "a square", "a star"], [1, 2, 3]
@@ -55,20 +54,6 @@ def test_half_precision_is_for_a_gpu_alone() -> None:
     assert painter.choose_precision("cpu", "unet") == painter.choose_precision("cpu", "transformer") == "float32"
     assert painter.choose_precision("cuda", "unet") == "float16"
     assert painter.choose_precision("cuda:1", "transformer") == "bfloat16"
-
-
-def test_the_device_is_a_gpu_where_there_is_one_or_what_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv(painter.DEVICE_VARIABLE, raising=False)
-    for there, where in ((True, "cuda"), (False, "cpu")):
-        monkeypatch.setattr(torch.cuda, "is_available", lambda there=there: there)
-        assert painter.choose_device() == where
-    monkeypatch.setenv(painter.DEVICE_VARIABLE, "cpu")
-    assert painter.choose_device() == "cpu"
-    for wrong in ("gpu", "cuda:99", "quantum"):
-        monkeypatch.setenv(painter.DEVICE_VARIABLE, wrong)
-        with pytest.raises(EditcError) as caught:
-            painter.choose_device()
-        assert caught.value.diagnostics[0].code == "E225"
 
 
 def test_on_the_cpu_it_is_float32_and_32_at_once(canvas: painter.PipelinePainter) -> None:

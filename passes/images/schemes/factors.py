@@ -39,21 +39,21 @@ class Factors:
 
     def left(self, name: str) -> Array:
         """(d_out, r): the left factor of a site."""
-        return np.asarray(self.pairs[name][1].detach().double().cpu().numpy())
+        return np.asarray(self.pairs[name][1].detach().cpu().double().numpy())
 
     def right(self, name: str) -> Array:
         """(r, d_in): the right factor of a site, with the projector multiplied in."""
-        down = np.asarray(self.pairs[name][0].detach().double().cpu().numpy())
-        return down @ self.free[name].double().cpu().numpy() if name in self.free else down
+        down = np.asarray(self.pairs[name][0].detach().cpu().double().numpy())
+        return down @ self.free[name].cpu().double().numpy() if name in self.free else down
 
     def written(self, network: Any) -> dict[str, Array]:
         """Parameter name -> the weights (d_out, d_in) with the factors added, of every site, in float64."""
         found: dict[str, Array] = {}
         for name in dict.fromkeys([*self.pairs, *self.fixed]):
-            weight = np.asarray(network.get_parameter(name).detach().double().cpu().numpy())
+            weight = np.asarray(network.get_parameter(name).detach().cpu().double().numpy())
             found[name] = weight.reshape(len(weight), -1).copy()
             if name in self.fixed:
-                down, up = (one.double().cpu().numpy() for one in self.fixed[name])
+                down, up = (one.cpu().double().numpy() for one in self.fixed[name])
                 found[name] += up @ down
             if name in self.pairs:
                 found[name] += self.left(name) @ self.right(name)

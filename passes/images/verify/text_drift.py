@@ -49,7 +49,7 @@ def measure_drift(model: Diffusion, prompts: Sequence[str], changed: Mapping[str
 
 def _rows(model: Diffusion, prompts: Sequence[str]) -> Array:
     """(n, d): every row of every prompt, in float64."""
-    found: list[Any] = [model.rows([one]).flatten(0, 1).double().cpu().numpy() for one in prompts]
+    found: list[Any] = [model.rows([one]).flatten(0, 1).cpu().double().numpy() for one in prompts]
     return np.concatenate(found)
 
 

@@ -11,12 +11,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from editc import api
 from editc.backends import painter as painting
 from editc.backends.painter_mark import painter_mark
 from editc.cache.disk import DiskCache
 from editc.core.ports import Context
+from editc.libraries.device import DEVICE_VARIABLE
 from editc.passes.images.painting.base_pictures import paint_base
 
 PAINTED = """
@@ -80,7 +82,7 @@ def test_nothing_is_cached_without_a_mark(tmp_path: Path) -> None:
 def test_the_mark_names_files_and_settings_and_is_empty_on_another_device(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv(painting.DEVICE_VARIABLE, "cpu")
+    monkeypatch.setenv(DEVICE_VARIABLE, "cpu")
     file = tmp_path / "unet" / "weights"
     file.parent.mkdir()
     file.write_bytes(b"1")
@@ -91,7 +93,8 @@ def test_the_mark_names_files_and_settings_and_is_empty_on_another_device(
     assert len({mark, *(painter_mark(tmp_path, other) for other in others)}) == 4
     os.utime(file, ns=(1, 1))
     assert painter_mark(tmp_path, one) != mark
-    monkeypatch.setenv(painting.DEVICE_VARIABLE, "meta")
+    monkeypatch.delenv(DEVICE_VARIABLE)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     assert painter_mark(tmp_path, one) == ""
 
 
