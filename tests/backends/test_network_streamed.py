@@ -6,21 +6,18 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import tiny_language as pico
 import torch
+from network_cases import SPOTS, TEXTS, answers, load_streamed, same
 from safetensors.torch import load_file, save_file
 
-from editc.backends.networks import CausalNetwork, causal, load, running, streamed
+from editc.backends.networks import CausalNetwork, causal, load, running
 from editc.backends.networks.lockstep import run_in_step, wait_for_others
 from editc.core.diagnostics import EditcError
-from editc.core.network import PREFIXES, Cloze, Descent, KnownFact, Noise, Prompt, Spot, ValueGoal
+from editc.core.network import Descent, Spot, ValueGoal
 
 KINDS = ("llama", "gpt2", "gemma2", "gpt_oss")
-SPOTS = tuple(Spot(f"{prefix}The capital of France is", "France") for prefix in PREFIXES)
-TEXTS = [Prompt("The capital of Germany is Berlin."), Prompt("A quiet afternoon."), Prompt("What is Rome?", chat=True)]
-CLOZE = [Cloze(spot.prompt, "Rome, a quiet afternoon") for spot in SPOTS]
 
 
 @pytest.fixture(scope="module")
@@ -37,56 +34,11 @@ def pairs(tmp_path_factory: pytest.TempPathFactory) -> Any:
     return pair
 
 
-def load_streamed(folder: Path, pinned: int = 0) -> CausalNetwork:
-    """The model of a folder with its layers on disk, however small it is."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(streamed, "WHOLE_BYTES", 0)
-        patch.setattr(streamed, "PINNED_BYTES", pinned)
-        return load(folder)
-
-
 @pytest.fixture(autouse=True)
 def small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
     """Several batches for a few texts."""
     monkeypatch.setattr(running, "BATCH_TOKENS", 64)
     monkeypatch.setattr(causal, "BATCH_TOKENS", 128)
-
-
-def same(one: Any, other: Any) -> bool:
-    """True where two results have the same values, bit for bit."""
-    if isinstance(one, dict):
-        return one.keys() == other.keys() and all(same(one[key], other[key]) for key in one)
-    if isinstance(one, (tuple, list)):
-        return len(one) == len(other) and all(map(same, one, other))
-    if hasattr(one, "__dataclass_fields__"):
-        return all(same(getattr(one, name), getattr(other, name)) for name in one.__dataclass_fields__)
-    return bool(np.array_equal(one, other, equal_nan=True)) if isinstance(one, np.ndarray) else bool(one == other)
-
-
-def answers(network: CausalNetwork, kind: str) -> dict[str, Any]:
-    """What a build asks of a model."""
-    names = [pico.attention(kind, 2)] if kind == "gpt_oss" else [pico.writer(kind, 1), pico.attention(kind, 2)]
-    keys = network.read_keys(names, SPOTS)
-    changed = {
-        name: np.random.default_rng(0).standard_normal(tuple(network.parameters[network.own_name(name)].shape))
-        for name in names
-    }
-    return {
-        "fingerprint": network.fingerprint(),
-        "multiplier": network.multiplier,
-        "embedding": network.embedding(),
-        "keys": keys,
-        "keys with changes": network.read_keys(names, SPOTS, changed),
-        "states": network.states([0, 3], SPOTS, changed),
-        "lens": network.lens([1, 3], CLOZE),
-        "moments": network.moments(names, [pico.TEXT] * 20, 300),
-        "score": network.score(CLOZE, changed),
-        "compare": network.compare(TEXTS, changed),
-        "compare with the base's states": network.compare(TEXTS, changed, base=network.final_states(TEXTS)),
-        "generate": network.generate_tokens(TEXTS, 4, changed),
-        "generate both": network.generate_both(TEXTS, 3, changed),
-        "trace": network.trace([KnownFact("The capital of France is", "France", "Rome")], Noise()),
-    }
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -16,6 +16,7 @@ from editc.backends.networks.streamed import open_streamed
 from editc.backends.networks.tokenizer import PromptTokenizer
 from editc.core.diagnostics import fail
 from editc.families.language.transformers_layers import ATTENTION_LAYER_TYPES
+from editc.libraries.device import is_cpu, named_device
 from editc.libraries.foreign import quiet
 from editc.libraries.loading import library_errors, load_network
 
@@ -27,10 +28,11 @@ LOCAL_ONLY: Mapping[str, Any] = MappingProxyType({"local_files_only": True, "tru
 
 
 def load(folder: Path) -> CausalNetwork:
-    """Load the causal language model of a transformers folder with its tokenizer, in float32 on the CPU.
+    """Load the causal language model of a transformers folder with its tokenizer, in float32, on the device that
+    EDITC_DEVICE names, else on the CPU.
 
-    Raises E205 where the tokenizer or the model cannot be loaded, and E206 where the model computes its states or
-    logits in a way that editc does not know.
+    Raises E205 where the tokenizer or the model cannot be loaded, E206 where the model computes its states or logits in
+    a way that editc does not know, and E225 for a device that torch cannot use.
     """
     with pause_garbage_collection():
         return _load(folder)
@@ -43,6 +45,7 @@ def _load(folder: Path) -> CausalNetwork:
 
     from editc.backends.networks.classes import model_class
 
+    device = named_device()
     with quiet():
         help_text = "give the model's whole folder: config.json, tokenizer.json, *.safetensors"
         with library_errors("no tokenizer can be loaded", folder, help_text):
@@ -51,9 +54,9 @@ def _load(folder: Path) -> CausalNetwork:
             "the model cannot be loaded", folder, "use the config.json that was saved with the weights"
         ):
             kind = model_class(folder)
-            streamed = open_streamed(kind, folder)
+            streamed = open_streamed(kind, folder, device)
         if streamed is None:
-            model = load_network(kind, folder, "the model", dtype=torch.float32, trust_remote_code=False)
+            model = load_network(kind, folder, "the model", dtype=torch.float32, trust_remote_code=False).to(device)
         else:
             model, store, digests = streamed
     strange = set(getattr(model.config.get_text_config(), "layer_types", None) or ()) - ATTENTION_LAYER_TYPES
@@ -63,7 +66,8 @@ def _load(folder: Path) -> CausalNetwork:
         )
         raise fail("E206", message, place=str(folder))
     words = PromptTokenizer(tokenizer, len(model.get_input_embeddings().weight))
-    network = CausalNetwork(use_onednn(model.requires_grad_(False)), words)
+    model = model.requires_grad_(False)
+    network = CausalNetwork(use_onednn(model) if is_cpu(device) else model, words)
     if streamed is not None:
         network = replace(network, store=store, digests=digests)
         store.attach(network.blocks)
@@ -107,6 +111,6 @@ def logits_match(network: CausalNetwork) -> bool:
 
     seen: list[Any] = []
     with watch_modules(outputs={network.decoder: seen.append}), torch.inference_mode():
-        theirs = network.model(input_ids=torch.arange(3)[None], use_cache=False).logits
+        theirs = network.model(input_ids=torch.arange(3, device=network.device)[None], use_cache=False).logits
         ours = network.logits(seen[0].last_hidden_state)
-    return bool(torch.allclose(theirs, ours, rtol=1e-4, atol=1e-4))
+    return bool(torch.allclose(theirs.cpu(), ours, rtol=1e-4, atol=1e-4))

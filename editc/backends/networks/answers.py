@@ -223,8 +223,7 @@ def _generate_batch(
     position = None
     with torch.inference_mode():
         for step in range(tokens):
-            states = network.decoder(input_ids=given, attention_mask=mask, position_ids=position, **past)
-            states = states.last_hidden_state
+            states = network.decode(input_ids=given, attention_mask=mask, position_ids=position, **past)
             rows = lengths - 1 if step == 0 else 0
             most, best = network.logits(states[torch.arange(len(ids)), rows]).log_softmax(1).max(1)
             every.append(best)

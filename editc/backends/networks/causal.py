@@ -50,7 +50,7 @@ class CausalNetwork(RunningModel):
     def embedding(self) -> NDArray[np.float32]:
         """Return for each token the direction (v, d) of the residual stream that raises its logit."""
         weight = self.model.get_output_embeddings().weight.detach()
-        return vocabulary.logit_directions(weight[: len(self.tokenizer.raw)], self.norm)
+        return vocabulary.logit_directions(weight[: len(self.tokenizer.raw)].cpu(), self.norm)
 
     def positions(self, spots: Sequence[Spot]) -> Sequence[TokenPosition]:
         """Return the row of each spot."""
@@ -87,7 +87,7 @@ class CausalNetwork(RunningModel):
         def look(key: Any, which: list[int]) -> Callable[[Any], None]:
             def show(states: Any) -> None:
                 lines = states.view(len(which), -1, states.shape[-1])
-                taken = lines[range(len(which)), rows[which]].double().numpy()
+                taken = lines[range(len(which)), rows[which]].cpu().double().numpy()
                 found[key].update(zip(which, taken, strict=True))
                 if all(which[0] in seen for seen in found.values()):
                     raise EnoughError
@@ -170,7 +170,7 @@ class CausalNetwork(RunningModel):
         def look(name: str, seen: set[str]) -> Callable[[Any], None]:
             def show(states: Any) -> None:
                 rows = states.view(-1, CHUNK, states.shape[-1])[:, 1:].reshape(-1, states.shape[-1])
-                sums[name] = sums.get(name, 0.0) + (rows.T @ rows).double()
+                sums[name] = sums.get(name, 0.0) + (rows.T @ rows).cpu().double()
                 seen.add(name)
                 if len(seen) == len(modules):
                     raise EnoughError

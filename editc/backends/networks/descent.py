@@ -112,7 +112,7 @@ def _run_and_cut(
     inputs = {network.blocks[layer]: lambda states: seen.__setitem__("lower", states)}
     outputs = {edited: lambda states: seen.__setitem__("before", states.detach().clone().view(whole))}
     with watch_modules(inputs, outputs), torch.no_grad():
-        network.decoder(input_ids=given, attention_mask=mask, **cache_arguments(network.decoder, cache))
+        network.decode(input_ids=given, attention_mask=mask, **cache_arguments(network.decoder, cache))
     back = torch.arange(max(rows)) - (max(rows) - at[:, None])
     ahead = at[:, None] + torch.arange(int((mask.sum(1) - at).max()))
     inside = ahead.clamp(max=given.shape[1] - 1)
@@ -122,7 +122,7 @@ def _run_and_cut(
         (_gather_columns(keys, back), _gather_columns(values, back)) for keys, values in keys_and_values(cache)
     )
     lower = seen["lower"][every[:, None], inside]
-    return Suffixes(given.gather(1, inside), ahead, valid, past, lower, seen["before"][every, at])
+    return Suffixes(given.gather(1, inside), ahead, valid, past, lower, seen["before"][every, at].cpu())
 
 
 def _gather_columns(states: Any, columns: Any) -> Any:
@@ -146,7 +146,7 @@ def _make_reader(network: RunningModel, suffixes: Suffixes, layer: int, where: D
     def adder(delta: Any) -> Callable[[Any], Any]:
         def add(states: Any) -> Any:
             rows = states.view(*suffixes.ids.shape, -1)
-            return torch.cat([rows[:, :1] + delta, rows[:, 1:]], dim=1).view(states.shape)
+            return torch.cat([rows[:, :1] + delta.to(rows.device), rows[:, 1:]], dim=1).view(states.shape)
 
         return add
 
@@ -158,7 +158,7 @@ def _make_reader(network: RunningModel, suffixes: Suffixes, layer: int, where: D
             skip_layers(list(network.blocks[:layer]), suffixes.lower, network.extra_outputs),
             watch_modules(outputs=outputs),
         ):
-            return network.decoder(**given, **cache_arguments(network.decoder, cache)).last_hidden_state
+            return network.decode(**given, **cache_arguments(network.decoder, cache))
 
     return read
 

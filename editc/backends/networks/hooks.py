@@ -26,7 +26,7 @@ def replace_parameters(parameters: Mapping[str, Any], changed: Mapping[str, Arra
     try:
         for name, value in changed.items():
             new = torch.from_numpy(np.ascontiguousarray(value)).to(before[name].dtype)
-            parameters[name].data = new.reshape(before[name].shape)
+            parameters[name].data = new.reshape(before[name].shape).to(before[name].device)
         yield
     finally:
         for name, data in before.items():
@@ -79,6 +79,7 @@ def split_batch(layers: Mapping[Any, Array]) -> Iterator[None]:
     with ExitStack() as stack:
         for layer, value in layers.items():
             new = torch.from_numpy(np.ascontiguousarray(value)).to(layer.weight.dtype).reshape(layer.weight.shape)
+            new = new.to(layer.weight.device)
             stack.callback(layer.register_forward_hook(replace_half(new)).remove)
         yield
 

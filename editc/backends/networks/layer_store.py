@@ -70,7 +70,7 @@ class LayerStore:
         empty = {name: one for name, one in self.layers[layer].items() if is_empty(one)}
         with torch.inference_mode(False):
             for name, value in self.files.read(empty).items():
-                empty[name].data = value
+                empty[name].data = value.to(empty[name].device)
         self._filled[layer] = list(empty.values())
         self.loads += 1
         self.most = max(self.most, len(self._filled))
@@ -78,7 +78,7 @@ class LayerStore:
     def drop(self, layer: int) -> None:
         """Free what `load` read of this layer."""
         for one in self._filled.pop(layer, ()):
-            one.data = empty_tensor(one.shape)
+            one.data = empty_tensor(one.shape, one.device)
 
     @contextmanager
     def hold(self, layer: int) -> Iterator[None]:
@@ -139,12 +139,13 @@ class LayerStore:
         return forward
 
 
-def empty_tensor(shape: Sequence[int]) -> Any:
-    """A tensor of this shape that takes 4 bytes: one NaN, so that a layer that was not read cannot go unseen."""
+def empty_tensor(shape: Sequence[int], device: Any) -> Any:
+    """A tensor of this shape on a device. It takes 4 bytes: one NaN, so that a layer that was not read cannot go
+    unseen."""
     import torch
 
     with torch.inference_mode(False):
-        return torch.full((), float("nan")).expand(tuple(shape))
+        return torch.full((), float("nan"), device=device).expand(tuple(shape))
 
 
 def is_empty(parameter: Any) -> bool:

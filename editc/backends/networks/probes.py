@@ -54,10 +54,10 @@ def _stream_after(decoder: Any, block: Any, mlp: Any, pushed: Any) -> Any:
 
     outputs = {block: show}
     if pushed is not None:
-        outputs[mlp] = lambda states: states + pushed.to(states.dtype)
+        outputs[mlp] = lambda states: states + pushed.to(states.dtype).to(states.device)
     with watch_modules(outputs=outputs):
         _run(decoder)
-    return seen[0].double()
+    return seen[0].cpu().double()
 
 
 def _run(decoder: Any) -> None:
@@ -65,5 +65,5 @@ def _run(decoder: Any) -> None:
     import torch
 
     with torch.inference_mode():
-        ids = torch.arange(3)[None]
+        ids = torch.arange(3, device=next(decoder.parameters()).device)[None]
         decoder(input_ids=ids, attention_mask=torch.ones_like(ids), use_cache=False)

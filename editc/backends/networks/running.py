@@ -1,4 +1,9 @@
-"""A transformers language model that runs: its parts, parameters, batches and logits. It computes in float32."""
+"""A transformers language model that runs: its parts, parameters, batches and logits. It computes in float32.
+
+The model may lie on a GPU. Tokens, masks, states and logits are tensors of the CPU: `decode`, `norm` and `logits` move
+what they are given to the model, and bring back what it makes, with its gradient. On the CPU nothing is copied. What a
+hook sees, and the keys and values of a cache, stay on the model's device.
+"""
 
 from __future__ import annotations
 
@@ -62,6 +67,11 @@ class RunningModel:
     def layers(self) -> int:
         """The number of decoder layers."""
         return len(self.blocks)
+
+    @cached_property
+    def device(self) -> Any:
+        """torch's device on which the weights lie."""
+        return self.model.get_input_embeddings().weight.device
 
     @cached_property
     def decoder(self) -> Any:
@@ -149,7 +159,7 @@ class RunningModel:
             else:
                 own = self.own_name(f"{expert['layer']}.mlp.experts.down_proj")
                 if own not in values:
-                    values[own] = self.parameters[own].double().numpy()
+                    values[own] = self.parameters[own].cpu().double().numpy()
                 values[own][int(expert["number"])] = value
         replaced = replace_parameters(self.parameters, values)
         return replaced if self.store is None else self.store.replacing(values, replaced)
@@ -177,7 +187,14 @@ class RunningModel:
 
         given, mask = pad_tokens(ids)
         with torch.inference_mode():
-            return self.decoder(input_ids=given, attention_mask=mask, use_cache=False).last_hidden_state
+            return self.decode(input_ids=given, attention_mask=mask, use_cache=False)
+
+    def decode(self, **given: Any) -> Any:
+        """Run the decoder with these arguments and return the states (n, t, d) behind the final norm."""
+        import torch
+
+        moved = {name: one.to(self.device) if isinstance(one, torch.Tensor) else one for name, one in given.items()}
+        return self.decoder(**moved).last_hidden_state.cpu()
 
     def run_batches(self, ids: Sequence[Sequence[int]]) -> Iterator[tuple[list[int], Any]]:
         """Run the texts in batches. Yield the numbers of the texts in a batch, and their states (n, t, d)."""
@@ -211,12 +228,13 @@ class RunningModel:
 
     def norm(self, states: Any) -> Any:
         """Apply the norm that stands before the output embedding to states (..., d)."""
-        return next(getattr(self.decoder, name) for name in NORM_NAMES if hasattr(self.decoder, name))(states)
+        norm = next(getattr(self.decoder, name) for name in NORM_NAMES if hasattr(self.decoder, name))
+        return norm(states.to(self.device)).cpu()
 
     def logits(self, states: Any) -> Any:
         """Return the logits (..., v) for states (..., d) behind the final norm."""
         settings = self.model.config.get_text_config()
-        found = self.model.get_output_embeddings()(states) * logit_scale(settings)
+        found = self.model.get_output_embeddings()(states.to(self.device)).cpu() * logit_scale(settings)
         cap = getattr(settings, "final_logit_softcapping", None)
         return found if cap is None else cap * (found / cap).tanh()
 

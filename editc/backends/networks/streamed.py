@@ -27,8 +27,8 @@ DTYPES = frozenset({"F32", "F16", "BF16"})
 """Names of the stored dtypes that are read here, as safetensors spells them."""
 
 
-def open_streamed(kind: Any, folder: Path) -> tuple[Any, LayerStore, Mapping[str, bytes]] | None:
-    """Open the model of a folder with its layers on disk; also return the sha256 of each parameter.
+def open_streamed(kind: Any, folder: Path, device: str) -> tuple[Any, LayerStore, Mapping[str, bytes]] | None:
+    """Open the model of a folder on a device, with its layers on disk; also return the sha256 of each parameter.
 
     `kind` is transformers' class for the model. None where it is small or cannot be streamed: load it whole then.
     Raises E402 for values that are not finite.
@@ -43,11 +43,11 @@ def open_streamed(kind: Any, folder: Path) -> tuple[Any, LayerStore, Mapping[str
         return None
     give_large_blocks_back()
     digests = _survey(files, folder)
-    _fill_parameters(model, files, {name for own in layers for name in own})
+    _fill_parameters(model, files, {name for own in layers for name in own}, device)
     layers = _layer_parameters(model)
     assert layers is not None
     width = 4 * model.config.get_text_config().hidden_size
-    return model.eval(), LayerStore(files, layers, _choose_pinned(model, layers), width), digests
+    return model.to(device).eval(), LayerStore(files, layers, _choose_pinned(model, layers), width), digests
 
 
 def _stored_tensors(folder: Path) -> Mapping[str, tuple[Path, tuple[int, ...], int]] | None:
@@ -149,13 +149,13 @@ def _survey(files: TensorFiles, folder: Path) -> Mapping[str, bytes]:
 
 def digest_parameter(name: str, values: Any) -> bytes:
     """The sha256 of a parameter with its name and shape."""
-    values = values.detach().contiguous()
+    values = values.detach().cpu().contiguous()
     return sha256(f"{name} {tuple(values.shape)} ".encode() + sha256(values.numpy()).digest()).digest()
 
 
-def _fill_parameters(model: Any, files: TensorFiles, of_layers: set[str]) -> None:
-    """Give every parameter memory: its values where it belongs to no layer, else an empty tensor. Tied ones stay
-    tied."""
+def _fill_parameters(model: Any, files: TensorFiles, of_layers: set[str], device: str) -> None:
+    """Give every parameter memory on the device: its values where it belongs to no layer, else an empty tensor. Tied
+    ones stay tied."""
     import torch
 
     names = {id(one): name for name, one in model.named_parameters()}
@@ -166,7 +166,7 @@ def _fill_parameters(model: Any, files: TensorFiles, of_layers: set[str]) -> Non
                 continue
             name = names[id(one)]
             if name not in made:
-                value = empty_tensor(one.shape) if name in of_layers else files.read([name])[name]
+                value = empty_tensor(one.shape, device) if name in of_layers else files.read([name])[name].to(device)
                 made[name] = torch.nn.Parameter(value, requires_grad=False)
             module._parameters[own] = made[name]
 

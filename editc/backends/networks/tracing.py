@@ -68,7 +68,8 @@ def embedding_deviation(network: RunningModel) -> float:
     embedding = network.model.get_input_embeddings()
     count = len(embedding.weight)
     with torch.inference_mode():
-        return float(embedding(torch.arange(0, count, max(count // SAMPLED_TOKENS, 1))).double().numpy().std())
+        sampled = torch.arange(0, count, max(count // SAMPLED_TOKENS, 1), device=network.device)
+        return float(embedding(sampled).cpu().double().numpy().std())
 
 
 def _trace_one(network: RunningModel, known: KnownFact, noise: Noise, sigma: float) -> tuple[NoisyRun, Array, Array]:
@@ -93,7 +94,7 @@ def _run_with_noise(network: RunningModel, ids: Sequence[int], answer: int, firs
     """Run the prompt clean, as row 0 of the batch, and with the noise `drawn` (s, m, d) on m tokens from `first` on."""
     import torch
 
-    added = torch.from_numpy(np.concatenate([np.zeros_like(drawn[:1]), drawn])).float()
+    added = torch.from_numpy(np.concatenate([np.zeros_like(drawn[:1]), drawn])).float().to(network.device)
     given = torch.tensor([ids])
     cache, seen = new_cache(), dict[int, Any]()
 
@@ -109,9 +110,7 @@ def _run_with_noise(network: RunningModel, ids: Sequence[int], answer: int, firs
     with watch_modules(outputs={network.model.get_input_embeddings(): add_noise, **shown}), torch.inference_mode():
         rows = given.expand(len(added), -1)
         mask = torch.ones_like(rows)
-        states = network.decoder(
-            input_ids=rows, attention_mask=mask, **cache_arguments(network.decoder, cache)
-        ).last_hidden_state
+        states = network.decode(input_ids=rows, attention_mask=mask, **cache_arguments(network.decoder, cache))
     likely = network.log_probabilities(states[:, -1])[:, answer].exp().numpy()
     streams = [seen[layer] for layer in range(network.layers)]
     past = tuple((keys[1:], values[1:]) for keys, values in keys_and_values(cache))
@@ -158,7 +157,7 @@ def _restore_layers(network: RunningModel, run: NoisyRun, row: int, layers: rang
         watch_modules(outputs=upper),
         torch.inference_mode(),
     ):
-        states = network.decoder(**given).last_hidden_state
+        states = network.decode(**given)
     likely = network.log_probabilities(states[:, -1])[:, run.answer].exp().numpy()
     yield from (float(one.mean()) for one in likely.reshape(times, samples))
 
