@@ -1,4 +1,4 @@
-"""What the last bits of a result depend on besides its inputs: libraries, processor and threads."""
+"""What the last bits of a result depend on besides its inputs: libraries, processor, threads and GPU."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from editc.libraries.cores import available_cores
+from editc.libraries.device import describe_device
 
 LIBRARIES = ("editc", "numpy", "tokenizers", "torch", "transformers")
 """Packages whose versions may change the last bits of a result."""
@@ -37,11 +38,19 @@ machine runs. The kernel is not among them: it computes no floats."""
 
 
 def describe_environment() -> tuple[str, ...]:
-    """List the libraries, the processor and the thread settings, by which float sums may round differently. Two
-    machines with the same list compute the same bits."""
+    """List the libraries, the processor, the thread settings and a GPU that `--device` names, by which float sums may
+    round differently. Two CPUs with the same list compute the same bits. Raises E225."""
     threads = (f"{name}={os.environ[name]}" for name in THREAD_VARIABLES if os.environ.get(name))
+    device = (one,) if (one := describe_device()) else ()
     system = " ".join(part for part in (platform.system(), platform.machine(), *platform.libc_ver()) if part)
-    return (*map(_describe_library, LIBRARIES), system, _describe_processor(), f"{available_cores()} cores", *threads)
+    return (
+        *map(_describe_library, LIBRARIES),
+        system,
+        _describe_processor(),
+        f"{available_cores()} cores",
+        *threads,
+        *device,
+    )
 
 
 @cache

@@ -337,7 +337,8 @@ class Context:
     encoder_parts: Mapping[str, str] = field(default_factory=dict)
     """Text encoder in the model's folder -> sha256 of its weights, which the delta records."""
     encoder_runners: Mapping[str, str] = field(default_factory=dict)
-    """Text encoder -> what runs it: `numpy` or `transformers`. The report records it. Empty for language models."""
+    """Text encoder, or `network` for a language model -> what runs it: `numpy`, `transformers` or `transformers on
+    cuda:0`. The report records it."""
     notes: tuple[Diagnostic, ...] = ()
     """Warnings about what could not be checked before the build."""
     family: Family | None = None

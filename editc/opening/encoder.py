@@ -22,6 +22,7 @@ from editc.formats.models.fingerprint import (
 )
 from editc.formats.models.ldm_encoder import AssembledEncoder
 from editc.formats.models.model import Model, open_model
+from editc.libraries.device import is_cpu, named_device
 from editc.libraries.foreign import quiet
 from editc.libraries.loading import library_errors, require_finite
 
@@ -48,7 +49,7 @@ class LoadedEncoders:
     streams: Mapping[str, Encoder]
     """Name of a stream -> its encoder."""
     runners: Mapping[str, str]
-    """Text encoder -> what runs it: `numpy` or `transformers`. Reports record it."""
+    """Text encoder -> what runs it: `numpy`, `transformers` or `transformers on cuda:0`. Reports record it."""
 
 
 @dataclass(frozen=True)
@@ -65,17 +66,18 @@ class EncoderSource:
     """Text encoder -> sha256 of its weights alone (`editc.formats.apply.encoder_marks`)."""
 
     def load(self, family: Family, weights: Weights) -> LoadedEncoders:
-        """Loads the encoder of every stream of the family. `weights` are those of the edited component. Raises E205,
-        E223 and E402."""
-        mark = projected_fingerprint(self.fingerprint, weights)
+        """Loads the encoder of every stream of the family, on the device that EDITC_DEVICE names, else on the CPU.
+        `weights` are those of the edited component. Raises E205, E223, E225 and E402."""
+        mark, device = projected_fingerprint(self.fingerprint, weights), named_device()
         if self.inside is None:
             from editc.backends.encoders.load import PartLoader, load_streams
             from editc.opening.clip_folder import open_clip
             from editc.opening.t5_folder import open_t5
 
-            parts = PartLoader(self.folder, open_clip, open_t5)
+            light, heavy = PartLoader(self.folder, open_clip, open_t5), PartLoader(self.folder, device=device)
+            parts = light if is_cpu(device) else heavy
             return LoadedEncoders(load_streams(parts, family.streams, mark, weights), parts.runners())
-        encoder = load_clip(self.inside, mark)
+        encoder = load_clip(self.inside, mark, device)
         return LoadedEncoders({"text": encoder}, {"text_encoder": encoder.model.name})
 
 
@@ -116,13 +118,14 @@ def require_encoder(manifest: Manifest, model: Model) -> None:
         _require_folders(model, folder)
 
 
-def load_clip(found: AssembledEncoder, mark: str) -> ClipEncoder:
-    """Makes the CLIP text encoder with these weights (under the names of transformers) and settings. Raises E223 if
-    they do not fit together."""
+def load_clip(found: AssembledEncoder, mark: str, device: str = "cpu") -> ClipEncoder:
+    """Makes the CLIP text encoder with these weights (under the names of transformers) and settings, on a device.
+    Raises E223 if they do not fit together."""
     from editc.backends.encoders.clip import ClipEncoder
     from editc.opening.clip_folder import open_assembled
 
-    if light := open_assembled(found):
+    light = open_assembled(found) if is_cpu(device) else None
+    if light:
         return ClipEncoder(*light, mark)
     import torch
     from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizerFast
@@ -145,7 +148,7 @@ def load_clip(found: AssembledEncoder, mark: str) -> ClipEncoder:
     tokenizer.model_max_length = found.settings["max_position_embeddings"]
     if found.pad_id is not None:
         tokenizer.pad_token = tokenizer.convert_ids_to_tokens(found.pad_id)
-    return ClipEncoder(tokenize_with(tokenizer), TransformersClip(model.eval()), mark)
+    return ClipEncoder(tokenize_with(tokenizer), TransformersClip(model.eval().to(device)), mark)
 
 
 def _manifest_folder(manifest: Manifest) -> Path | None:

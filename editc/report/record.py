@@ -48,7 +48,7 @@ def as_json(
 
     `delta` is what was written; None where a bound is broken. `diagnostics` are those of the build. `exports` says what
     other programs read of the exports, and depends on which are installed. Nothing else depends on time or place: the
-    same build gives the same bytes (`as_text`). `encoders` says what ran each text encoder (`Context.encoder_runners`).
+    same build gives the same bytes (`as_text`). `encoders` says what ran each network (`Context.encoder_runners`).
     """
     solution, report = verified.solution, verified.report
     plan = solution.problem.plan

@@ -43,6 +43,7 @@ def open_ports(opened: OpenedManifest, progress: Progress | None) -> Context:
     """Open the ports of a build. A language model runs as a whole, from its folder."""
     from editc.backends import networks
     from editc.cache import disk
+    from editc.libraries.device import describe_runner
     from editc.opening.loadable import require_language_folder
 
     manifest, model = opened.manifest, opened.model
@@ -56,7 +57,7 @@ def open_ports(opened: OpenedManifest, progress: Progress | None) -> Context:
         require_language_folder(model)
         network = networks.load(model.path)
         _require_norm(network, ctx.family, manifest.model)
-    return replace(ctx, network=network)
+    return replace(ctx, network=network, encoder_runners={"network": describe_runner(network.device)})
 
 
 def _require_norm(network: Network, family: Family, place: str) -> None:

@@ -54,7 +54,7 @@ def test_what_ran_each_text_encoder_is_in_the_record_and_on_the_page() -> None:
     record = report.as_json(of, encoders={"text_encoder": "numpy", "text_encoder_2": "transformers"})
     assert record["encoders"] == {"text_encoder": "numpy", "text_encoder_2": "transformers"}
     assert "text_encoder by numpy, text_encoder_2 by transformers" in report.as_html(of, record)
-    assert report.as_json(of)["encoders"] == {} and "Encoded by" not in html(of)
+    assert report.as_json(of)["encoders"] == {} and "Run by" not in html(of)
 
 
 def test_the_curve_of_an_attack_is_in_the_record_and_on_the_page() -> None:

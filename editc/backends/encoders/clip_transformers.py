@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from editc.backends.encoders.tokens import Tokens
 from editc.core.family import Take
+from editc.libraries.device import describe_runner
 from editc.numerics.trust import Ball, unbounded_ball
 
 
@@ -19,24 +20,32 @@ class TransformersClip:
     """A text model of transformers."""
 
     model: Any
-    """The model, in float32."""
-    name: str = "transformers"
-    """What runs it."""
+    """The model, in float32. It may lie on a GPU: tokens and masks are moved there, and rows come back."""
     alone: bool = False
     """torch sums a batch in another order than a prompt by itself."""
+
+    @property
+    def device(self) -> Any:
+        """torch's device on which the weights lie."""
+        return self.model.get_input_embeddings().weight.device
+
+    @property
+    def name(self) -> str:
+        """What runs it, and where if not on the CPU."""
+        return describe_runner(self.device)
 
     def rows(self, ids: NDArray[np.int64], seen: NDArray[np.bool_] | None, take: Take) -> NDArray[np.float32]:
         """Rows (n, t, d) of tokens (n, t), or one row (n, d) for each prompt, as a `Stream` takes them."""
         import torch
 
-        given = {} if seen is None else {"attention_mask": torch.from_numpy(seen.astype(np.int64))}
+        given = {} if seen is None else {"attention_mask": torch.from_numpy(seen.astype(np.int64)).to(self.device)}
         with torch.inference_mode():
-            return np.asarray(self._run(torch.from_numpy(ids), given, take).numpy())
+            return np.asarray(self._run(torch.from_numpy(ids).to(self.device), given, take).cpu().numpy())
 
     def bounds(self, take: Take) -> tuple[Ball, ...]:
         """The ball of the final LayerNorm, or an unbounded one where something else follows it."""
         norm = getattr(self.model, "text_model", self.model).final_layer_norm
-        gamma, beta = (part.detach().double().numpy() for part in (norm.weight, norm.bias))
+        gamma, beta = (part.detach().cpu().double().numpy() for part in (norm.weight, norm.bias))
         if take == "last" or (take == "pooled" and not hasattr(self.model, "text_projection")):
             return (Ball(gamma, beta, float(np.sqrt(len(gamma))), centred=True, proven=True),)
         width = self.model.text_projection.out_features if take == "pooled" else len(gamma)

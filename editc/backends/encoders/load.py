@@ -49,6 +49,8 @@ class PartLoader:
     """Opens a CLIP."""
     open_t5: OpenT5 = _nothing
     """Opens a T5."""
+    device: str = "cpu"
+    """Where transformers runs an encoder. What opens one without transformers runs it on the CPU."""
     loaded: dict[str, tuple[Any, Any]] = field(default_factory=dict)
     """Folder of an encoder -> its tokenizer and its model. Filled by `load`."""
 
@@ -56,11 +58,11 @@ class PartLoader:
         """The tokenizer and the model of one encoder. Raises E205 where it cannot be read."""
         if part not in self.loaded:
             light = self._open_t5(part) if t5 else self.open_clip(self.folder, part)
-            self.loaded[part] = light or _load_part(self.folder, part, t5)
+            self.loaded[part] = light or _load_part(self.folder, part, t5, self.device)
         return self.loaded[part]
 
     def runners(self) -> Mapping[str, str]:
-        """Folder of each encoder that was loaded -> what runs it: `numpy` or `transformers`."""
+        """Folder of each encoder that was loaded -> what runs it: `numpy`, `transformers`, `transformers on cuda:0`."""
         return {part: str(model.name) for part, (_, model) in sorted(self.loaded.items())}
 
     def _open_t5(self, part: str) -> tuple[Any, Any] | None:
@@ -114,8 +116,8 @@ def _make_encoder(folder: Path, stream: Stream, mark: str, tokenize: Any, model:
     return T5Encoder(tokenize, model, length, mark, stream.masked, stream.lowered)
 
 
-def _load_part(folder: Path, part: str, t5: bool) -> tuple[Any, Any]:
-    """Load the tokenizer and the model of one encoder by transformers, the model in float32."""
+def _load_part(folder: Path, part: str, t5: bool, device: str = "cpu") -> tuple[Any, Any]:
+    """Load the tokenizer and the model of one encoder by transformers, the model in float32 on a device."""
     import torch
     import transformers
 
@@ -127,6 +129,7 @@ def _load_part(folder: Path, part: str, t5: bool) -> tuple[Any, Any]:
         model = load_network(network, folder / part, f"the model's `{part}`", unused, dtype=torch.float32)
     positions = getattr(model.config, "max_position_embeddings", None)
     _require_fit(folder, part, tokenizer, len(model.get_input_embeddings().weight), positions)
+    model = model.to(device)
     if t5:
         return tokenize_t5_with(tokenizer), TransformersT5(model)
     return tokenize_with(tokenizer), TransformersClip(model)

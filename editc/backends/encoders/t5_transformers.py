@@ -11,6 +11,7 @@ import numpy as np
 from editc.backends.encoders.arrays import Floats, Ids, Seen
 from editc.backends.encoders.t5 import Tokenize
 from editc.backends.encoders.tokens import Tokens
+from editc.libraries.device import describe_runner
 from editc.numerics.trust import Ball
 
 
@@ -19,23 +20,31 @@ class TransformersT5:
     """An encoder of transformers."""
 
     model: Any
-    """The model, in float32."""
-    name: str = "transformers"
-    """What runs it."""
+    """The model, in float32. It may lie on a GPU: tokens and masks are moved there, and rows come back."""
     alone: bool = False
     """torch sums a batch in another order than a prompt by itself."""
+
+    @property
+    def device(self) -> Any:
+        """torch's device on which the weights lie."""
+        return self.model.get_input_embeddings().weight.device
+
+    @property
+    def name(self) -> str:
+        """What runs it, and where if not on the CPU."""
+        return describe_runner(self.device)
 
     def rows(self, ids: Ids, seen: Seen | None) -> Sequence[Floats]:
         """The rows (t, d) of each prompt of `ids` (n, t). With `seen` (n, t) tokens see no padding."""
         import torch
 
-        given = {} if seen is None else {"attention_mask": torch.from_numpy(seen.astype(np.int64))}
+        given = {} if seen is None else {"attention_mask": torch.from_numpy(seen.astype(np.int64)).to(self.device)}
         with torch.inference_mode():
-            return list(self.model(torch.from_numpy(ids), **given)[0].numpy())
+            return list(self.model(torch.from_numpy(ids).to(self.device), **given)[0].cpu().numpy())
 
     def bounds(self) -> tuple[Ball, ...]:
         """The ball of the final norm, x = gamma * h / sqrt(mean h^2 + eps), which does not subtract a mean."""
-        gamma = self.model.encoder.final_layer_norm.weight.detach().double().numpy()
+        gamma = self.model.encoder.final_layer_norm.weight.detach().cpu().double().numpy()
         return (Ball(gamma, np.zeros(len(gamma)), float(np.sqrt(len(gamma))), centred=False, proven=True),)
 
 
