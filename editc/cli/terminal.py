@@ -56,7 +56,8 @@ device_option: Callable[[F], F] = click.option(
     metavar="NAME",
     expose_value=False,
     callback=_choose_device,
-    help="Train, paint and attack on this device of torch, e.g. cpu or cuda:1 [default: a GPU, if there is one].",
+    help="Run every network on this device of torch: cpu, cuda, cuda:1 or mps [default: a GPU, if there is one, for "
+    "training, painting and attacks; the CPU for text encoders and language models].",
 )
 """The option `--device` of commands that run a model."""
 _running: list[tuple[TextIO, ProgressLine | None]] = []

@@ -17,7 +17,11 @@ from editc.core.site_bytes import matrix_shape
 from editc.demo import MODEL
 from editc.passes.images.schemes.ask import Ask
 from editc.passes.images.schemes.factors import Factors, attach_factors
+from editc.passes.images.schemes.scheme import Scheme
 from editc.passes.images.schemes.subject import Subject
+from editc.passes.images.train import loop
+from editc.passes.images.train.loop import Progressed, make_optimizer, train
+from editc.registry.methods import METHODS
 
 
 @pytest.fixture(scope="module")
@@ -30,6 +34,11 @@ def model() -> Diffusion:
 
 @pytest.fixture(scope="module")
 def sites(model: Diffusion) -> tuple[Site, ...]:
+    return three_sites(model)
+
+
+def three_sites(model: Diffusion) -> tuple[Site, ...]:
+    """A query of self-attention, a key of cross-attention and a convolution."""
     shapes = {name: matrix_shape(tuple(one.shape)) for name, one in model.network.named_parameters()}
     ends = ("attn1.to_q.weight", "attn2.to_k.weight", "resnets.0.conv1.weight")
     names = sorted(name for name in shapes if "mid_block" in name and name.endswith(ends))
@@ -48,6 +57,10 @@ def every_other(pictures: Any) -> Any:
     """A judge that sees the concept in the first of each two pictures."""
     return np.arange(len(pictures)) % 2 == 0
 
+
+SMALL: dict[str, Any] = {"steps": 2, "sentences": 2, "batch": 2, "pictures": 2, "attack_steps": 2, "every": 2}
+SMALL |= {"rounds": 2, "prompts": 2, "words": 2}
+"""Options by which a method trains for moments."""
 
 SUBJECT = Subject(
     "fish",
@@ -75,3 +88,21 @@ def stir(factors: Factors, by: float = 0.3) -> None:
     with torch.no_grad():
         for one in factors.parameters:
             one += by * torch.randn(one.shape, generator=torch.Generator().manual_seed(9))
+
+
+def run(model: Diffusion, sites: tuple[Site, ...], scheme: Scheme, save: Any = None, points: Any = None) -> Any:
+    """The factors after a training, and its curve."""
+    with attach_factors(model, sites, scheme.rank, 1) as found:
+        generator = torch.Generator().manual_seed(2)
+        begun = Progressed(found, make_optimizer(scheme.optimiser, found), generator, [{}])
+        if points is not None:
+            assert points.resume(begun, loop.save_period(scheme, 1), scheme.steps)
+        trained = train(model, scheme, [SUBJECT], begun, None, save)
+        return [one.detach().clone() for one in found.parameters], trained
+
+
+def small(name: str) -> Scheme:
+    """The scheme of a method with SMALL options."""
+    method, given = METHODS.resolve(name), SMALL | ({"pictures": 8} if name == "geom" else {})
+    scheme: Scheme = method(**{k: v for k, v in given.items() if k in method.__dataclass_fields__}).scheme()
+    return scheme

@@ -12,7 +12,7 @@ import pytest
 import torch
 import train_cases
 from torch.nn.functional import softplus
-from train_cases import SUBJECT, ask, stir
+from train_cases import SUBJECT, ask, run, small, stir
 
 from editc.core.delta import Array, Site
 from editc.core.ports import Diffusion
@@ -41,33 +41,14 @@ from editc.passes.images.schemes.objectives.residual import Residual
 from editc.passes.images.schemes.objectives.stay import StayAtEmpty, StayAtOthers, StayAtPrompts, StayAtRandom
 from editc.passes.images.schemes.rules.surgery import Surgery
 from editc.passes.images.schemes.rules.total import Total
-from editc.passes.images.schemes.scheme import Scheme
 from editc.passes.images.train import loop
 from editc.passes.images.train.checkpoint import Checkpoints
-from editc.passes.images.train.loop import Progressed, make_optimizer, train
+from editc.passes.images.train.loop import Progressed, make_optimizer
 from editc.passes.images.train.subjects import sift
 from editc.registry.methods import METHODS
 
 model, sites, factors = train_cases.model, train_cases.sites, train_cases.factors
 TRAINED = [name for name in METHODS.names("image") if getattr(METHODS.resolve(name), "part", None) == ""]
-SMALL: dict[str, Any] = {"steps": 2, "sentences": 2, "batch": 2, "pictures": 2, "attack_steps": 2, "every": 2}
-SMALL |= {"rounds": 2, "prompts": 2, "words": 2}
-
-
-def run(model: Diffusion, sites: tuple[Site, ...], scheme: Scheme, save: Any = None, points: Any = None) -> Any:
-    with attach_factors(model, sites, scheme.rank, 1) as found:
-        generator = torch.Generator().manual_seed(2)
-        begun = Progressed(found, make_optimizer(scheme.optimiser, found), generator, [{}])
-        if points is not None:
-            assert points.resume(begun, loop.save_period(scheme, 1), scheme.steps)
-        trained = train(model, scheme, [SUBJECT], begun, None, save)
-        return [one.detach().clone() for one in found.parameters], trained
-
-
-def small(name: str) -> Scheme:
-    method, given = METHODS.resolve(name), SMALL | ({"pictures": 8} if name == "geom" else {})
-    scheme: Scheme = method(**{k: v for k, v in given.items() if k in method.__dataclass_fields__}).scheme()
-    return scheme
 
 
 @pytest.mark.parametrize("name", TRAINED)
