@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import tiny_language as pico
 import torch
-from fake_device import NAME, on_fake_device
+from fake_device import NAME, FakeModule, on_fake_device
 from network_cases import SPOTS, answers, load_streamed, same
 
 from editc.backends.networks import load, products
@@ -62,6 +62,15 @@ def test_layers_are_put_on_the_device_when_they_run(kind: str, tmp_path: Path) -
     assert there.store.most == 1 and all(one.device.type == NAME for one in there.parameters.values())
     there.store.drop(3)
     assert same(here.learn_value(WISH, 1, "output", HOW), there.learn_value(WISH, 1, "output", HOW))
+
+
+@on_fake_device
+def test_layers_stay_on_a_device_that_has_room(tmp_path: Path) -> None:
+    folder = pico.saved("llama", tmp_path)
+    with pytest.MonkeyPatch.context() as patch, device(NAME):
+        patch.setattr(FakeModule, "free", 1 << 30)
+        store = load_streamed(folder).store
+    assert store is not None and store.pinned == frozenset(range(4))
 
 
 def test_on_the_cpu_nothing_is_copied(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import torch
 from network_cases import SPOTS, TEXTS, answers, load_streamed, same
 from safetensors.torch import load_file, save_file
 
-from editc.backends.networks import CausalNetwork, causal, load, running
+from editc.backends.networks import CausalNetwork, batches, causal, load, running
 from editc.backends.networks.lockstep import run_in_step, wait_for_others
 from editc.core.diagnostics import EditcError
 from editc.core.network import Descent, Spot, ValueGoal
@@ -37,7 +37,7 @@ def pairs(tmp_path_factory: pytest.TempPathFactory) -> Any:
 @pytest.fixture(autouse=True)
 def small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
     """Several batches for a few texts."""
-    monkeypatch.setattr(running, "BATCH_TOKENS", 64)
+    monkeypatch.setattr(batches, "BATCH_TOKENS", 64)
     monkeypatch.setattr(causal, "BATCH_TOKENS", 128)
 
 
@@ -140,12 +140,12 @@ def test_jobs_in_step_keep_their_order_and_tell_their_errors() -> None:
 def test_groups_of_texts_have_the_batches_of_all_and_share_reads(pairs: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     whole, layered = pairs("llama")
     ids = [[1] * (length % 23 + 1) for length in range(0, 400, 7)]
-    every = list(running.batches(ids))
+    every = list(batches.batches(ids))
     assert list(whole.groups(ids)) == every and len(every) > 5
     monkeypatch.setattr(running, "STEP_BYTES", 4 * layered.store.width * 150)
     groups = list(layered.groups(ids))
     assert 1 < len(groups) < len(every)
-    again = [[group[i] for i in which] for group in groups for which in running.batches([ids[i] for i in group])]
+    again = [[group[i] for i in which] for group in groups for which in batches.batches([ids[i] for i in group])]
     assert again == every
     assert all(sum(len(ids[i]) for i in group) <= 150 for group in groups)
 

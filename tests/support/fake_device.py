@@ -36,6 +36,13 @@ LIBRARIES: list[Any] = []
 class FakeModule(_DummyBackendModule):  # type: ignore[misc]
     """What `torch.fake` is."""
 
+    free = 0
+    """Bytes that the device says are free."""
+
+    def mem_get_info(self, device: Any = None) -> tuple[int, int]:
+        """What is free and what there is."""
+        return self.free, 1 << 40
+
     def get_amp_supported_dtype(self) -> list[Any]:
         """No dtype in which torch would compute by itself. A backward pass that computes anew asks for it."""
         return []

@@ -12,9 +12,10 @@ from typing import Any
 
 import numpy as np
 
+from editc.backends.networks.batches import BATCH_TOKENS, batches, pad_tokens
 from editc.backends.networks.hooks import split_batch
 from editc.backends.networks.past import cache_arguments, new_cache
-from editc.backends.networks.running import BATCH_TOKENS, RunningModel, batches, pad_tokens
+from editc.backends.networks.running import RunningModel
 from editc.core.delta import Array
 from editc.core.network import AnswerScores, Cloze, Continuation, ModelComparison, Prompt
 

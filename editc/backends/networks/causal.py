@@ -11,8 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from editc.backends.networks import answers, descent, tracing, vocabulary
+from editc.backends.networks.batches import BATCH_TOKENS, batches
 from editc.backends.networks.hooks import EnoughError, watch_modules
-from editc.backends.networks.running import BATCH_TOKENS, ChangedWeights, RunningModel, batches
+from editc.backends.networks.running import ChangedWeights, RunningModel
 from editc.core.delta import Array
 from editc.core.network import (
     AnswerScores,

@@ -10,9 +10,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from editc.backends.networks.batches import pad_tokens
 from editc.backends.networks.hooks import skip_layers, watch_modules
 from editc.backends.networks.past import cache_arguments, keys_and_values, new_cache
-from editc.backends.networks.running import RunningModel, pad_tokens
+from editc.backends.networks.running import RunningModel
 from editc.core.network import Cloze, DeltaTarget, Descent, LearnedValue, Prompt, Spot, ValueGoal
 
 

@@ -17,6 +17,7 @@ from hashlib import sha256
 from typing import Any, TypeAlias
 
 from editc.backends.networks import probes
+from editc.backends.networks.batches import batches, pad_tokens
 from editc.backends.networks.hooks import replace_parameters
 from editc.backends.networks.layer_store import LayerStore
 from editc.backends.networks.lockstep import run_in_groups
@@ -24,11 +25,6 @@ from editc.backends.networks.streamed import digest_parameter
 from editc.backends.networks.tokenizer import PromptTokenizer
 from editc.core.delta import Array
 
-BATCH_TOKENS = 2048
-"""Tokens in a batch at most, padding included. Chosen by hand."""
-SPARE_PADDING = 24
-"""Padding tokens that a batch may always have. Chosen by hand: they cost about as much as another run, which reads all
-weights again."""
 STEP_BYTES = 256 << 20
 """Bytes of states and caches that wait between two layers, where layers are read from files. Chosen by hand."""
 STATES_PER_TOKEN = 4
@@ -250,31 +246,3 @@ def logit_scale(settings: Any) -> float:
     """Return the factor of a model's logits: Cohere's `logit_scale`, or the inverse of Granite's `logits_scaling`."""
     divided = float(getattr(settings, "logits_scaling", None) or 1.0)
     return float(getattr(settings, "logit_scale", None) or 1.0) / divided
-
-
-def batches(ids: Sequence[Sequence[int]], spare: int = SPARE_PADDING) -> Iterator[list[int]]:
-    """Yield the numbers of texts of similar length, one batch after the other.
-
-    A batch has at most BATCH_TOKENS tokens with its padding. Its padding is at most `spare`, or an eighth of its text
-    if that is more.
-    """
-    some: list[int] = []
-    text = 0
-    for i in sorted(range(len(ids)), key=lambda i: (len(ids[i]), i)):
-        whole = (len(some) + 1) * len(ids[i])
-        text += len(ids[i])
-        if some and (whole > BATCH_TOKENS or whole - text > max(spare, text // 8)):
-            yield some
-            some, text = [], len(ids[i])
-        some.append(i)
-    if some:
-        yield some
-
-
-def pad_tokens(ids: Sequence[Sequence[int]]) -> tuple[Any, Any]:
-    """Pad texts on the right. Return the tokens (n, t) and the mask (n, t), 1 where a token is text."""
-    import torch
-
-    longest = max(map(len, ids))
-    given = torch.tensor([[*one, *[0] * (longest - len(one))] for one in ids])
-    return given, torch.tensor([[1] * len(one) + [0] * (longest - len(one)) for one in ids])

@@ -16,6 +16,7 @@ from typing import Any
 
 from editc.backends.networks.layer_store import LayerStore, TensorFiles, empty_tensor
 from editc.libraries.allocator import give_large_blocks_back
+from editc.libraries.device import is_cpu
 from editc.libraries.loading import HARMLESS, refuse_values
 
 WHOLE_BYTES = 768 << 20
@@ -23,6 +24,9 @@ WHOLE_BYTES = 768 << 20
 PINNED_BYTES = 384 << 20
 """What of such a model stays in memory: its embeddings, and the lowest layers for which there is room. Most edits read
 keys in the lower layers. Chosen by hand."""
+FREE_SHARE = 2
+"""What a GPU has free is divided by this; so much stays in its memory, where that is more. Chosen by hand: the rest is
+for states."""
 DTYPES = frozenset({"F32", "F16", "BF16"})
 """Names of the stored dtypes that are read here, as safetensors spells them."""
 
@@ -47,7 +51,11 @@ def open_streamed(kind: Any, folder: Path, device: str) -> tuple[Any, LayerStore
     layers = _layer_parameters(model)
     assert layers is not None
     width = 4 * model.config.get_text_config().hidden_size
-    return model.to(device).eval(), LayerStore(files, layers, _choose_pinned(model, layers), width), digests
+    return (
+        model.to(device).eval(),
+        LayerStore(files, layers, _choose_pinned(model, layers, _room(device)), width),
+        digests,
+    )
 
 
 def _stored_tensors(folder: Path) -> Mapping[str, tuple[Path, tuple[int, ...], int]] | None:
@@ -171,11 +179,20 @@ def _fill_parameters(model: Any, files: TensorFiles, of_layers: set[str], device
             module._parameters[own] = made[name]
 
 
-def _choose_pinned(model: Any, layers: list[Mapping[str, Any]]) -> frozenset[int]:
-    """The lowest layers that fit into PINNED_BYTES beside what belongs to no layer."""
+def _room(device: str) -> int:
+    """Bytes of a model that may stay in the memory of a device: PINNED_BYTES, or more on a GPU that says what is
+    free."""
+    import torch
+
+    free = None if is_cpu(device) else getattr(torch.get_device_module(device), "mem_get_info", None)
+    return PINNED_BYTES if free is None else max(PINNED_BYTES, free(device)[0] // FREE_SHARE)
+
+
+def _choose_pinned(model: Any, layers: list[Mapping[str, Any]], most: int) -> frozenset[int]:
+    """The lowest layers that fit into `most` bytes beside what belongs to no layer."""
     whole = 4 * sum(one.numel() for one in model.parameters())
     sizes = [4 * sum(one.numel() for one in own.values()) for own in layers]
-    room, found = PINNED_BYTES - (whole - sum(sizes)), set[int]()
+    room, found = most - (whole - sum(sizes)), set[int]()
     for layer, size in enumerate(sizes):
         room -= size
         if room < 0:

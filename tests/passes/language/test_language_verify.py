@@ -26,7 +26,7 @@ from language_verify_cases import (
     verified,
 )
 
-from editc.backends.networks.running import SPARE_PADDING, batches
+from editc.backends.networks.batches import SPARE_PADDING, batches
 from editc.core.delta import Site
 from editc.core.language_problem import CloseEdits, MemoryKey
 from editc.core.network import Cloze, LearnedValue, Prompt, Spot
