@@ -80,3 +80,15 @@ def test_a_text_encoder_and_a_painter_give_the_same_delta(tmp_path: Path) -> Non
     assert here["encoders"] == {"text_encoder": "transformers"}
     assert there["encoders"] == {"text_encoder": f"transformers on {NAME}:0"}
     assert {**here, "encoders": {}} == {**there, "encoders": {}}
+
+
+@on_fake_device
+def test_a_delta_of_a_device_is_verified_on_the_cpu_and_the_other_way_round(tmp_path: Path) -> None:
+    """Here the CPU encodes in numpy, whose sums have another order, as those of a GPU have."""
+    text = "editc: 1\nmodel: editc:demo\nedits: [{erase: fish, to: arrow}]\npreserve: {corpus: none, concepts: [boat]}"
+    reports = build(tmp_path, text, "cpu"), build(tmp_path, text, NAME)
+    assert len({one["delta_id"] for one in reports}) == 2
+    for built, measured in (("cpu", NAME), (NAME, "cpu")):
+        delta = str(tmp_path / built / "delta.safetensors")
+        ran = editc("verify", delta, "--model", "editc:demo", "--device", measured)
+        assert ran.returncode == 0 and "all claims hold" in ran.stdout, ran.stdout + ran.stderr
