@@ -203,6 +203,15 @@ def _places(solution: Solution) -> Iterator[tuple[str, int, Site]]:
         yield from ((group, index, site) for index, site in enumerate(solution.problem.plan.sites_of(group)))
 
 
+def edit_digest(edit: Edit, index: int) -> str:
+    """Return a hash of the edit of site `index`: its form and its factors, as a delta stores them."""
+    edit, index = edit.at(index)
+    parts = [np.ascontiguousarray(factor(side, index), np.float32) for side in (edit.left, edit.right)]
+    return sha256(
+        b"".join([repr((edit.form, *(part.shape for part in parts))).encode(), *(p.tobytes() for p in parts)])
+    )
+
+
 def factor(factors: Sequence[Array], index: int) -> Array:
     """Return the factor of site `index`, rounded to float32, as float64.
 

@@ -59,12 +59,18 @@ def base_marks(site: Site, stored: Array, recorded: Sequence[str]) -> BaseMarks:
     return BaseMarks(hashes, sketch.sketch(stored.T if site.transposed else stored))
 
 
-def marked_record(site: Site, base: BaseMarks, results: Mapping[str, bytes]) -> SiteRecord:
-    """The record of a site from the marks of its base and the edited bytes in each dtype, in the shape that the file
-    stores. A dtype in which the base or the result is not finite is left out."""
-    sound = {d: raw for d, raw in results.items() if d in base.hashes and dtypes.is_finite(raw, d)}
+def result_hashes(results: Mapping[str, bytes]) -> dict[str, str]:
+    """dtype -> sha256 of the edited bytes in it, in the shape that the file stores. A dtype in which they are not
+    finite is left out."""
+    return {dtype: dtypes.sha256(raw) for dtype, raw in results.items() if dtypes.is_finite(raw, dtype)}
+
+
+def marked_record(site: Site, base: BaseMarks, results: Mapping[str, str]) -> SiteRecord:
+    """The record of a site from the marks of its base and the `result_hashes` of its edit. A dtype in which the base is
+    not finite is left out."""
+    sound = {dtype: digest for dtype, digest in results.items() if dtype in base.hashes}
     before, flipped = ({dtype: base.hashes[dtype][i] for dtype in sound} for i in range(2))
-    return SiteRecord(site, before, flipped, {d: dtypes.sha256(raw) for d, raw in sound.items()}, base.sketch)
+    return SiteRecord(site, before, flipped, sound, base.sketch)
 
 
 def site_record(site: Site, stored: Array, factors: Factors, k: int) -> SiteRecord:
@@ -79,7 +85,7 @@ def site_record(site: Site, stored: Array, factors: Factors, k: int) -> SiteReco
         dtype: edit_bytes(dtypes.encode(stored, dtype), dtype, site, factors, k, exact=dtype == site.dtype)
         for dtype in recorded
     }
-    return marked_record(site, base_marks(site, stored, recorded), results)
+    return marked_record(site, base_marks(site, stored, recorded), result_hashes(results))
 
 
 def bits_record(site: Site, base: bytes, result: bytes) -> SiteRecord:

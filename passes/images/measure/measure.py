@@ -27,7 +27,7 @@ from editc.passes.images.measure.row_sums import (
     target_misses,
 )
 from editc.passes.images.measure.wide_rows import RoundedLayer, Rounding, Single, WideRows
-from editc.passes.stored import RoundedSite, SiteWeights, factor, require_fit, round_site
+from editc.passes.stored import RoundedSite, SiteWeights, edit_digest, factor, require_fit, round_site
 
 BLOCK_ELEMENTS = 1 << 16
 """Elements of a layer that are compared at a time. Chosen by hand: half a megabyte in float64."""
@@ -95,11 +95,14 @@ def _edit_site(W: Array, edit: Edit, index: int, site: Site, system: System, rec
     else:
         raw = encode(W, site.dtype)
         digest = sha256(raw)
-    wanted = recorded_dtypes(site) if recorder else (site.dtype,)
+    mark = edit_digest(edit, index) if recorder else ""
+    known = recorder.known_results(site, digest, mark) if recorder else {}
+    wanted = (site.dtype,) if known or recorder is None else recorded_dtypes(site)
     edited = round_site(W, edit, index, site, wanted, raw, keep)
     require_fit(edited.made[site.dtype].raw, W, site)
     if recorder is not None:
-        recorder.add(site, W, digest, {dtype: one.raw for dtype, one in edited.made.items()})
+        results = {dtype: one.raw for dtype, one in edited.made.items()}
+        recorder.add(site, W, digest, known or recorder.hash_results(site, digest, mark, results))
     return edited
 
 

@@ -24,7 +24,7 @@ from editc.passes.images.measure import base_figures
 from editc.passes.images.measure.certificate import LayerSums
 from editc.passes.images.measure.measure import measure_sites
 from editc.passes.images.measure.records import LEAST_ELEMENTS, Recorder
-from editc.passes.stored import SiteWeights
+from editc.passes.stored import SiteWeights, round_site
 
 
 @dataclass
@@ -105,7 +105,28 @@ def test_records_are_those_of_emit(form: str, dtype: str, monkeypatch: pytest.Mo
         recorder = Recorder(cache)
         list(measure_sites(found, recorder=recorder))
         assert recorder.records == wanted
-    assert len(kept.entries) == len(sites)
+    assert len(kept.entries) == 2 * len(sites)
+    other = solution(system, replace(made, left=tuple(1.5 * part for part in made.left)), dtype)
+    recorder, plain = Recorder(kept), Recorder(None)
+    for one in (recorder, plain):
+        list(measure_sites(other, recorder=one))
+    assert recorder.records == plain.records != wanted, "another edit has other results"
+
+
+def test_an_edit_that_was_recorded_is_made_in_its_own_dtype_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("editc.passes.images.measure.records.LEAST_ELEMENTS", 1)
+    system, made, kept = many(3), list[tuple[str, ...]](), Kept()
+    found = solution(system, edit("shared", system), "F16")
+
+    def counting(*asked: Any) -> Any:
+        made.append(tuple(asked[4]))
+        return round_site(*asked)
+
+    monkeypatch.setattr("editc.passes.images.measure.measure.round_site", counting)
+    for _ in range(2):
+        list(measure_sites(found, recorder=Recorder(kept)))
+    sites = len(found.problem.plan.sites)
+    assert made == [("F32", "F16", "BF16")] * sites + [("F16",)] * sites
 
 
 def test_the_root_of_the_bases_gram_comes_from_the_cache(monkeypatch: pytest.MonkeyPatch) -> None:
