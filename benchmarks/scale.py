@@ -40,7 +40,7 @@ from editc.families.images.contexts import CONTEXTS
 from editc.formats.delta.container import write_delta
 from editc.formats.models.model import open_model
 from editc.manifests.decode import decode
-from editc.numerics.trust import Ball, unbounded_ball
+from editc.numerics.ball import Ball, unbounded_ball
 from editc.passes.emit import Emit
 from editc.passes.images.keys.derive import Derive
 from editc.passes.images.locate.locate import Locate

@@ -20,7 +20,7 @@ from editc.backends.painter import NESTED, PipelinePainter, edited_parameters, s
 from editc.core.delta import Array
 from editc.core.ports import Painter
 from editc.libraries.foreign import quiet
-from editc.numerics.trust import Ball
+from editc.numerics.ball import Ball
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from editc.core.family import Family
 if TYPE_CHECKING:  # `editc check` opens ports and needs none of these
     from editc.core.network import Network, Spot
     from editc.core.problem import Adapter
-    from editc.numerics.trust import Ball
+    from editc.numerics.ball import Ball
 
 
 class Weights(Protocol):

@@ -15,9 +15,9 @@ from editc.core.delta import Array
 from editc.core.manifest import Request
 from editc.core.measurements import Claim
 from editc.core.plan import Plan
+from editc.numerics.ball import Ball
 from editc.numerics.chain import ArrayCache
 from editc.numerics.squares import half_gram, mirror
-from editc.numerics.trust import Ball
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ from editc.backends.encoders.t5 import representative_rows, to_lower_case
 from editc.core.diagnostics import EditcError
 from editc.core.ports import EncodedPrompt
 from editc.formats.models.model import open_model
-from editc.numerics.trust import Ball
+from editc.numerics.ball import Ball
 from editc.opening.target import component_of
 from editc.passes.stored import StoredWeights
 from editc.registry.families import FAMILIES

@@ -8,15 +8,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from editc.core.delta import Array
+from editc.numerics.ball import Ball, Ellipsoid, join_balls
 from editc.numerics.ridge import NonFiniteError
-from editc.numerics.trust import (
-    Ball,
-    Ellipsoid,
-    NearestProblem,
-    join_balls,
-    minimise_in_ball,
-    nearest_problem,
-)
+from editc.numerics.trust import NearestProblem, minimise_in_ball, nearest_problem
 
 WIDTH = 20
 

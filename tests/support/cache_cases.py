@@ -9,7 +9,7 @@ from derive_cases import WordEncoder
 
 from editc.core.delta import Array
 from editc.core.ports import EncodedPrompt
-from editc.numerics.trust import Ball
+from editc.numerics.ball import Ball
 
 WORDS = ["an", "old", "red", "house", "stands", "near", "the", "quiet", "sea", "while", "one", "dog", "runs", "over"]
 PROMPTS = tuple(" ".join([*WORDS[i % 11 : i % 11 + 2 + i % 3], str(i)]) for i in range(150))

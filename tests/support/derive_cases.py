@@ -12,8 +12,8 @@ from editc.core.manifest import Manifest
 from editc.core.places import Source
 from editc.core.ports import Context, EncodedPrompt
 from editc.manifests.decode import decode
+from editc.numerics.ball import Ball
 from editc.numerics.bits import dtypes
-from editc.numerics.trust import Ball
 
 K = "down_blocks.0.attentions.0.transformer_blocks.0.attn2.to_k.weight"
 V = K.replace("to_k", "to_v")

@@ -11,8 +11,8 @@ from editc.core.delta import Array, Site
 from editc.core.plan import Plan
 from editc.core.problem import CertificateInput, Problem, System
 from editc.core.solution import Edit, Solution, Stats
+from editc.numerics.ball import unbounded_ball
 from editc.numerics.bits import dtypes
-from editc.numerics.trust import unbounded_ball
 from editc.passes.methods.images.uce import UCE
 from editc.passes.stored import stored_weight
 

@@ -13,7 +13,7 @@ from editc.backends.encoders.batches import encode_batches
 from editc.backends.encoders.tokens import Tokens
 from editc.core.family import Take
 from editc.core.ports import EncodedPrompt
-from editc.numerics.trust import Ball
+from editc.numerics.ball import Ball
 
 
 class TextModel(Protocol):

@@ -15,7 +15,7 @@ import numpy as np
 
 from editc.backends.encoders.arrays import Floats, Ids, Read, Seen, Shape
 from editc.core.family import Take
-from editc.numerics.trust import Ball, unbounded_ball
+from editc.numerics.ball import Ball, unbounded_ball
 
 PROJECTION = "text_projection.weight"
 """The name of the projection."""

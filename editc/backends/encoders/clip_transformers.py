@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from editc.backends.encoders.tokens import Tokens
 from editc.core.family import Take
 from editc.libraries.device import describe_runner
-from editc.numerics.trust import Ball, unbounded_ball
+from editc.numerics.ball import Ball, unbounded_ball
 
 
 @dataclass(frozen=True)

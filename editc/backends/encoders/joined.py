@@ -10,8 +10,7 @@ import numpy as np
 from editc.core.delta import Array
 from editc.core.diagnostics import fail
 from editc.core.ports import EncodedPrompt, Encoder, Weights
-from editc.numerics import trust
-from editc.numerics.trust import Ball
+from editc.numerics.ball import Ball, unbounded_ball
 
 
 @dataclass(frozen=True)
@@ -78,7 +77,7 @@ class ProjectedEncoder:
 
     def bounds(self) -> tuple[Ball, ...]:
         """Return one unbounded ball: no bound is known behind the GELU, so it must be measured."""
-        return (trust.unbounded_ball(len(self.second[1])),)
+        return (unbounded_ball(len(self.second[1])),)
 
     def _project(self, rows: Array) -> Array:
         """Project rows (t, d) to (t, d_out)."""

@@ -12,7 +12,7 @@ from editc.backends.encoders.arrays import Floats, Ids, Seen
 from editc.backends.encoders.batches import encode_batches
 from editc.backends.encoders.tokens import Tokens
 from editc.core.ports import EncodedPrompt
-from editc.numerics.trust import Ball
+from editc.numerics.ball import Ball
 
 Tokenize: TypeAlias = Callable[[Sequence[str], int], Tokens]
 """Makes a number of tokens of each prompt, padding included."""

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from editc.backends.encoders.arrays import Floats, Ids, Read, Seen, Shape
-from editc.numerics.trust import Ball
+from editc.numerics.ball import Ball
 
 EMBEDDING = "shared.weight"
 """The name of the token embeddings."""

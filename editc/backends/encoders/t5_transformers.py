@@ -12,7 +12,7 @@ from editc.backends.encoders.arrays import Floats, Ids, Seen
 from editc.backends.encoders.t5 import Tokenize
 from editc.backends.encoders.tokens import Tokens
 from editc.libraries.device import describe_runner
-from editc.numerics.trust import Ball
+from editc.numerics.ball import Ball
 
 
 @dataclass(frozen=True)

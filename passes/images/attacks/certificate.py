@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 from editc.core.delta import Array
 from editc.core.measurements import Access
 from editc.numerics import trust
+from editc.numerics.ball import join_balls
 from editc.passes.images.attacks.attack import Case, Outcome
 from editc.passes.images.attacks.closed_rows import paint_closed_rows
 
@@ -26,7 +27,7 @@ class Certificate:
 
     def run(self, case: Case) -> Outcome:
         """Find the rows, and paint from them."""
-        ellipsoid = trust.join_balls(case.model.balls())
+        ellipsoid = join_balls(case.model.balls())
 
         def find(keys: Array, gram: Array, cross: Array, base: Array) -> Array:
             return trust.nearest_problem(ellipsoid, gram, cross, base).minimise(keys).points

@@ -9,7 +9,8 @@ from typing import Any, ClassVar
 
 from editc.core.delta import Array
 from editc.core.measurements import Access
-from editc.numerics import adversary, trust
+from editc.numerics import adversary
+from editc.numerics.ball import join_balls
 from editc.passes.images.attacks.attack import Case, Outcome
 from editc.passes.images.attacks.closed_rows import paint_closed_rows
 
@@ -29,7 +30,7 @@ class Rece:
 
     def run(self, case: Case) -> Outcome:
         """Derive the rows, and paint from them."""
-        ellipsoid = trust.join_balls(case.model.balls())
+        ellipsoid = join_balls(case.model.balls())
 
         def find(keys: Array, gram: Array, cross: Array, base: Array) -> Array:
             return ellipsoid.move_inside(adversary.derive(keys, keys, gram, cross, self.regular, "regzero"))

@@ -1,6 +1,6 @@
 """Witnesses of the certificate: the sentences of every erased concept, and the set in which the rows of any prompt lie.
 
-That set is a ball for each run of coordinates of a row (`numerics.trust.Ball`): |u| is at most its radius, with
+That set is a ball for each run of coordinates of a row (`numerics.ball.Ball`): |u| is at most its radius, with
 u = (row - beta) / gamma, as a final LayerNorm of the text encoder bounds it.
 """
 
@@ -17,7 +17,7 @@ from editc.core.manifest import Request
 from editc.core.plan import Plan
 from editc.core.ports import Cache, EncodedPrompt, Encoder
 from editc.core.problem import CertificateInput, PreservedRows, Witness
-from editc.numerics.trust import Ball
+from editc.numerics.ball import Ball
 from editc.passes.images.keys.rules.aligned import ALIGNED, aligned_rows
 from editc.passes.images.keys.rules.pairs import target_names
 from editc.passes.images.rows import encoding

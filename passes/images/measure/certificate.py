@@ -26,6 +26,7 @@ from editc.core.measurements import Attack, Certificate, Claim, Report
 from editc.core.problem import System, Witness
 from editc.core.solution import Edit, Solution
 from editc.numerics import adversary, trust
+from editc.numerics.ball import join_balls, unmoved
 from editc.numerics.squares import mirror
 
 ROWS_AT_ONCE = 256
@@ -130,7 +131,7 @@ def certify(system: System, gram: Array, cross: Array) -> tuple[Certificate, ...
     """
     if system.certificate_input is None:
         return ()
-    near = trust.nearest_problem(trust.join_balls(system.certificate_input.balls), gram, cross, system.total_gram())
+    near = trust.nearest_problem(join_balls(system.certificate_input.balls), gram, cross, system.total_gram())
     concepts = dict.fromkeys(witness.concept for witness in system.certificate_input.witnesses)
     return tuple(
         _certificate(near, [one for one in system.certificate_input.witnesses if one.concept == concept])
@@ -181,7 +182,7 @@ def _certificate(near: trust.NearestProblem, witnesses: Sequence[Witness]) -> Ce
         own=float(shares["own"].max()),
         derived=float(shares["derived"].max()),
         derived_free=float(shares["free"].max()),
-        derived_inside=float(trust.unmoved(free, possible).mean()),
+        derived_inside=float(unmoved(free, possible).mean()),
         proven=near.ellipsoid.proven,
         exact=near.ellipsoid.exact,
         gap=float((shares["best"] - shares["attained"]).max()),

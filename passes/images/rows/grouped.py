@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from editc.core.ports import EncodedPrompt, Encoder
-from editc.numerics.trust import Ball
+from editc.numerics.ball import Ball
 
 GROUP = 64
 """Prompts that are encoded together at most, unless one call has more. Chosen by hand: a large encoder reads all its

@@ -13,7 +13,7 @@ import numpy as np
 
 from editc.core.family import Family
 from editc.core.ports import Context, EncodedPrompt, Encoder
-from editc.numerics.trust import Ball
+from editc.numerics.ball import Ball
 
 
 @dataclass(frozen=True)

@@ -18,8 +18,8 @@ from editc.core.manifest import Manifest, Request
 from editc.core.plan import Plan
 from editc.core.ports import Context, EncodedPrompt, Encoder
 from editc.core.text import mentions
+from editc.numerics.ball import Ball
 from editc.numerics.sparse import Decomposition, decompose
-from editc.numerics.trust import Ball
 from editc.passes.images.keys import mined_names
 from editc.passes.images.keys.mined_names import Neighbour
 from editc.passes.images.keys.name_signals import SAME_THING, Signals

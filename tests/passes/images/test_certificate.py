@@ -30,7 +30,7 @@ from editc.core.problem import (
     Witness,
 )
 from editc.core.solution import Edit, Stats, Verified
-from editc.numerics.trust import Ball
+from editc.numerics.ball import Ball
 from editc.passes.images.keys.witnesses import ball_sizes, measure_radii
 from editc.passes.images.measure.certificate import LayerSums, certify, shared_sums, warnings
 from editc.passes.images.measure.row_sums import Layer
@@ -333,7 +333,7 @@ def test_pictures_of_the_attack_have_the_edited_weights_and_the_seeds_of_the_pro
 def test_the_demo_models_rows_lie_in_its_ball_and_paint_what_the_prompts_paint() -> None:
     from editc.backends import painter
     from editc.demo import GUIDANCE, MODEL
-    from editc.numerics.trust import join_balls
+    from editc.numerics.ball import join_balls
 
     encoder, canvas = load.load(MODEL), painter.load(MODEL, steps=2, guidance=GUIDANCE)
     prompts = ["a circle", "", "zzz qqq " * 30]

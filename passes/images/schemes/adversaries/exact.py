@@ -9,6 +9,7 @@ import numpy as np
 
 from editc.core.ports import Diffusion
 from editc.numerics import trust
+from editc.numerics.ball import join_balls
 from editc.passes.images.schemes.ask import Ask
 from editc.passes.images.schemes.scheme import Drawn, State
 
@@ -32,7 +33,7 @@ class Exact:
             sums = ask.model.text_grams()
         rows = ask.pool.rows["own"]
         keys = rows[:, 1:].reshape(-1, rows.shape[-1]).double().numpy().T
-        problem = trust.nearest_problem(trust.join_balls(ask.model.balls()), *sums)
+        problem = trust.nearest_problem(join_balls(ask.model.balls()), *sums)
         points = torch.from_numpy(np.ascontiguousarray(problem.minimise(keys).points.T)).float()
         found = torch.cat([rows[:, :1], points.view(len(rows), -1, rows.shape[-1])], dim=1)
         return {"rows": found}, ()

@@ -14,7 +14,7 @@ import train_cases
 from editc.backends import painter
 from editc.core.ports import Diffusion
 from editc.demo import MODEL
-from editc.numerics import trust
+from editc.numerics.ball import join_balls
 from editc.passes.images.attacks.arithmetic import choose_mixture
 from editc.passes.images.attacks.attack import Attack, Case
 from editc.passes.images.attacks.goals import Shortlist, answer, residual_loss, residual_parts
@@ -238,7 +238,7 @@ def test_into_ball_is_the_nearest_row_of_the_certificate_s_set(case: Case) -> No
     rows = model.rows(["a fish"])[0]
     torch.testing.assert_close(model.into_ball(rows), rows, atol=1e-4, rtol=1e-4)
     far = rows + 10 * torch.randn(rows.shape, generator=torch.Generator().manual_seed(0))
-    inside = trust.join_balls(model.balls()).contains(model.into_ball(far).double().numpy().T, slack=1e-4)
+    inside = join_balls(model.balls()).contains(model.into_ball(far).double().numpy().T, slack=1e-4)
     assert inside.all()
 
 
