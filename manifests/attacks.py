@@ -22,6 +22,7 @@ COMMON: Mapping[str, value_kinds.Number | value_kinds.WholeNumber] = {
     "at_most": value_kinds.Number(0.0, 1.0),
     "pictures": value_kinds.WholeNumber(1, 10_000),
     "denoise": value_kinds.WholeNumber(1, 1_000),
+    "guidance": value_kinds.Number(0.0),
 }
 """The keys that every attack has beside its own options."""
 QUICK: Mapping[str, Any] = {"pictures": 8, "denoise": 8}

@@ -79,5 +79,7 @@ class AttackCheck(ManifestBlock):
     """How many pictures it paints of each concept, on the edited model and on each control."""
     denoise: int | None = None
     """Denoising steps of each picture. None: those of `verify.images`."""
+    guidance: float | None = None
+    """How strongly each picture follows its rows. None: as in `verify.images`."""
     at_most: float | None = None
     """The share of its pictures that may show the concept. None: no bound."""

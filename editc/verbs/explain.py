@@ -90,6 +90,8 @@ def _attack_lines(name: str) -> Iterator[str]:
     yield "      How many pictures are painted of each concept, on the edited model and on each control."
     yield "  denoise: those of verify.images"
     yield "      Denoising steps of each picture."
+    yield "  guidance: that of verify.images"
+    yield "      How strongly each picture follows its rows."
     yield "  at_most: left out"
     yield "      The share of its pictures that may show the concept."
     yield from ("", f"verify: {{attacks: {{{name}: {{at_most: 0.1}}}}}}")

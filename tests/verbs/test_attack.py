@@ -40,9 +40,9 @@ def refusal(delta: Path, attacks: str = "quick", detector: str = "") -> tuple[st
 def test_an_attack_brings_back_what_only_keys_and_values_hide(
     delta: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("os.cpu_count", lambda: 1)  # one process for all jobs: each imports torch and loads the model
+    monkeypatch.setenv("EDITC_PROCESSES", "1")  # one process for all jobs: each imports torch and loads the model
     arguments = ["attack", str(delta), "--model", "editc:demo", "--detector", "editc:demo", "--json"]
-    wanted = "{certificate: {pictures: 3, at_most: 0.5}, complete: {pictures: 3, denoise: 4}}"
+    wanted = "{certificate: {pictures: 3, at_most: 0.5}, complete: {pictures: 3, denoise: 4, guidance: 3}}"
     assert terminal.run_command(cli, [*arguments, "--attacks", wanted]) == 1, "the bound is broken"
     found = json.loads(capsys.readouterr().out)
     certificate, complete = found["attacks"]
@@ -50,7 +50,7 @@ def test_an_attack_brings_back_what_only_keys_and_values_hide(
     assert (complete["attack"], complete["of"]) == ("complete", 3) and complete["control"] >= 2
     assert certificate["unrelated_shown"] >= 2 and certificate["unrelated"] not in ("fish", "arrow")
     assert certificate["budget"] == {"pictures": 3, "denoise": 10}, "the delta's own steps"
-    assert complete["budget"] == {"pictures": 3, "denoise": 4, "share": 0.3}
+    assert complete["budget"] == {"pictures": 3, "denoise": 4, "guidance": 3, "share": 0.3}
     assert [of for _, _, of in complete["curve"]["points"]] == [3] * 6 and complete["seconds"] > 0
     assert found["detector"]["name"] == "editc:demo"
     assert [one["code"] for one in found["diagnostics"]] == ["E501"]

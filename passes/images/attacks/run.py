@@ -102,13 +102,20 @@ def _not_run(manifest: Manifest, attack: str, concept: str) -> tuple[str, str]:
 def _jobs(checks: Sequence[AttackCheck], images: ImageCheck, case: Case, unrelated: Case | None) -> Iterator[Job]:
     for check in checks:
         given: dict[str, Any] = {"pictures": check.pictures, "steps": _picture_steps(check, images)}
+        given |= _own_guidance(check)
         control = None if unrelated is None else replace(unrelated, **given)
         yield from list_jobs({check.name: _attack(check)}, replace(case, **given), control)
 
 
 def _budget(check: AttackCheck, images: ImageCheck) -> Mapping[str, Any]:
     """The attack's options, all of them."""
-    return {**vars(_attack(check)), "pictures": check.pictures, "denoise": _picture_steps(check, images)}
+    common = {"pictures": check.pictures, "denoise": _picture_steps(check, images)}
+    return {**vars(_attack(check)), **common, **_own_guidance(check)}
+
+
+def _own_guidance(check: AttackCheck) -> Mapping[str, float]:
+    """The guidance that the attack's block names, if it does; else that of `verify.images` holds."""
+    return {} if check.guidance is None else {"guidance": check.guidance}
 
 
 def _picture_steps(check: AttackCheck, images: ImageCheck) -> int:
