@@ -140,6 +140,8 @@ def attack(where: World, built: Built, attacks: Mapping[int, str], folder: Path)
             rows = [[one.concept, one.attack, one.shown, one.of, one.tells] for one in found.results]
             file.write_text(json.dumps(rows))
         for concept, name, count, of, tells in json.loads(file.read_text()):
+            if not of:  # no word of the vocabulary is near the concept
+                continue
             shown.setdefault(concept, {}).setdefault(name if tells else f"({name})", []).append(count / of)
     return {concept: {name: fmean(shares) for name, shares in of.items()} for concept, of in shown.items()}
 

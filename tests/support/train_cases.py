@@ -59,7 +59,7 @@ def every_other(pictures: Any) -> Any:
 
 
 SMALL: dict[str, Any] = {"steps": 2, "sentences": 2, "batch": 2, "pictures": 2, "attack_steps": 2, "every": 2}
-SMALL |= {"rounds": 2, "prompts": 2, "words": 2}
+SMALL |= {"rounds": 3, "long_attack_steps": 3, "prompts": 2, "words": 2}
 """Options by which a method trains for moments."""
 
 SUBJECT = Subject(

@@ -135,6 +135,10 @@ class Scheme:
     enough: float | None = None
     """The training stops once two searches in a row reach at most this share of the concept. None: it never stops
     early."""
+    average: float = 0.0
+    """The decay of a running mean of the factors, taken over the second half of the steps: the training ends with it.
+    Each round of attack and repair ends somewhere else, and the mean holds against the attacks of many rounds. 0: the
+    training ends with the last factors."""
     start: str = ""
     """The closed-form method whose edit the training starts from; empty: none."""
     free: bool = False

@@ -52,6 +52,8 @@ class Progressed:
     """Every random choice."""
     states: list[State]
     """What the adversary remembers of each subject."""
+    averaged: list[Any] = field(default_factory=list)
+    """The running mean of each factor, where the scheme asks for one and half of the steps are done."""
     step: int = 0
     """Steps done, over all subjects."""
     losses: list[list[float]] = field(default_factory=list)
@@ -93,6 +95,10 @@ def train(
         _set_rate(begun.optimizer, scheme.optimiser, int(str(step)) / total)
         begun.losses.append(_take_step(model, scheme, subjects[number], begun, number))
         begun.step += 1
+        if scheme.average and begun.step > total // 2:
+            _average(begun, scheme.average)
+    if begun.averaged:
+        _put_back(begun.factors, begun.averaged)
     if watch is not None and (stopped := stopped or watch.broken()):
         _put_back(begun.factors, held.factors)
     names = tuple(one.name for one in scheme.terms)
@@ -103,6 +109,13 @@ def train(
 def _copies(factors: Factors) -> list[Any]:
     """Each factor as it is now."""
     return [one.detach().clone() for one in factors.parameters]
+
+
+def _average(begun: Progressed, decay: float) -> None:
+    """Take the factors of now into their running mean."""
+    begun.averaged = begun.averaged or _copies(begun.factors)
+    for one, new in zip(begun.averaged, _copies(begun.factors), strict=True):
+        one.mul_(decay).add_(new, alpha=1 - decay)
 
 
 def _put_back(factors: Factors, copies: Sequence[Any]) -> None:
@@ -131,6 +144,7 @@ def pack(begun: Progressed) -> dict[str, Any]:
     found = {f"factor {i}": one.detach() for i, one in enumerate(begun.factors.parameters)}
     for i, one in enumerate(begun.factors.parameters):
         found |= {f"adam {i} {name}": torch.as_tensor(v) for name, v in begun.optimizer.state[one].items()}
+    found |= {f"mean {i}": one for i, one in enumerate(begun.averaged)}
     for i, state in enumerate(begun.states):
         found |= {f"state {i} {name}": value for name, value in state.items()}
     searches = [[one.step, one.subject, *one.reached] for one in begun.searches]
@@ -151,6 +165,8 @@ def resume(begun: Progressed, step: int, found: Mapping[str, Any]) -> None:
         with torch.no_grad():
             one.copy_(torch.from_numpy(found[f"factor {i}"]))
         begun.optimizer.state[one] = _tensors(found, f"adam {i} ")
+    means = _tensors(found, "mean ")
+    begun.averaged = [means[str(i)] for i in range(len(means))]
     begun.states = [_tensors(found, f"state {i} ") for i in range(len(begun.states))]
     begun.generator.set_state(torch.from_numpy(found["generator"]).to(torch.uint8))
     begun.losses = found["losses"].tolist()

@@ -34,7 +34,10 @@ class Forget(Trained):
     steps: int = 40
     """Training steps of a round."""
     attack_steps: int = 60
-    """Steps of the attack of a round."""
+    """Steps of the attack of a round, in the first half of the rounds."""
+    long_attack_steps: int = 200
+    """The same in the second half. A model that was trained against 60 steps alone gives way to 250
+    (docs/explanation/forget.md)."""
     margin: float = -0.3
     """The share of the concept, s, below which nothing is pushed. Below 0, because guidance amplifies what is left."""
     keep: float = 3.5
@@ -67,7 +70,12 @@ class Forget(Trained):
             Term("preserved", "keep", preserved, StayAtPrompts(), self.keep * 2 / 3, 8),
             Term("others", "keep", concept, StayAtOthers(), self.keep / 3, 4),
         )
-        adversary = RowSearch(every=self.steps, steps=self.attack_steps)
+        adversary = RowSearch(
+            every=self.steps,
+            steps=self.attack_steps,
+            long_after=self.rounds // 2,
+            long_steps=self.long_attack_steps,
+        )
         total = self.rounds * self.steps
         return Scheme(
             terms,
@@ -78,5 +86,6 @@ class Forget(Trained):
             self.rank,
             measures_own=True,
             enough=self.enough,
+            average=0.99,
             free=self.free,
         )

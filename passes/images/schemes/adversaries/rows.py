@@ -25,6 +25,11 @@ class RowSearch:
     """Steps between two searches."""
     steps: int = 60
     """Steps of one search."""
+    long_after: int = 9
+    """How many searches have `steps`. Later ones have `long_steps`: a model that holds against short searches gives way
+    to long ones (docs/explanation/forget.md)."""
+    long_steps: int = 200
+    """Steps of a search after `long_after` of them."""
     latents: int = 4
     """Latents a step, for each start."""
     rate: float = 0.5
@@ -32,6 +37,8 @@ class RowSearch:
     hardest: int = 6
     """How many remembered rows each search goes on from. Rows that are attacked over many rounds find what fresh rows
     do not (docs/explanation/forget.md)."""
+    replayed: int = 24
+    """How many remembered rows are trained on until the next search: those that show most of the concept."""
     follow_rate: float = 0.015
     """How far the rows of the last search move up the gradient of each training step, in signs."""
 
@@ -39,7 +46,8 @@ class RowSearch:
         """Attack the edited model, and remember what was found."""
         import torch
 
-        begin = torch.cat([self._starts(ask, generator), self._hardest(state, ask, generator)])
+        ranked = _ranked(state, ask, generator)
+        begin = torch.cat([self._starts(ask, generator), ranked[: self.hardest]])
         model, first = ask.model, begin[:, :1].clone()
 
         def keep_first(rows: Any) -> Any:
@@ -48,23 +56,27 @@ class RowSearch:
         def loss(rows: Any, step: int) -> Any:
             return _aim(*_told(ask, rows, self.latents, generator)).sum() / self.latents
 
-        found = descend(begin, loss, self.steps, self.rate, keep_first)
+        done = int(state["searches"]) if state else 0
+        steps = self.long_steps if done >= self.long_after else self.steps
+        found = descend(begin, loss, steps, self.rate, keep_first)
         with torch.no_grad():
             asked, answers = _told(ask, found, 16, generator)
             reached = asked.share(answers).view(len(found), 16).mean(1)
         memory = torch.cat([state["memory"], found]) if state else torch.cat([ask.pool.rows["own"][:4], found])
-        return {"new": found, "memory": memory}, tuple(round(float(one), 4) for one in reached)
+        hard = torch.cat([ranked[: self.replayed], found])
+        kept = {"new": found, "memory": memory, "hard": hard, "searches": torch.tensor(done + 1.0)}
+        return kept, tuple(round(float(one), 4) for one in reached)
 
     def draw(self, state: State, ask: Ask, generator: Any) -> Drawn | None:
-        """Rows of the last search, remembered ones, and the concept's own sentences."""
+        """Rows of the last search, hard remembered ones, and the concept's own sentences."""
         import torch
 
         count = len(ask.index)
         new, old = round(count * FROM_SEARCH), round(count * FROM_MEMORY)
         which = torch.randint(len(state["new"]), (new,), generator=generator)
-        past = torch.randint(len(state["memory"]), (old,), generator=generator)
+        past = torch.randint(len(state["hard"]), (old,), generator=generator)
         own = ask.pool.told("own", ask.index[new + old :])
-        rows = torch.cat([state["new"][which], state["memory"][past], own]).requires_grad_(True)
+        rows = torch.cat([state["new"][which], state["hard"][past], own]).requires_grad_(True)
         return Drawn(rows, torch.cat([which, torch.full((count - new,), -1)]))
 
     def follow(self, model: Diffusion, state: State, drawn: Drawn) -> State:
@@ -90,17 +102,18 @@ class RowSearch:
         other = rows[others[int(torch.randint(len(others), (1,), generator=generator))]]
         return torch.stack([pick(rows["own"]), pick(rows["own"]), rows["empty"][0], pick(other)])
 
-    def _hardest(self, state: State, ask: Ask, generator: Any) -> Any:
-        """(h, t, d): the remembered rows that show most of the concept now."""
-        import torch
 
-        memory = state["memory"] if state else ask.pool.rows["own"]
-        if not state:
-            return memory[:0]
-        with torch.no_grad():
-            asked, answers = _told(ask, memory, 8, generator)
-            reached = asked.share(answers).view(len(memory), 8).mean(1)
-        return memory[reached.argsort(descending=True)[: self.hardest]]
+def _ranked(state: State, ask: Ask, generator: Any) -> Any:
+    """(m, t, d): the remembered rows, those first that show most of the concept now."""
+    import torch
+
+    if not state:
+        return ask.pool.rows["own"][:0]
+    memory = state["memory"]
+    with torch.no_grad():
+        asked, answers = _told(ask, memory, 8, generator)
+        reached = asked.share(answers).view(len(memory), 8).mean(1)
+    return memory[reached.argsort(descending=True)]
 
 
 def _told(ask: Ask, rows: Any, count: int, generator: Any) -> tuple[Ask, Any]:

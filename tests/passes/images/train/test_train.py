@@ -18,6 +18,7 @@ from editc.core.delta import Array, Site
 from editc.core.ports import Diffusion
 from editc.passes.images.diffusion.residual import project
 from editc.passes.images.diffusion.sampling import add_noise, clean_of, goal_of_noise
+from editc.passes.images.schemes.adversaries import rows
 from editc.passes.images.schemes.adversaries.critic import Critic, clean_answers, score, weights_of
 from editc.passes.images.schemes.adversaries.exact import Exact
 from editc.passes.images.schemes.adversaries.ring import Ring
@@ -212,11 +213,36 @@ def test_a_search_from_the_empty_prompt_finds_the_concept(model: Diffusion, fact
     search = RowSearch(steps=15, latents=2)
     state, reached = search.search({}, one, generator)
     assert reached[2] > float(one.share(one.frozen("empty")).mean()) + 0.1
-    rows = state["new"]
-    torch.testing.assert_close(model.into_ball(rows[:, 1:]), rows[:, 1:], rtol=1e-4, atol=1e-4)
-    assert len(state["memory"]) >= len(rows)
+    found = state["new"]
+    torch.testing.assert_close(model.into_ball(found[:, 1:]), found[:, 1:], rtol=1e-4, atol=1e-4)
+    assert len(state["memory"]) >= len(found)
     more, _ = search.search(state, one, generator)
     assert len(more["memory"]) > len(state["memory"])
+
+
+def test_searches_grow_long_and_the_hardest_rows_are_trained_on(
+    model: Diffusion, factors: Factors, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After `long_after` searches each takes `long_steps`. Of what was remembered the rows stay that show most."""
+    taken: list[int] = []
+
+    def descend(rows: Any, loss: Any, steps: int, *given: Any) -> Any:
+        taken.append(steps)
+        return rows
+
+    monkeypatch.setattr(rows, "descend", descend)
+    stir(factors)
+    one, generator = ask(model, factors, Trajectories("concept", 2)), torch.Generator().manual_seed(1)
+    state: Mapping[str, Any] = {}
+    search = RowSearch(steps=2, long_after=2, long_steps=5, latents=1, replayed=3)
+    for _ in range(3):
+        before, (state, _) = state, search.search(state, one, generator)
+    assert taken == [2, 2, 5] and len(state["hard"]) == 3 + len(state["new"])
+    with torch.no_grad():
+        told, answers = rows._told(one, before["memory"], len(one.pool), torch.Generator().manual_seed(1))
+        reached = told.share(answers).view(len(before["memory"]), -1).mean(1)
+    kept = [bool((state["hard"][:3] == row).flatten(1).all(1).any()) for row in before["memory"]]
+    assert reached[torch.tensor(kept)].mean() > reached[~torch.tensor(kept)].mean()
 
 
 def test_rings_keep_bos_and_their_radius(model: Diffusion, factors: Factors) -> None:
@@ -266,6 +292,17 @@ def test_a_killed_training_goes_on_to_the_same_bytes(
     with attach_factors(model, sites, scheme.rank, 1) as found:
         begun = Progressed(found, make_optimizer(scheme.optimiser, found), torch.Generator(), [{}])
         assert other.resume(begun, loop.save_period(scheme, 1), scheme.steps) == 0
+
+
+def test_a_training_ends_with_the_mean_of_its_second_half(
+    model: Diffusion, sites: tuple[Site, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loop, "SAVED", 1)
+    scheme, seen = replace(small("esd"), steps=4), dict[int, Mapping[str, Any]]()
+    last, _ = run(model, sites, scheme, lambda step, packed: seen.update({step: {k: packed[k] + 0 for k in packed}}))
+    mean, _ = run(model, sites, replace(scheme, average=0.25))
+    for i, (one, end) in enumerate(zip(mean, last, strict=True)):
+        torch.testing.assert_close(one, 0.25 * seen[3][f"factor {i}"] + 0.75 * end)
 
 
 def test_a_rule_without_conflict_is_the_sum() -> None:
