@@ -52,6 +52,11 @@ class EditcError(Exception):
         super().__init__("; ".join(f"{d.code}: {d.message}" for d in diagnostics))
         self.diagnostics = diagnostics
 
+    def __reduce__(self) -> tuple[type[EditcError], tuple[Diagnostic, ...]]:
+        """How it is sent from one process to another. An exception is made again from its text by default, and a pool
+        of processes breaks on what cannot be made again."""
+        return type(self), self.diagnostics
+
 
 def fail(code: str, message: str, *, place: str = "", help: str = "", notes: Iterable[str] = ()) -> EditcError:
     """An error with one diagnostic that has no line in a manifest. Use it as `raise fail("E603", ...)`."""
