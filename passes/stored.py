@@ -17,8 +17,8 @@ from editc.numerics.bits.rounded import QuickSums, Rounded, round_with_sums
 
 HELD = 1 << 28
 """Stored bytes of weights that are held in memory at most, so that each of these is read once. Chosen by hand: all that
-is edited of SD 1.5 has 38 MB in half precision. SDXL has 682 MB, and a build reads what is beyond HELD three times,
-which takes a second where the system has kept the file in memory."""
+is edited of SD 1.5 has 38 MB in half precision. SDXL has 682 MB; reading the 430 MB beyond takes 0.1
+CPU seconds a time where the system has kept the file in memory (docs/measurements/scale.md)."""
 
 
 @dataclass(frozen=True)
