@@ -7,7 +7,7 @@ from typing import Any
 
 from editc.core.ports import Diffusion
 from editc.passes.images.diffusion.descent import descend
-from editc.passes.images.diffusion.residual import DISTANCE
+from editc.passes.images.diffusion.residual import BATCH, DISTANCE
 from editc.passes.images.schemes.ask import Ask
 from editc.passes.images.schemes.scheme import Drawn, State
 
@@ -59,9 +59,7 @@ class RowSearch:
         done = int(state["searches"]) if state else 0
         steps = self.long_steps if done >= self.long_after else self.steps
         found = descend(begin, loss, steps, self.rate, keep_first)
-        with torch.no_grad():
-            asked, answers = _told(ask, found, 16, generator)
-            reached = asked.share(answers).view(len(found), 16).mean(1)
+        reached = _reached(ask, found, 16, generator)
         memory = torch.cat([state["memory"], found]) if state else torch.cat([ask.pool.rows["own"][:4], found])
         hard = torch.cat([ranked[: self.replayed], found])
         kept = {"new": found, "memory": memory, "hard": hard, "searches": torch.tensor(done + 1.0)}
@@ -105,15 +103,22 @@ class RowSearch:
 
 def _ranked(state: State, ask: Ask, generator: Any) -> Any:
     """(m, t, d): the remembered rows, those first that show most of the concept now."""
-    import torch
-
     if not state:
         return ask.pool.rows["own"][:0]
-    memory = state["memory"]
+    return state["memory"][_reached(ask, state["memory"], 8, generator).argsort(descending=True)]
+
+
+def _reached(ask: Ask, rows: Any, count: int, generator: Any) -> Any:
+    """(r,): the mean s of each of `rows` (r, t, d) over the same `count` latents, some rows at a time."""
+    import torch
+
+    index = torch.randint(len(ask.pool), (count,), generator=generator)
+    found = []
     with torch.no_grad():
-        asked, answers = _told(ask, memory, 8, generator)
-        reached = asked.share(answers).view(len(memory), 8).mean(1)
-    return memory[reached.argsort(descending=True)]
+        for part in rows.split(max(1, BATCH // count)):
+            asked = replace(ask, index=index.repeat(len(part)), rows=part.repeat_interleave(count, 0))
+            found.append(asked.share(asked.edited()).view(len(part), count).mean(1))
+    return torch.cat(found)
 
 
 def _told(ask: Ask, rows: Any, count: int, generator: Any) -> tuple[Ask, Any]:

@@ -238,9 +238,7 @@ def test_searches_grow_long_and_the_hardest_rows_are_trained_on(
     for _ in range(3):
         before, (state, _) = state, search.search(state, one, generator)
     assert taken == [2, 2, 5] and len(state["hard"]) == 3 + len(state["new"])
-    with torch.no_grad():
-        told, answers = rows._told(one, before["memory"], len(one.pool), torch.Generator().manual_seed(1))
-        reached = told.share(answers).view(len(before["memory"]), -1).mean(1)
+    reached = rows._reached(one, before["memory"], len(one.pool), torch.Generator().manual_seed(1))
     kept = [bool((state["hard"][:3] == row).flatten(1).all(1).any()) for row in before["memory"]]
     assert reached[torch.tensor(kept)].mean() > reached[~torch.tensor(kept)].mean()
 
