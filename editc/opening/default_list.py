@@ -108,8 +108,24 @@ def list_warnings(model: Model, manifest: Manifest, family: Family) -> Iterator[
             help="write prompts of the model's own world into `prompts.txt` in its folder, one a line",
             notes=(
                 f"{left} of the {len(everyday)} everyday prompts are preserved, and the words that the tokenizer has",
+                *_unread_contexts(manifest, family, words),
             ),
         )
+
+
+def _unread_contexts(manifest: Manifest, family: Family, words: Sequence[str]) -> tuple[str, ...]:
+    """Return a note on the sentences for concepts that the tokenizer cannot read, where no others are given."""
+    from editc.passes.images.rows.vocabulary import readable_contexts
+
+    if manifest.contexts or all(request.contexts for request in manifest.image_edits):
+        return ()
+    every, read = family.contexts, readable_contexts(family.contexts, words)
+    if len(read) == len(every):
+        return ()
+    return (
+        f"{len(every) - len(read)} of the {len(every)} sentences for concepts have words that the tokenizer does not "
+        "have, so their pictures may not show the concept: write others into `contexts.txt`, or under `contexts`",
+    )
 
 
 def own_prompts(model: Model, manifest: Manifest) -> tuple[str, ...] | None:

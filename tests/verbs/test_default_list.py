@@ -63,6 +63,17 @@ def test_a_list_that_does_not_fit_is_said_before_the_build(tmp_path: Path) -> No
     assert codes(tmp_path, model) == [] and listed(tmp_path, model) == ("a square", "a tree")
 
 
+@pytest.mark.parametrize(
+    "more, said", [("", ["20 of the 32 sentences for concepts"]), ("contexts: ['a {}', 'a red {}']\n", [])]
+)
+def test_sentences_that_the_model_cannot_read_are_said_too(tmp_path: Path, more: str, said: list[str]) -> None:
+    model = without_prompts(tmp_path / "m")
+    (model / "contexts.txt").unlink()
+    assert codes(tmp_path, model, more) == ["E228"]
+    (found,) = api.check(tmp_path / "m.yaml").diagnostics
+    assert [note[: len("20 of the 32 sentences for concepts")] for note in found.notes[1:]] == said
+
+
 @pytest.mark.parametrize("text", ["", "# none\n"])
 def test_an_empty_list_is_the_models_own_too(tmp_path: Path, text: str) -> None:
     model = without_prompts(tmp_path / "m")
