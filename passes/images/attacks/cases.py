@@ -62,20 +62,20 @@ def request_case(
     check: ImageCheck,
     concept: str,
     names: tuple[str, ...],
+    contexts: Sequence[str],
     others: Sequence[str],
     harmless: Sequence[str],
     steps: int,
     words: bool,
 ) -> CaseRequest:
-    """The request for one concept. `others` are names of concepts that the edit leaves alone; `steps` are those of the
-    reference's pictures."""
+    """The request for one concept. `contexts` are sentences of the edit that erases it, `others` names of concepts that
+    the edit leaves alone; `steps` are those of the reference's pictures."""
     rng = np.random.default_rng([plan.manifest.seed, *concept.encode()])
-    contexts = tuple(plan.contexts()[int(one)] for one in rng.permutation(len(plan.contexts())))
     return CaseRequest(
         concept,
         names,
         tuple(name for name in others if name != concept),
-        contexts,
+        tuple(contexts[int(one)] for one in rng.permutation(len(contexts))),
         tuple(one for one in harmless if not any(name in one for name in names)),
         (int(rng.integers(2**31)), int(rng.integers(2**31))),
         {"steps": steps, "guidance": check.guidance},

@@ -43,8 +43,10 @@ def run_attacks(
         return ()
     steps = max(_picture_steps(one, check) for one in manifest.attacks)
     words = any(getattr(_attack(one), "needs_words", False) for one in manifest.attacks)
-    erased = [(edit.concept, edit.names) for edit in erasing_edits(manifest)]
-    named = [(others[0], (others[0],)), *erased]
+    erased = [(edit.concept, edit.names, plan.contexts(edit)) for edit in erasing_edits(manifest)]
+    if not erased:
+        return ()
+    named = [(others[0], (others[0],), erased[0][2]), *erased]
     requests = [request_case(plan, check, *one, others[1:], harmless, steps, words) for one in named]
     with open_workers(changed) as work:
         unrelated, *cases = work("reference", requests)
