@@ -62,7 +62,8 @@ def test_several_sentences_of_a_name_are_one_vector(a_clip: Path) -> None:
     mine = opened("clip", a_clip)
     np.testing.assert_allclose(mine.probability("circle", seen), wanted, atol=1e-6)
     assert (mine.shows("circle", seen) == (wanted >= 0.5)).all()
-    assert (opened("clip", a_clip, threshold=float(wanted[1])).shows("circle", seen) == (wanted >= wanted[1])).all()
+    between = float(np.sort(wanted)[:2].mean())
+    assert (opened("clip", a_clip, threshold=between).shows("circle", seen) == (wanted >= between)).all()
 
 
 def test_alternatives_are_never_the_concept_itself() -> None:

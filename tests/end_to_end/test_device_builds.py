@@ -39,9 +39,11 @@ verify: {images: {prompts_per_concept: 2, steps: 2, detector: none}}
 
 
 @contextmanager
-def as_on_the_device() -> Iterator[None]:
-    """The CPU goes without what rounds otherwise than the device: oneDNN, text encoders in numpy, half precision."""
+def as_on_the_device(cache: Path) -> Iterator[None]:
+    """The CPU goes without what rounds otherwise than the device: oneDNN, text encoders in numpy, half precision, and
+    what other tests left in the cache, which had them."""
     with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("EDITC_CACHE", str(cache))
         patch.setattr(products, "_onednn_linear", lambda: None)
         patch.setattr(clip_folder, "open_clip", lambda folder, part: None)
         patch.setattr(painter, "choose_precision", lambda where, component: "float32")
@@ -59,7 +61,7 @@ def build(folder: Path, text: str, device: str) -> Any:
 
 def build_on_both(folder: Path, text: str) -> tuple[Any, Any]:
     """The reports of the same build on the CPU and on the device."""
-    with as_on_the_device():
+    with as_on_the_device(folder / "cache"):
         return build(folder, text, "cpu"), build(folder, text, NAME)
 
 
