@@ -10,7 +10,6 @@ M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
 LARGE = 1 << 20
 """Bytes of a block from which on it goes back to the system when it is freed. Chosen by hand: smaller than the matrices
 of a language model, larger than most other blocks."""
-
 REUSED = 1 << 28
 """Bytes of a block up to which it is reused when it is freed. Chosen by hand: larger than any matrix that a pass forms,
 and smaller than the weights of a text encoder."""
@@ -36,9 +35,13 @@ def give_large_blocks_back() -> None:
 
 
 def _set_options(options: Mapping[int, int]) -> None:
-    """Set options of glibc's malloc, by their numbers."""
+    """Set options of glibc's malloc, by their numbers, up to the first that it refuses.
+
+    A glibc that refuses a threshold of more than 32 MB must not get the other options either: each of them ends the
+    thresholds' own growth, and large blocks would come back to the system more often than before.
+    """
     import ctypes
 
     with suppress(AttributeError, OSError, TypeError):
-        for option, value in options.items():
-            ctypes.CDLL(None).mallopt(option, value)
+        set_option = ctypes.CDLL(None).mallopt
+        all(set_option(option, value) for option, value in options.items())

@@ -3,36 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from editc.backends.encoders.tokens import Tokens
+from editc.backends.encoders.transformers_model import TransformersModel
 from editc.core.family import Take
-from editc.libraries.device import describe_runner
 from editc.numerics.ball import Ball, unbounded_ball
 
 
-@dataclass(frozen=True)
-class TransformersClip:
+class TransformersClip(TransformersModel):
     """A text model of transformers."""
-
-    model: Any
-    """The model, in float32. It may lie on a GPU: tokens and masks are moved there, and rows come back."""
-    alone: bool = False
-    """torch sums a batch in another order than a prompt by itself."""
-
-    @property
-    def device(self) -> Any:
-        """torch's device on which the weights lie."""
-        return self.model.get_input_embeddings().weight.device
-
-    @property
-    def name(self) -> str:
-        """What runs it, and where if not on the CPU."""
-        return describe_runner(self.device)
 
     def rows(self, ids: NDArray[np.int64], seen: NDArray[np.bool_] | None, take: Take) -> NDArray[np.float32]:
         """Rows (n, t, d) of tokens (n, t), or one row (n, d) for each prompt, as a `Stream` takes them."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -11,28 +10,12 @@ import numpy as np
 from editc.backends.encoders.arrays import Floats, Ids, Seen
 from editc.backends.encoders.t5 import Tokenize
 from editc.backends.encoders.tokens import Tokens
-from editc.libraries.device import describe_runner
+from editc.backends.encoders.transformers_model import TransformersModel
 from editc.numerics.ball import Ball
 
 
-@dataclass(frozen=True)
-class TransformersT5:
+class TransformersT5(TransformersModel):
     """An encoder of transformers."""
-
-    model: Any
-    """The model, in float32. It may lie on a GPU: tokens and masks are moved there, and rows come back."""
-    alone: bool = False
-    """torch sums a batch in another order than a prompt by itself."""
-
-    @property
-    def device(self) -> Any:
-        """torch's device on which the weights lie."""
-        return self.model.get_input_embeddings().weight.device
-
-    @property
-    def name(self) -> str:
-        """What runs it, and where if not on the CPU."""
-        return describe_runner(self.device)
 
     def rows(self, ids: Ids, seen: Seen | None) -> Sequence[Floats]:
         """The rows (t, d) of each prompt of `ids` (n, t). With `seen` (n, t) tokens see no padding."""

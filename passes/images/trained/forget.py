@@ -11,6 +11,10 @@ if TYPE_CHECKING:  # a manifest is checked without it
     from editc.passes.images.schemes.scheme import Scheme
 
 
+AVERAGE = 0.99
+"""The decay of the running mean of the factors. Chosen by hand: over some hundred steps, two or three rounds."""
+
+
 @dataclass(frozen=True)
 class Forget(Trained):
     """Train low-rank factors so that no row of the text encoder's ball leads to the concept.
@@ -22,6 +26,7 @@ class Forget(Trained):
         4 mean relu(s - margin)^2 |r|^2 / n + 0.3 |v - v_target|^2 + keep (|v - v_before|^2)
 
     over found, remembered and plain rows; what is kept are preserved prompts and other names at the concept's latents.
+    Searches are longer in the second half of the rounds, and the mean of the factors over that half is kept.
     Only r is pushed away, so what other concepts need is never pulled at (docs/explanation/forget.md).
     """
 
@@ -86,6 +91,6 @@ class Forget(Trained):
             self.rank,
             measures_own=True,
             enough=self.enough,
-            average=0.99,
+            average=AVERAGE,
             free=self.free,
         )
