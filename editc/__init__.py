@@ -15,6 +15,7 @@ VERBS = (
     "doctor",
     "export",
     "inspect",
+    "list_names",
     "link",
     "make_lora_ready",
     "plan_apply",

@@ -38,9 +38,10 @@ from editc.verbs.public import (
 from editc.verbs.results import Again, Attacked, Built, Checked
 from editc.verbs.tool import tool
 
-if TYPE_CHECKING:  # only a fleet needs these
+if TYPE_CHECKING:  # only a fleet and the start of a manifest need these
     from editc.core.ports import Progress
     from editc.fleet.run import Fleet
+    from editc.start.listing import Name
 
 
 def run_fleet(
@@ -67,6 +68,13 @@ def run_fleet(
     return fleet(Path(plan), Path(out), how, retry, progress=progress)
 
 
+def list_names(kind: str) -> tuple[Name, ...]:
+    """List methods, attacks, families, formats, detectors or examples, each with one sentence."""
+    from editc.start.listing import list_names
+
+    return list_names(kind)
+
+
 __all__ = [
     "DELTA",
     "LAST_GOOD",
@@ -88,6 +96,7 @@ __all__ = [
     "export",
     "inspect",
     "link",
+    "list_names",
     "make_lora_ready",
     "plan_apply",
     "revert",

@@ -20,7 +20,11 @@ PATH = click.Path(path_type=Path)
 """An argument that is given to the command as a `Path`."""
 GC_THRESHOLD = 500_000
 """How many new objects start a collection of cyclic garbage. Chosen by hand, so large that collections are rare."""
-LATE = {"cache": "editc.cli.cache:cache", "fleet": "editc.cli.fleet:fleet"}
+LATE = {
+    "cache": "editc.cli.cache:cache",
+    "fleet": "editc.cli.fleet:fleet",
+    "list": "editc.cli.start:list_",
+}
 """Commands that are imported only when they are asked for: name -> `module:attribute`."""
 LOADER = click.Choice(["diffusers", "ComfyUI", "A1111", "PEFT", "vLLM"], case_sensitive=False)
 """The loaders that `editc doctor --for` knows."""

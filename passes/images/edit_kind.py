@@ -50,7 +50,12 @@ def edit_kind_of(manifest: Manifest) -> EditKind | None:
 
 def is_trained(manifest: Manifest) -> bool:
     """True where the method of the edits is one that is trained. The methods of `fuse` are in no table."""
-    return getattr(class_of_method(manifest), "edit_kind", "") == "train"
+    return trains(class_of_method(manifest))
+
+
+def trains(method: Any) -> bool:
+    """True for the class of a method that is trained; False for a closed form, for any kind of model."""
+    return getattr(method, "edit_kind", "") == "train"
 
 
 def part_of(manifest: Manifest) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import tomllib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -48,11 +47,7 @@ def fresh() -> Iterator[None]:
 @pytest.fixture
 def toy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """editc-toy, as if it were installed."""
-    doors = tomllib.loads((toy_package.SOURCE / "pyproject.toml").read_text())["project"]["entry-points"]
-    lines = [f"[{group}]\n{name} = {place}\n" for group, one in doors.items() for name, place in one.items()]
-    toy_package.put_beside(tmp_path / "site", "editc-toy", "".join(lines))
-    monkeypatch.syspath_prepend(str(tmp_path / "site"))
-    monkeypatch.syspath_prepend(str(toy_package.SOURCE))
+    toy_package.pretend_installed(tmp_path / "site", monkeypatch)
     return tmp_path
 
 

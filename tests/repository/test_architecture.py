@@ -28,7 +28,7 @@ FLOORS = (
     "editc.formats.doctor",
     "editc.formats editc.passes",
     "editc.report editc.opening",
-    "editc.verbs editc.fleet",
+    "editc.verbs editc.fleet editc.start",
     "editc.cli",
     "editc",
 )

@@ -20,6 +20,7 @@ LIKE_THE_SOURCE = {
     "opening",
     "registry",
     "report",
+    "start",
     "verbs",
 }
 AREAS = LIKE_THE_SOURCE | {"end_to_end", "formats", "manifests", "passes", "repository"}

@@ -6,9 +6,11 @@ import shutil
 import subprocess
 import sys
 import sysconfig
+import tomllib
 import venv
 from pathlib import Path
 
+import pytest
 from places import ROOT
 
 SOURCE = ROOT / "tests" / "fixtures" / "editc-toy"
@@ -34,3 +36,12 @@ def put_beside(folder: Path, name: str, entry_points: str) -> None:
     info.mkdir(parents=True)
     (info / "METADATA").write_text(INFO.format(name=name))
     (info / "entry_points.txt").write_text(entry_points)
+
+
+def pretend_installed(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make this process see the whole package as if it were installed in `folder`."""
+    doors = tomllib.loads((SOURCE / "pyproject.toml").read_text())["project"]["entry-points"]
+    lines = [f"[{group}]\n{name} = {place}\n" for group, one in doors.items() for name, place in one.items()]
+    put_beside(folder, "editc-toy", "".join(lines))
+    monkeypatch.syspath_prepend(str(folder))
+    monkeypatch.syspath_prepend(str(SOURCE))

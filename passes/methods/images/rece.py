@@ -20,8 +20,8 @@ from editc.passes.methods.images.uce import UCE, tensor_left_factor
 
 @dataclass(frozen=True)
 class RECE:
-    """UCE, then `epochs` rounds. A round derives the keys that the edited layers read as the concept, and sends them to
-    the target.
+    """UCE, then `epochs` rounds, each of which derives the keys that the edited layers read as the concept, and sends
+    them to the target.
 
     C' = ((r I + G)^-1 H) C with G = sum_l W_l^T W_l, H = sum_l W_l^T W_l,0 (eq. 8); then UCE's solve with keys C'.
 

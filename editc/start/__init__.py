@@ -1,0 +1,1 @@
+"""What a beginner needs: the names that there are, and a first manifest."""
