@@ -20,16 +20,12 @@ from benchmarks import second_world, world
 from benchmarks.objects import TARGETS, Lab, Row, measure, open_lab
 from benchmarks.second_world import judge
 from benchmarks.second_world.measure import EDITS
-from benchmarks.second_world.names import LEXICON
 from benchmarks.second_world.prompts import PROMPTS
 from editc import api
 from editc.core.places import Source
 from editc.core.solution import Solution
-from editc.demo.captions import vocabulary
 from editc.demo.world import CHARACTERS
-from editc.families.images.contexts import CONTEXTS
 from editc.manifests.decode import decode
-from editc.passes.images.rows.vocabulary import readable_contexts
 
 
 @dataclass(frozen=True)
@@ -46,8 +42,6 @@ class World:
     """Its prompts."""
     targets: Mapping[str, str]
     """Concept -> target."""
-    contexts: tuple[str, ...] = ()
-    """Sentences for the concepts, in the manifest. Empty: the model's own, or the family's."""
 
 
 DEMO = World("editc:demo", "editc:demo", None, world.DEMO, {**TARGETS, CHARACTERS[0]: "person", "pencil": "flat"})
@@ -60,10 +54,8 @@ SECOND = World(
     second_world.DETECTOR,
     PROMPTS,
     {name: EDITS[name] for name in ("pistol", "shark", "church")},
-    readable_contexts(CONTEXTS, vocabulary(LEXICON)),
 )
-"""Three of the ten edits of `benchmarks.second_world.measure`, of three kinds, named before anything was measured. The
-family's other 20 sentences have words that this model has never read, and hardly a picture of theirs shows one."""
+"""Three of the ten edits of `benchmarks.second_world.measure`, of three kinds, named before anything was measured."""
 EXAMPLES: Mapping[str, str] = {CHARACTERS[0]: "erase-character.yaml", "pencil": "erase-style.yaml"}
 """Concept -> the example whose contexts it is erased in."""
 WORLDS: Mapping[str, World] = {"demo": DEMO, "second": SECOND}
@@ -106,11 +98,10 @@ class Built:
     """Concept -> how much of it is its own. Empty where the method does not measure it."""
 
 
-def contexts_of(where: World, concept: str) -> str:
-    """The contexts of the world, or of a character or a style, which stand in other sentences than objects, as text of
-    a manifest."""
+def contexts_of(concept: str) -> str:
+    """The contexts of a character or a style, which stand in other sentences than objects, as text of a manifest."""
     if concept not in EXAMPLES:
-        return f", contexts: {json.dumps(where.contexts)}" if where.contexts else ""
+        return ""
     file = Path("manifests/examples") / EXAMPLES[concept]
     manifest, _ = decode(Source(file.name, file.read_text(encoding="utf-8")))
     assert manifest is not None
@@ -123,7 +114,7 @@ def build(where: World, concept: str, method: str, folder: Path) -> Built:
     folder.mkdir(parents=True, exist_ok=True)
     beside = f", {METHODS[method]}" if METHODS[method] else ""
     names = concept.split("+")
-    every = [f"{{erase: {one}, to: {where.targets[one]}{contexts_of(where, one)}{beside}}}" for one in names]
+    every = [f"{{erase: {one}, to: {where.targets[one]}{contexts_of(one)}{beside}}}" for one in names]
     edits = "".join(f"  - {one}\n" for one in every)
     text = f"editc: 1\nmodel: {where.model}\nedits:\n{edits}"
     manifest = folder / "manifest.yaml"

@@ -334,6 +334,9 @@ class Context:
     """config.json of the folder of a language model. Empty for image models."""
     contexts: tuple[str, ...] = ()
     """The model's own sentences for concepts, each with one `{}`. Empty: those of the family are used."""
+    known_contexts: tuple[str, ...] = ()
+    """The family's sentences for concepts of which the model's tokenizer reads every word. Empty: it reads them all, or
+    its words cannot be told from pieces."""
     encoder_parts: Mapping[str, str] = field(default_factory=dict)
     """Text encoder in the model's folder -> sha256 of its weights, which the delta records."""
     encoder_runners: Mapping[str, str] = field(default_factory=dict)
@@ -354,8 +357,10 @@ class Context:
     """Names what the painter's pictures depend on besides prompts and seeds. Empty: they are not cached."""
 
     def with_own_contexts(self, family: Family) -> Family:
-        """The family with the model's own sentences in place of the family's, where the model has some."""
-        return replace(family, contexts=self.contexts) if self.contexts else family
+        """The family with the model's own sentences in place of the family's, where the model has some, else with those
+        that the model reads."""
+        contexts = self.contexts or self.known_contexts
+        return replace(family, contexts=contexts) if contexts else family
 
     def stream(self, name: str) -> Encoder | None:
         """The encoder of a stream. None when the pipeline lacks it."""

@@ -124,8 +124,23 @@ def _unread_contexts(manifest: Manifest, family: Family, words: Sequence[str]) -
         return ()
     return (
         f"{len(every) - len(read)} of the {len(every)} sentences for concepts have words that the tokenizer does not "
-        "have, so their pictures may not show the concept: write others into `contexts.txt`, or under `contexts`",
+        "have, and are left out: write some of the model's own into `contexts.txt`, or under `contexts`",
     )
+
+
+def known_contexts(model: Model, manifest: Manifest, family: Family) -> tuple[str, ...]:
+    """Return the family's sentences for concepts of which the tokenizer reads every word; () where it reads them all,
+    or where its words cannot be told from pieces.
+
+    In the others a model reads pieces of words that it never saw, and its pictures may not show the concept.
+    """
+    words = vocabulary_words(model, manifest, family)
+    if not words:
+        return ()
+    from editc.passes.images.rows.vocabulary import readable_contexts
+
+    read = readable_contexts(family.contexts, words)
+    return () if len(read) == len(family.contexts) else read
 
 
 def own_prompts(model: Model, manifest: Manifest) -> tuple[str, ...] | None:

@@ -104,7 +104,7 @@ def open_ports(opened: OpenedManifest, progress: Progress | None) -> Context:
     from editc.libraries.allocator import reuse_large_blocks
     from editc.libraries.extras import require_build
     from editc.opening import detector as detecting
-    from editc.opening.default_list import list_warnings
+    from editc.opening.default_list import known_contexts, list_warnings
     from editc.opening.encoder import find_encoder
     from editc.opening.loadable import require_pipeline
     from editc.opening.unloaded import check_unloaded_parts
@@ -125,11 +125,12 @@ def open_ports(opened: OpenedManifest, progress: Progress | None) -> Context:
         require_pipeline(manifest, model, ctx.family)
         notes = tuple(check_unloaded_parts(model, component_of(model), store and replace(store, private=True)))
         notes += tuple(list_warnings(model, manifest, ctx.family))
+        known = () if ctx.contexts else known_contexts(model, manifest, ctx.family)
         source = find_encoder(manifest, model)
         loaded = source.load(ctx.family, ctx.weights)
     if manifest.images is not None:
         announce(progress, "loading the pipeline and the detector")
-    ctx = replace(ctx, encoder=loaded.streams["text"], streams=loaded.streams, cache=store)
+    ctx = replace(ctx, encoder=loaded.streams["text"], streams=loaded.streams, cache=store, known_contexts=known)
     ctx = replace(ctx, encoder_parts=source.parts, encoder_runners=loaded.runners, notes=notes)
     ctx = replace(ctx, picture_cache=store and replace(store, private=True))
     ctx = replace(ctx, progress=progress, prober=_prober_loader(manifest, model))

@@ -7,8 +7,10 @@ from pathlib import Path
 import pytest
 
 from editc import api
+from editc.core.plan import Plan
 from editc.core.text import mentions
 from editc.demo import MODEL
+from editc.families.images.contexts import CONTEXTS
 from editc.opening.default_list import default_prompts, everyday_prompts
 from editc.verbs.open import require_manifest
 
@@ -72,6 +74,23 @@ def test_sentences_that_the_model_cannot_read_are_said_too(tmp_path: Path, more:
     assert codes(tmp_path, model, more) == ["E228"]
     (found,) = api.check(tmp_path / "m.yaml").diagnostics
     assert [note[: len("20 of the 32 sentences for concepts")] for note in found.notes[1:]] == said
+
+
+def test_a_build_puts_names_into_sentences_that_the_model_reads(tmp_path: Path) -> None:
+    """`portrait` is no word of the demo model: pictures of `a portrait of a circle` show what its pieces happen to."""
+    (tmp_path / "m.yaml").write_text(MANIFEST.format(without_prompts(tmp_path / "m")))
+
+    def contexts() -> tuple[str, ...]:
+        opened = require_manifest(tmp_path / "m.yaml")
+        ctx = opened.kind.open_ports(opened, None)
+        plan: Plan = opened.kind.locate_pass()(opened.manifest, ctx)
+        return plan.contexts()
+
+    own = contexts()
+    (tmp_path / "m" / "contexts.txt").unlink()
+    read = contexts()
+    assert len(read) == 12 and set(read) < set(CONTEXTS) and set(own) - set(CONTEXTS)
+    assert "a photo of a {}" in read and not any("portrait" in one for one in read)
 
 
 @pytest.mark.parametrize("text", ["", "# none\n"])
