@@ -53,14 +53,22 @@ class Ask:
     def edited_for(self, rows: Any) -> Any:
         """(k, c, h, w): the edited model's answers for rows (k, t, d), with gradients."""
         with self.factors.switched(True):
-            return self.model.answer(self.pool.latents[self.index], self.pool.times[self.index], rows)
+            return self._answer(rows)
+
+    def as_it_is(self) -> Any:
+        """(k, c, h, w): the answers for the adversary's rows, with gradients, of the model with the weights that it has
+        now and no factors beside them."""
+        return self._answer(self.rows)
+
+    def _answer(self, rows: Any) -> Any:
+        return self.model.answer(self.pool.latents[self.index], self.pool.times[self.index], rows)
 
     def frozen_for(self, rows: Any) -> Any:
         """(k, c, h, w): the unedited model's answers for rows (k, t, d)."""
         import torch
 
         with torch.no_grad(), self.factors.switched(False):
-            return self.model.answer(self.pool.latents[self.index], self.pool.times[self.index], rows)
+            return self._answer(rows)
 
     def frozen(self, condition: str = "own") -> Any:
         """(k, c, h, w): the unedited model's answers to the pool's own sentences under a condition."""

@@ -43,11 +43,28 @@ class RowSearch:
     """How far the rows of the last search move up the gradient of each training step, in signs."""
 
     def search(self, state: State, ask: Ask, generator: Any) -> tuple[State, tuple[float, ...]]:
-        """Attack the edited model, and remember what was found."""
+        """Attack the edited model, and remember what was found.
+
+        Its factors are added into its weights meanwhile: beside them they cost a quarter more, and none is trained.
+        """
         import torch
 
-        ranked = _ranked(state, ask, generator)
-        begin = torch.cat([self._starts(ask, generator), ranked[: self.hardest]])
+        done = int(state["searches"]) if state else 0
+        ask.frozen(), ask.mixture  # asked before the weights are others
+        with ask.model.use_weights(ask.factors.written(ask.model.network)):
+            ranked = _ranked(state, ask, generator)
+            begin = torch.cat([self._starts(ask, generator), ranked[: self.hardest]])
+            found = self._descend(begin, done, ask, generator)
+            reached = _reached(ask, found, 16, generator)
+        memory = torch.cat([state["memory"], found]) if state else torch.cat([ask.pool.rows["own"][:4], found])
+        hard = torch.cat([ranked[: self.replayed], found])
+        kept = {"new": found, "memory": memory, "hard": hard, "searches": torch.tensor(done + 1.0)}
+        return kept, tuple(round(float(one), 4) for one in reached)
+
+    def _descend(self, begin: Any, done: int, ask: Ask, generator: Any) -> Any:
+        """(r, t, d): where the rows `begin` come to in the search after `done` others. BOS stays."""
+        import torch
+
         model, first = ask.model, begin[:, :1].clone()
 
         def keep_first(rows: Any) -> Any:
@@ -56,14 +73,7 @@ class RowSearch:
         def loss(rows: Any, step: int) -> Any:
             return _aim(*_told(ask, rows, self.latents, generator)).sum() / self.latents
 
-        done = int(state["searches"]) if state else 0
-        steps = self.long_steps if done >= self.long_after else self.steps
-        found = descend(begin, loss, steps, self.rate, keep_first)
-        reached = _reached(ask, found, 16, generator)
-        memory = torch.cat([state["memory"], found]) if state else torch.cat([ask.pool.rows["own"][:4], found])
-        hard = torch.cat([ranked[: self.replayed], found])
-        kept = {"new": found, "memory": memory, "hard": hard, "searches": torch.tensor(done + 1.0)}
-        return kept, tuple(round(float(one), 4) for one in reached)
+        return descend(begin, loss, self.long_steps if done >= self.long_after else self.steps, self.rate, keep_first)
 
     def draw(self, state: State, ask: Ask, generator: Any) -> Drawn | None:
         """Rows of the last search, hard remembered ones, and the concept's own sentences."""
@@ -117,7 +127,7 @@ def _reached(ask: Ask, rows: Any, count: int, generator: Any) -> Any:
     with torch.no_grad():
         for part in rows.split(max(1, BATCH // count)):
             asked = replace(ask, index=index.repeat(len(part)), rows=part.repeat_interleave(count, 0))
-            found.append(asked.share(asked.edited()).view(len(part), count).mean(1))
+            found.append(asked.share(asked.as_it_is()).view(len(part), count).mean(1))
     return torch.cat(found)
 
 
@@ -127,7 +137,7 @@ def _told(ask: Ask, rows: Any, count: int, generator: Any) -> tuple[Ask, Any]:
 
     index = torch.randint(len(ask.pool), (count,), generator=generator).repeat(len(rows))
     asked = replace(ask, index=index, rows=rows.repeat_interleave(count, 0))
-    return asked, asked.edited()
+    return asked, asked.as_it_is()
 
 
 def _aim(ask: Ask, answers: Any) -> Any:

@@ -214,6 +214,9 @@ def test_a_search_from_the_empty_prompt_finds_the_concept(model: Diffusion, fact
     state, reached = search.search({}, one, generator)
     assert reached[2] > float(one.share(one.frozen("empty")).mean()) + 0.1
     found = state["new"]
+    before = one.frozen_for(one.pool.told("own", one.index))
+    torch.testing.assert_close(before, one.frozen())  # the weights are what they were, and the factors beside them
+    assert not torch.allclose(one.edited(), before)
     torch.testing.assert_close(model.into_ball(found[:, 1:]), found[:, 1:], rtol=1e-4, atol=1e-4)
     assert len(state["memory"]) >= len(found)
     more, _ = search.search(state, one, generator)
@@ -238,7 +241,8 @@ def test_searches_grow_long_and_the_hardest_rows_are_trained_on(
     for _ in range(3):
         before, (state, _) = state, search.search(state, one, generator)
     assert taken == [2, 2, 5] and len(state["hard"]) == 3 + len(state["new"])
-    reached = rows._reached(one, before["memory"], len(one.pool), torch.Generator().manual_seed(1))
+    with one.model.use_weights(factors.written(one.model.network)):
+        reached = rows._reached(one, before["memory"], len(one.pool), torch.Generator().manual_seed(1))
     kept = [bool((state["hard"][:3] == row).flatten(1).all(1).any()) for row in before["memory"]]
     assert reached[torch.tensor(kept)].mean() > reached[~torch.tensor(kept)].mean()
 
