@@ -21,9 +21,11 @@ VERBS = (
     "plan_apply",
     "revert",
     "run_fleet",
+    "sign",
     "status",
     "suggest",
     "verify",
+    "verify_signature",
 )
 """The functions of `editc.api` that are available here."""
 __all__ = [*VERBS, "__version__"]

@@ -31,9 +31,11 @@ from editc.verbs.public import (
     make_lora_ready,
     plan_apply,
     revert,
+    sign,
     status,
     suggest,
     verify,
+    verify_signature,
 )
 from editc.verbs.results import Again, Attacked, Built, Checked
 from editc.verbs.tool import tool
@@ -101,8 +103,10 @@ __all__ = [
     "plan_apply",
     "revert",
     "run_fleet",
+    "sign",
     "status",
     "suggest",
     "tool",
     "verify",
+    "verify_signature",
 ]

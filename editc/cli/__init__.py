@@ -24,6 +24,8 @@ LATE = {
     "cache": "editc.cli.cache:cache",
     "fleet": "editc.cli.fleet:fleet",
     "list": "editc.cli.start:list_",
+    "sign": "editc.cli.signing:sign",
+    "verify-signature": "editc.cli.signing:verify_signature",
 }
 """Commands that are imported only when they are asked for: name -> `module:attribute`."""
 LOADER = click.Choice(["diffusers", "ComfyUI", "A1111", "PEFT", "vLLM"], case_sensitive=False)
@@ -42,7 +44,9 @@ def cli(quiet: bool) -> None:
 @terminal.set_option
 @terminal.json_option
 def check(manifest: Path, set_: tuple[str, ...], json_: bool) -> int:
-    """Find the mistakes in a manifest and their lines; read no weights."""
+    """Find the mistakes in a manifest, with their lines.
+
+    No weights are read."""
     from editc.cli import show
     from editc.verbs import public as api
 
@@ -71,7 +75,7 @@ def build(
     print_after: tuple[str, ...],
     json_: bool,
 ) -> int:
-    """Compile a manifest: solve, verify, write delta and report."""
+    """Compile a manifest: solve, verify, write the delta."""
     from editc.cli import show
     from editc.verbs import public as api
 
@@ -89,7 +93,7 @@ def build(
 @click.option("--write", type=PATH, metavar="PATH", help="Write the proposed manifest to this new file.")
 @terminal.json_option
 def suggest(manifest: Path, dictionary: Path | None, write: Path | None, json_: bool) -> int:
-    """Propose names, targets and what to preserve, with reasons."""
+    """Propose names, targets and what to preserve; say why."""
     from editc.cli import show
     from editc.verbs import proposal
     from editc.verbs import public as api
@@ -156,7 +160,7 @@ def revert(model: str, json_: bool) -> int:
 @click.option("--delta", multiple=True, type=PATH, help="Look for this delta too.")
 @terminal.json_option
 def status(model: str, delta: tuple[Path, ...], json_: bool) -> int:
-    """List the deltas that are in a model, found by tensor hashes."""
+    """List the deltas in a model, found by tensor hashes."""
     from editc.cli import show
     from editc.verbs import public as api
 
@@ -221,7 +225,7 @@ def attack(
 def export(
     delta: Path, name: str, out: Path, model: str | None, dtype: str, no_test: bool, allow_finetune: bool, json_: bool
 ) -> int:
-    """Write a delta in another program's format, and test the file."""
+    """Write a delta for another program, and test the file."""
     from editc.cli import show
     from editc.verbs import public as api
 
@@ -327,7 +331,7 @@ def doctor(file: Path, model: str | None, for_: tuple[str, ...], json_: bool) ->
 @click.argument("name")
 @terminal.json_option
 def explain(name: str, json_: bool) -> int:
-    """Explain an error code, a measurement, a method or another word.
+    """Explain a code, a measurement, a method or another word.
 
     For example E501, recoverable, uce, sd1 or kohya."""
     from editc.cli import show

@@ -21,7 +21,7 @@ PATH = click.Path(path_type=Path)
 
 @click.group()
 def cache() -> None:
-    """List, shrink and ship what builds leave for later builds."""
+    """List, shrink and ship what builds leave for later ones."""
 
 
 @cache.command("list")

@@ -65,7 +65,7 @@ def fleet(
     dry_run: bool,
     json_: bool,
 ) -> int:
-    """Run many edits over many models, and go on where it stopped."""
+    """Run many edits over many models; go on where it stopped."""
     from editc.fleet import run
 
     if (index is None) != (of is None) or (index is not None and of is not None and index >= of):

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from editc.verbs.paths import PathLike, Paths, delta_at, deltas_at
+from editc.verbs.paths import PathLike, Paths, as_paths, delta_at, deltas_at
 
 if TYPE_CHECKING:  # each function imports what it needs, so that it starts fast
     from editc.core.ports import Progress
@@ -19,6 +19,8 @@ if TYPE_CHECKING:  # each function imports what it needs, so that it starts fast
     from editc.formats.doctor.examine import Examination
     from editc.formats.exports.onnx.surgery import LoraReadyModel
     from editc.formats.exports.write import Export
+    from editc.signing.check import Signed
+    from editc.signing.sign import Signature
     from editc.verbs import link as linking
     from editc.verbs.proposal import Proposal
     from editc.verbs.results import Again, Attacked, Built, Checked
@@ -152,6 +154,32 @@ def status(model: PathLike, deltas: Paths = ()) -> Status:
     from editc.formats.models.model import open_model
 
     return find_status(open_model(str(model)), [read_delta(path) for path in deltas_at(deltas)])
+
+
+def sign(path: PathLike, key: PathLike, out: PathLike | None = None, password: str | None = None) -> Signature:
+    """Sign a delta, or the folder of a build, with the private key in the file `key`. `password` is that of an
+    encrypted key. Writes the signature to `out`, else beside the delta or into the folder. Raises EditcError."""
+    from editc.core.disk import check_file
+    from editc.formats.exports.read import tensor_file
+    from editc.signing.keys import read_private_key
+    from editc.signing.sign import sign
+
+    file = None if out is None else Path(out)
+    if file is not None:
+        check_file(file)
+    return sign(Path(path), tensor_file(delta_at(path)), read_private_key(Path(key), password), file)
+
+
+def verify_signature(path: PathLike, keys: Paths, signature: PathLike | None = None) -> Signed:
+    """Check that a delta, or the folder of a build, was signed by one of these public keys and not changed since.
+    `signature` is the file of the signature, if it lies elsewhere. Raises EditcError."""
+    from datetime import UTC, datetime
+
+    from editc.signing.check import TrustedKey, check_signature
+    from editc.signing.keys import read_public_key
+
+    trusted = [TrustedKey(read_public_key(one)) for one in as_paths(keys)]
+    return check_signature(Path(path), trusted, datetime.now(UTC), None if signature is None else Path(signature))
 
 
 def verify(

@@ -26,6 +26,7 @@ RAISED_BY = {
     "formats": ("formats", "editc"),
     "fleet": ("editc",),
     "cache": ("editc",),
+    "signing": ("editc",),
 }
 FIRST_DIGIT = {
     "manifest": "1",
@@ -36,6 +37,7 @@ FIRST_DIGIT = {
     "formats": "6",
     "fleet": "7",
     "cache": "8",
+    "signing": "9",
 }
 
 

@@ -20,6 +20,7 @@ LIKE_THE_SOURCE = {
     "opening",
     "registry",
     "report",
+    "signing",
     "start",
     "verbs",
 }

@@ -1,0 +1,85 @@
+"""The commands `editc sign` and `editc verify-signature`."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from editc.cli import terminal
+
+if TYPE_CHECKING:  # `editc --help` imports this module, and needs none of these
+    from editc.cli.output import Output
+    from editc.signing.check import Signed
+    from editc.signing.contents import Contents
+    from editc.signing.sign import Signature
+
+PATH = click.Path(path_type=Path)
+"""An argument that is given to the command as a `Path`."""
+
+
+@click.command()
+@click.argument("delta", type=PATH)
+@click.option("--key", type=PATH, required=True, metavar="FILE", help="The private key, in PEM: P-256.")
+@click.option("--password-env", metavar="NAME", help="The variable of the environment that has the key's password.")
+@click.option("-o", "--out", type=PATH, metavar="FILE", help="Write the signature here [default: DELTA.sig].")
+@terminal.json_option
+def sign(delta: Path, key: Path, password_env: str | None, out: Path | None, json_: bool) -> int:
+    """Sign a delta, or all files in the folder of a build.
+
+    The signature is one that OpenSSF Model Signing reads. It lies beside the delta; that of a folder is the file
+    model.sig in it."""
+    from editc.verbs import public as api
+
+    made = terminal.run_verb(api.sign, delta, key, out, _password(password_env))
+    return terminal.print_answer(show_signature(made), (), json_)
+
+
+@click.command("verify-signature")
+@click.argument("delta", type=PATH)
+@click.option("--key", type=PATH, multiple=True, required=True, metavar="FILE", help="A public key that you trust.")
+@click.option("--signature", type=PATH, metavar="FILE", help="The signature [default: DELTA.sig, or model.sig].")
+@terminal.json_option
+def verify_signature(delta: Path, key: tuple[Path, ...], signature: Path | None, json_: bool) -> int:
+    """Say who signed a delta, and whether it changed since."""
+    from editc.verbs import public as api
+
+    found = terminal.run_verb(api.verify_signature, delta, key, signature)
+    return terminal.print_answer(show_signed(found), (), json_)
+
+
+def show_signature(made: Signature) -> Output:
+    """The file, what is signed, and by which key."""
+    from editc.cli.output import Output
+
+    text = f"signed {_described(made.contents)}\nkey     {made.fingerprint}\nwrote {made.file}"
+    data = {"file": str(made.file), "key": made.fingerprint, "sha256": made.contents.digest}
+    return Output(text, data | {"files": dict(made.contents.files)})
+
+
+def show_signed(found: Signed) -> Output:
+    """Whose signature it is, and over what."""
+    from editc.cli.output import Output
+
+    what = f"{_described(found.contents)}: unchanged since it was signed"
+    text = f"{what}\nsigned by {found.key.name}\nkey       {found.key.fingerprint}\nsignature {found.file}"
+    data = {"file": str(found.file), "key": found.key.fingerprint, "signer": found.key.name}
+    return Output(text, data | {"sha256": found.contents.digest, "files": dict(found.contents.files)})
+
+
+def _described(contents: Contents) -> str:
+    """The name of what is signed, with the number of its files if it is a folder."""
+    from editc.core.text import count
+
+    return contents.name if len(contents.files) == 1 else f"{contents.name}, {count(len(contents.files), 'file')}"
+
+
+def _password(name: str | None) -> str | None:
+    """The password in a variable of the environment. None where no variable is named."""
+    if name is None:
+        return None
+    if name not in os.environ:
+        raise click.BadParameter(f"there is no variable `{name}` in the environment", param_hint="--password-env")
+    return os.environ[name]
