@@ -21,7 +21,7 @@ KINDS = click.Choice(["methods", "attacks", "families", "formats", "detectors", 
 @click.argument("kind", type=KINDS)
 @terminal.json_option
 def list_(kind: str, json_: bool) -> int:
-    """List methods, attacks, families, formats, detectors or examples."""
+    """List methods, attacks, families, formats and the like."""
     from editc.cli.output import Output
     from editc.start.listing import list_names
 
