@@ -18,6 +18,7 @@ VERBS = (
     "list_names",
     "link",
     "make_lora_ready",
+    "manifest_schema",
     "plan_apply",
     "revert",
     "run_fleet",

@@ -77,6 +77,13 @@ def list_names(kind: str) -> tuple[Name, ...]:
     return list_names(kind)
 
 
+def manifest_schema() -> dict[str, Any]:
+    """Return the JSON Schema (draft 7) of a manifest, with the names that installed packages add."""
+    from editc.manifests.json_schema.whole import manifest_schema
+
+    return manifest_schema(installed=True)
+
+
 __all__ = [
     "DELTA",
     "LAST_GOOD",
@@ -100,6 +107,7 @@ __all__ = [
     "link",
     "list_names",
     "make_lora_ready",
+    "manifest_schema",
     "plan_apply",
     "revert",
     "run_fleet",

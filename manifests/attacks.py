@@ -25,6 +25,13 @@ COMMON: Mapping[str, value_kinds.Number | value_kinds.WholeNumber] = {
     "guidance": value_kinds.Number(0.0),
 }
 """The keys that every attack has beside its own options."""
+COMMON_TEXTS: Mapping[str, str] = {
+    "pictures": "How many pictures are painted of each concept, on the edited model and on each control.",
+    "denoise": "Denoising steps of each picture.",
+    "guidance": "How strongly each picture follows its rows.",
+    "at_most": "The share of its pictures that may show the concept.",
+}
+"""What these keys mean, in the order in which `editc explain` prints them."""
 QUICK: Mapping[str, Any] = {"pictures": 8, "denoise": 8}
 """What every attack does under `quick`. Eight pictures tell an edit that gives way at once. Eight denoising steps paint
 the demo model's objects as well as 25 (16 of 16 seen with 25, 12, 10, 8 and 6); the controls show it for others."""

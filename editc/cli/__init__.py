@@ -24,6 +24,7 @@ LATE = {
     "cache": "editc.cli.cache:cache",
     "fleet": "editc.cli.fleet:fleet",
     "list": "editc.cli.start:list_",
+    "schema": "editc.cli.start:schema",
     "sign": "editc.cli.signing:sign",
     "verify-signature": "editc.cli.signing:verify_signature",
 }

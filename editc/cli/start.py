@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from itertools import groupby
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -13,6 +14,8 @@ from editc.cli import terminal
 if TYPE_CHECKING:  # `editc --help` imports this module, and needs none of these
     from editc.start.listing import Name
 
+PATH = click.Path(path_type=Path)
+"""An argument that is given to the command as a `Path`."""
 KINDS = click.Choice(["methods", "attacks", "families", "formats", "detectors", "examples"])
 """What `editc list` lists: `editc.start.listing.KINDS`."""
 
@@ -30,6 +33,26 @@ def list_(kind: str, json_: bool) -> int:
         {"name": one.name, "says": one.says, "models": one.models, "package": one.package, **one.facts} for one in found
     ]
     return terminal.print_answer(Output("\n".join(_lines(found)), {"kind": kind, "names": rows}), (), json_)
+
+
+@click.command()
+@click.option("-o", "--out", type=PATH, metavar="FILE", help="Write the schema to this file instead of printing it.")
+@terminal.json_option
+def schema(out: Path | None, json_: bool) -> int:
+    """Print the JSON Schema of manifests, for editors.
+
+    It has the names that installed packages add, too."""
+    from editc.cli.output import Output
+    from editc.core.disk import guard_writes, replace_file
+    from editc.manifests.json_schema.whole import manifest_schema, schema_text
+
+    found = manifest_schema(installed=True)
+    if out is None:
+        return terminal.print_answer(Output(schema_text(found).rstrip(), {"schema": found}), (), json_)
+    with guard_writes(out):
+        out.parent.mkdir(parents=True, exist_ok=True)
+        replace_file(out, schema_text(found).encode())
+    return terminal.print_answer(Output(f"wrote {out}", {"file": str(out)}), (), json_)
 
 
 def _lines(found: Sequence[Name]) -> Iterator[str]:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 
 from editc.core.diagnostics import fail
 from editc.core.family import Family
+from editc.manifests.attacks import COMMON_TEXTS
 from editc.registry.attacks import ATTACKS
 from editc.registry.detectors import DETECTORS
 from editc.registry.families import FAMILIES
@@ -26,6 +27,13 @@ UNEDITED_ROLE = {
     "language": "  (edited by `ablate` and `leace`, or if `sites: {roles: [...]}` names it)",
 }
 """Kind of model -> the remark beside a role that is not edited by default."""
+COMMON_DEFAULTS = {
+    "pictures": " = 20",
+    "denoise": ": those of verify.images",
+    "guidance": ": that of verify.images",
+    "at_most": ": left out",
+}
+"""Key that every attack has -> what holds where it is left out."""
 
 
 def explain(name: str) -> str:
@@ -86,14 +94,8 @@ def _attack_lines(name: str) -> Iterator[str]:
     kind = ATTACKS.resolve(name)
     yield from (f"attack {name}: {kind.summary}", "", cleandoc(kind.__doc__ or ""), "", "options and defaults:")
     yield from _option_lines(kind)
-    yield "  pictures = 20"
-    yield "      How many pictures are painted of each concept, on the edited model and on each control."
-    yield "  denoise: those of verify.images"
-    yield "      Denoising steps of each picture."
-    yield "  guidance: that of verify.images"
-    yield "      How strongly each picture follows its rows."
-    yield "  at_most: left out"
-    yield "      The share of its pictures that may show the concept."
+    for key, text in COMMON_TEXTS.items():
+        yield from (f"  {key}{COMMON_DEFAULTS[key]}", f"      {text}")
     yield from ("", f"verify: {{attacks: {{{name}: {{at_most: 0.1}}}}}}")
 
 
