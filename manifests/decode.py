@@ -14,7 +14,7 @@ from editc.core.image_check import AttackCheck, BystanderCheck, ImageCheck
 from editc.core.manifest import Constraints, Manifest, Preserve, Sites
 from editc.core.places import Source
 from editc.manifests import schema, value_kinds
-from editc.manifests.faults import START, Faults
+from editc.manifests.faults import FIRST_KEYS, START, Faults
 from editc.manifests.fields import BlockValues, read_strict_block
 from editc.manifests.kinds import KINDS, KindName, ManifestKind, NamedFiles, guess_kind
 from editc.manifests.tree import Leaf, Node, Pairs, TreeBuilder, UnreadableError
@@ -166,8 +166,8 @@ def build_tree(source: Source, faults: Faults) -> Node | None:
     if isinstance(root, Leaf) and root.empty:
         root = None
     if root is None and not source.overrides and not faults.found:
-        first = "editc" if faults.text == "manifest" else "fleet"
-        faults.add("E107", f"the {faults.text} is empty", START, help=f"begin it with `{first}: 1`")
+        help = f"begin it with `{FIRST_KEYS[faults.text]}: 1`"
+        faults.add("E107", f"the {faults.text} is empty", START, help=help)
         return None
     if not source.overrides:
         return root

@@ -9,6 +9,8 @@ from editc.core.diagnostics import Diagnostic, Severity
 from editc.core.places import Source, Span
 from editc.registry.table import nearest
 
+FIRST_KEYS = {"manifest": "editc", "plan": "fleet", "policy": "policy"}
+"""What messages call a text -> the key with the version of its language."""
 START = Span(1, 1)
 """The first character of a text: the place of faults about the whole text."""
 
@@ -20,7 +22,7 @@ class Faults:
     source: Source
     """The text that the faults are in."""
     text: str = "manifest"
-    """What messages call the whole text: a manifest, or the plan of a fleet."""
+    """What messages call the whole text: a key of FIRST_KEYS."""
     found: list[Diagnostic] = field(default_factory=list)
     """The errors and warnings, in the order in which they were found. The list grows."""
 

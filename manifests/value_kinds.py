@@ -256,6 +256,14 @@ class Edits:
         return "a list of edits"
 
 
+@dataclass(frozen=True)
+class NodeValue:
+    """A value that whoever asks for it takes apart, such as a list of blocks."""
+
+    expects: str
+    """What error messages say was expected here."""
+
+
 ValueKind: TypeAlias = (
     Text
     | Number
@@ -273,6 +281,7 @@ ValueKind: TypeAlias = (
     | AttacksValue
     | InnerBlock
     | Edits
+    | NodeValue
 )
 """Every kind of value."""
 

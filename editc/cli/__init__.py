@@ -119,6 +119,10 @@ def suggest(manifest: Path, dictionary: Path | None, write: Path | None, json_: 
 )
 @click.option("--dry-run", is_flag=True, help="Say what would be done; write nothing.")
 @click.option("--requantize", is_flag=True, help="Edit quantised weights (fp8, GGUF) too; report what rounding costs.")
+@click.option(
+    "--require-signature", multiple=True, type=PATH, metavar="KEY", help="Apply only what this public key signed."
+)
+@click.option("--policy", type=PATH, metavar="FILE", help="Apply only what this policy admits.")
 @terminal.finetune_option
 @terminal.json_option
 def apply(
@@ -129,6 +133,8 @@ def apply(
     link: bool,
     dry_run: bool,
     requantize: bool,
+    require_signature: tuple[Path, ...],
+    policy: Path | None,
     allow_finetune: bool,
     json_: bool,
 ) -> int:
@@ -137,11 +143,12 @@ def apply(
     from editc.verbs import public as api
 
     if dry_run:
-        plan = terminal.run_verb(api.plan_apply, delta, model, allow_finetune, requantize)
+        plan = terminal.run_verb(api.plan_apply, delta, model, allow_finetune, requantize, require_signature, policy)
         return terminal.print_answer(show.apply_plan_result(plan), (), json_)
     if in_place == (out is not None):
         raise click.UsageError("say where the result goes: either --out PATH or --in-place")
-    done = terminal.run_verb(api.apply, delta, model, out, in_place, allow_finetune, link, requantize)
+    trust = {"require_signature": require_signature, "policy": policy}
+    done = terminal.run_verb(api.apply, delta, model, out, in_place, allow_finetune, link, requantize, **trust)
     return terminal.print_answer(show.apply_result(*done), (), json_)
 
 

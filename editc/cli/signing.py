@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:  # `editc --help` imports this module, and needs none of these
     from editc.signing.check import Signed
     from editc.signing.contents import Contents
     from editc.signing.sign import Signature
+    from editc.signing.statement import Statement
 
 PATH = click.Path(path_type=Path)
 """An argument that is given to the command as a `Path`."""
@@ -39,14 +41,19 @@ def sign(delta: Path, key: Path, password_env: str | None, out: Path | None, jso
 
 @click.command("verify-signature")
 @click.argument("delta", type=PATH)
-@click.option("--key", type=PATH, multiple=True, required=True, metavar="FILE", help="A public key that you trust.")
+@click.option("--key", type=PATH, multiple=True, metavar="FILE", help="A public key that you trust.")
+@click.option("--policy", type=PATH, metavar="FILE", help="The policy that the delta must suit.")
 @click.option("--signature", type=PATH, metavar="FILE", help="The signature [default: DELTA.sig, or model.sig].")
 @terminal.json_option
-def verify_signature(delta: Path, key: tuple[Path, ...], signature: Path | None, json_: bool) -> int:
+def verify_signature(
+    delta: Path, key: tuple[Path, ...], policy: Path | None, signature: Path | None, json_: bool
+) -> int:
     """Say who signed a delta, and whether it changed since."""
     from editc.verbs import public as api
 
-    found = terminal.run_verb(api.verify_signature, delta, key, signature)
+    if not key and policy is None:
+        raise click.UsageError("say whom you trust: --key FILE or --policy FILE")
+    found = terminal.run_verb(api.verify_signature, delta, key, signature, policy)
     return terminal.print_answer(show_signed(found), (), json_)
 
 
@@ -54,9 +61,11 @@ def show_signature(made: Signature) -> Output:
     """The file, what is signed, and by which key."""
     from editc.cli.output import Output
 
-    text = f"signed {_described(made.contents)}\nkey     {made.fingerprint}\nwrote {made.file}"
+    lines = [f"signed {_described(made.contents)}", f"key     {made.fingerprint}"]
+    lines += [f"wrote   {file}" for file in made.files]
     data = {"file": str(made.file), "key": made.fingerprint, "sha256": made.contents.digest}
-    return Output(text, data | {"files": dict(made.contents.files)})
+    written = {"written": [str(file) for file in made.files], "files": dict(made.contents.files)}
+    return Output("\n".join(lines), data | written)
 
 
 def show_signed(found: Signed) -> Output:
@@ -64,9 +73,20 @@ def show_signed(found: Signed) -> Output:
     from editc.cli.output import Output
 
     what = f"{_described(found.contents)}: unchanged since it was signed"
-    text = f"{what}\nsigned by {found.key.name}\nkey       {found.key.fingerprint}\nsignature {found.file}"
+    lines = [what, f"signed by {found.key.name}", f"key       {found.key.fingerprint}", f"signature {found.file}"]
+    lines += [line for one in found.stated for line in _stated_lines(one)]
     data = {"file": str(found.file), "key": found.key.fingerprint, "signer": found.key.name}
-    return Output(text, data | {"sha256": found.contents.digest, "files": dict(found.contents.files)})
+    stated = [{"predicateType": one.kind, "predicate": dict(one.predicate)} for one in found.stated]
+    files = {"sha256": found.contents.digest, "files": dict(found.contents.files)}
+    return Output("\n".join(lines), data | files | {"stated": stated})
+
+
+def _stated_lines(statement: Statement) -> Iterator[str]:
+    """What one statement comes to, for people. The signer states it; editc has not measured it."""
+    from editc.signing.summary import summarise
+
+    for number, text in enumerate(summarise(statement)):
+        yield f"{'stated' if not number else '':<9} {text}"
 
 
 def _described(contents: Contents) -> str:

@@ -123,7 +123,8 @@ def _fields(one: Diagnostic) -> dict[str, Any]:
 def _cell(plan: FleetPlan, one: NamedInput, input_hash: str, model: NamedInput, model_hash: str) -> Cell:
     """The cell of an input with a model."""
     options = dumps(dict(plan.options), sort_keys=True)
-    name = cache_key(LAYOUT, call("tool"), plan.verb, options, input_hash, model_hash)
+    admits = (plan.admits,) if plan.admits else ()
+    name = cache_key(LAYOUT, call("tool"), plan.verb, options, input_hash, model_hash, *admits)
     given = one.place, one.name, input_hash, model.place, model.name, model_hash
     return Cell(name, plan.verb, *given, plan.options, call("tool"), plan.folder)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from editc.fleet.verbs import call
 from editc.manifests.decode import build_tree, read_source
 from editc.manifests.faults import Faults, tick
 from editc.manifests.fields import BlockValues, read_strict_block
+from editc.signing.places import belongs_to_a_delta
 
 WILD = frozenset("*?[")
 """Characters that make a text a pattern."""
@@ -47,6 +48,8 @@ class FleetPlan:
     """The models."""
     options: Mapping[str, Any]
     """The options of the verb that the plan gives."""
+    admits: str = ""
+    """The hash of the policies that deltas must suit. Empty where the plan asks for none."""
 
 
 def load_plan(path: Path) -> FleetPlan:
@@ -83,7 +86,29 @@ def _read_plan(block: BlockValues, source: Source, folder: Path, faults: Faults)
     inputs = _named(block, key, faults, lambda text: _paths(text, folder, verb))
     models = _named(block, "models", faults, lambda text: _models(text, folder))
     options = {name: block.values[name] for name in schema.OPTIONS[verb] if name in block.values}
-    return FleetPlan(source, str(folder), verb, inputs, models, options)
+    return FleetPlan(source, str(folder), verb, inputs, models, options, _admits(options, folder, block, faults))
+
+
+def _admits(options: Mapping[str, Any], folder: Path, block: BlockValues, faults: Faults) -> str:
+    """The hash of what the plan asks of deltas. What is wrong with a policy or a key is a fault of the plan."""
+    if not {"policy", "require_signature"} & options.keys():
+        return ""
+    from editc.signing.trust import load_policies
+
+    policy = folder / options["policy"] if "policy" in options else None
+    try:
+        policies = load_policies(policy, [folder / one for one in options.get("require_signature", ())])
+    except EditcError as error:
+        span = block.spans["policy" if "policy" in options else "require_signature"]
+        faults.found.extend(one if one.span else _moved(one, span, faults.source) for one in error.diagnostics)
+        return ""
+    return " ".join(one.digest for one in policies)
+
+
+def _moved(one: Diagnostic, span: Span, source: Source) -> Diagnostic:
+    """A diagnostic about a file that the plan names, at its name in the plan."""
+    notes = (*one.notes, f"in {one.place}") if one.place else one.notes
+    return replace(one, span=span, source=source, notes=notes, place="")
 
 
 def _check_keys(verb: str, block: BlockValues, faults: Faults) -> None:
@@ -144,10 +169,11 @@ def _pointed(read: Callable[[], Any], span: Span, faults: Faults) -> Any:
 
 
 def _paths(text: str, folder: Path, verb: str) -> Iterator[tuple[str, str]]:
-    """Name and absolute path of each file that a text names. For a delta: the file in the folder of a build."""
+    """Name and absolute path of each file that a text names. For a delta: the file in the folder of a build. A pattern
+    leaves out the signatures of deltas."""
     for name in _matches(text, folder):
         path = folder / name
-        if path.exists():
+        if path.exists() and not (WILD & {*text} and belongs_to_a_delta(name)):
             yield name, str(path if verb == "build" else call("delta_at", path))
 
 

@@ -18,7 +18,7 @@ INPUT_KEYS: Mapping[str, str] = {
 """Verb -> the key that lists what it is done with, over each model."""
 OPTIONS: Mapping[str, tuple[str, ...]] = {
     "build": ("set",),
-    "apply": ("allow_finetune", "link", "requantize"),
+    "apply": ("allow_finetune", "link", "policy", "requantize", "require_signature"),
     "verify": ("allow_finetune", "detector"),
     "attack": ("allow_finetune", "attacks", "detector", "seed"),
 }
@@ -40,6 +40,10 @@ PLAN = KeyTable(
         KeyField("allow_finetune", Flag(), "apply, verify, attack: accept a fine-tune of the base too"),
         KeyField("link", Flag(), "apply: hard-link large files that do not change"),
         KeyField("requantize", Flag(), "apply: edit quantised weights too"),
+        KeyField("policy", Text(), "apply: the file of a policy that every delta must suit"),
+        KeyField(
+            "require_signature", ListOf(Text(), min_items=1), "apply: public keys, one of which signed each delta"
+        ),
         KeyField("detector", Text(), "verify, attack: judge the pictures with this detector"),
         KeyField("attacks", Text(), "attack: quick, thorough, or attacks written as for `editc attack`"),
         KeyField("seed", WholeNumber(0, MAX_SEED), "attack: other random numbers than the manifest's"),

@@ -13,12 +13,9 @@ from editc.signing.bundle import read_bundle
 from editc.signing.contents import ITSELF, Contents, contents_of, differences, hash_file, parse_contents
 from editc.signing.envelope import Envelope, damaged, is_by, show
 from editc.signing.keys import PublicKey
-from editc.signing.statement import parse_statement
+from editc.signing.places import find_signature
+from editc.signing.statement import Statement, parse_statement
 
-ENDING = ".sig"
-"""What a signature's file has after the name of the file that it signs."""
-OF_FOLDER = "model.sig"
-"""The signature's file in a folder that is signed: the name that Model Signing takes."""
 SHOWN = 5
 """How many differing files an error names."""
 
@@ -47,17 +44,8 @@ class Signed:
     """The key that signed."""
     contents: Contents
     """What it is over and was compared. For a file under its folder's signature: that file alone."""
-
-
-def signature_place(path: Path) -> Path:
-    """Where the signature of a file or a folder lies: beside the file, in the folder."""
-    return path / OF_FOLDER if path.is_dir() else path.with_name(path.name + ENDING)
-
-
-def find_signature(path: Path) -> Path:
-    """The signature of a file or folder; for a file without one, that of its folder if there is one."""
-    own, whole = signature_place(path), path.parent / OF_FOLDER
-    return whole if not own.exists() and whole.exists() and not path.is_dir() else own
+    stated: tuple[Statement, ...] = ()
+    """What else the publisher states about the delta. Empty where that was not read, or there is nothing."""
 
 
 def check_signature(path: Path, keys: Sequence[TrustedKey], now: datetime, signature: Path | None = None) -> Signed:

@@ -18,6 +18,10 @@ MAX_BYTES = 16 << 20
 """The largest file of signatures that is read. Chosen by hand: the statement on a folder has some 120 bytes a file."""
 
 
+SHOWN = 80
+"""How many characters of a value messages show: a sha256 has 64."""
+
+
 @dataclass(frozen=True)
 class Envelope:
     """A payload and one signature over it."""
@@ -118,7 +122,8 @@ def damaged(place: str, why: str) -> EditcError:
 
 def show(text: object) -> str:
     """A value from a file for a message: cut, in backticks, with what cannot be shown escaped."""
-    return f"`{ascii(text)[:60].strip(chr(39))}`" if not str(text).isprintable() else f"`{str(text)[:60]}`"
+    shown = str(text) if str(text).isprintable() else ascii(text).strip("'")
+    return f"`{shown[:SHOWN]}`"
 
 
 def _sized(data: bytes) -> bytes:

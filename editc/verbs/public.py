@@ -5,10 +5,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from editc.verbs.paths import PathLike, Paths, as_paths, delta_at, deltas_at
+from editc.verbs.paths import REPORT, PathLike, Paths, as_paths, delta_at, deltas_at
 
 if TYPE_CHECKING:  # each function imports what it needs, so that it starts fast
     from editc.core.ports import Progress
@@ -20,6 +21,7 @@ if TYPE_CHECKING:  # each function imports what it needs, so that it starts fast
     from editc.formats.exports.onnx.surgery import LoraReadyModel
     from editc.formats.exports.write import Export
     from editc.signing.check import Signed
+    from editc.signing.policy import Policy
     from editc.signing.sign import Signature
     from editc.verbs import link as linking
     from editc.verbs.proposal import Proposal
@@ -110,14 +112,37 @@ def make_lora_ready(model: PathLike, out: PathLike, sites: PathLike) -> LoraRead
     return surgery.make_lora_ready(plan, Path(out).absolute())
 
 
-def plan_apply(deltas: Paths, model: PathLike, allow_finetune: bool = False, requantize: bool = False) -> ApplyPlan:
-    """What `apply` would do, found by reading and hashing alone."""
+def plan_apply(
+    deltas: Paths,
+    model: PathLike,
+    allow_finetune: bool = False,
+    requantize: bool = False,
+    require_signature: Paths = (),
+    policy: PathLike | None = None,
+) -> ApplyPlan:
+    """What `apply` would do, found by reading and hashing alone. Raises EditcError, also for deltas that are not
+    signed by one of the public keys `require_signature`, or that the file `policy` does not admit."""
     from editc.formats.apply.plan import plan_apply
     from editc.formats.exports.read import read_delta
     from editc.formats.models.model import open_model
 
-    opened, read = open_model(str(model)), [read_delta(path) for path in deltas_at(deltas)]
-    return plan_apply(read, opened, allow_finetune, requantize=requantize)
+    if policy is None and not require_signature:
+        opened, read = open_model(str(model)), [read_delta(path) for path in deltas_at(deltas)]
+        return plan_apply(read, opened, allow_finetune, requantize=requantize)
+    from editc.signing import trust
+
+    policies, now = _policies(require_signature, policy), datetime.now(UTC)
+    read = [trust.read_admitted(path, policies, now) for path in deltas_at(deltas)]
+    plan = plan_apply(read, open_model(str(model)), allow_finetune, requantize=requantize)
+    trust.check_tier(plan, policies)
+    return plan
+
+
+def _policies(keys: Paths, policy: PathLike | None) -> Sequence[Policy]:
+    """The policies that a delta must suit: that of a file, and one of keys."""
+    from editc.signing import trust
+
+    return trust.load_policies(None if policy is None else Path(policy), as_paths(keys))
 
 
 def apply(
@@ -128,14 +153,17 @@ def apply(
     allow_finetune: bool = False,
     link: bool = False,
     requantize: bool = False,
+    require_signature: Paths = (),
+    policy: PathLike | None = None,
 ) -> tuple[ApplyPlan, ApplyResult]:
     """Write the edited model to `out`, or over itself with an undo journal. No file is ever left half-written.
 
-    `link`: large unchanged files of the copy are hard links to the model's.
+    `link`: large unchanged files of the copy are hard links to the model's. `require_signature` and `policy` as in
+    `plan_apply`.
     """
     from editc.formats.apply.apply import apply
 
-    plan = plan_apply(deltas, model, allow_finetune, requantize)
+    plan = plan_apply(deltas, model, allow_finetune, requantize, require_signature, policy)
     return plan, apply(plan, None if out is None else Path(out), in_place, link)
 
 
@@ -158,28 +186,30 @@ def status(model: PathLike, deltas: Paths = ()) -> Status:
 
 def sign(path: PathLike, key: PathLike, out: PathLike | None = None, password: str | None = None) -> Signature:
     """Sign a delta, or the folder of a build, with the private key in the file `key`. `password` is that of an
-    encrypted key. Writes the signature to `out`, else beside the delta or into the folder. Raises EditcError."""
+    encrypted key. Writes the signature to `out`, else beside the delta or into the folder, and beside it what the
+    delta and its report state. Raises EditcError."""
     from editc.core.disk import check_file
     from editc.formats.exports.read import tensor_file
     from editc.signing.keys import read_private_key
     from editc.signing.sign import sign
 
-    file = None if out is None else Path(out)
+    file, delta = None if out is None else Path(out), tensor_file(delta_at(path))
     if file is not None:
         check_file(file)
-    return sign(Path(path), tensor_file(delta_at(path)), read_private_key(Path(key), password), file)
+    return sign(Path(path), delta, delta.parent / REPORT, read_private_key(Path(key), password), file)
 
 
-def verify_signature(path: PathLike, keys: Paths, signature: PathLike | None = None) -> Signed:
-    """Check that a delta, or the folder of a build, was signed by one of these public keys and not changed since.
-    `signature` is the file of the signature, if it lies elsewhere. Raises EditcError."""
-    from datetime import UTC, datetime
+def verify_signature(
+    path: PathLike, keys: Paths = (), signature: PathLike | None = None, policy: PathLike | None = None
+) -> Signed:
+    """Check that a delta, or the folder of a build, was signed by one of these public keys and not changed since, and
+    that the file `policy` admits the delta. `signature` is the file of the signature, if it lies elsewhere. Raises
+    EditcError."""
+    from editc.formats.exports.read import tensor_file
+    from editc.signing import trust
 
-    from editc.signing.check import TrustedKey, check_signature
-    from editc.signing.keys import read_public_key
-
-    trusted = [TrustedKey(read_public_key(one)) for one in as_paths(keys)]
-    return check_signature(Path(path), trusted, datetime.now(UTC), None if signature is None else Path(signature))
+    now, file = datetime.now(UTC), None if signature is None else Path(signature)
+    return trust.check_admitted(Path(path), tensor_file(delta_at(path)), _policies(keys, policy), now, file)
 
 
 def verify(
