@@ -16,7 +16,8 @@ import tiny
 from safetensors.numpy import load_file, save_file
 from transformers import CLIPTokenizerFast
 
-from editc.backends.encoders import load
+from editc.backends.encoders import load, recent_rows
+from editc.backends.encoders.clip_text import ClipText
 from editc.core.family import CLIP_ROWS, Take
 from editc.demo import MODEL
 from editc.opening.clip_folder import open_clip
@@ -77,6 +78,42 @@ def test_rows_are_those_of_transformers(projected: bool, changes: dict[str, Any]
         (ball,), (known,) = model.bounds(take), other.bounds(take)
         assert ball.proven == known.proven
         np.testing.assert_allclose(ball.gamma, known.gamma)
+
+
+def test_the_pooled_rows_go_on_from_the_rows_that_were_just_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They are the same bit for bit. A control: other prompts, or other padding, begin anew, and so do prompts that
+    others have displaced."""
+    light, fresh = open_clip(folder_of(tmp_path, True), "text_encoder"), open_clip(tmp_path, "text_encoder")
+    assert light is not None and fresh is not None
+    (tokenize, model), (_, plain) = light, fresh
+    tokens = tokenize(TEXTS)
+    attended = list[str]()
+    attend = ClipText._attend
+
+    def counting(self: ClipText, name: str, *given: Any) -> Any:
+        attended.append(name)
+        return attend(self, name, *given)
+
+    wanted = plain.rows(tokens.ids, None, "pooled")
+    rows = model.rows(tokens.ids, None, "penultimate")
+    np.testing.assert_array_equal(rows, plain.rows(tokens.ids, None, "penultimate"))
+    rows[:] = 0
+    monkeypatch.setattr(ClipText, "_attend", counting)
+    np.testing.assert_array_equal(model.rows(tokens.ids[2:5], None, "pooled"), wanted[2:5])
+    np.testing.assert_array_equal(model.rows(tokens.ids, None, "pooled"), wanted)
+    assert len(attended) == 2
+    layers = model.settings.layers  # type: ignore[attr-defined]
+    for other in (tokens.ids[:, ::-1], tokens.ids):
+        attended.clear()
+        model.rows(other, tokens.seen, "pooled")
+        assert len(attended) == layers
+    monkeypatch.setattr(recent_rows, "PROMPTS", 2)
+    model.rows(tokens.ids[:4], tokens.seen[:4], "penultimate")
+    attended.clear()
+    model.rows(tokens.ids[1:3], tokens.seen[1:3], "pooled")
+    assert len(attended) == layers
 
 
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16"])

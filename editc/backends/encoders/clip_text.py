@@ -8,12 +8,13 @@ on the prompts beside it. Source: Radford et al., 2021 (a pre-norm transformer w
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from editc.backends.encoders.arrays import Floats, Ids, Read, Seen, Shape
+from editc.backends.encoders.recent_rows import RecentRows
 from editc.core.family import Take
 from editc.numerics.ball import Ball, unbounded_ball
 
@@ -98,6 +99,8 @@ class ClipText:
     """What runs it."""
     alone: bool = True
     """Each product is of one prompt, so that its rows do not depend on the prompts beside it."""
+    recent: RecentRows = field(default_factory=RecentRows, init=False, compare=False, repr=False)
+    """Rows behind the last block but one. A pipeline that reads these and the pooled row asks for both."""
 
     def rows(self, ids: Ids, seen: Seen | None, take: Take) -> Floats:
         """Rows (n, t, d) of tokens (n, t), or one row (n, d) for each prompt, as a `Stream` takes them."""
@@ -125,16 +128,30 @@ class ClipText:
         `seen` (n, t) says which tokens attention may look at; None: all. A token never looks at later ones.
         """
         length = ids.shape[1]
-        rows = self.read("embeddings.token_embedding.weight")[ids].astype(np.float32)
-        rows += self._read("embeddings.position_embedding.weight")[:length]
+        last = self.settings.layers if blocks is None else blocks
+        known = self.recent.get(ids, seen) if last >= self._held else None
+        rows = self._embed(ids) if known is None else known
         mask = np.triu(np.full((length, length), -np.inf, np.float32), 1)[None, None]
         if seen is not None:
             mask = mask + np.where(seen, np.float32(0), np.float32(-np.inf))[:, None, None, :]
-        for block in range(self.settings.layers if blocks is None else blocks):
+        for block in range(0 if known is None else self._held, last):
             head = f"encoder.layers.{block}"
             rows += self._attend(f"{head}.self_attn", self._norm(f"{head}.layer_norm1", rows), mask)
             inner = self._linear(f"{head}.mlp.fc1", self._norm(f"{head}.layer_norm2", rows))
             rows += self._linear(f"{head}.mlp.fc2", _activate(inner, self.settings.act))
+        if last == self._held:
+            self.recent.put(ids, seen, rows)
+        return rows
+
+    @property
+    def _held(self) -> int:
+        """How many blocks are before the rows of `recent`."""
+        return self.settings.layers - 1
+
+    def _embed(self, ids: Ids) -> Floats:
+        """Return the rows (n, t, d) of tokens (n, t) before the first block."""
+        rows: Floats = self.read("embeddings.token_embedding.weight")[ids].astype(np.float32)
+        rows += self._read("embeddings.position_embedding.weight")[: ids.shape[1]]
         return rows
 
     def _read(self, name: str) -> Floats:
