@@ -16,7 +16,6 @@ from editc.core.delta import Array
 from editc.core.problem import System
 from editc.numerics.chain import ArrayCache
 from editc.numerics.squares import half_gram, mirror, trace_of_product
-from editc.passes.images.measure.row_sums import target_misses
 from editc.passes.stored import SiteWeights
 
 WIDE = 512
@@ -46,11 +45,14 @@ def moment_hash(moment: Array) -> str:
     return sha256(np.ascontiguousarray(moment).data).hexdigest()
 
 
+def weights_digest(system: System) -> str:
+    """Return a hash of the weights of a system. Empty where they have none, and nothing of them is cached."""
+    return system.weights.digest() if isinstance(system.weights, SiteWeights) else ""
+
+
 def with_base_figures(system: System, cache: ArrayCache | None) -> System:
-    """Return the system with its gram and with the squares of everything that solve and verify measure."""
-    moments = system.preserved.moments
-    starts = [start for block in system.blocks if (start := target_misses(block).start) is not None]
-    found = base_figures(system, [*moments, *(start @ start.T for start in starts)], cache)
+    """Return the system with its gram and with the squares of the preserved lists."""
+    found = base_figures(system, system.preserved.moments, cache)
     return replace(system, gram=found.gram, squares=found.squares)
 
 
@@ -58,7 +60,8 @@ def base_figures(system: System, moments: Sequence[Array], cache: ArrayCache | N
     """Return the gram, and the squares for `moments` (d, d); what neither the system nor the cache has is computed in
     one pass over the weights."""
     named = {moment_hash(moment): moment for moment in moments}
-    key = cache_key(VERSION, system.weights.digest()) if isinstance(system.weights, SiteWeights) else ""
+    digest = weights_digest(system)
+    key = cache_key(VERSION, digest) if digest else ""
     store = cache if key else None
     gram, squares = (
         system.gram,

@@ -17,7 +17,7 @@ from editc.core.solution import Edit, Solution
 from editc.numerics import drift
 from editc.numerics.bits.dtypes import decode, encode, native_floats, sha256
 from editc.numerics.bits.rounded import QuickSums
-from editc.passes.images.measure.base_figures import base_figures, is_wide, moment_hash
+from editc.passes.images.measure.base_figures import base_figures, is_wide, moment_hash, weights_digest
 from editc.passes.images.measure.certificate import SummedLayer
 from editc.passes.images.measure.records import Recorder
 from editc.passes.images.measure.row_sums import (
@@ -26,6 +26,7 @@ from editc.passes.images.measure.row_sums import (
     condense_rows,
     target_misses,
 )
+from editc.passes.images.measure.start_squares import StartSquares
 from editc.passes.images.measure.wide_rows import RoundedLayer, Rounding, Single, WideRows
 from editc.passes.stored import RoundedSite, SiteWeights, edit_digest, factor, require_fit, round_site
 
@@ -129,17 +130,19 @@ def _measure_wide(system: System, edit: Edit) -> Measure:
     """Return the measure of the wide layers of a shared edit."""
     left, right = factor(edit.left, 0), factor(edit.right, 0)
     lists, rows = len(system.preserved.lists), list(_rows(system))
-    starts = [one.start for one in rows if one.start is not None]
-    moments = [*system.preserved.moments, *(start @ start.T for start in starts)]
+    moments = system.preserved.moments
     known = base_figures(system, moments, system.cache).squares
     before = np.array([known[moment_hash(moment)] for moment in moments])
-    wide = WideRows.of(rows, system.preserved.moments, before, left, right)
+    offsets = [one.start for one in rows if one.start is not None]
+    starts = StartSquares.of(offsets, len(system.weights), weights_digest(system), system.cache)
+    wide = WideRows.of(rows, moments, before, left, right)
 
     def measure(site: Site, index: int, W: Array, edited: RoundedSite) -> tuple[SiteMeasurement, SummedLayer]:
         sums, after = edited.sums or _sums(W, left, right), edited.made[site.dtype].raw
         rest, change = _wide_rest(W, native_floats(after, site.dtype).reshape(W.shape), sums.value)
-        rounding = Rounding.of(W.astype(np.float32), rest)
-        found = wide.squares(index, W, sums.factor, rounding)
+        singles = W.astype(np.float32)
+        rounding = Rounding.of(singles, rest)
+        found = wide.squares(index, W, sums.factor, rounding, starts.at(index, W, singles))
         return _measurement(site, found, lists, change), RoundedLayer(W, rest, left, right, rounding)
 
     return measure

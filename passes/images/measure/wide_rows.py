@@ -72,7 +72,7 @@ class WideRows:
     """Everything that is measured at the layers of one shared edit: lists of rows, and requests with offsets."""
 
     before: Array
-    """(sets, sites): |W Y|^2 of each layer, or |W X|^2 without offsets."""
+    """(lists, sites): |W X|^2 of each layer, for the sets without offsets, which come first."""
     offset: tuple[bool, ...]
     """(sets,): which have offsets."""
     inner: Array
@@ -86,7 +86,10 @@ class WideRows:
 
     @staticmethod
     def of(rows: Sequence[RowColumns], known: Sequence[Array], before: Array, left: Array, right: Array) -> WideRows:
-        """Form the moments of some rows for the edit left (d, r), right (r, d). `known` has X X^T of the first rows."""
+        """Form the moments of some rows for the edit left (d, r), right (r, d).
+
+        Rows without offsets come first: `known` has their X X^T, and `before` is theirs.
+        """
         width, rank = left.shape
         inner, slant = np.zeros((len(rows), rank, rank)), np.zeros((len(rows), width, rank))
         mixed, keys = (np.empty((len(rows), width * width), np.float32) for _ in range(2))
@@ -98,9 +101,12 @@ class WideRows:
             keys[index] = (np.tril(moment) + np.tril(moment, -1)).reshape(-1)
         return WideRows(before, tuple(one.start is not None for one in rows), inner, slant, mixed, keys)
 
-    def squares(self, site: int, W: Array, A: Array, rounding: Rounding) -> Array:
-        """Return the sums (sets, 2) of layer number `site`: after the edit and before it. A (d_out, r) is W left."""
-        before, product = self.before[:, site], A.T @ A
+    def squares(self, site: int, W: Array, A: Array, rounding: Rounding, starts: Array) -> Array:
+        """Return the sums (sets, 2) of layer number `site`: after the edit and before it.
+
+        A (d_out, r) is W left, and `starts` has |W Y|^2 of the sets with offsets.
+        """
+        before, product = np.concatenate([self.before[:, site], starts]), A.T @ A
         after = np.einsum("srq,rq->s", self.inner, product)
         if any(self.offset):
             after += np.where(self.offset, before + 2 * np.einsum("sdr,dr->s", self.slant, W.T @ A), 0.0)

@@ -20,10 +20,11 @@ from editc.core.site_bytes import site_record
 from editc.formats.models.model import Checkpoint
 from editc.numerics import ridge, subspace
 from editc.numerics.bits.dtypes import sha256
-from editc.passes.images.measure import base_figures
+from editc.passes.images.measure import base_figures, start_squares
 from editc.passes.images.measure.certificate import LayerSums
 from editc.passes.images.measure.measure import measure_sites
 from editc.passes.images.measure.records import LEAST_ELEMENTS, Recorder
+from editc.passes.images.measure.start_squares import StartSquares
 from editc.passes.stored import SiteWeights, round_site
 
 
@@ -178,3 +179,19 @@ def test_figures_of_the_base_come_from_the_cache(monkeypatch: pytest.MonkeyPatch
     assert np.array_equal(*(one.squares[base_figures.moment_hash(rows)] for one in (first, again)))
     with pytest.raises(TypeError):
         figures(2.0)
+
+
+@pytest.mark.parametrize("columns", [3, 90])
+def test_squares_of_offsets_are_those_of_float64(columns: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where only some directions are formed in float64. What was measured of all layers is cached."""
+    monkeypatch.setattr(start_squares, "LEADING", 4)
+    rng, kept = np.random.default_rng(7), Kept()
+    offsets = [scale[:, None] * rng.normal(size=(40, columns)) for scale in (1 / np.arange(1.0, 41), np.ones(40))]
+    layers = [rng.normal(size=(30, 40)).astype(np.float16).astype(np.float64) for _ in range(2)]
+    wanted = [[np.linalg.norm(W @ one) ** 2 for one in offsets] for W in layers]
+    for cache, weights in ((None, "these"), (kept, "these"), (kept, "these"), (kept, "others")):
+        starts = StartSquares.of(offsets, len(layers), weights, cache)
+        assert bool(starts.parts) == (cache is None or weights == "others" or not kept.entries)
+        found = [starts.at(site, W, W.astype(np.float32)) for site, W in enumerate(layers)]
+        np.testing.assert_allclose(found, wanted, rtol=2e-7 if columns > 4 else 1e-14)
+    assert len(kept.entries) == 2
