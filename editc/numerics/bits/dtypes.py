@@ -35,7 +35,7 @@ EIGHT_BITS: Mapping[str, int] = MappingProxyType({"F8_E4M3": 4, "F8_E5M2": 5})
 """The 8-bit floats that can be decoded and encoded as well -> bits of their exponent. E4M3 has no infinity."""
 
 _CONVERTED = 1 << 16
-"""Numbers that are converted to bfloat16 at a time. Chosen by hand: 512 kB in float64."""
+"""Numbers that are converted to bfloat16, or looked at, at a time. Chosen by hand: 512 kB in float64."""
 
 _NUMPY = MappingProxyType({"F64": "<f8", "F32": "<f4", "F16": "<f2"})
 """dtype of safetensors -> the dtype of numpy with the same bytes."""
@@ -121,7 +121,8 @@ def is_finite(raw: bytes, dtype: str) -> bool:
     )
     bits = np.frombuffer(raw, width)
     limit = bits.dtype.type(mask)
-    return not bool(np.any((bits & limit) == limit))
+    parts = (bits[start : start + _CONVERTED] for start in range(0, len(bits), _CONVERTED))
+    return all((part & limit).max() < limit for part in parts)
 
 
 @cache
@@ -181,7 +182,10 @@ def _to_bfloat16(values: Array) -> NDArray[np.uint16]:
             near = part.astype(np.float32)
         exact = bool((near == part).all())
         bits = near.view(np.uint32) if exact else _to_odd_float32(part)
-        found = (bits + np.uint32(0x7FFF) + ((bits >> np.uint32(16)) & np.uint32(1))) >> np.uint32(16)
+        found = bits >> np.uint32(16)
+        np.bitwise_and(found, np.uint32(1), out=found)
+        np.add(np.add(found, bits, out=found), np.uint32(0x7FFF), out=found)
+        np.right_shift(found, np.uint32(16), out=found)
         if not exact:
             is_nan = (bits & np.uint32(0x7FFFFFFF)) > np.uint32(0x7F800000)
             found = np.where(is_nan, (bits | np.uint32(0x00400000)) >> np.uint32(16), found)

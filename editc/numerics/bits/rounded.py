@@ -3,8 +3,7 @@
 `arithmetic` sums in a fixed order, which is slow. A BLAS adds the same terms in another order, and both sums are within
 a known distance e of each other (`row_sums`). What is stored is the sum x rounded to a few bits. If x - e and x + e
 round to the same number, that number is the result in any order (Ziv's rounding test, 1991). Elements where they differ
-go to `doubt`, which bounds each on its own, and computes what is left in the fixed order. So no bit depends on the
-BLAS; only the time does.
+are computed in the fixed order. So no bit depends on the BLAS; only the time does.
 """
 
 from __future__ import annotations
@@ -18,9 +17,9 @@ from numpy.typing import NDArray
 
 from editc.numerics.bits import dtypes
 from editc.numerics.bits.arithmetic import patch
-from editc.numerics.bits.doubt import Doubts, settle
-from editc.numerics.bits.row_sums import ErrorBound, Pieces, RowSums, WholeRows
-from editc.numerics.bits.scratch import SUMMED_BLOCKS, Scratch, block_rows
+from editc.numerics.bits.row_sums import ErrorBound, InOrder, RowSums, WholeRows, sum_in_order
+from editc.numerics.bits.scratch import Scratch, block_rows
+from editc.numerics.bits.ties import round_block, settle_ends
 
 Array: TypeAlias = NDArray[np.float64]
 Real: TypeAlias = NDArray[np.floating]
@@ -29,14 +28,6 @@ Places: TypeAlias = NDArray[np.intp]
 
 _SETTLED_ROWS = 512
 """Rows with elements in doubt that are settled together. Chosen by hand: 8 MB in float64 at a width of 2048."""
-_NONE = np.zeros(0, np.intp)
-"""No places."""
-_HALF_FORMATS = {"F16": (13, 2.0**-112, 0x7C00), "BF16": (16, 1.0, 0x7F80)}
-"""How F16 and BF16 relate to float32: the bits of a float32 pattern that are cut off, the scale to apply first, and the
-pattern from which on the number is infinite."""
-_TIE_MARGIN = 8
-"""A number at least this many float32 patterns from a tie is rounded without doubt. See `_round_to_halves` for the
-reason."""
 
 
 @dataclass(frozen=True)
@@ -46,9 +37,7 @@ class Rounded:
     raw: bytes
     """Their bytes."""
     doubted: int = 0
-    """Elements that two ends of the bound round to different numbers."""
-    exact: int = 0
-    """Elements among them that were summed in the fixed order."""
+    """Elements that two ends of the bound round to different numbers, so that they were computed in the fixed order."""
 
 
 @dataclass(frozen=True)
@@ -96,12 +85,38 @@ def round_with_sums(
     stored = dtypes.stored_patterns(raw, dtype).reshape(-1, width)
     outs = [np.empty(stored.shape, f"<u{dtypes.BITS[one] // 8}") for one in wanted]
     value = np.empty(stored.shape) if keep else None
-    doubted, sums = _round_rows(stored, dtype, wanted, outs, (form, left, right), value)
-    made = tuple(
-        _settled(out, found, one, stored, dtype, (form, left, right), sums)
-        for one, out, found in zip(wanted, outs, doubted, strict=True)
-    )
-    return made, None if value is None else QuickSums(np.vstack([one.value for one in sums]), value)
+    edit = Edit(form, left.astype(np.float64), right.astype(np.float64))
+    bound = _error_bound(edit, wanted)
+    doubted, sums = _round_rows(stored, dtype, wanted, outs, edit, bound, value)
+    for one, out, places in zip(wanted, outs, doubted, strict=True):
+        for part in _split_by_rows(places, width):
+            exact = _settle(part, stored, dtype, edit, sums.value if bound.in_order else None)
+            out.reshape(-1)[part] = dtypes.encode_patterns(exact, one)
+    made = tuple(Rounded(out.tobytes(), len(places)) for out, places in zip(outs, doubted, strict=True))
+    return made, None if value is None else QuickSums(sums.value, value)
+
+
+@dataclass(frozen=True)
+class Edit:
+    """An edit that is a product, in float64."""
+
+    form: str
+    """`shared` or `low-rank`."""
+    left: Array
+    """(width, r) for `shared`, (rows, r) for `low-rank`."""
+    right: Array
+    """(r, width)."""
+
+    def left_of(self, rows: slice) -> Array:
+        """Return the left factor for some rows."""
+        return self.left if self.form == "shared" else self.left[rows]
+
+
+def _error_bound(edit: Edit, wanted: Sequence[str]) -> ErrorBound:
+    """Return the bound that takes less time: the closer one where float32 is wanted of a shared edit."""
+    shared = edit.form == "shared"
+    in_order = shared and "F32" in wanted
+    return InOrder.of(edit.left, edit.right) if in_order else WholeRows.of(shared, edit.left, edit.right)
 
 
 def _round_rows(
@@ -109,69 +124,84 @@ def _round_rows(
     dtype: str,
     wanted: Sequence[str],
     outs: Sequence[Bits],
-    edit: tuple[str, Real, Real],
-    values: Array | None = None,
-) -> tuple[list[Places], list[RowSums]]:
+    edit: Edit,
+    bound: ErrorBound,
+    values: Array | None,
+) -> tuple[list[Places], RowSums]:
     """Write the edited rows in each dtype of `wanted` into `outs`, (rows, width) as `stored`, and before rounding into
-    `values`. Return the places (n,) of uncertain elements of each, and the sums of all rows."""
-    (form, left, right), (rows, width) = (edit[0], *(part.astype(np.float64) for part in edit[1:])), stored.shape
-    bound, step, space = _error_bound(form, wanted, left, right), block_rows(width), Scratch.for_rows(rows, width)
-    doubted: list[list[Places]] = [[_NONE] for _ in wanted]
+    `values`. Return the places (n,) of elements in doubt of each, and the sums of all rows."""
+    rows, width = stored.shape
+    step, together = block_rows(width), bound.rows_together(width)
+    space = Scratch.for_rows(rows, width, together)
     sums: list[RowSums] = []
-    for first in range(0, rows, step * SUMMED_BLOCKS):
-        W = space.decode(stored[first : first + step * SUMMED_BLOCKS], dtype)
+    near: list[list[tuple[Places, Array]]] = [[] for _ in wanted]
+    for first in range(0, rows, together):
+        W = space.decode(stored[first : first + together], dtype)
         with np.errstate(all="ignore"):
-            sums.append(bound.sum_rows(W, left if form == "shared" else left[first : first + len(W)]))
+            sums.append(bound.sum_rows(W, edit.left_of(slice(first, first + together))))
         for start in range(0, len(W), step):
             part = slice(start, min(start + step, len(W)))
             block, mine = space.first(part.stop - part.start), slice(first + part.start, first + part.stop)
             value = block.value if values is None else values[mine]
-            _edit_block(W[part], sums[-1].value[part], right, value)
-            for one, out, found in zip(wanted, outs, doubted, strict=True):
-                places = _round_block(one, value, sums[-1].size[part], bound.columns, block, out[mine])
-                found.append(mine.start * width + places)
-    return [np.concatenate(found) for found in doubted], sums
+            _edit_block(W[part], sums[-1].value[part], edit.right, value)
+            error = _largest(sums[-1].size[part]) * _largest(bound.columns)
+            for one, out, found in zip(wanted, outs, near, strict=True):
+                places = round_block(one, value, error, block, out[mine])
+                found.append((mine.start * width + places, value.reshape(-1)[places]))
+    total = RowSums(np.vstack([one.value for one in sums]), np.concatenate([one.size for one in sums]))
+    each = zip(wanted, outs, near, strict=True)
+    return [_find_doubts(one, found, total.size, bound.columns, out) for one, out, found in each], total
 
 
-def _settled(
-    out: Bits,
-    doubted: Places,
-    dtype: str,
-    stored: Bits,
-    stored_as: str,
-    edit: tuple[str, Real, Real],
-    sums: Sequence[RowSums],
-) -> Rounded:
-    """Settle the elements `doubted` (n,) of `out`, which has `dtype`. `stored` has the patterns before the edit, and
-    `sums` the sums of all rows."""
-    if not len(doubted):
-        return Rounded(out.tobytes())
-    form, left, right = edit
-    known = _pieces(sums)
-    rows, row = np.unique(doubted // out.shape[1], return_inverse=True)
-    exact = 0
-    for start in range(0, len(rows), _SETTLED_ROWS):
-        mine = slice(start, start + _SETTLED_ROWS)
-        at = np.flatnonzero((row >= mine.start) & (row < mine.stop))
-        W = dtypes.native_values(stored[rows[mine]], stored_as).astype(np.float64)
-        factor = left if form == "shared" else left[rows[mine]]
-        pieces = known and (known[0][rows[mine]], known[1][rows[mine]])
-        doubts = Doubts(W, factor, right, form == "shared", row[at] - start, doubted[at] % out.shape[1], pieces)
-        out.reshape(-1)[doubted[at]], slow = settle(doubts, dtype)
-        exact += slow
-    return Rounded(out.tobytes(), len(doubted), exact)
+def _largest(bounds: Array) -> float:
+    """Return the largest of some bounds, without those of rows that are in doubt as a whole."""
+    return float(bounds.max(initial=0.0, where=_are_sound(bounds)))
 
 
-def _pieces(sums: Sequence[RowSums]) -> tuple[Array, Array] | None:
-    """Return the sums of all rows and their errors, (rows, r) each. None where pieces were not summed."""
-    errors = [one.error for one in sums if one.error is not None]
-    return (np.vstack([one.value for one in sums]), np.vstack(errors)) if errors else None
+def _are_sound(size: Array) -> NDArray[np.bool_]:
+    """Say of each bound whether it bounds anything."""
+    return np.asarray(np.isfinite(size) & (size > 0))
 
 
-def _error_bound(form: str, wanted: Sequence[str], left: Array, right: Array) -> ErrorBound:
-    """Return the bound that takes less time: the closer one where float32 is wanted of a shared edit."""
-    shared = form == "shared"
-    return Pieces.of(left, right) if shared and "F32" in wanted else WholeRows.of(shared, left, right)
+def _find_doubts(dtype: str, near: Sequence[tuple[Places, Array]], size: Array, columns: Array, out: Bits) -> Places:
+    """Return the places (n,) of elements in doubt: those near a tie, with their values, that two ends of the bound
+    round to different numbers, and all elements of rows without a bound. What is in no doubt is written into `out`."""
+    places, value = (np.concatenate(part) for part in zip(*near, strict=True))
+    row, column = np.divmod(places, len(columns))
+    with np.errstate(all="ignore"):
+        error = size[row] * columns[column]
+    doubted = settle_ends(dtype, value, error, places, out)
+    unsound = np.flatnonzero(~_are_sound(size))
+    if not len(unsound):
+        return doubted
+    whole = (unsound[:, None] * len(columns) + np.arange(len(columns))).reshape(-1)
+    return np.union1d(doubted, whole)
+
+
+def _split_by_rows(places: Places, width: int) -> list[Places]:
+    """Split ascending places (n,) so that each part has at most _SETTLED_ROWS rows."""
+    number = np.cumsum(np.diff(places // width, prepend=-1) > 0) - 1
+    cuts = np.flatnonzero(np.diff(number // _SETTLED_ROWS)) + 1
+    return np.split(places, cuts) if len(places) else []
+
+
+def _settle(places: Places, stored: Bits, dtype: str, edit: Edit, factor: Array | None) -> Array:
+    """Return the elements at `places` (n,) in float64, each summed as `arithmetic.patch` sums it.
+
+    `factor` (rows, r) has W left in the fixed order; None where it is not known.
+    """
+    row, column = np.divmod(places, stored.shape[1])
+    if factor is None:
+        rows, row_of = np.unique(row, return_inverse=True)
+        A = sum_in_order(dtypes.native_values(stored[rows], dtype).astype(np.float64), edit.left)[row_of]
+    else:
+        A = factor[row]
+    total = np.zeros(len(places))
+    with np.errstate(over="ignore", under="ignore", invalid="ignore"):
+        W = dtypes.native_values(stored[row, column], dtype).astype(np.float64)
+        for j in range(A.shape[1]):
+            total += A[:, j] * edit.right[j, column]
+        return np.asarray(W + total)
 
 
 def _edit_block(W: Array, factor: Array, right: Array, value: Array) -> None:
@@ -179,74 +209,6 @@ def _edit_block(W: Array, factor: Array, right: Array, value: Array) -> None:
     with np.errstate(all="ignore"):
         np.matmul(factor, right, out=value)
         np.add(value, W, out=value)
-
-
-def _round_block(dtype: str, value: Array, size: Array, bound: Array, space: Scratch, out: Bits) -> Places:
-    """Write `value`, rounded, into `out`, (rows, width) both, and return the places of uncertain elements (n,).
-
-    `bound` (width,) are the `columns` of the error bound, and `size` (rows,) is that of the sums.
-    """
-    low, high = space.ends
-    with np.errstate(all="ignore"):
-        if dtype == "F32":
-            np.multiply(size[:, None], bound, out=high)
-            np.subtract(value, high, out=low)
-            np.add(value, high, out=high)
-            doubted = _round_to_floats(low, high, space.bits, out)
-        else:
-            doubted = _round_to_halves(value, size, bound, dtype, space.bits, out)
-        unsound = np.flatnonzero(~(np.isfinite(size) & (size > 0)))
-    if not len(unsound):
-        return doubted
-    whole = (unsound[:, None] * len(bound) + np.arange(len(bound))).reshape(-1)
-    return np.union1d(doubted, whole)
-
-
-def _round_to_floats(low: Array, high: Array, bits: NDArray[np.uint32], out: Bits) -> Places:
-    """Write `low` rounded to float32 into `out`, and return the places (n,) where `high` rounds to another number.
-
-    `low`, `high` and `out` are (rows, width).
-    """
-    for end, pattern in ((low, bits[0]), (high, bits[1])):
-        np.copyto(pattern.view(np.float32), end, casting="same_kind")
-    out[...] = bits[0]
-    return np.flatnonzero(bits[0] != bits[1])
-
-
-def _round_to_halves(
-    value: Array, size: Array, bound: Array, dtype: str, bits: NDArray[np.uint32], out: Bits
-) -> Places:
-    """Write `value` rounded to F16 or BF16 into `out`, and return the places (n,) where value +- size bound rounds to
-    different numbers.
-
-    `value` and `out` are (rows, width), `size` is (rows,), `bound` is (width,).
-
-    As float32 patterns, F16 (scaled so that its exponents are those of float32) and BF16 are what remains after the
-    last bits are cut off, and a tie is a float32 number. One step between two patterns at x is at least 2^-24 |x|. So
-    if |x| is above 2^24 e, the exact sum, at most e away from `value`, is less than 2 steps from the pattern of
-    `value`, or 4 steps below a power of two, where steps are half as wide. If no tie lies within 8 steps, all these
-    numbers round to one side. A few elements in a thousand fail this test; for them both ends are rounded directly.
-    """
-    cut, scale, infinite = _HALF_FORMATS[dtype]
-    a, b, sign, _ = bits
-    np.copyto(a.view(np.float32), value, casting="same_kind")
-    if scale != 1.0:
-        np.multiply(a.view(np.float32), np.float32(scale), out=a.view(np.float32))
-    np.add(a, np.uint32(1 << cut - 1), out=a)
-    np.bitwise_and(a, np.uint32(0x7FFFFFFF), out=b)
-    np.bitwise_and(np.right_shift(a, np.uint32(16), out=sign), np.uint32(0x8000), out=sign)
-    np.bitwise_or(sign, np.right_shift(b, np.uint32(cut), out=a), out=sign)
-    np.copyto(out, sign, casting="same_kind")
-    small = np.float32(2.0**24 * scale * (size.max() * bound.max())).view(np.uint32) + np.uint32(1 << cut)
-    np.bitwise_and(np.add(b, np.uint32(_TIE_MARGIN), out=a), np.uint32((1 << cut) - 1), out=a)
-    # b is unsigned: where it is below `small`, the difference wraps around to a large number, which counts as far too
-    far = np.subtract(b, small, out=b) >= np.uint32(max(0, (infinite << cut) - int(small)))
-    doubtful = np.flatnonzero((a <= np.uint32(2 * _TIE_MARGIN)) | far)
-    error = size[doubtful // len(bound)] * bound[doubtful % len(bound)]
-    ends = (np.subtract(value.ravel()[doubtful], error), np.add(value.ravel()[doubtful], error))
-    first, other = (dtypes.encode_patterns(end, dtype) for end in ends)
-    out.reshape(-1)[doubtful] = first
-    return np.asarray(doubtful[first != other])
 
 
 def _in_fixed_order(raw: bytes, dtype: str, width: int, form: str, left: Real, right: Real | None) -> Array:

@@ -17,9 +17,6 @@ Bits: TypeAlias = NDArray[np.unsignedinteger]
 BLOCK_ELEMENTS = 1 << 16
 """Elements worked on at a time. Chosen by hand: the few blocks in use (256 or 512 kB each) stay in the processor's
 caches, and the cost of a numpy call is small beside the work."""
-SUMMED_BLOCKS = 4
-"""Blocks whose rows are summed together. Chosen by hand: at a width of 2048 a block has 32 rows, on which a BLAS takes
-twice as long for each. The rows of four take 2 MB in float64."""
 
 
 @dataclass(frozen=True)
@@ -28,23 +25,25 @@ class Scratch:
 
     value: Array
     """(rows, width): for the edited values."""
-    ends: Array
-    """(2, rows, width): for the numbers between which they lie."""
+    end: Array
+    """(rows, width): for a number beside each of them."""
     bits: NDArray[np.uint32]
-    """(4, rows, width)."""
+    """(3, rows, width)."""
+    last: NDArray[np.uint16]
+    """(rows, width): for the last bits of patterns."""
     weights: Array
-    """(rows of SUMMED_BLOCKS blocks, width)."""
+    """(rows that are summed together, width)."""
 
     @classmethod
-    def for_rows(cls, rows: int, width: int) -> Scratch:
-        """Allocate memory for a matrix of `rows` rows."""
-        block, together = min(rows, block_rows(width)), min(rows, SUMMED_BLOCKS * block_rows(width))
-        value, ends = np.empty((block, width)), np.empty((2, block, width))
-        return cls(value, ends, np.empty((4, block, width), np.uint32), np.empty((together, width)))
+    def for_rows(cls, rows: int, width: int, together: int) -> Scratch:
+        """Allocate memory for a matrix of `rows` rows, of which `together` are summed together."""
+        shape = min(rows, block_rows(width)), width
+        value, end, weights = np.empty(shape), np.empty(shape), np.empty((min(rows, together), width))
+        return cls(value, end, np.empty((3, *shape), np.uint32), np.empty(shape, np.uint16), weights)
 
     def first(self, rows: int) -> Scratch:
         """Return a view of the first `rows` rows of the block."""
-        return Scratch(self.value[:rows], self.ends[:, :rows], self.bits[:, :rows], self.weights)
+        return Scratch(self.value[:rows], self.end[:rows], self.bits[:, :rows], self.last[:rows], self.weights)
 
     def decode(self, stored: Bits, dtype: str) -> Array:
         """Write the rows `stored` (n, width) into the first of `weights` and return these, (n, width)."""
