@@ -141,9 +141,9 @@ def _measure_wide(system: System, edit: Edit) -> Measure:
         sums, after = edited.sums or _sums(W, left, right), edited.made[site.dtype].raw
         rest, change = _wide_rest(W, native_floats(after, site.dtype).reshape(W.shape), sums.value)
         singles = W.astype(np.float32)
-        rounding = Rounding.of(singles, rest)
-        found = wide.squares(index, W, sums.factor, rounding, starts.at(index, W, singles))
-        return _measurement(site, found, lists, change), RoundedLayer(W, rest, left, right, rounding)
+        layer = RoundedLayer(W, rest, left, right, Rounding.of(singles, rest))
+        found = wide.squares(index, layer, sums.factor, starts.at(index, W, singles))
+        return _measurement(site, found, lists, change), layer
 
     return measure
 

@@ -63,7 +63,8 @@ class SplitOffsets:
         if self.below is None or half is None:
             return found
         found += float(np.einsum("ij,ij->j", W, W) @ self.diagonal)
-        return found + float(np.einsum("ij,ij->i", half, self.below).sum(dtype=np.float64))
+        rows = zip(half, self.below, strict=True)
+        return found + sum(float(one @ other) for one, other in rows)
 
 
 @dataclass(frozen=True, eq=False)

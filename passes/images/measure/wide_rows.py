@@ -3,11 +3,12 @@
 A stored layer is W' = W + A right + R, with A = W left for the shared edit, and R the rounding of the stored weight.
 For columns X with offsets Y (`row_sums.MeasuredRows`), with B = right X,
 
-    |W Y + (W' - W) X|^2 = |W Y + A B|^2 + 2 <R, W (Y + left B) X^T> + <R^T R, X X^T>
+    |W Y + (W' - W) X|^2 = |W Y + A B|^2 + 2 <W^T R, (Y + left B) X^T> + <R^T R, X X^T>
     |W Y + A B|^2        = |W Y|^2 + 2 <W^T A, Y B^T> + <A^T A, B B^T>
 
-|W Y|^2 is a figure of the base. R is at most 2^-9 of W, so the products W^T R and R^T R are formed in float32: their
-relative error of 1e-6 is one of less than 1e-9 of what is measured, and digits of claims are seven.
+|W Y|^2 is a figure of the base. Without offsets the term in the middle is 2 <A^T R, B X^T>, which is little work. R is
+at most 2^-9 of W, so the products W^T R and R^T R are formed in float32: their relative error of 1e-6 is one of less
+than 1e-9 of what is measured, and digits of claims are seven.
 """
 
 from __future__ import annotations
@@ -79,8 +80,10 @@ class WideRows:
     """(sets, r, r): B B^T."""
     slant: Array
     """(sets, d, r): Y B^T; zeros without offsets."""
+    plain: Single
+    """(lists, r, d): B X^T of the sets without offsets."""
     mixed: Single
-    """(sets, d d): (Y + left B) X^T."""
+    """(sets with offsets, d d): (Y + left B) X^T."""
     keys: Single
     """(sets, d d): the lower half of X X^T, so that its product with the lower half of R^T R is the whole sum."""
 
@@ -92,16 +95,23 @@ class WideRows:
         """
         width, rank = left.shape
         inner, slant = np.zeros((len(rows), rank, rank)), np.zeros((len(rows), width, rank))
-        mixed, keys = (np.empty((len(rows), width * width), np.float32) for _ in range(2))
+        lists = len(before)
+        plain, keys = np.empty((lists, rank, width), np.float32), np.empty((len(rows), width * width), np.float32)
+        mixed = np.empty((len(rows) - lists, width * width), np.float32)
         for index, one in enumerate(rows):
             moment = known[index] if index < len(known) else one.keys @ one.keys.T
-            cross = np.zeros_like(moment) if one.start is None else one.start @ one.keys.T
-            inner[index], slant[index] = right @ moment @ right.T, cross @ right.T
-            mixed[index] = (cross + left @ (right @ moment)).reshape(-1)
+            reached = right @ moment
+            inner[index] = reached @ right.T
+            if one.start is None:
+                plain[index] = reached
+            else:
+                cross = one.start @ one.keys.T
+                slant[index] = cross @ right.T
+                mixed[index - lists] = (cross + left @ reached).reshape(-1)
             keys[index] = (np.tril(moment) + np.tril(moment, -1)).reshape(-1)
-        return WideRows(before, tuple(one.start is not None for one in rows), inner, slant, mixed, keys)
+        return WideRows(before, tuple(one.start is not None for one in rows), inner, slant, plain, mixed, keys)
 
-    def squares(self, site: int, W: Array, A: Array, rounding: Rounding, starts: Array) -> Array:
+    def squares(self, site: int, layer: RoundedLayer, A: Array, starts: Array) -> Array:
         """Return the sums (sets, 2) of layer number `site`: after the edit and before it.
 
         A (d_out, r) is W left, and `starts` has |W Y|^2 of the sets with offsets.
@@ -109,7 +119,9 @@ class WideRows:
         before, product = np.concatenate([self.before[:, site], starts]), A.T @ A
         after = np.einsum("srq,rq->s", self.inner, product)
         if any(self.offset):
-            after += np.where(self.offset, before + 2 * np.einsum("sdr,dr->s", self.slant, W.T @ A), 0.0)
-        after += 2.0 * (self.mixed @ rounding.cross.reshape(-1))
-        after += self.keys @ rounding.noise.reshape(-1)
+            after += np.where(self.offset, before + 2 * np.einsum("sdr,dr->s", self.slant, layer.W.T @ A), 0.0)
+        reached = (A.astype(np.float32).T @ layer.rest).reshape(-1)
+        after[: len(self.plain)] += 2.0 * (self.plain.reshape(len(self.plain), -1) @ reached)
+        after[len(self.plain) :] += 2.0 * (self.mixed @ layer.cross.reshape(-1))
+        after += self.keys @ layer.noise.reshape(-1)
         return np.stack([np.maximum(after, 0.0), before], axis=1)
