@@ -93,14 +93,13 @@ def test_what_is_called_certain_rounds_to_one_number(dtype: str, exponent: int) 
     tie = (low + dtypes.decode((unsigned + np.uint16(1)).tobytes(), dtype, (-1,))) / 2
     value = np.where(np.isfinite(tie), tie, 0.0) + rng.integers(-14, 15, count) * np.abs(tie) * 2.0**-24
     value += rng.uniform(-1, 1, count) * error
-    out, space = (
-        np.empty((count, 1), "<u2"),
-        Scratch(*np.empty((2, count, 1)), np.empty((3, count, 1), np.uint32), np.empty((count, 1), np.uint16), value),
-    )
-    near = ties.round_block(dtype, value[:, None].copy(), error, space, out)
+    out, shape = np.empty((count, 1), "<u2"), (count, 1)
+    bits, last = np.empty((3, *shape), np.uint32), np.empty(shape, np.uint16)
+    space = Scratch(np.empty(shape), np.empty(shape), bits, last, np.empty(shape))
+    places = ties.round_block(dtype, value[:, None].copy(), error, space, out)
     certain = np.ones(count, bool)
-    certain[ties.settle_ends(dtype, value[near], np.full(len(near), error), near, out)] = False
-    assert len(near) > 0
+    certain[ties.settle_ends(dtype, value[places], np.full(len(places), error), places, out)] = False
+    assert len(places) > 0
     ends = [np.frombuffer(dtypes.encode(value + side, dtype), "<u2") for side in (-error, error)]
     assert (ends[0] == ends[1])[certain].all() and (out[:, 0] == ends[0])[certain].all()
     assert certain[ends[0] == ends[1]].all() and 0 < (~certain).sum() < count

@@ -104,7 +104,7 @@ def test_the_pooled_rows_go_on_from_the_rows_that_were_just_made(
     np.testing.assert_array_equal(model.rows(tokens.ids[2:5], None, "pooled"), wanted[2:5])
     np.testing.assert_array_equal(model.rows(tokens.ids, None, "pooled"), wanted)
     assert len(attended) == 2
-    layers = model.settings.layers  # type: ignore[attr-defined]
+    layers = model.settings.layers
     for other in (tokens.ids[:, ::-1], tokens.ids):
         attended.clear()
         model.rows(other, tokens.seen, "pooled")
