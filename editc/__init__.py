@@ -17,6 +17,7 @@ VERBS = (
     "inspect",
     "list_names",
     "link",
+    "load",
     "make_lora_ready",
     "manifest_schema",
     "plan_apply",

@@ -3,7 +3,8 @@ here."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from editc.verbs.paths import REPORT, PathLike, Paths, as_paths, delta_at, deltas_at
 
 if TYPE_CHECKING:  # each function imports what it needs, so that it starts fast
+    from editc.core.delta import Delta
     from editc.core.ports import Progress
     from editc.formats.apply.apply import ApplyResult, RevertResult
     from editc.formats.apply.status import Status
@@ -20,6 +22,7 @@ if TYPE_CHECKING:  # each function imports what it needs, so that it starts fast
     from editc.formats.doctor.examine import Examination
     from editc.formats.exports.onnx.surgery import LoraReadyModel
     from editc.formats.exports.write import Export
+    from editc.live.load import Loaded
     from editc.signing.check import Signed
     from editc.signing.policy import Policy
     from editc.signing.sign import Signature
@@ -165,6 +168,29 @@ def apply(
 
     plan = plan_apply(deltas, model, allow_finetune, requantize, require_signature, policy)
     return plan, apply(plan, None if out is None else Path(out), in_place, link)
+
+
+def load(
+    model: Any,
+    deltas: Paths | Delta | Iterable[PathLike | Delta],
+    *,
+    strength: float = 1.0,
+    allow_finetune: bool = False,
+) -> Loaded:
+    """Load deltas into a model in memory: a diffusers pipeline, a network of diffusers, or a model of transformers.
+
+    The weights are checked by the hashes of the deltas, and become what `apply` writes for a model of their dtype, bit
+    for bit. `unload()` of the result gives the old ones back; so does the end of a `with`. `deltas` are paths, or
+    values such as `build(...).delta`. `strength` makes a share of each edit. Raises EditcError; the weights are then
+    what they were.
+    """
+    from editc.core.delta import Delta
+    from editc.formats.exports.read import read_delta
+    from editc.live.load import load
+
+    given: Iterable[Any] = [deltas] if isinstance(deltas, (Delta, str, os.PathLike)) else deltas
+    read = [one if isinstance(one, Delta) else read_delta(delta_at(one)) for one in given]
+    return load(model, read, strength, allow_finetune)
 
 
 def revert(model: PathLike) -> RevertResult:

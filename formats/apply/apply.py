@@ -29,6 +29,7 @@ from editc.formats.apply import destination, journal
 from editc.formats.apply.edited_bytes import ResultCache, rewrite
 from editc.formats.apply.journal_record import EditedRange, JournalEntry
 from editc.formats.apply.plan import plan_apply
+from editc.formats.apply.refusals import no_change_error
 from editc.formats.apply.target import ApplyPlan, TargetTensor
 from editc.formats.containers.ranges import hash_range
 from editc.formats.models.model import Model
@@ -283,8 +284,7 @@ def _summarise_deltas(plan: ApplyPlan) -> list[Mapping[str, Any]]:
 def _check_something_changes(plan: ApplyPlan, ranges: Sequence[EditedRange]) -> None:
     """Raise E625 if no edited tensor differs from its base: an edit that does nothing must not look like a success."""
     if all(part.result == part.base for part in ranges) and plan.status == "ready":
-        message = "every edited tensor is equal to its base: the edit is smaller than the dtype can hold"
-        raise fail("E625", message, place=plan.model.place, help="apply it to a copy in F32, or build a stronger edit")
+        raise no_change_error(plan.model.place)
 
 
 def _check_no_later_change(entry: JournalEntry, journal_place: journal.JournalPlace) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeAlias
 
 from editc.core.diagnostics import Diagnostic
 from editc.core.text import first_names
@@ -13,13 +13,12 @@ from editc.formats.apply import journal
 
 SHORT = 12
 """The number of digits of a delta's id that a message shows."""
+PresentBytes: TypeAlias = tuple[str, str, str]
+"""What a tensor holds: its component, its name, and the sha256 of its present bytes."""
 
 
-def carried_deltas(
-    found: Iterable[tuple[str, str, str]], journal_place: journal.JournalPlace
-) -> tuple[Mapping[str, Any], ...]:
-    """Find the recorded deltas whose results are in these tensors. `found`: (component, name, sha256 of the present
-    bytes) of each."""
+def carried_deltas(found: Iterable[PresentBytes], journal_place: journal.JournalPlace) -> tuple[Mapping[str, Any], ...]:
+    """Find the recorded deltas whose results are in these tensors."""
     present = set(found)
     known: dict[str, Mapping[str, Any]] = {}
     for entry in journal.entries(journal_place):

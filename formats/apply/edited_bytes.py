@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import accumulate
 from typing import TypeAlias
@@ -25,6 +25,10 @@ _TensorFacts: TypeAlias = tuple[str, str, bool]
 """Of a whole tensor: the sha256 before and after the edit, and whether all of the result is finite."""
 
 
+ReadTensor: TypeAlias = Callable[[TargetTensor, int], Iterator[bytes]]
+"""Yields the present bytes of a target in order, at most so many at a time."""
+
+
 @dataclass(frozen=True)
 class EditedRows:
     """Some rows of one target, before and after the edit."""
@@ -42,15 +46,21 @@ class EditedRows:
     pieces."""
 
 
-def rewrite(targets: Sequence[TargetTensor]) -> Iterator[EditedRows]:
+def read_file(target: TargetTensor, step: int) -> Iterator[bytes]:
+    """Yield the bytes of a target from its file, at most `step` at a time."""
+    tensor = target.tensor
+    return read_pieces(tensor.file, tensor.offset, tensor.nbytes, step)
+
+
+def rewrite(targets: Sequence[TargetTensor], read: ReadTensor = read_file) -> Iterator[EditedRows]:
     """Yield the edited rows of all targets in order. A few pieces are computed ahead on other threads; no bit depends
-    on that.
+    on that. `read` is called on the thread of the caller.
 
     A transposed tensor comes as one piece. Raises E626 (not finite), E627 (another result than recorded) or E628 (the
     file changed) in place of a target's last piece.
     """
     before, after, finite = hashlib.sha256(), hashlib.sha256(), True
-    for piece, seen in map_ahead(lambda part: _compute_and_check(targets, *part), _read_pieces(targets)):
+    for piece, seen in map_ahead(lambda part: _compute_and_check(targets, *part), _read_pieces(targets, read)):
         target = targets[piece.index]
         if seen is None:
             before.update(piece.old)
@@ -88,7 +98,7 @@ class ResultCache:
         yield from (replace(piece, index=piece.index + self.fitting) for piece in rest)
 
 
-def _read_pieces(targets: Sequence[TargetTensor]) -> Iterator[tuple[int, int, bytes]]:
+def _read_pieces(targets: Sequence[TargetTensor], read: ReadTensor) -> Iterator[tuple[int, int, bytes]]:
     """Yield (number of the target, position, bytes) of all targets: in pieces of whole rows, or whole if the edit needs
     the whole tensor."""
     for index, target in enumerate(targets):
@@ -96,7 +106,7 @@ def _read_pieces(targets: Sequence[TargetTensor]) -> Iterator[tuple[int, int, by
         row = tensor.nbytes // target.record.site.shape[0]
         whole = target.record.site.transposed or target.factors.bits or tensor.flipped or target.loss is not None
         step = tensor.nbytes if whole else max(1, PIECE // row) * row
-        for old in read_pieces(tensor.file, tensor.offset, tensor.nbytes, step):
+        for old in read(target, step):
             yield index, start, old
             start += len(old)
 

@@ -7,13 +7,15 @@ weights are near enough); it is quantised (`requantised`: only if that is asked 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from editc.core.delta import Delta, SiteRecord
 from editc.core.diagnostics import EditcError
 from editc.formats.apply import finetune, journal, quantised
+from editc.formats.apply.carried import carried_deltas
 from editc.formats.apply.journal_record import JournalEntry
 from editc.formats.apply.match import match, match_cast, match_hash
 from editc.formats.apply.refusals import check_disjoint, check_targets, find_misfits, relative_notes
@@ -47,7 +49,8 @@ def plan_apply(
     if faults:
         raise EditcError(*faults)
     targets = [t for delta in deltas for t in _find_targets(delta, opened, journal_place, allow_finetune)]
-    check_targets(targets, model, allow_finetune, journal_place, finetune.remedy(deltas))
+    carried = partial(carried_deltas, journal_place=journal_place)
+    check_targets(targets, model.place, allow_finetune, carried, finetune.remedy(deltas))
     losses = {target.record.site.name: target.loss for target in targets if target.loss is not None}
     quantised.check_survival(losses, model.place)
     notes = [note for checkpoint in opened.values() for note in checkpoint.notes]
@@ -89,28 +92,41 @@ def _find_targets(
     places = [_locate_bytes(tensor, stored, journal_place) for tensor in tensors]
     for (factors, k, record), tensor, place, now in zip(listed, tensors, places, hash_ranges(places), strict=True):
         recorded = known.get((record.site.component, record.site.name), frozenset())
-        if tensor.flipped or quantised.is_requantisable(tensor.dtype):
-            state, result = match(record, tensor, read_range(*place), recorded)
-        else:
-            found = match_hash(record, tensor.dtype, now, recorded)
-            state, result = found or (match_cast(record, tensor.dtype, read_pieces(*place)), "")
-        if factors.form == "xor" and state == "cast":
-            state = "refused"  # bits fit the very bytes that they were taken from and no others
-        loss = None
-        if state == "requantised":
-            made, loss = quantised.requantise(read_range(*place), tensor, record.site, factors, k)
-            result = dtypes.sha256(made)
-        far = _distance(record, tensor, place) if state in ("refused", "requantised") and factors.form != "xor" else 0.0
-        if state == "requantised" and far > finetune.FARTHEST:
-            state, loss = "refused", None
-        if state == "refused" and allow_finetune and factors.form != "xor" and far <= finetune.FARTHEST:
-            state = "relative"
-        yield TargetTensor(record, factors, k, delta.delta_id, tensor, state, now, result, far, loss)
+        unjudged = TargetTensor(record, factors, k, delta.delta_id, tensor, "refused", now)
+        yield judge_target(unjudged, partial(read_pieces, *place), allow_finetune, recorded)
 
 
-def _distance(record: SiteRecord, tensor: Tensor, place: tuple[Path, int, int]) -> float:
-    """Estimate the distance of a tensor at `place` (file, offset, size) from the delta's base."""
-    raw = read_range(*place)
+def judge_target(
+    target: TargetTensor,
+    read: Callable[[], Iterable[bytes]],
+    allow_finetune: bool,
+    recorded: frozenset[str] = frozenset(),
+) -> TargetTensor:
+    """Decide what the bytes of a target are for its delta, by `target.base`, their sha256, and where that does not tell
+    by the bytes. `read` yields them in order. `recorded`: hashes that the journal records as results of this delta."""
+    record, tensor, factors = target.record, target.tensor, target.factors
+    if tensor.flipped or quantised.is_requantisable(tensor.dtype):
+        state, result = match(record, tensor, b"".join(read()), recorded)
+    else:
+        found = match_hash(record, tensor.dtype, target.base, recorded)
+        state, result = found or (match_cast(record, tensor.dtype, read()), "")
+    if factors.form == "xor" and state == "cast":
+        state = "refused"  # bits fit the very bytes that they were taken from and no others
+    loss = None
+    if state == "requantised":
+        made, loss = quantised.requantise(b"".join(read()), tensor, record.site, factors, target.k)
+        result = dtypes.sha256(made)
+    known = state not in ("refused", "requantised") or factors.form == "xor"
+    far = 0.0 if known else _distance(record, tensor, b"".join(read()))
+    if state == "requantised" and far > finetune.FARTHEST:
+        state, loss = "refused", None
+    if state == "refused" and allow_finetune and factors.form != "xor" and far <= finetune.FARTHEST:
+        state = "relative"
+    return replace(target, state=state, result=result, distance=far, loss=loss)
+
+
+def _distance(record: SiteRecord, tensor: Tensor, raw: bytes) -> float:
+    """Estimate the distance of a tensor from the delta's base. `raw`: its bytes as they are stored."""
     if quantised.is_requantisable(tensor.dtype):
         return finetune.array_distance(record, quantised.decode(raw, tensor))
     return finetune.distance(record, tensor.from_file(raw), tensor.dtype)

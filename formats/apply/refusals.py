@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 from editc.core.delta import Delta
 from editc.core.diagnostics import Diagnostic, EditcError, fail
 from editc.core.site_bytes import matrix_shape, stored_shape
 from editc.core.text import SHOWN_ROWS, count
 from editc.families.single_files import find_single_file
-from editc.formats.apply import finetune, journal, quantised
-from editc.formats.apply.carried import carried_deltas, explain_refusal
+from editc.formats.apply import finetune, quantised
+from editc.formats.apply.carried import PresentBytes, explain_refusal
 from editc.formats.apply.target import TargetTensor, targets_distance
-from editc.formats.models.model import Checkpoint, Model
+from editc.formats.models.model import Checkpoint
 from editc.numerics.bits import dtypes
 
 
@@ -68,32 +69,35 @@ def find_misfits(delta: Delta, opened: Mapping[str, Checkpoint], requantize: boo
 
 def check_targets(
     targets: Sequence[TargetTensor],
-    model: Model,
+    place: str,
     allow_finetune: bool,
-    journal_place: journal.JournalPlace,
+    carried: Callable[[Iterable[PresentBytes]], Iterable[Mapping[str, Any]]],
     remedy: str,
 ) -> None:
     """Raise E606, E622 or E695 if targets hold other weights, and E625 if the deltas change nothing.
 
-    `remedy`: what the user can do instead.
+    `place`: what messages call the model. `carried` finds the deltas whose results are in these tensors. `remedy`: what
+    the user can do instead.
     """
     bits = [t.record.site.name for t in targets if t.state == "refused" and t.factors.form == "xor"]
     if bits:
         help_text = "apply it to the very base that it was made from, or make a delta with `editc diff --form dense`"
         what = "target tensors are changed bit by bit, and the model holds other bytes than those the delta is for"
-        raise EditcError(
-            replace(finetune.tensors_error("E606", what, bits, len(targets), help_text), place=model.place)
-        )
+        raise EditcError(replace(finetune.tensors_error("E606", what, bits, len(targets), help_text), place=place))
     refused = [(target.record.site.name, target.distance) for target in targets if target.state == "refused"]
     if refused:
         present = ((t.record.site.component, t.record.site.name, t.base) for t in targets if t.state == "refused")
-        fault = finetune.refusal_error(
-            refused, targets_distance(targets), len(targets), allow_finetune, model.place, remedy
-        )
-        raise EditcError(explain_refusal(fault, carried_deltas(present, journal_place)))
+        fault = finetune.refusal_error(refused, targets_distance(targets), len(targets), allow_finetune, place, remedy)
+        raise EditcError(explain_refusal(fault, carried(present)))
     if targets and all(target.state == "unchanged" for target in targets):
         help_text = "look at the manifest's edits and strength"
-        raise fail("E625", "the delta changes nothing in this model", place=model.place, help=help_text)
+        raise fail("E625", "the delta changes nothing in this model", place=place, help=help_text)
+
+
+def no_change_error(place: str) -> EditcError:
+    """Make the error E625 for edited tensors that are all equal to their bases after rounding."""
+    message = "every edited tensor is equal to its base: the edit is smaller than the dtype can hold"
+    return fail("E625", message, place=place, help="apply it to a copy in F32, or build a stronger edit")
 
 
 def relative_notes(delta: Delta, compared: Iterable[str], far: float) -> Iterator[str]:

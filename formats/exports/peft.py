@@ -21,8 +21,9 @@ from editc.formats.containers.safetensors_write import encode_tensor, file_bytes
 from editc.formats.exports import embed, lowering
 from editc.formats.exports.format import Format, Job, Written
 from editc.formats.exports.suits import SUITS
-from editc.formats.exports.trials import EXPERT, try_peft
+from editc.formats.exports.trials import try_peft
 from editc.formats.models.model_names import spell_for_program
+from editc.formats.models.program_names import expert_part
 
 PREFIX = "base_model.model."
 """The beginning of every module's name in PEFT."""
@@ -67,7 +68,7 @@ def write(job: Job) -> Written:
 def explain_experts(names: Sequence[str]) -> str:
     """Say why matrices of these names cannot be exported, or ''. PEFT has no layer for the matrix of one expert and
     would ignore it."""
-    experts = [name for name in names if EXPERT.match(name)]
+    experts = [name for name in names if expert_part(name)]
     if not experts:
         return ""
     return f"PEFT has no layer for one expert, and {len(experts)} of {len(names)} sites are experts'"

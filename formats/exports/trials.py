@@ -8,7 +8,6 @@ the model's configuration is read, so a trial needs little memory.
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping
 from importlib.util import find_spec
 from typing import Any
@@ -22,6 +21,7 @@ from editc.formats.exports.kohya_names import NESTED
 from editc.formats.exports.lowering import pairs
 from editc.formats.models.model import Model
 from editc.formats.models.model_names import spell_for_program
+from editc.formats.models.program_names import expert_part
 
 LARGEST = 2 << 30
 """The largest edited component, in bytes, that a trial of `checkpoint` loads (2 GiB). Chosen by hand."""
@@ -34,9 +34,6 @@ PIPELINES: Mapping[str, str] = {
     "sd3": "StableDiffusion3Pipeline",
 }
 """Family -> the class of diffusers that loads its LoRA files."""
-EXPERT = re.compile(r"(?P<layer>.*layers\.\d+)\.\w+\.experts\.(?P<number>\d+)\.(?:down_proj|w2)\.weight$")
-"""The name of one expert's matrix in a file. transformers stacks the experts of a layer in one tensor, for which PEFT
-has no layer."""
 
 
 def try_diffusers(job: Job, written: Written) -> ConsumerTrial:
@@ -175,12 +172,11 @@ def _find_tensor(state: Mapping[str, Any], name: str) -> Any:
     """Find the tensor that a file calls `name` among a loaded model's tensors. An expert's matrix is taken from its
     layer's stack. None if there is none."""
     short = name.partition(".")[2]
-    expert = EXPERT.match(name)
+    expert = expert_part(name)
     if expert is None or name in state or short in state:
         return state.get(name, state.get(short))
-    own = f"{expert['layer']}.mlp.experts.down_proj"
-    stack = state.get(own, state.get(own.partition(".")[2]))
-    return None if stack is None else stack[int(expert["number"])]
+    stack = state.get(expert.stack, state.get(expert.stack.partition(".")[2]))
+    return None if stack is None else expert.take(stack)
 
 
 def _load_component(model: Model, component: str, config: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]]:

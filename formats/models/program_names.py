@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from editc.formats.models.prefixes import bare_name
 
@@ -33,6 +34,25 @@ class ProgramNames:
     Empty: there are none."""
 
 
+@dataclass(frozen=True)
+class ExpertPart:
+    """Where one expert's matrix is in a loaded model: in a tensor (experts, rows, columns)."""
+
+    stack: str
+    """The name of the tensor that stacks the experts of a layer."""
+    number: int
+    """The number of the expert."""
+    block: int
+    """Which block of the expert's rows the matrix is."""
+    blocks: int
+    """How many equal blocks of rows an expert has there."""
+
+    def take(self, stack: Any) -> Any:
+        """The matrix as a view of the stack."""
+        rows = len(stack[self.number]) // self.blocks
+        return stack[self.number][self.block * rows : (self.block + 1) * rows]
+
+
 _IMAGES: tuple[Renaming, ...] = (
     (r"^language_model\.lm_head\.", "lm_head."),
     (r"^language_model\.model\.", "model.language_model."),
@@ -46,6 +66,17 @@ _QWEN_IMAGES: tuple[Renaming, ...] = (
 """Renamings of Qwen's models that read images."""
 _EXPERTS = r"\.mlp\.(experts\.|gate\.|router\.|shared_expert_gate\.)"
 """The experts of a mixture and their routers, which transformers stacks."""
+_EXPERT_NAME = re.compile(
+    r"(?P<layer>.*layers\.\d+)\.\w+\.experts\.(?P<number>\d+)\.(?P<matrix>gate_proj|w1|up_proj|w3|down_proj|w2)\.weight$"
+)
+"""The name of one expert's matrix in a file. transformers stacks the experts of a layer in one tensor, for which PEFT
+has no layer."""
+_STACKS: Mapping[str, tuple[str, int, int]] = {
+    **dict.fromkeys(("gate_proj", "w1"), ("gate_up_proj", 0, 2)),
+    **dict.fromkeys(("up_proj", "w3"), ("gate_up_proj", 1, 2)),
+    **dict.fromkeys(("down_proj", "w2"), ("down_proj", 0, 1)),
+}
+"""An expert's matrix -> the stack that holds it, and which of how many equal blocks of rows it is there."""
 _GROUPS: tuple[tuple[ProgramNames, str], ...] = (
     (ProgramNames("transformer"), "bloom codegen falcon gpt2 gpt_bigcode gpt_neo gptj mpt"),
     (ProgramNames("backbone"), "falcon_mamba mamba mamba2"),
@@ -85,6 +116,15 @@ def program_names(names: Sequence[str], program: ProgramNames) -> dict[str, str]
     found = {name: apply_renamings(name, program) for name in names}
     bodiless = not any(name.startswith(f"{program.body}.") for name in found.values())
     return {name: _add_body(new, program) if bodiless else new for name, new in found.items()}
+
+
+def expert_part(name: str) -> ExpertPart | None:
+    """Where transformers holds one expert's matrix of a file. None for the name of anything else."""
+    found = _EXPERT_NAME.match(name)
+    if found is None:
+        return None
+    stack, block, blocks = _STACKS[found["matrix"]]
+    return ExpertPart(f"{found['layer']}.mlp.experts.{stack}", int(found["number"]), block, blocks)
 
 
 def plain_name(name: str) -> str:

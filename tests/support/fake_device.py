@@ -54,7 +54,9 @@ class FakeTensor(torch.Tensor):  # type: ignore[misc]
     inner: Any
 
     @staticmethod
-    def __new__(cls, inner: Any) -> Any:
+    def __new__(cls, inner: Any, requires_grad: bool = False) -> Any:
+        if inner.device.type == "meta":  # accelerate makes a parameter anew, of the class that it had
+            return torch.nn.Parameter(inner, requires_grad)
         if inner.dtype == torch.float64:
             raise TypeError(f"the device `{NAME}` has no float64")
         layout = inner.shape, inner.stride(), inner.storage_offset()
@@ -98,7 +100,7 @@ def require_one_device(func: Any, args: Any, given: Any) -> None:
 def _on_cpu(one: Any) -> Any:
     """What the CPU computes with in place of an argument."""
     if isinstance(one, torch.device):
-        return torch.device("cpu")
+        return torch.device("cpu") if one.type == NAME else one
     return one.inner if isinstance(one, FakeTensor) else one
 
 
