@@ -34,8 +34,8 @@ class PipelineDiffusion:
 
     @staticmethod
     def of(painter: Painter) -> PipelineDiffusion | None:
-        """The model that a painter paints with; None where rows alone do not make a picture. A pipeline in half
-        precision goes on in float32, because small gradients are 0 in half precision."""
+        """The model that a painter paints with; None where rows alone do not make a picture. Open the painter with
+        `gradients`: one in half precision goes on in float32, and its weights stay rounded."""
         import torch
 
         if not isinstance(painter, PipelinePainter) or not painter.reads_rows:

@@ -164,10 +164,16 @@ def batch_size(pipeline: Any, component: str, where: str) -> int:
 
 
 def load(
-    folder: Path, component: str = "unet", steps: int = 25, guidance: float = 7.5, progress: Progress | None = None
+    folder: Path,
+    component: str = "unet",
+    steps: int = 25,
+    guidance: float = 7.5,
+    progress: Progress | None = None,
+    gradients: bool = False,
 ) -> PipelinePainter:
     """Load the pipeline in `folder`, in float32 on the CPU or in half precision on a GPU, without its own progress bar.
 
+    `gradients` True: in float32 on a GPU too, because small gradients are 0 in half precision.
     Raises E205, E224 or E402 where the files are not whole and finite, and E225 for a device that torch cannot use.
     """
     import torch
@@ -182,7 +188,7 @@ def load(
         )
     pipeline.set_progress_bar_config(disable=True)
     if not is_cpu(where):
-        pipeline.to(where, getattr(torch, choose_precision(where, component)))
+        pipeline.to(where, torch.float32 if gradients else getattr(torch, choose_precision(where, component)))
     return PipelinePainter(pipeline, component, steps, guidance, batch_size(pipeline, component, where), progress)
 
 

@@ -99,7 +99,7 @@ def _start(folder: str, component: str, weights: Mapping[str, Any]) -> None:
 
     end_with_parent()
     torch.set_num_threads(1)
-    model = PipelineDiffusion.of(painter.load(Path(folder), component))
+    model = PipelineDiffusion.of(painter.load(Path(folder), component, gradients=True))
     assert model is not None
     model.network.to(memory_format=torch.channels_last)  # convolutions on a CPU take an eighth less time
     _STARTED.update(model=model, weights=weights)

@@ -147,7 +147,8 @@ def _open_gradients(ctx: Context, manifest: Manifest, model: Model) -> Context:
     from editc.backends import painter
     from editc.backends.diffusion import PipelineDiffusion
 
-    return replace(ctx, diffusion=PipelineDiffusion.of(ctx.painter or painter.load(model.path, component_of(model))))
+    opened = ctx.painter or painter.load(model.path, component_of(model), gradients=True)
+    return replace(ctx, diffusion=PipelineDiffusion.of(opened))
 
 
 def _open_attacks(ctx: Context, manifest: Manifest, model: Model) -> Context:
@@ -182,9 +183,11 @@ def _open_painter(ctx: Context, manifest: Manifest, model: Model) -> Context:
     from editc.backends import painter
     from editc.backends.painter_mark import painter_mark
     from editc.opening import detector as detecting
+    from editc.passes.images.edit_kind import is_trained
 
     detector, judged_by = detecting.open_detector(manifest, check)  # first, because it opens faster
-    opened = painter.load(model.path, component_of(model), check.steps, check.guidance, ctx.progress)
+    gradients = bool(manifest.attacks) or is_trained(manifest)
+    opened = painter.load(model.path, component_of(model), check.steps, check.guidance, ctx.progress, gradients)
     ctx = replace(ctx, painter=opened, painter_mark=painter_mark(model.path, opened))
     return replace(ctx, detector=detector, detector_identity=judged_by)
 

@@ -126,7 +126,7 @@ def _run(
     begun = Progressed(factors, make_optimizer(scheme.optimiser, factors), generator, [{} for _ in subjects])
     save = None
     if ctx.cache is not None:
-        points = Checkpoints(ctx.cache, _identity(scheme, subjects, problem, ctx))
+        points = Checkpoints(ctx.cache, _identity(model, scheme, subjects, problem, ctx))
         points.resume(begun, save_period(scheme, len(subjects)), scheme.steps * len(subjects))
         save = points.save
     own = tuple(_own(model, scheme, one, begun, ctx.progress) for one in subjects) if scheme.measures_own else ()
@@ -146,8 +146,8 @@ def _own(model: Diffusion, scheme: Scheme, subject: Subject, begun: Progressed, 
     return own
 
 
-def _identity(scheme: Scheme, subjects: Sequence[Subject], problem: Problem, ctx: Context) -> str:
-    """Everything that decides what is trained: a checkpoint of another training is never taken up."""
+def _identity(model: Diffusion, scheme: Scheme, subjects: Sequence[Subject], problem: Problem, ctx: Context) -> str:
+    """Everything that decides what is trained, and where: a checkpoint of another training is never taken up."""
     import torch
 
     digest = sha256()
@@ -155,8 +155,8 @@ def _identity(scheme: Scheme, subjects: Sequence[Subject], problem: Problem, ctx
         digest.update(f"{site.name} {site.dtype}".encode())
         digest.update(np.ascontiguousarray(ctx.weights.read(site.name)).tobytes())
     seed, threads = problem.plan.manifest.seed, torch.get_num_threads()
-    bounds = watched_bounds(problem)
-    parts = repr(scheme), repr(subjects), digest.hexdigest(), problem.encoder, f"{seed} {threads} {bounds}"
+    bounds, device = watched_bounds(problem), next(model.network.parameters()).device
+    parts = repr(scheme), repr(subjects), digest.hexdigest(), problem.encoder, f"{seed} {threads} {device} {bounds}"
     return "\0".join(parts)
 
 

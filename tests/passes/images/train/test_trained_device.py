@@ -19,8 +19,7 @@ def train_on(device: str, method: str) -> Any:
     """The factors after a few steps, and the curve."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv(DEVICE_VARIABLE, device)
-        patch.setattr(painter, "choose_precision", lambda where, component: "float32")
-        model = PipelineDiffusion.of(painter.load(MODEL, "unet", steps=4, guidance=3.0))
+        model = PipelineDiffusion.of(painter.load(MODEL, "unet", steps=4, guidance=3.0, gradients=True))
     assert model is not None and {one.device.type for one in model.network.parameters()} == {device}
     return run(model, three_sites(model), small(method))
 
