@@ -25,7 +25,7 @@ class Amendment:
     """Keys to set in the block `preserve`; it is added if the manifest has none."""
 
 
-def refuse_existing(*paths: Path) -> None:
+def refuse_existing(*paths: Path, help: str = "name another: `editc suggest` replaces no file") -> None:
     """Raise E171 for the first of `paths` that exists, so that nobody's file is replaced."""
     for path in paths:
         if path.exists():
@@ -33,7 +33,7 @@ def refuse_existing(*paths: Path) -> None:
                 "E171",
                 "the file exists already",
                 place=str(path),
-                help="name another: `editc suggest` replaces no file",
+                help=help,
             )
 
 

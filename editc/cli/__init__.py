@@ -23,6 +23,7 @@ GC_THRESHOLD = 500_000
 LATE = {
     "cache": "editc.cli.cache:cache",
     "fleet": "editc.cli.fleet:fleet",
+    "init": "editc.cli.init:init",
     "list": "editc.cli.start:list_",
     "schema": "editc.cli.start:schema",
     "sign": "editc.cli.signing:sign",
