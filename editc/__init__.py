@@ -21,6 +21,8 @@ VERBS = (
     "make_lora_ready",
     "manifest_schema",
     "plan_apply",
+    "pull",
+    "push",
     "revert",
     "run_fleet",
     "sign",
@@ -28,6 +30,7 @@ VERBS = (
     "suggest",
     "verify",
     "verify_signature",
+    "write_card",
 )
 """The functions of `editc.api` that are available here."""
 __all__ = [*VERBS, "__version__"]

@@ -31,12 +31,15 @@ from editc.verbs.public import (
     load,
     make_lora_ready,
     plan_apply,
+    pull,
+    push,
     revert,
     sign,
     status,
     suggest,
     verify,
     verify_signature,
+    write_card,
 )
 from editc.verbs.results import Again, Attacked, Built, Checked
 from editc.verbs.tool import tool
@@ -111,6 +114,8 @@ __all__ = [
     "make_lora_ready",
     "manifest_schema",
     "plan_apply",
+    "pull",
+    "push",
     "revert",
     "run_fleet",
     "sign",
@@ -119,4 +124,5 @@ __all__ = [
     "tool",
     "verify",
     "verify_signature",
+    "write_card",
 ]

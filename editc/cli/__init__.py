@@ -22,9 +22,12 @@ GC_THRESHOLD = 500_000
 """How many new objects start a collection of cyclic garbage. Chosen by hand, so large that collections are rare."""
 LATE = {
     "cache": "editc.cli.cache:cache",
+    "card": "editc.cli.publish:card",
     "fleet": "editc.cli.fleet:fleet",
     "init": "editc.cli.init:init",
     "list": "editc.cli.start:list_",
+    "pull": "editc.cli.publish:pull",
+    "push": "editc.cli.publish:push",
     "schema": "editc.cli.start:schema",
     "sign": "editc.cli.signing:sign",
     "verify-signature": "editc.cli.signing:verify_signature",

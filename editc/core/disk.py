@@ -141,6 +141,26 @@ def rename(source: Path, target: Path) -> None:
     sync_folder(target.parent)
 
 
+def replace_folder(folder: Path, write: Callable[[Path], None]) -> None:
+    """Makes a folder that `write` fills, and puts it in place of the one there, if any. At no moment is a part of it at
+    `folder`. A crash between the two renames leaves both folders there under hidden names."""
+    fresh, old = temporary_path(folder), temporary_path(folder)
+    try:
+        make_folder(fresh)
+        write(fresh)
+        if folder.exists():
+            rename(folder, old)
+        try:
+            rename(fresh, folder)
+        except OSError:
+            if old.exists():
+                rename(old, folder)
+            raise
+    finally:
+        for path in (fresh, old):
+            clear(path)
+
+
 def remove_file(path: Path) -> None:
     """Removes a file if there is one."""
     path.unlink(missing_ok=True)

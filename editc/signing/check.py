@@ -60,6 +60,13 @@ def check_signature(path: Path, keys: Sequence[TrustedKey], now: datetime, signa
     return Signed(file, key.public, _compare(signed, path))
 
 
+def signed_files(signature: Path) -> frozenset[str]:
+    """The files that the signature of a folder is over, as paths within it. Who signed is not checked. Raises E902 to
+    E904 and E910."""
+    statement = parse_statement(read_bundle(signature).envelope.payload, str(signature))
+    return frozenset(parse_contents(statement, str(signature)).files)
+
+
 def find_signer(
     envelope: Envelope, fingerprint: str, keys: Sequence[TrustedKey], place: str, now: datetime
 ) -> TrustedKey:

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from editc.verbs.paths import REPORT, PathLike, Paths, as_paths, delta_at, deltas_at
+from editc.verbs.paths import PAGE, REPORT, PathLike, Paths, as_paths, delta_at, deltas_at
 
 if TYPE_CHECKING:  # each function imports what it needs, so that it starts fast
     from editc.core.delta import Delta
@@ -23,6 +23,9 @@ if TYPE_CHECKING:  # each function imports what it needs, so that it starts fast
     from editc.formats.exports.onnx.surgery import LoraReadyModel
     from editc.formats.exports.write import Export
     from editc.live.load import Loaded
+    from editc.publish.parcel import Build
+    from editc.publish.push import Pushed
+    from editc.publish.staging import Pulled
     from editc.signing.check import Signed
     from editc.signing.policy import Policy
     from editc.signing.sign import Signature
@@ -236,6 +239,46 @@ def verify_signature(
 
     now, file = datetime.now(UTC), None if signature is None else Path(signature)
     return trust.check_admitted(Path(path), tensor_file(delta_at(path)), _policies(keys, policy), now, file)
+
+
+def push(
+    path: PathLike, target: str, card: PathLike | None = None, licence: str = "", progress: Progress | None = None
+) -> Pushed:
+    """Publish a delta, or the folder of a build, to `hf://owner/name@revision`, `oci://host/repository:tag`,
+    `oci:FOLDER:tag` or a folder. `card` is a model card of your own, `licence` the one that a made card names. Raises
+    EditcError."""
+    from editc.publish.push import push
+
+    return push(_build_at(path), target, None if card is None else Path(card), licence, progress)
+
+
+def pull(source: str, out: PathLike | None = None, progress: Progress | None = None) -> Pulled:
+    """Fetch what `push` published into the new folder `out`, and check every file. Raises EditcError."""
+    from editc.publish.pull import pull
+
+    return pull(source, None if out is None else Path(out), progress)
+
+
+def write_card(path: PathLike, out: PathLike | None = None, licence: str = "") -> Path:
+    """Write the model card of a delta, or of the folder of a build, to `out` or as README.md. Raises EditcError."""
+    from editc.publish.push import write_card
+
+    return write_card(_build_at(path), None if out is None else Path(out), licence)
+
+
+def _build_at(path: PathLike) -> Build:
+    """A delta, with the report beside it where the folder of a build is given."""
+    from editc.publish.parcel import Build
+    from editc.signing.check import signed_files
+    from editc.signing.places import signature_place, statements_place
+
+    delta, folder = delta_at(path), Path(path)
+    found = Build(delta, signature=signature_place(delta), statements=statements_place(delta))
+    if not folder.is_dir():
+        return found
+    whole = signature_place(folder)
+    signed = (whole, signed_files(whole)) if whole.exists() else (None, frozenset[str]())
+    return replace(found, report=folder / REPORT, page=folder / PAGE, folder_signature=signed[0], signed=signed[1])
 
 
 def verify(

@@ -26,6 +26,7 @@ RAISED_BY = {
     "formats": ("formats", "editc"),
     "fleet": ("editc",),
     "cache": ("editc",),
+    "publish": ("editc",),
     "signing": ("editc",),
 }
 FIRST_DIGIT = {
@@ -37,6 +38,7 @@ FIRST_DIGIT = {
     "formats": "6",
     "fleet": "7",
     "cache": "8",
+    "publish": "9",
     "signing": "9",
 }
 

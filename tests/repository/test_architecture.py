@@ -27,7 +27,7 @@ FLOORS = (
     "editc.formats.exports",
     "editc.formats.doctor",
     "editc.formats editc.passes",
-    "editc.report editc.opening editc.signing editc.live",
+    "editc.report editc.opening editc.signing editc.publish editc.live",
     "editc.verbs editc.fleet editc.start",
     "editc.cli",
     "editc",

@@ -19,6 +19,7 @@ LIKE_THE_SOURCE = {
     "live",
     "numerics",
     "opening",
+    "publish",
     "registry",
     "report",
     "signing",
