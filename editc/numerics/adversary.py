@@ -33,7 +33,7 @@ def derive(keys: Array, targets: Array, gram: Array, cross: Array, r: float, rul
     """
     require_finite("the keys or the weights", keys, gram, cross)
     if rule == "regzero":
-        return factorise(_add_ridge(gram, r)).solve(cross @ keys)
+        return derive_least(cross @ keys, gram, r)
     if rule == "standard":
         return factorise(_add_ridge(gram, r)).solve(r * targets + cross @ keys)
     if rule == "surrogate1":
@@ -41,6 +41,11 @@ def derive(keys: Array, targets: Array, gram: Array, cross: Array, r: float, rul
     if rule == "surrogate2":
         return factorise(_add_ridge(gram, r)).solve(_add_ridge(cross, r) @ keys)
     return factorise(_add_ridge((1 + r) * gram, r)).solve(_add_ridge(cross + r * gram, r) @ keys)
+
+
+def derive_least(pulled: Array, gram: Array, r: float) -> Array:
+    """Return the keys C' (d, m) of the penalty `regzero`, from `pulled`, which is H C (d, m)."""
+    return factorise(_add_ridge(gram, r)).solve(pulled)
 
 
 def _add_ridge(square: Array, r: float) -> Array:

@@ -168,7 +168,7 @@ def _certificate(near: trust.NearestProblem, witnesses: Sequence[Witness]) -> Ce
     targets = np.hstack([one.targets for one in witnesses])
     terms = near.terms(keys)
     found = near.minimise(keys, terms)
-    free = adversary.derive(keys, targets, near.gram, near.cross, REGULARISATION, "regzero")
+    free = adversary.derive_least(terms.across, near.gram, REGULARISATION)
     possible, whole = near.ellipsoid.move_inside(free), near.distance(keys, targets)
     tries = {"best": found.lower, "attained": found.values, "own": near.objective(keys, keys, terms)}
     tries |= {"free": near.objective(free, keys, terms), "derived": near.objective(possible, keys, terms)}
