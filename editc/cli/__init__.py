@@ -15,6 +15,7 @@ from pathlib import Path
 import click
 
 from editc.cli import terminal
+from editc.cli.completing import complete_explained, complete_format, complete_model
 
 PATH = click.Path(path_type=Path)
 """An argument that is given to the command as a `Path`."""
@@ -23,6 +24,7 @@ GC_THRESHOLD = 500_000
 LATE = {
     "cache": "editc.cli.cache:cache",
     "card": "editc.cli.publish:card",
+    "completion": "editc.cli.completing:completion",
     "fleet": "editc.cli.fleet:fleet",
     "init": "editc.cli.init:init",
     "list": "editc.cli.start:list_",
@@ -62,7 +64,9 @@ def check(manifest: Path, set_: tuple[str, ...], json_: bool) -> int:
 @cli.command()
 @click.argument("manifest", type=PATH)
 @click.option("-o", "--out", type=PATH, help="Folder for the delta and the report [default: MANIFEST's name + .out].")
-@click.option("--emit", multiple=True, metavar="FORMAT", help="Export to this format too.")
+@click.option(
+    "--emit", multiple=True, shell_complete=complete_format, metavar="FORMAT", help="Export to this format too."
+)
 @terminal.set_option
 @click.option(
     "--print-after",
@@ -112,6 +116,7 @@ def suggest(manifest: Path, dictionary: Path | None, write: Path | None, json_: 
 @click.option(
     "--to",
     "model",
+    shell_complete=complete_model,
     required=True,
     metavar="MODEL",
     help="The model: a folder, a .safetensors or .onnx file, a hub id or editc:demo.",
@@ -157,7 +162,7 @@ def apply(
 
 
 @cli.command()
-@click.argument("model")
+@click.argument("model", shell_complete=complete_model)
 @terminal.json_option
 def revert(model: str, json_: bool) -> int:
     """Undo the last in-place apply, bit for bit."""
@@ -168,7 +173,7 @@ def revert(model: str, json_: bool) -> int:
 
 
 @cli.command()
-@click.argument("model")
+@click.argument("model", shell_complete=complete_model)
 @click.option("--delta", multiple=True, type=PATH, help="Look for this delta too.")
 @terminal.json_option
 def status(model: str, delta: tuple[Path, ...], json_: bool) -> int:
@@ -182,7 +187,11 @@ def status(model: str, delta: tuple[Path, ...], json_: bool) -> int:
 @cli.command()
 @click.argument("delta", type=PATH)
 @click.option(
-    "--model", required=True, metavar="MODEL", help="The base that the delta was built on, or a fine-tune of it."
+    "--model",
+    shell_complete=complete_model,
+    required=True,
+    metavar="MODEL",
+    help="The base that the delta was built on, or a fine-tune of it.",
 )
 @terminal.finetune_option
 @terminal.detector_option
@@ -199,7 +208,13 @@ def verify(delta: Path, model: str, allow_finetune: bool, detector: str, json_: 
 
 @cli.command()
 @click.argument("delta", type=PATH)
-@click.option("--model", required=True, metavar="MODEL", help="The base that the delta was built for, or a fine-tune.")
+@click.option(
+    "--model",
+    shell_complete=complete_model,
+    required=True,
+    metavar="MODEL",
+    help="The base that the delta was built for, or a fine-tune.",
+)
 @click.option(
     "--attacks", default="quick", show_default=True, metavar="WHICH", help="quick, thorough, or as in a manifest."
 )
@@ -221,9 +236,13 @@ def attack(
 
 @cli.command()
 @click.argument("delta", type=PATH)
-@click.option("--as", "name", required=True, metavar="FORMAT", help="kohya, diffusers, peft, ...")
+@click.option(
+    "--as", "name", shell_complete=complete_format, required=True, metavar="FORMAT", help="kohya, diffusers, peft, ..."
+)
 @click.option("-o", "--out", type=PATH, required=True, help="The file or folder to write.")
-@click.option("--model", metavar="MODEL", help="The base, if the format needs its weights.")
+@click.option(
+    "--model", shell_complete=complete_model, metavar="MODEL", help="The base, if the format needs its weights."
+)
 @click.option(
     "--dtype",
     type=click.Choice(["fp32", "fp16", "bf16"]),
@@ -251,7 +270,7 @@ def onnx() -> None:
 
 
 @onnx.command("make-lora-ready")
-@click.argument("model")
+@click.argument("model", shell_complete=complete_model)
 @click.option("-o", "--out", type=PATH, required=True, help="The .onnx file to write.")
 @click.option(
     "--sites", type=PATH, required=True, metavar="DELTA", help="A delta; each site that it edits gets inputs."
@@ -272,7 +291,12 @@ def make_lora_ready(model: str, out: Path, sites: Path, json_: bool) -> int:
 @cli.command()
 @click.argument("delta", nargs=-1, required=True, type=PATH)
 @click.option("-o", "--out", required=True, type=PATH, help="Write the linked delta here, and a lock file beside it.")
-@click.option("--model", metavar="MODEL", help="The base of the deltas; required if they edit the same tensors.")
+@click.option(
+    "--model",
+    shell_complete=complete_model,
+    metavar="MODEL",
+    help="The base of the deltas; required if they edit the same tensors.",
+)
 @click.option("--compose", is_flag=True, help="Apply each delta to the result of those before it, in the given order.")
 @terminal.detector_option
 @terminal.device_option
@@ -287,8 +311,8 @@ def link(delta: tuple[Path, ...], out: Path, model: str | None, compose: bool, d
 
 
 @cli.command()
-@click.argument("base")
-@click.argument("edited")
+@click.argument("base", shell_complete=complete_model)
+@click.argument("edited", shell_complete=complete_model)
 @click.option("-o", "--out", required=True, type=PATH, metavar="DELTA", help="Write the delta here.")
 @click.option("--form", default="auto", help="shared, low-rank, dense or xor [default: the smallest that fits].")
 @click.option(
@@ -310,7 +334,7 @@ def diff(base: str, edited: str, out: Path, form: str, mend: str, tolerance: flo
 
 
 @cli.command()
-@click.argument("path")
+@click.argument("path", shell_complete=complete_model)
 @terminal.json_option
 def inspect(path: str, json_: bool) -> int:
     """List what is in a delta or a model."""
@@ -323,7 +347,10 @@ def inspect(path: str, json_: bool) -> int:
 @cli.command()
 @click.argument("file", type=PATH)
 @click.option(
-    "--model", metavar="MODEL", help="Look up the modules in this model [default: the one that their names imply]."
+    "--model",
+    shell_complete=complete_model,
+    metavar="MODEL",
+    help="Look up the modules in this model [default: the one that their names imply].",
 )
 @click.option(
     "--for", "for_", multiple=True, type=LOADER, help="Let only this loader decide the exit code [default: all]."
@@ -340,7 +367,7 @@ def doctor(file: Path, model: str | None, for_: tuple[str, ...], json_: bool) ->
 
 
 @cli.command()
-@click.argument("name")
+@click.argument("name", shell_complete=complete_explained)
 @terminal.json_option
 def explain(name: str, json_: bool) -> int:
     """Explain a code, a measurement, a method or another word.

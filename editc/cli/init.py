@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from editc.cli import terminal
+from editc.cli.completing import complete_model
 
 if TYPE_CHECKING:  # `editc --help` imports this module, and needs none of these
     from editc.start.look import Look
@@ -33,7 +34,12 @@ TAKES = {"fact": (("prompt", "subject", "answer"), ("was",)), "nudity": ((), ("e
 
 
 @click.command()
-@click.option("--model", metavar="MODEL", help="The model: a folder, a .safetensors file, a hub id or editc:demo.")
+@click.option(
+    "--model",
+    shell_complete=complete_model,
+    metavar="MODEL",
+    help="The model: a folder, a .safetensors file, a hub id or editc:demo.",
+)
 @click.option("--erase", metavar="CONCEPT", help="What to erase.")
 @click.option("--to", metavar="CONCEPT", help="What is shown in its place.")
 @click.option("--kind", type=KINDS, help="What it is [default: object; of a language model fact].")
@@ -41,7 +47,12 @@ TAKES = {"fact": (("prompt", "subject", "answer"), ("was",)), "nudity": ((), ("e
 @click.option("--subject", metavar="TEXT", help="Of a fact: what it is about, as the prompt has it.")
 @click.option("--answer", metavar="TEXT", help="Of a fact: what the model must say.")
 @click.option("--was", metavar="TEXT", help="Of a fact: what it says now.")
-@click.option("--encoder", metavar="FOLDER", help="The text encoder of an image model that is one file.")
+@click.option(
+    "--encoder",
+    shell_complete=complete_model,
+    metavar="FOLDER",
+    help="The text encoder of an image model that is one file.",
+)
 @click.option(
     "-o",
     "--out",

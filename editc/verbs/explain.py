@@ -49,12 +49,18 @@ def explain(name: str) -> str:
             return "\n".join([*PAGES[table.noun](name.lower()), ""])
     if word:
         return terms.explain(name.lower())
-    known = [*codes.catalogue(), *terms.all_words()]
-    known += [name for table in (*FIRST_TABLES, *LATER_TABLES) for name in table.names()]
-    near = nearest(name, tuple(known))
+    near = nearest(name, known_names())
     words = "a code (E501), a measurement (recoverable), a method (uce), a family (sd1), a format (diff)"
     help_ = f"did you mean `{near}`?" if near else f"name {words}"
     raise fail("E130", f"editc has no explanation of `{name}`", help=help_)
+
+
+def known_names() -> tuple[str, ...]:
+    """Every name that `explain` knows: codes, words, and the names of every table."""
+    from editc import codes
+
+    tables = [name for table in (*FIRST_TABLES, *LATER_TABLES) for name in table.names()]
+    return tuple(dict.fromkeys((*codes.catalogue(), *terms.all_words(), *tables)))
 
 
 def _method_lines(name: str) -> Iterator[str]:
