@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from editc.core.delta import Delta, Factors
+from editc.core.text import count
 from editc.formats.apply.apply import ApplyResult, RevertResult
+from editc.formats.apply.carried import name_edits
 from editc.formats.apply.quantised import RequantisationLoss
 from editc.formats.apply.status import Status
 from editc.formats.apply.target import ApplyPlan
@@ -20,7 +22,31 @@ from editc.formats.models import layout
 from editc.formats.models.model import Checkpoint, Model, open_model
 
 
-def inspect(place: str) -> dict[str, Any]:
+class Description(dict[str, Any]):
+    """What is in a delta or a model: a dict of plain JSON values, which shows itself in a few words."""
+
+    def __repr__(self) -> str:
+        """A short text: a delta has hashes of every site."""
+        if self["kind"] == "delta":
+            sites = count(len(self["sites"]), "site")
+            return f"<delta {self['delta_id'][:12]} for {self['family']}: {sites}, in {self['path']}>"
+        return f"<{self['layout']} {self['model']}: {', '.join(self['components'])}>"
+
+    def _repr_html_(self) -> str:
+        """What one asks first, for notebooks."""
+        from editc.notebook.table import size, table
+
+        if self["kind"] == "model":
+            parts = self["components"].items()
+            rows = [(n, f"{p['tensors']} tensors", size(p["bytes"]), ", ".join(p["bytes_by_dtype"])) for n, p in parts]
+            return table(f"{self['layout']}: {self['model']}", rows)
+        sites = f"{len(self['sites'])} in {', '.join(sorted({one['component'] for one in self['sites']}))}"
+        about = [("edits", name_edits(self["edits"])), ("family", self["family"]), ("sites", sites)]
+        claims = [(f"{one.get('name')} {one.get('subject', '')}", one.get("value")) for one in self["claims"]]
+        return table(f"Delta {self['delta_id'][:12]}", [*about, ("size", size(self["bytes"])), *claims])
+
+
+def inspect(place: str) -> Description:
     """What the delta or model at `place` is; `kind` is `delta` or `model`. Raises what reading it raises."""
     path = Path(place)
     file = tensor_file(path)
@@ -30,8 +56,8 @@ def inspect(place: str) -> dict[str, Any]:
     if is_delta(path):
         spelling = format_of(path)
         said = {"kind": "delta", "format": spelling, "path": place, "bytes": _size(path)}
-        return {**said, **describe_delta(read_delta(path))}
-    return {"kind": "model", **describe_model(open_model(place))}
+        return Description(**said, **describe_delta(read_delta(path)))
+    return Description(kind="model", **describe_model(open_model(place)))
 
 
 def _size(path: Path) -> int:

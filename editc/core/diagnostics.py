@@ -44,6 +44,15 @@ class Diagnostic:
         """False for a warning."""
         return self.severity == "error"
 
+    @property
+    def where(self) -> str:
+        """Where it is, in a few words: `manifest.yaml, line 4`, or a file, a tensor or an option. May be empty."""
+        if self.span is None or self.source is None:
+            return self.place or ("" if self.source is None else self.source.name)
+        if self.source.is_override(self.span):
+            return self.source.line(self.span.line)
+        return f"{self.source.name}, line {self.span.line}"
+
 
 class EditcError(Exception):
     """Stops a verb, with every diagnostic that was found. The exit code follows from the codes (see `editc.codes`)."""
@@ -51,11 +60,21 @@ class EditcError(Exception):
     def __init__(self, *diagnostics: Diagnostic) -> None:
         super().__init__("; ".join(f"{d.code}: {d.message}" for d in diagnostics))
         self.diagnostics = diagnostics
+        for one in diagnostics:  # Python and notebooks show them under a traceback
+            self.add_note(_note(one))
 
     def __reduce__(self) -> tuple[type[EditcError], tuple[Diagnostic, ...]]:
         """How it is sent from one process to another. An exception is made again from its text by default, and a pool
         of processes breaks on what cannot be made again."""
         return type(self), self.diagnostics
+
+
+def _note(one: Diagnostic) -> str:
+    """A diagnostic in a few lines: code and place, the line that it underlines, and what to do."""
+    lines = [f"{one.code}{' at ' if one.where else ''}{one.where}"]
+    if one.span is not None and one.source is not None:
+        lines += [f"  {one.source.line(one.span.line)}", f"  {' ' * (one.span.column - 1)}{'^' * one.span.length}"]
+    return "\n".join((*lines, *([f"  help: {one.help}"] if one.help else [])))
 
 
 def fail(code: str, message: str, *, place: str = "", help: str = "", notes: Iterable[str] = ()) -> EditcError:

@@ -13,7 +13,7 @@ from typing import Any
 from editc.core.delta import Delta
 from editc.core.diagnostics import fail
 from editc.core.text import count, first_rows
-from editc.formats.apply.carried import SHORT
+from editc.formats.apply.carried import SHORT, name_edits
 from editc.formats.apply.edited_bytes import rewrite
 from editc.formats.apply.refusals import no_change_error
 from editc.formats.apply.target import TargetTensor
@@ -73,6 +73,16 @@ class Loaded:
         names = " and ".join(one.delta_id[:SHORT] for one in self.plan.deltas)
         state = "loaded into" if self.loaded else "unloaded from"
         return f"<Loaded: delta {names} {state} {self.plan.place}, {count(self.tensors, 'tensor')}>"
+
+    def _repr_html_(self) -> str:
+        """What is in which model, for notebooks."""
+        from editc.notebook.table import size, table
+
+        state = "Loaded into" if self.loaded else "Unloaded from"
+        rows = [(one.delta_id[:SHORT], name_edits(one.edits)) for one in self.plan.deltas]
+        written = f"{count(self.tensors, 'tensor')}, {size(self.bytes_kept)} kept"
+        about = [("match", self.plan.tier), ("strength", self.plan.strength), ("changed", written)]
+        return table(f"{state} {self.plan.place}", [*rows, *about], self.notes)
 
     def _check_unchanged(self) -> None:
         """Raise E642 if a matrix holds neither its result nor its old bytes."""

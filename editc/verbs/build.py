@@ -11,6 +11,7 @@ from editc.core.caching import environments_elsewhere
 from editc.core.delta import Delta
 from editc.core.diagnostics import Diagnostic, EditcError
 from editc.core.disk import check_folder
+from editc.core.places import Source
 from editc.core.ports import Context, Progress, announce
 from editc.core.solution import Verified
 from editc.opening.default_list import default_prompts, name_warnings
@@ -26,19 +27,20 @@ PASSES = ("locate", "derive", "solve", "verify", "emit")
 
 
 def build(
-    path: Path,
+    given: Path | Source,
     out: Path,
     overrides: tuple[str, ...] = (),
     progress: Progress | None = None,
     after: Callable[[str, Any], bool] | None = None,
 ) -> Built | None:
-    """Compile the manifest at `path` into the folder `out`. If a constraint is broken, write the report and no delta.
+    """Compile a manifest (its path, or its text) into the folder `out`. If a constraint is broken, write the report and
+    no delta.
 
     `after(pass name, value)` is called with the result of each pass. When it returns False, the build stops, writes
     nothing and returns None.
     """
     announce(progress, "reading the manifest")
-    opened = require_manifest(path, overrides)
+    opened = require_manifest(given, overrides)
     check_folder(out)
     kind, manifest = opened.kind, opened.manifest
     ctx = kind.with_adapters(kind.open_ports(opened, progress), manifest)

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from editc.core.diagnostics import Diagnostic, EditcError, sort_by_place
+from editc.core.places import Source
 from editc.core.plan import Plan
 from editc.core.ports import Context
 from editc.verbs.kind import OpenedManifest
@@ -17,13 +18,13 @@ OTHER_KIND = frozenset({"E201", "E206"})
 """Errors which say that the manifest is for another kind of model. Further errors about both would not help."""
 
 
-def check(path: Path, overrides: Sequence[str] = ()) -> Checked:
-    """Check the manifest at `path`, then its model and its formats as far as they can be read. Needs headers only, not
-    torch.
+def check(given: Path | Source, overrides: Sequence[str] = ()) -> Checked:
+    """Check a manifest (its path, or its text), then its model and its formats as far as they can be read. Needs
+    headers only, not torch.
 
     The result has a plan if there is no error.
     """
-    opened, diagnostics = open_manifest(path, overrides)
+    opened, diagnostics = open_manifest(given, overrides)
     if opened is None:
         return Checked(diagnostics, None, None)
     if not opened.sound:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 from editc.core.diagnostics import Diagnostic, EditcError
 from editc.core.manifest import Manifest
+from editc.core.places import Source
 from editc.formats.models.model import Model
 from editc.opening.target import Target
 from editc.verbs.kind import ModelKind, OpenedManifest
@@ -27,16 +29,19 @@ def kind_of(manifest: Manifest) -> ModelKind:
     return found
 
 
-def open_manifest(path: Path, overrides: Sequence[str] = ()) -> tuple[OpenedManifest | None, tuple[Diagnostic, ...]]:
-    """Open the manifest in a file, with its model. Returns (None, errors) if nothing of it can be read.
+def open_manifest(
+    given: Path | Source, overrides: Sequence[str] = ()
+) -> tuple[OpenedManifest | None, tuple[Diagnostic, ...]]:
+    """Open the manifest in a file, or its text, with its model. Returns (None, errors) if nothing of it can be read.
 
     The second value is every error and warning of the manifest. If all its edits are `erase`, the words do not say
     which kind of model it is for, so the model's header decides. A model that cannot be opened raises only when a
     property of `OpenedManifest` needs it. Raises E100 if the manifest's file cannot be read.
     """
-    from editc.manifests.decode import parse_file, read_draft
+    from editc.manifests.decode import parse, read_draft, read_source
 
-    parsed = parse_file(path, overrides)
+    source = given if isinstance(given, Source) else read_source(given)
+    path, parsed = Path(source.name), parse(replace(source, overrides=tuple(overrides)))
     target = _find_model(path, parsed.model)
     kind = parsed.kind or _kind_of_model(target)
     manifest, found = read_draft(parsed, path.parent, kind)
@@ -46,9 +51,9 @@ def open_manifest(path: Path, overrides: Sequence[str] = ()) -> tuple[OpenedMani
     return OpenedManifest(manifest, found, target, kind_of(manifest)), found
 
 
-def require_manifest(path: Path, overrides: Sequence[str] = ()) -> OpenedManifest:
+def require_manifest(given: Path | Source, overrides: Sequence[str] = ()) -> OpenedManifest:
     """`open_manifest` for a manifest that must be sound. Raises EditcError with everything found if it has an error."""
-    opened, found = open_manifest(path, overrides)
+    opened, found = open_manifest(given, overrides)
     if opened is None or not opened.sound:
         raise EditcError(*found)
     return opened

@@ -4,24 +4,25 @@ here."""
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from editc.verbs.paths import PAGE, REPORT, PathLike, Paths, as_paths, delta_at, deltas_at
+from editc.verbs.paths import PAGE, REPORT, ManifestLike, PathLike, Paths, as_paths, delta_at, deltas_at, manifest_at
 
 if TYPE_CHECKING:  # each function imports what it needs, so that it starts fast
     from editc.core.delta import Delta
     from editc.core.ports import Progress
-    from editc.formats.apply.apply import ApplyResult, RevertResult
+    from editc.formats.apply.apply import Applied, RevertResult
     from editc.formats.apply.status import Status
     from editc.formats.apply.target import ApplyPlan
     from editc.formats.diff.diff import Difference
     from editc.formats.doctor.examine import Examination
     from editc.formats.exports.onnx.surgery import LoraReadyModel
     from editc.formats.exports.write import Export
+    from editc.formats.inspect import Description
     from editc.live.load import Loaded
     from editc.publish.parcel import Build
     from editc.publish.push import Pushed
@@ -34,15 +35,18 @@ if TYPE_CHECKING:  # each function imports what it needs, so that it starts fast
     from editc.verbs.results import Again, Attacked, Built, Checked
 
 
-def check(path: PathLike, overrides: Sequence[str] = ()) -> Checked:
-    """Find every mistake of a manifest at once, then whether its model has the sites. Needs headers only, not torch."""
+def check(manifest: ManifestLike, overrides: Sequence[str] = ()) -> Checked:
+    """Find every mistake of a manifest at once, then whether its model has the sites. Needs headers only, not torch.
+
+    `manifest` is a path, the text of a manifest (a `str` with a line break, or that begins with `{`), or a dict.
+    """
     from editc.verbs.check import check
 
-    return check(Path(path), overrides)
+    return check(manifest_at(manifest), overrides)
 
 
 def build(
-    path: PathLike,
+    manifest: ManifestLike,
     out: PathLike,
     overrides: Sequence[str] = (),
     progress: Progress | None = None,
@@ -50,13 +54,14 @@ def build(
 ) -> Built | None:
     """Compile a manifest into `out`: delta, report.json and report.html; no delta if a constraint is broken.
 
+    `manifest` is a path, the text of a manifest (a `str` with a line break, or that begins with `{`), or a dict.
     `after(pass, value)` is called with the result of each pass. If it returns False, the build stops, writes nothing
     and returns None. A good delta replaces that of an earlier build; a failed build moves the earlier one into the
     folder `last-good`. Raises EditcError, E697 before any work.
     """
     from editc.verbs.build import build
 
-    return build(Path(path), Path(out), tuple(overrides), progress, after)
+    return build(manifest_at(manifest), Path(out), tuple(overrides), progress, after)
 
 
 def suggest(
@@ -161,16 +166,16 @@ def apply(
     requantize: bool = False,
     require_signature: Paths = (),
     policy: PathLike | None = None,
-) -> tuple[ApplyPlan, ApplyResult]:
+) -> Applied:
     """Write the edited model to `out`, or over itself with an undo journal. No file is ever left half-written.
 
     `link`: large unchanged files of the copy are hard links to the model's. `require_signature` and `policy` as in
     `plan_apply`.
     """
-    from editc.formats.apply.apply import apply
+    from editc.formats.apply.apply import Applied, apply
 
     plan = plan_apply(deltas, model, allow_finetune, requantize, require_signature, policy)
-    return plan, apply(plan, None if out is None else Path(out), in_place, link)
+    return Applied(plan, apply(plan, None if out is None else Path(out), in_place, link))
 
 
 def load(
@@ -365,7 +370,7 @@ def diff(
     return replace(found, delta=write_delta(found.delta, out))
 
 
-def inspect(place: PathLike) -> Mapping[str, Any]:
+def inspect(place: PathLike) -> Description:
     """Describe what is in a delta, or in a model."""
     from editc.formats import inspect as inspecting
 

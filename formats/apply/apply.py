@@ -20,7 +20,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from editc.core import disk
 from editc.core.diagnostics import EditcError, fail
@@ -34,7 +34,7 @@ from editc.formats.apply.target import ApplyPlan, TargetTensor
 from editc.formats.containers.ranges import hash_range
 from editc.formats.models.model import Model
 
-__all__ = ["ApplyPlan", "ApplyResult", "RevertResult", "TargetTensor", "apply", "plan_apply", "revert"]
+__all__ = ["Applied", "ApplyPlan", "ApplyResult", "RevertResult", "TargetTensor", "apply", "plan_apply", "revert"]
 
 
 @dataclass(frozen=True)
@@ -52,6 +52,34 @@ class ApplyResult:
     """The number of bytes in the tensors that were changed."""
     linked: tuple[Path, ...] = ()
     """The files of the copy, relative to `path`, that are hard links to the model's own files. Empty without `link`."""
+
+    def __repr__(self) -> str:
+        """A short text, because a result has a hash for every tensor."""
+        return f"<ApplyResult: {self.status}, {len(self.results)} tensors written, in {self.path}>"
+
+    def _repr_html_(self) -> str:
+        """What was done, for notebooks."""
+        from editc.notebook.table import size, table
+
+        written = f"{len(self.results)} tensors, {size(self.bytes_written)}"
+        return table(f"Applied: {self.status}", [("model", self.path), ("written", written)])
+
+
+class Applied(NamedTuple):
+    """What `editc.api.apply` returns: the plan and the result, as a pair that a notebook shows as one."""
+
+    plan: ApplyPlan
+    """What was decided."""
+    result: ApplyResult
+    """What was done."""
+
+    def __repr__(self) -> str:
+        """Both in a line."""
+        return f"({self.plan!r}, {self.result!r})"
+
+    def _repr_html_(self) -> str:
+        """Both, for notebooks."""
+        return self.plan._repr_html_() + self.result._repr_html_()
 
 
 @dataclass(frozen=True)

@@ -30,7 +30,7 @@ def carried_deltas(found: Iterable[PresentBytes], journal_place: journal.Journal
 def explain_refusal(fault: Diagnostic, deltas: Iterable[Mapping[str, Any]]) -> Diagnostic:
     """Add the cause to a refusal of the model's weights: other deltas are in them. Returns `fault` unchanged if there
     are none."""
-    named = " and ".join(f"{_edits(one)} (delta {one['delta_id'][:SHORT]})" for one in deltas)
+    named = " and ".join(f"{name_edits(one.get('edits'))} (delta {one['delta_id'][:SHORT]})" for one in deltas)
     if not named:
         return fault
     help_text = (
@@ -40,8 +40,7 @@ def explain_refusal(fault: Diagnostic, deltas: Iterable[Mapping[str, Any]]) -> D
     return replace(fault, message=f"this model already carries {named}: {fault.message}", help=help_text)
 
 
-def _edits(delta: Mapping[str, Any]) -> str:
-    """Name a delta's edits by concept or group; at most three."""
-    edits = delta.get("edits")
+def name_edits(edits: Any) -> str:
+    """Name a delta's edits by concept or group; at most three. `edits`: a sequence of mappings, as a file has it."""
     names = [str(one.get("concept") or one.get("group") or "?") for one in edits or () if isinstance(one, Mapping)]
     return first_names([f"`{name}`" for name in names], 3) or "an edit"

@@ -10,6 +10,7 @@ from editc.core.delta import Delta, SiteRecord
 from editc.core.diagnostics import EditcError
 from editc.core.site_bytes import matrix_shape, stored_shape
 from editc.formats.apply import journal
+from editc.formats.apply.carried import name_edits
 from editc.formats.apply.journal_record import EditedRange, JournalEntry
 from editc.formats.apply.match import match
 from editc.formats.apply.sites import find_sites
@@ -56,6 +57,20 @@ class Status:
     """Every delta that the journal names or the caller gave, in the order of application as far as that is recorded."""
     interrupted: bool
     """True if an apply in place was killed, so that the weights may be a mixture."""
+
+    def __repr__(self) -> str:
+        """A short text, because a status has the state of every tensor."""
+        states = ", ".join(f"{one.delta_id[:12]} {one.presence}" for one in self.deltas[:3]) or "no delta known"
+        more = ", ..." if len(self.deltas) > 3 else ""
+        return f"<Status of {self.model.place}: {states}{more}{'; interrupted' if self.interrupted else ''}>"
+
+    def _repr_html_(self) -> str:
+        """The deltas and their states, for notebooks."""
+        from editc.notebook.table import table
+
+        rows = [(one.delta_id[:12], one.presence, name_edits(one.edits)) for one in self.deltas]
+        notes = ["an apply in place was killed: run `editc.revert`, or apply again"] if self.interrupted else []
+        return table(f"Deltas in {self.model.place}", rows or [("none that is known",)], notes)
 
     @property
     def applied(self) -> tuple[str, ...]:

@@ -73,6 +73,15 @@ class ApplyPlan:
         pending = sum(target.pending for target in self.targets)
         return f"<ApplyPlan for {self.model.place}: {self.status}, {pending} of {len(self.targets)} tensors to write>"
 
+    def _repr_html_(self) -> str:
+        """What would be done, for notebooks."""
+        from editc.notebook.table import size, table
+
+        pending = sum(target.pending for target in self.targets)
+        write = f"{pending} of {len(self.targets)} tensors, {size(self.bytes_to_write)}"
+        rows = [("status", self.status), ("match", self.tier), ("to write", write)]
+        return table(f"Plan for {self.model.place}", rows, self.notes)
+
     @property
     def status(self) -> Literal["ready", "already"]:
         """`ready`, or `already` if no tensor is left to write."""
