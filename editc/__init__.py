@@ -25,6 +25,7 @@ VERBS = (
     "push",
     "revert",
     "run_fleet",
+    "sbom",
     "sign",
     "status",
     "suggest",

@@ -1,4 +1,4 @@
-"""The commands `editc sign` and `editc verify-signature`."""
+"""The commands `editc sign`, `editc verify-signature` and `editc sbom`."""
 
 from __future__ import annotations
 
@@ -55,6 +55,19 @@ def verify_signature(
         raise click.UsageError("say whom you trust: --key FILE or --policy FILE")
     found = terminal.run_verb(api.verify_signature, delta, key, signature, policy)
     return terminal.print_answer(show_signed(found), (), json_)
+
+
+@click.command()
+@click.argument("delta", type=PATH)
+@click.option("-o", "--out", type=PATH, metavar="FILE", help="Write it here [default: DELTA.cdx.json].")
+@terminal.json_option
+def sbom(delta: Path, out: Path | None, json_: bool) -> int:
+    """Write a delta's bill of materials, in CycloneDX."""
+    from editc.cli.output import Output
+    from editc.verbs import public as api
+
+    file = terminal.run_verb(api.sbom, delta, out)
+    return terminal.print_answer(Output(f"wrote {file}", {"file": str(file)}), (), json_)
 
 
 def show_signature(made: Signature) -> Output:

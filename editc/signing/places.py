@@ -10,6 +10,8 @@ OF_FOLDER = "model.sig"
 """The signature's file in a folder that is signed: the name that Model Signing takes."""
 STATED = ".intoto.jsonl"
 """What the file of further statements has after the name of the delta's file: in-toto's ending for envelopes."""
+BOM_ENDING = ".cdx.json"
+"""What a bill of materials has after the name of the delta's file: CycloneDX's own ending."""
 
 
 def signature_place(path: Path) -> Path:
@@ -30,6 +32,11 @@ def statements_place(delta: Path, signature: Path | None = None) -> Path:
     return signature.with_name(signature.name.removesuffix(ENDING) + STATED)
 
 
+def bom_place(delta: Path) -> Path:
+    """Where the bill of materials of a delta's file lies by default."""
+    return delta.with_name(delta.name + BOM_ENDING)
+
+
 def belongs_to_a_delta(name: str) -> bool:
     """True for the names of files that lie beside deltas and are none."""
-    return name.endswith((ENDING, STATED))
+    return name.endswith((ENDING, STATED, BOM_ENDING))

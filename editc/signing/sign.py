@@ -8,6 +8,7 @@ from pathlib import Path
 from editc.core.disk import guard_writes, replace_file
 from editc.formats.exports.read import read_delta
 from editc.signing import bundle, contents, envelope, statement
+from editc.signing.bom import state_bom
 from editc.signing.bundle import Bundle
 from editc.signing.contents import GIT, Contents, hash_file
 from editc.signing.keys import PrivateKey
@@ -44,8 +45,9 @@ def sign(path: Path, delta: Path, report: Path, key: PrivateKey, out: Path | Non
     file, beside = out or signature_place(path), statements_place(delta, out)
     signed = contents.contents_of(path, _left_out(path, delta, (file, beside)), links=False)
     sealed = envelope.seal(statement.to_bytes(contents.state(signed)), key)
-    subject = {delta.name: hash_file(delta)}
-    stated = [state_provenance(read, subject), state_results(read, subject, read_verdict(report, read))]
+    subject = {delta.name: (digest := hash_file(delta))}
+    results = state_results(read, subject, read_verdict(report, read))
+    stated = [state_provenance(read, subject), results, state_bom(read, delta.name, digest)]
     with guard_writes(file):
         replace_file(beside, to_lines(stated, key))
         replace_file(file, bundle.to_bytes(Bundle(key.public.fingerprint, sealed)))

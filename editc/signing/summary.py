@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from editc.core.text import count
+from editc.signing.bom import BOM
 from editc.signing.envelope import show
 from editc.signing.provenance import PROVENANCE
 from editc.signing.results import RESULT, stated_verdict
@@ -18,6 +19,8 @@ def summarise(statement: Statement) -> Iterator[str]:
         yield from _provenance(statement.predicate)
     elif statement.kind == RESULT:
         yield from _results(statement.predicate)
+    elif statement.kind == BOM:
+        yield f"a bill of materials, CycloneDX {show(statement.predicate.get('specVersion'))[1:-1]}"
     else:
         yield f"something of the type {show(statement.kind)}"
 

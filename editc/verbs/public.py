@@ -233,6 +233,24 @@ def sign(path: PathLike, key: PathLike, out: PathLike | None = None, password: s
     return sign(Path(path), delta, delta.parent / REPORT, read_private_key(Path(key), password), file)
 
 
+def sbom(path: PathLike, out: PathLike | None = None) -> Path:
+    """Write a delta's bill of materials, in CycloneDX 1.6, to `out`, else beside the delta. Returns the file. Raises
+    EditcError."""
+    from editc.core.disk import check_file, guard_writes, replace_file
+    from editc.formats.exports.read import read_delta, tensor_file
+    from editc.signing import bom
+    from editc.signing.contents import hash_file
+    from editc.signing.places import bom_place
+
+    delta = tensor_file(delta_at(path))
+    file = bom_place(delta) if out is None else Path(out)
+    check_file(file)
+    made = bom.make_bom(read_delta(delta), delta.name, hash_file(delta))
+    with guard_writes(file):
+        replace_file(file, bom.to_bytes(made))
+    return file
+
+
 def verify_signature(
     path: PathLike, keys: Paths = (), signature: PathLike | None = None, policy: PathLike | None = None
 ) -> Signed:

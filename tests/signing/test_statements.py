@@ -19,6 +19,7 @@ from signing_cases import BASE, DELTAS, KeyFiles, delta_file, key_files, refused
 from editc.core.delta import Delta
 from editc.formats.delta.container import write_delta
 from editc.formats.exports.read import read_delta
+from editc.signing.bom import BOM
 from editc.signing.provenance import PROVENANCE
 from editc.signing.results import RESULT, read_verdict
 from editc.signing.stated import to_lines
@@ -68,9 +69,9 @@ def test_both_statements_are_signed_and_about_the_delta(tmp_path: Path, key: Key
     path, _ = built(tmp_path)
     made = public.sign(path, key.secret)
     assert made.files == (tmp_path / "d.sig", beside(path))
-    assert [*stated(path, key)] == [PROVENANCE, RESULT]
+    assert [*stated(path, key)] == [PROVENANCE, RESULT, BOM]
     (digest,) = made.contents.files.values()
-    assert [one["subject"] for one in payloads(path)] == [[{"name": "d", "digest": {"sha256": digest}}]] * 2
+    assert [one["subject"] for one in payloads(path)] == [[{"name": "d", "digest": {"sha256": digest}}]] * 3
 
 
 def test_they_are_statements_for_in_toto_s_own_library(tmp_path: Path, key: KeyFiles) -> None:
@@ -209,7 +210,7 @@ def test_the_command_shows_what_is_stated(tmp_path: Path, key: KeyFiles) -> None
     assert "the attack `rows` brings `circle` back in `1` of `10` pictures, `9` before the edit" in shown
     assert "verdict: works green, robust amber" in shown
     found = json.loads(editc("verify-signature", str(path), *options, "--json").stdout)
-    assert [one["predicateType"] for one in found["stated"]] == [PROVENANCE, RESULT]
+    assert [one["predicateType"] for one in found["stated"]] == [PROVENANCE, RESULT, BOM]
 
 
 def test_odd_statements_are_shown_as_far_as_they_make_sense(tmp_path: Path, key: KeyFiles) -> None:
