@@ -16,6 +16,8 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from editc.core.diagnostics import Diagnostic, EditcError
+from editc.libraries.tool import tool
+from editc.verbs.evidence import sbom, sign, verify_signature
 from editc.verbs.paths import DELTA, LAST_GOOD, PAGE, REPORT, PathLike
 from editc.verbs.public import (
     apply,
@@ -34,16 +36,12 @@ from editc.verbs.public import (
     pull,
     push,
     revert,
-    sbom,
-    sign,
     status,
     suggest,
     verify,
-    verify_signature,
     write_card,
 )
 from editc.verbs.results import Again, Attacked, Built, Checked
-from editc.verbs.tool import tool
 
 if TYPE_CHECKING:  # only a fleet and the start of a manifest need these
     from editc.core.ports import Progress

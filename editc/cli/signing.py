@@ -33,7 +33,7 @@ def sign(delta: Path, key: Path, password_env: str | None, out: Path | None, jso
 
     The signature is one that OpenSSF Model Signing reads. It lies beside the delta; that of a folder is the file
     model.sig in it."""
-    from editc.verbs import public as api
+    from editc.verbs import evidence as api
 
     made = terminal.run_verb(api.sign, delta, key, out, _password(password_env))
     return terminal.print_answer(show_signature(made), (), json_)
@@ -49,7 +49,7 @@ def verify_signature(
     delta: Path, key: tuple[Path, ...], policy: Path | None, signature: Path | None, json_: bool
 ) -> int:
     """Say who signed a delta, and whether it changed since."""
-    from editc.verbs import public as api
+    from editc.verbs import evidence as api
 
     if not key and policy is None:
         raise click.UsageError("say whom you trust: --key FILE or --policy FILE")
@@ -64,7 +64,7 @@ def verify_signature(
 def sbom(delta: Path, out: Path | None, json_: bool) -> int:
     """Write a delta's bill of materials, in CycloneDX."""
     from editc.cli.output import Output
-    from editc.verbs import public as api
+    from editc.verbs import evidence as api
 
     file = terminal.run_verb(api.sbom, delta, out)
     return terminal.print_answer(Output(f"wrote {file}", {"file": str(file)}), (), json_)

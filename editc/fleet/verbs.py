@@ -12,7 +12,7 @@ PLACES: Mapping[str, str] = {
     "verify": "editc.verbs.public:verify",
     "attack": "editc.verbs.public:attack",
     "delta_at": "editc.verbs.paths:delta_at",
-    "tool": "editc.verbs.tool:tool",
+    "tool": "editc.libraries.tool:tool",
 }
 """Name of a function -> `module:attribute`."""
 

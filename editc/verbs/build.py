@@ -14,13 +14,13 @@ from editc.core.disk import check_folder
 from editc.core.places import Source
 from editc.core.ports import Context, Progress, announce
 from editc.core.solution import Verified
+from editc.libraries.tool import tool
 from editc.opening.default_list import default_prompts, name_warnings
 from editc.verbs import emit
 from editc.verbs.kind import OpenedManifest
 from editc.verbs.open import require_manifest
 from editc.verbs.paths import DELTA, LAST_GOOD, PAGE, REPORT
 from editc.verbs.results import Built
-from editc.verbs.tool import tool
 
 PASSES = ("locate", "derive", "solve", "verify", "emit")
 """The passes of a build, in order. Their values are Manifest -> Plan -> Problem -> Solution -> Verified -> Delta."""

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from editc.verbs.paths import PAGE, REPORT, ManifestLike, PathLike, Paths, as_paths, delta_at, deltas_at, manifest_at
+from editc.verbs.paths import PAGE, REPORT, ManifestLike, PathLike, Paths, delta_at, deltas_at, manifest_at
 
 if TYPE_CHECKING:  # each function imports what it needs, so that it starts fast
     from editc.core.delta import Delta
@@ -27,9 +27,6 @@ if TYPE_CHECKING:  # each function imports what it needs, so that it starts fast
     from editc.publish.parcel import Build
     from editc.publish.push import Pushed
     from editc.publish.staging import Pulled
-    from editc.signing.check import Signed
-    from editc.signing.policy import Policy
-    from editc.signing.sign import Signature
     from editc.verbs import link as linking
     from editc.verbs.proposal import Proposal
     from editc.verbs.results import Again, Attacked, Built, Checked
@@ -141,19 +138,13 @@ def plan_apply(
         opened, read = open_model(str(model)), [read_delta(path) for path in deltas_at(deltas)]
         return plan_apply(read, opened, allow_finetune, requantize=requantize)
     from editc.signing import trust
+    from editc.verbs.evidence import find_policies
 
-    policies, now = _policies(require_signature, policy), datetime.now(UTC)
+    policies, now = find_policies(require_signature, policy), datetime.now(UTC)
     read = [trust.read_admitted(path, policies, now) for path in deltas_at(deltas)]
     plan = plan_apply(read, open_model(str(model)), allow_finetune, requantize=requantize)
     trust.check_tier(plan, policies)
     return plan
-
-
-def _policies(keys: Paths, policy: PathLike | None) -> Sequence[Policy]:
-    """The policies that a delta must suit: that of a file, and one of keys."""
-    from editc.signing import trust
-
-    return trust.load_policies(None if policy is None else Path(policy), as_paths(keys))
 
 
 def apply(
@@ -216,52 +207,6 @@ def status(model: PathLike, deltas: Paths = ()) -> Status:
     from editc.formats.models.model import open_model
 
     return find_status(open_model(str(model)), [read_delta(path) for path in deltas_at(deltas)])
-
-
-def sign(path: PathLike, key: PathLike, out: PathLike | None = None, password: str | None = None) -> Signature:
-    """Sign a delta, or the folder of a build, with the private key in the file `key`. `password` is that of an
-    encrypted key. Writes the signature to `out`, else beside the delta or into the folder, and beside it what the
-    delta and its report state. Raises EditcError."""
-    from editc.core.disk import check_file
-    from editc.formats.exports.read import tensor_file
-    from editc.signing.keys import read_private_key
-    from editc.signing.sign import sign
-
-    file, delta = None if out is None else Path(out), tensor_file(delta_at(path))
-    if file is not None:
-        check_file(file)
-    return sign(Path(path), delta, delta.parent / REPORT, read_private_key(Path(key), password), file)
-
-
-def sbom(path: PathLike, out: PathLike | None = None) -> Path:
-    """Write a delta's bill of materials, in CycloneDX 1.6, to `out`, else beside the delta. Returns the file. Raises
-    EditcError."""
-    from editc.core.disk import check_file, guard_writes, replace_file
-    from editc.formats.exports.read import read_delta, tensor_file
-    from editc.signing import bom
-    from editc.signing.contents import hash_file
-    from editc.signing.places import bom_place
-
-    delta = tensor_file(delta_at(path))
-    file = bom_place(delta) if out is None else Path(out)
-    check_file(file)
-    made = bom.make_bom(read_delta(delta), delta.name, hash_file(delta))
-    with guard_writes(file):
-        replace_file(file, bom.to_bytes(made))
-    return file
-
-
-def verify_signature(
-    path: PathLike, keys: Paths = (), signature: PathLike | None = None, policy: PathLike | None = None
-) -> Signed:
-    """Check that a delta, or the folder of a build, was signed by one of these public keys and not changed since, and
-    that the file `policy` admits the delta. `signature` is the file of the signature, if it lies elsewhere. Raises
-    EditcError."""
-    from editc.formats.exports.read import tensor_file
-    from editc.signing import trust
-
-    now, file = datetime.now(UTC), None if signature is None else Path(signature)
-    return trust.check_admitted(Path(path), tensor_file(delta_at(path)), _policies(keys, policy), now, file)
 
 
 def push(
@@ -356,8 +301,8 @@ def link(
     pictures of every part, in place of the detectors that the deltas name.
     """
     from editc.formats.exports.endings import check_delta_file
+    from editc.libraries.tool import tool
     from editc.verbs import link as linking
-    from editc.verbs.tool import tool
 
     check_delta_file(Path(out))
     base = None if model is None else str(model)
@@ -379,7 +324,7 @@ def diff(
     from editc.formats.diff.diff import difference
     from editc.formats.exports.endings import check_delta_file
     from editc.formats.models.model import open_model
-    from editc.verbs.tool import tool
+    from editc.libraries.tool import tool
 
     out = Path(out)
     check_delta_file(out)

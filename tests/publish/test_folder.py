@@ -14,7 +14,8 @@ from publish_cases import TRAVELS, assert_round_trip, built, files_of, signed_bu
 from signing_cases import delta_file, key_files, refused
 
 from editc.core.diagnostics import EditcError
-from editc.verbs.public import pull, push, sign, verify_signature, write_card
+from editc.verbs.evidence import sign, verify_signature
+from editc.verbs.public import pull, push, write_card
 
 EVIDENCE = {"delta.safetensors.sig", "delta.safetensors.intoto.jsonl"}
 TARGETS = ("{}/shelf", "file:{}/shelf", "oci:{}/shelf", "oci:{}/shelf:v1")

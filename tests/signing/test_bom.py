@@ -16,7 +16,7 @@ from signing_cases import DELTAS, delta_file, key_files
 from editc.core.delta import Delta
 from editc.formats.exports.read import read_delta
 from editc.signing.bom import BOM, make_bom, to_bytes
-from editc.verbs import public
+from editc.verbs import evidence
 
 ATTACK = {"attack": "rows", "concept": "circle", "shown": 0, "of": 20, "control": 19, "seed": 7}
 CLAIMS = (
@@ -37,11 +37,11 @@ def assert_valid(bom: Any) -> None:
 
 @pytest.mark.parametrize("form", ["dense", "low-rank", "shared", "xor"])
 def test_every_form_of_delta_has_a_valid_one(tmp_path: Path, form: str) -> None:
-    path = public.sbom(delta_file(tmp_path, form))
+    path = evidence.sbom(delta_file(tmp_path, form))
     assert path.name == "delta.safetensors.cdx.json"
     assert_valid(json.loads(path.read_text()))
     first = path.read_bytes()
-    assert public.sbom(tmp_path / "delta.safetensors").read_bytes() == first
+    assert evidence.sbom(tmp_path / "delta.safetensors").read_bytes() == first
 
 
 @pytest.mark.parametrize(
@@ -81,9 +81,9 @@ def test_it_says_what_the_delta_records() -> None:
 
 def test_it_is_signed_as_a_statement_too(tmp_path: Path) -> None:
     key, path = key_files(tmp_path), delta_file(tmp_path)
-    public.sign(path, key.secret)
-    stated = {one.kind: one.predicate for one in public.verify_signature(path, key.shown).stated}
-    assert stated[BOM] == json.loads(public.sbom(path).read_text())
+    evidence.sign(path, key.secret)
+    stated = {one.kind: one.predicate for one in evidence.verify_signature(path, key.shown).stated}
+    assert stated[BOM] == json.loads(evidence.sbom(path).read_text())
     assert "a bill of materials, CycloneDX 1.6" in editc("verify-signature", str(path), "--key", str(key.shown)).stdout
 
 

@@ -22,7 +22,7 @@ from signing_cases import (
 )
 
 from editc.signing.check import TrustedKey, check_signature
-from editc.verbs.public import sign, verify_signature
+from editc.verbs.evidence import sign, verify_signature
 
 
 @pytest.fixture

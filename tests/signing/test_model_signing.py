@@ -10,7 +10,7 @@ import pytest
 from model_signing import hashing, signing, verifying
 from signing_cases import built_folder, delta_file, flip, key_files, refused
 
-from editc.verbs.public import sign, verify_signature
+from editc.verbs.evidence import sign, verify_signature
 
 
 def sign_by_theirs(path: Path, signature: Path, key: Path) -> None:

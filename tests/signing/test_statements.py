@@ -24,7 +24,7 @@ from editc.signing.provenance import PROVENANCE
 from editc.signing.results import RESULT, read_verdict
 from editc.signing.stated import to_lines
 from editc.signing.statement import Statement
-from editc.verbs import public
+from editc.verbs import evidence, public
 
 DETECTOR = {"name": "seer", "sha256": "c" * 64}
 ATTACK = {"attack": "rows", "concept": "circle", "shown": 1, "of": 10, "control": 9, "seed": 7, "access": "rows"}
@@ -62,12 +62,12 @@ def payloads(path: Path) -> list[dict[str, Any]]:
 
 
 def stated(path: Path, key: KeyFiles) -> dict[str, Any]:
-    return {one.kind: one.predicate for one in public.verify_signature(path, key.shown).stated}
+    return {one.kind: one.predicate for one in evidence.verify_signature(path, key.shown).stated}
 
 
 def test_both_statements_are_signed_and_about_the_delta(tmp_path: Path, key: KeyFiles) -> None:
     path, _ = built(tmp_path)
-    made = public.sign(path, key.secret)
+    made = evidence.sign(path, key.secret)
     assert made.files == (tmp_path / "d.sig", beside(path))
     assert [*stated(path, key)] == [PROVENANCE, RESULT, BOM]
     (digest,) = made.contents.files.values()
@@ -76,7 +76,7 @@ def test_both_statements_are_signed_and_about_the_delta(tmp_path: Path, key: Key
 
 def test_they_are_statements_for_in_toto_s_own_library(tmp_path: Path, key: KeyFiles) -> None:
     path, _ = built(tmp_path)
-    public.sign(path, key.secret)
+    evidence.sign(path, key.secret)
     for value in payloads(path):
         parsed = json_format.ParseDict(value, statement_pb2.Statement())
         TheirStatement.copy_from_pb(parsed).validate()
@@ -84,7 +84,7 @@ def test_they_are_statements_for_in_toto_s_own_library(tmp_path: Path, key: KeyF
 
 def test_provenance_names_manifest_tool_tensors_and_seeds(tmp_path: Path, key: KeyFiles) -> None:
     path, delta = built(tmp_path)
-    public.sign(path, key.secret)
+    evidence.sign(path, key.secret)
     found = stated(path, key)[PROVENANCE]
     made, run = found["buildDefinition"], found["runDetails"]
     (manifest,) = made["externalParameters"]["manifests"]
@@ -100,7 +100,7 @@ def test_provenance_names_manifest_tool_tensors_and_seeds(tmp_path: Path, key: K
 
 def test_results_have_each_claim_with_its_bound_detector_attacks_and_verdict(tmp_path: Path, key: KeyFiles) -> None:
     path, _ = built(tmp_path)
-    public.sign(path, key.secret)
+    evidence.sign(path, key.secret)
     found = stated(path, key)[RESULT]
     assert found["result"] == "FAILED" and found["failedTests"] == ["efficacy"]
     assert found["passedTests"] == ["erased of circle"] and found["warnedTests"] == []
@@ -111,7 +111,7 @@ def test_results_have_each_claim_with_its_bound_detector_attacks_and_verdict(tmp
 
 def test_an_attack_that_says_nothing_is_a_warning(tmp_path: Path, key: KeyFiles) -> None:
     path, _ = built(tmp_path, claims=(), extra={"attacks": [{**ATTACK, "control": 4}]})
-    public.sign(path, key.secret)
+    evidence.sign(path, key.secret)
     found = stated(path, key)[RESULT]
     assert (found["result"], found["warnedTests"]) == ("WARNED", ["rows on circle"])
 
@@ -136,7 +136,7 @@ def test_the_report_of_another_delta_gives_no_verdict(tmp_path: Path, report: st
 )
 def test_a_policy_reads_the_verdict_that_is_signed(tmp_path: Path, key: KeyFiles, rule: str, said: str) -> None:
     path, _ = built(tmp_path)
-    public.sign(path, key.secret)
+    evidence.sign(path, key.secret)
     (tmp_path / "report.json").write_text('{"it": "does not count"}')
     policy = tmp_path / "p.yaml"
     policy.write_text(f"policy: 1\nkeys: [{{id: now, file: key.pub}}]\nverdict: {{{rule}}}\n")
@@ -148,12 +148,12 @@ def test_a_policy_reads_the_verdict_that_is_signed(tmp_path: Path, key: KeyFiles
 
 
 def check(path: Path, policy: Path) -> object:
-    return public.verify_signature(path, policy=policy)
+    return evidence.verify_signature(path, policy=policy)
 
 
 def test_without_the_file_nothing_is_stated(tmp_path: Path, key: KeyFiles) -> None:
     path, _ = built(tmp_path)
-    public.sign(path, key.secret)
+    evidence.sign(path, key.secret)
     beside(path).unlink()
     assert stated(path, key) == {}
     policy = tmp_path / "p.yaml"
@@ -163,12 +163,12 @@ def test_without_the_file_nothing_is_stated(tmp_path: Path, key: KeyFiles) -> No
 
 def test_statements_about_another_delta_are_refused(tmp_path: Path, key: KeyFiles) -> None:
     path, _ = built(tmp_path)
-    public.sign(path, key.secret)
+    evidence.sign(path, key.secret)
     old = beside(path).read_bytes()
     delta_file(tmp_path, "dense").replace(path)
-    public.sign(path, key.secret)
+    evidence.sign(path, key.secret)
     beside(path).write_bytes(old)
-    assert refused(lambda: public.verify_signature(path, key.shown)).code == "E917"
+    assert refused(lambda: evidence.verify_signature(path, key.shown)).code == "E917"
 
 
 CHANGES: list[tuple[str, Callable[[bytes], bytes]]] = [
@@ -184,20 +184,20 @@ CHANGES: list[tuple[str, Callable[[bytes], bytes]]] = [
 @pytest.mark.parametrize(("code", "change"), CHANGES)
 def test_changed_statements_are_refused(tmp_path: Path, key: KeyFiles, code: str, change: Any) -> None:
     path, _ = built(tmp_path)
-    public.sign(path, key.secret)
+    evidence.sign(path, key.secret)
     beside(path).write_bytes(change(beside(path).read_bytes()))
-    assert refused(lambda: public.verify_signature(path, key.shown)).code == code
+    assert refused(lambda: evidence.verify_signature(path, key.shown)).code == code
 
 
 def test_statements_of_a_stranger_are_refused(tmp_path: Path, key: KeyFiles) -> None:
     path, _ = built(tmp_path)
-    made = public.sign(path, key.secret)
+    made = evidence.sign(path, key.secret)
     (digest,) = made.contents.files.values()
     other = key_files(tmp_path, "other")
     beside(path).write_bytes(
         to_lines([Statement({"d": digest}, RESULT, {"verdict": {"works": "green"}})], other.private)
     )
-    assert refused(lambda: public.verify_signature(path, key.shown)).code == "E905"
+    assert refused(lambda: evidence.verify_signature(path, key.shown)).code == "E905"
 
 
 def test_the_command_shows_what_is_stated(tmp_path: Path, key: KeyFiles) -> None:
@@ -215,7 +215,7 @@ def test_the_command_shows_what_is_stated(tmp_path: Path, key: KeyFiles) -> None
 
 def test_odd_statements_are_shown_as_far_as_they_make_sense(tmp_path: Path, key: KeyFiles) -> None:
     path, _ = built(tmp_path)
-    (digest,) = public.sign(path, key.secret).contents.files.values()
+    (digest,) = evidence.sign(path, key.secret).contents.files.values()
     odd = {"attacks": ["text", {"shown": "\x1b[31m"}], "passedTests": 3, "verdict": {"works": ["green"]}}
     made = [Statement({"d": digest}, kind, odd) for kind in (PROVENANCE, RESULT, "urn:other")]
     beside(path).write_bytes(to_lines(made, key.private))

@@ -20,7 +20,7 @@ from editc.codes import catalogue
 from editc.core.diagnostics import EditcError
 from editc.formats.delta.container import write_delta
 from editc.formats.exports.read import read_delta
-from editc.verbs import public
+from editc.verbs import evidence, public
 
 DETECTOR = "c" * 64
 ATTACK: Mapping[str, Any] = {"attack": "rows", "concept": "circle", "shown": 1, "of": 10, "control": 9}
@@ -36,7 +36,7 @@ def evidenced(folder: Path, key: KeyFiles, claims: Any = (), **extra: Any) -> Pa
     delta = read_delta(DELTAS / "low-rank.safetensors")
     path = folder / "delta.safetensors"
     write_delta(replace(delta, claims=(*delta.claims, *claims), extra={**delta.extra, **extra}), path)
-    public.sign(path, key.secret)
+    evidence.sign(path, key.secret)
     return path
 
 
@@ -67,7 +67,7 @@ def admitted(path: Path, folder: Path, **given: Any) -> bool:
 def test_a_signed_delta_is_applied_and_an_unsigned_one_is_not(tmp_path: Path, key: KeyFiles) -> None:
     path = delta_file(tmp_path)
     assert [code for code, _ in refuse(path, tmp_path, require_signature=key.shown)] == ["E902"]
-    public.sign(path, key.secret)
+    evidence.sign(path, key.secret)
     assert admitted(path, tmp_path, require_signature=key.shown)
     assert admitted(path, tmp_path, require_signature=[key_files(tmp_path, "other").shown, key.shown])
     other = key_files(tmp_path, "other")
@@ -76,7 +76,7 @@ def test_a_signed_delta_is_applied_and_an_unsigned_one_is_not(tmp_path: Path, ke
 
 def test_a_delta_in_a_signed_folder_is_applied(tmp_path: Path, key: KeyFiles) -> None:
     out = built_folder(tmp_path)
-    public.sign(out, key.secret)
+    evidence.sign(out, key.secret)
     assert admitted(out, tmp_path, require_signature=key.shown)
     flip(out / "delta.safetensors", 40)
     assert [code for code, _ in refuse(out, tmp_path, require_signature=key.shown)] == ["E907"]
@@ -166,7 +166,7 @@ def test_while_a_key_is_replaced_the_old_and_the_new_one_serve_until_the_old_one
     file.write_text(f"policy: 1\n{keys.format('2000-12-31')}")
     ((code, message),) = refuse(path, tmp_path, policy=file)
     assert code == "E908" and "the key old expired on 2001-01-01" in message
-    public.sign(path, new.secret)
+    evidence.sign(path, new.secret)
     assert admitted(path, tmp_path, policy=file)
 
 
@@ -185,8 +185,10 @@ def test_a_mistake_in_a_policy_is_exit_code_2(tmp_path: Path, key: KeyFiles) -> 
 
 def test_verify_signature_takes_a_policy_too(tmp_path: Path, key: KeyFiles) -> None:
     path = whole(tmp_path, key)
-    assert public.verify_signature(path, policy=policy(tmp_path, "at_most: {erased: 0.2}")).key.name == "now"
-    assert refused(lambda: public.verify_signature(path, policy=policy(tmp_path, "attacks: {rows: 0}"))).code == "E914"
+    assert evidence.verify_signature(path, policy=policy(tmp_path, "at_most: {erased: 0.2}")).key.name == "now"
+    assert (
+        refused(lambda: evidence.verify_signature(path, policy=policy(tmp_path, "attacks: {rows: 0}"))).code == "E914"
+    )
     assert editc("verify-signature", str(path)).returncode == 2
 
 
@@ -198,7 +200,7 @@ def test_each_part_of_a_linked_delta_must_suit_the_policy(tmp_path: Path, key: K
     for name, file, detector in zip(KEYS, files, (DETECTOR, "d" * 64), strict=False):
         write_delta(replace(delta_for(base, names=[name]), extra={"detector": {"sha256": detector}}), file)
     public.link(files, tmp_path / "delta.safetensors")
-    public.sign(tmp_path / "delta.safetensors", key.secret)
+    evidence.sign(tmp_path / "delta.safetensors", key.secret)
     file = policy(tmp_path, f"detectors: [{DETECTOR}]")
     assert (
         refused(lambda: public.plan_apply(tmp_path / "delta.safetensors", tmp_path / "m", policy=file)).code == "E912"
@@ -208,7 +210,7 @@ def test_each_part_of_a_linked_delta_must_suit_the_policy(tmp_path: Path, key: K
 def test_a_fleet_applies_only_what_the_policy_admits(tmp_path: Path, key: KeyFiles) -> None:
     plan = write_plan(tmp_path, models=1, forms=("dense", "low-rank"), text="do: apply\npolicy: editc-policy.yaml")
     policy(tmp_path, "at_most: {erase_residual: 0.5}")
-    public.sign(tmp_path / "deltas" / "dense.safetensors", key.secret)
+    evidence.sign(tmp_path / "deltas" / "dense.safetensors", key.secret)
     run(plan)
     found = records(tmp_path / "out")
     states = {name: (one["status"], [d["code"] for d in one["diagnostics"]]) for (name, _), one in found.items()}
@@ -221,7 +223,7 @@ def test_a_fleet_applies_only_what_the_policy_admits(tmp_path: Path, key: KeyFil
 def test_another_policy_is_other_cells_of_a_fleet(tmp_path: Path, key: KeyFiles) -> None:
     plan = write_plan(tmp_path, models=1, forms=("dense",), text="do: apply\npolicy: editc-policy.yaml")
     policy(tmp_path)
-    public.sign(tmp_path / "deltas" / "dense.safetensors", key.secret)
+    evidence.sign(tmp_path / "deltas" / "dense.safetensors", key.secret)
     assert run(plan).ran == 1 and run(plan).ran == 0
     policy(tmp_path, "at_most: {erase_residual: 0.1}")
     assert run(plan).ran == 1

@@ -13,7 +13,7 @@ from signing_cases import BASE, delta_file, key_files
 
 from editc.formats.exports.read import read_delta
 from editc.publish.staging import Pulled
-from editc.verbs import public
+from editc.verbs import evidence, public
 
 REPORT: Mapping[str, Any] = {
     "model": "owner/base@0123456789abcdef",
@@ -75,7 +75,7 @@ def files_of(folder: Path) -> dict[str, bytes]:
 def signed_build(folder: Path, form: str = "low-rank") -> Path:
     """The folder of a build whose delta is signed by `key.pem` beside the folder."""
     out = built(folder, form)
-    public.sign(out / "delta.safetensors", key_files(folder).secret)
+    evidence.sign(out / "delta.safetensors", key_files(folder).secret)
     return out
 
 
@@ -89,7 +89,7 @@ def assert_round_trip(folder: Path, target: str, source: Callable[[str], str] = 
     got = files_of(pulled.folder)
     assert got.keys() == TRAVELS
     assert all(got[name] == (out / name).read_bytes() for name in TRAVELS - {"README.md", "manifest.yaml"})
-    assert public.verify_signature(pulled.delta, folder / "key.pub").key.name == str(folder / "key.pub")
+    assert evidence.verify_signature(pulled.delta, folder / "key.pub").key.name == str(folder / "key.pub")
     model = Path(shutil.copytree(BASE, folder / "base"))
     before = files_of(model)
     public.apply(pulled.delta, model, in_place=True)

@@ -20,7 +20,7 @@ from places import FIXTURES
 from editc.core.diagnostics import Diagnostic, EditcError
 from editc.signing.check import TrustedKey
 from editc.signing.keys import PrivateKey, PublicKey, read_private_key, read_public_key
-from editc.verbs import public
+from editc.verbs import evidence
 
 DELTAS = FIXTURES / "deltas" / "v1"
 BASE = DELTAS / "base"
@@ -94,7 +94,7 @@ def built_folder(folder: Path) -> Path:
 def signed_delta(folder: Path, key: KeyFiles) -> Path:
     """A delta with its signature beside it."""
     path = delta_file(folder)
-    public.sign(path, key.secret)
+    evidence.sign(path, key.secret)
     return path
 
 

@@ -21,7 +21,7 @@ from editc.formats.delta.container import write_delta
 from editc.formats.exports.read import read_delta
 from editc.signing.places import statements_place
 from editc.signing.policy_file import load_policy
-from editc.verbs import public
+from editc.verbs import evidence
 
 ATTACK = {"attack": "rows", "concept": "circle", "shown": 1, "of": 20, "control": 19, "seed": 7}
 LINES = {line: {"state": "green"} for line in ("works", "costs", "robust")}
@@ -84,9 +84,9 @@ def make_scene(folder: Path, name: str = "now", form: str = "low-rank") -> Scene
 
 def _signed(folder: Path, out: Path, key: KeyFiles) -> Scene:
     delta = out / "delta.safetensors"
-    bom = public.sbom(delta)
-    bundle = public.sign(delta, key.secret).file
-    whole = public.sign(out, key.secret).file
+    bom = evidence.sbom(delta)
+    bundle = evidence.sign(delta, key.secret).file
+    whole = evidence.sign(out, key.secret).file
     files = dict(
         zip(TARGETS, (delta, bundle, whole, statements_place(delta), folder / "policy.yaml", bom), strict=True)
     )
