@@ -28,15 +28,16 @@ licence_option = click.option(
 @click.argument("target")
 @click.option("--card", type=PATH, metavar="FILE", help="Your own model card [default: README.md, or one is made].")
 @licence_option
+@click.option("--private", is_flag=True, help="If a repository is made on the hub, make it private.")
 @terminal.json_option
-def push(delta: Path, target: str, card: Path | None, licence: str, json_: bool) -> int:
+def push(delta: Path, target: str, card: Path | None, licence: str, private: bool, json_: bool) -> int:
     """Publish a delta with its evidence.
 
     DELTA is a file, or the folder of a build. TARGET is hf://owner/name@revision, oci://host/repository:tag,
     oci:FOLDER:tag, or a folder."""
     from editc.verbs import public as api
 
-    made = terminal.run_verb(api.push, delta, target, card, licence)
+    made = terminal.run_verb(api.push, delta, target, card, licence, private)
     return terminal.print_answer(show_pushed(made), (), json_)
 
 

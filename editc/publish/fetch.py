@@ -8,9 +8,10 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, suppress
 from pathlib import Path
-from typing import Protocol, TypeAlias
+from typing import BinaryIO, Protocol, TypeAlias
 
 from editc.core.diagnostics import EditcError, fail
+from editc.core.disk import guard_writes
 from editc.publish.listing import Entry, Listing
 
 Stream: TypeAlias = tuple[int, Iterator[bytes]]
@@ -21,7 +22,7 @@ TRIES = 5
 """How often a connection may fail in a row, without one new byte, before the run gives up. Chosen by hand."""
 WAIT = 0.2
 """Seconds before the second try; each later one waits twice as long."""
-PIECE = 1 << 20
+PIECE = 1 << 16
 """Bytes that are read and written at once."""
 
 
@@ -80,11 +81,18 @@ def _append(entry: Entry, part: Path, opener: Opener, place: str) -> None:
             if start > entry.size:
                 file.truncate(0)
                 raise _size_error(entry, f"more than the {entry.size:,} bytes that it should have", place)
-            file.write(piece)
+            _write(file, piece, part)
         file.flush()
         os.fsync(file.fileno())
     if start < entry.size:
         raise broken(f"'{entry.name}' ended after {start:,} of {entry.size:,} bytes", place)
+
+
+def _write(file: BinaryIO, piece: bytes, part: Path) -> None:
+    """Write some bytes, so that they are there if the run is killed. Raises E632, for which no server is to blame."""
+    with guard_writes(part):
+        file.write(piece)
+        file.flush()
 
 
 def _check_digest(entry: Entry, part: Path, place: str) -> None:

@@ -37,6 +37,8 @@ class HubPlace:
     """`owner/name`."""
     revision: str | None
     """A branch, tag or commit. None: the main branch."""
+    private: bool = False
+    """For `push`: a repository that is made is private."""
 
 
 @dataclass(frozen=True)

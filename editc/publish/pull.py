@@ -41,5 +41,22 @@ def _layout(place: LayoutPlace) -> Origin:
     return LayoutOrigin(place.typed, place.folder, place.tag)
 
 
-ORIGINS: Mapping[type[Place], Callable[[Any], Origin]] = {FolderPlace: _folder, LayoutPlace: _layout}
+def _registry(place: RegistryPlace) -> Origin:
+    from editc.publish.registry import Registry
+
+    return Registry(place.typed, place)
+
+
+def _hub(place: HubPlace) -> Origin:
+    from editc.publish.hub import Hub
+
+    return Hub(place.typed, place)
+
+
+ORIGINS: Mapping[type[Place], Callable[[Any], Origin]] = {
+    FolderPlace: _folder,
+    LayoutPlace: _layout,
+    RegistryPlace: _registry,
+    HubPlace: _hub,
+}
 """Kind of place -> what reads from there."""

@@ -12,7 +12,7 @@ from editc.core.ports import Progress, announce
 from editc.publish.card import card_text
 from editc.publish.listing import Listing
 from editc.publish.parcel import CARD, Build, Item, Parcel, check_signed_folder, collect
-from editc.publish.places import FolderPlace, LayoutPlace, Place, parse_place
+from editc.publish.places import FolderPlace, HubPlace, LayoutPlace, Place, RegistryPlace, parse_place
 
 
 @dataclass(frozen=True)
@@ -26,13 +26,21 @@ class Pushed:
 
 
 def push(
-    build: Build, target: str, card: Path | None = None, licence: str = "", progress: Progress | None = None
+    build: Build,
+    target: str,
+    card: Path | None = None,
+    licence: str = "",
+    private: bool = False,
+    progress: Progress | None = None,
 ) -> Pushed:
     """Publish a delta. `card` is a model card of the user's own; None: README.md of the folder, or one that is made.
+    `private`: a repository that is made on the hub is private.
 
     Raises E950 to E961, E697, E632 and what reading the delta raises.
     """
     place = parse_place(target)
+    if private:
+        place = _private(place)
     announce(progress, "collecting the files")
     parcel = with_card(collect(build), card, licence, bool(build.signed))
     check_signed_folder(parcel, build)
@@ -48,6 +56,14 @@ def with_card(parcel: Parcel, card: Path | None, licence: str, signed: bool) -> 
     if parcel.role("card") or signed:
         return parcel
     return replace(parcel, items=(*others, Item(CARD, "card", data=card_text(parcel, licence).encode())))
+
+
+def _private(place: Place) -> Place:
+    """The place on the hub, private. Raises E951 for another place: who reads there, editc does not decide."""
+    if isinstance(place, HubPlace):
+        return replace(place, private=True)
+    help_text = "leave out --private, and make the folder or the repository private yourself"
+    raise fail("E951", "only a repository on the hub is made private by editc", place=place.typed, help=help_text)
 
 
 def title_of(parcel: Parcel) -> str:
@@ -68,7 +84,29 @@ def _to_layout(parcel: Parcel, place: LayoutPlace) -> Pushed:
     return Pushed(f"oci:{place.folder}:{place.tag}", listing)
 
 
-PUSHERS: Mapping[type[Place], Callable[[Parcel, Any], Pushed]] = {FolderPlace: _to_folder, LayoutPlace: _to_layout}
+def _to_registry(parcel: Parcel, place: RegistryPlace) -> Pushed:
+    from editc.publish.registry import Registry
+
+    if place.digest:
+        message = "nothing can be published under a digest"
+        raise fail("E951", message, place=place.typed, help="name a tag: oci://host/repository:tag")
+    listing, digest = Registry(place.typed, place).push(parcel, title_of(parcel))
+    return Pushed(f"oci://{place.host}/{place.repository}@{digest}", listing)
+
+
+def _to_hub(parcel: Parcel, place: HubPlace) -> Pushed:
+    from editc.publish.hub import Hub
+
+    listing, commit = Hub(place.typed, place).push(parcel)
+    return Pushed(f"hf://{place.repo}@{commit}", listing)
+
+
+PUSHERS: Mapping[type[Place], Callable[[Parcel, Any], Pushed]] = {
+    FolderPlace: _to_folder,
+    LayoutPlace: _to_layout,
+    RegistryPlace: _to_registry,
+    HubPlace: _to_hub,
+}
 """Kind of place -> what publishes there."""
 
 

@@ -210,14 +210,19 @@ def status(model: PathLike, deltas: Paths = ()) -> Status:
 
 
 def push(
-    path: PathLike, target: str, card: PathLike | None = None, licence: str = "", progress: Progress | None = None
+    path: PathLike,
+    target: str,
+    card: PathLike | None = None,
+    licence: str = "",
+    private: bool = False,
+    progress: Progress | None = None,
 ) -> Pushed:
     """Publish a delta, or the folder of a build, to `hf://owner/name@revision`, `oci://host/repository:tag`,
-    `oci:FOLDER:tag` or a folder. `card` is a model card of your own, `licence` the one that a made card names. Raises
-    EditcError."""
+    `oci:FOLDER:tag` or a folder. `card` is a model card of your own, `licence` the one that a made card names;
+    `private`: a repository that is made on the hub is private. Raises EditcError."""
     from editc.publish.push import push
 
-    return push(_build_at(path), target, None if card is None else Path(card), licence, progress)
+    return push(_build_at(path), target, None if card is None else Path(card), licence, private, progress)
 
 
 def pull(source: str, out: PathLike | None = None, progress: Progress | None = None) -> Pulled:

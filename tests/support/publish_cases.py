@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -97,3 +98,17 @@ def assert_round_trip(folder: Path, target: str, source: Callable[[str], str] = 
     public.revert(model)
     assert files_of(model) == before
     return pulled
+
+
+def largest(folder: Path) -> int:
+    """The size of the largest file that a pull into `got` has fetched so far."""
+    return max((path.stat().st_size for path in folder.glob(".got.*.editc-pull/*") if path.is_file()), default=0)
+
+
+def wait_for(measured: Callable[[], int], size: int) -> bool:
+    """Wait until something is that large. False after 20 seconds."""
+    for _ in range(400):
+        if measured() >= size:
+            return True
+        time.sleep(0.05)
+    return False
