@@ -15,7 +15,6 @@ from pathlib import Path
 import click
 
 from editc.cli import terminal
-from editc.cli.completing import complete_explained, complete_format, complete_model
 
 PATH = click.Path(path_type=Path)
 """An argument that is given to the command as a `Path`."""
@@ -36,6 +35,10 @@ LATE = {
     "verify-signature": "editc.cli.signing:verify_signature",
 }
 """Commands that are imported only when they are asked for: name -> `module:attribute`."""
+EXPLAINED, FORMAT, MODEL = (
+    terminal.late_completion(f"editc.cli.completing:complete_{what}") for what in ("explained", "format", "model")
+)
+"""What completes arguments in a shell."""
 LOADER = click.Choice(["diffusers", "ComfyUI", "A1111", "PEFT", "vLLM"], case_sensitive=False)
 """The loaders that `editc doctor --for` knows."""
 
@@ -65,9 +68,7 @@ def check(manifest: Path, set_: tuple[str, ...], json_: bool) -> int:
 @cli.command()
 @click.argument("manifest", type=PATH)
 @click.option("-o", "--out", type=PATH, help="Folder for the delta and the report [default: MANIFEST's name + .out].")
-@click.option(
-    "--emit", multiple=True, shell_complete=complete_format, metavar="FORMAT", help="Export to this format too."
-)
+@click.option("--emit", multiple=True, shell_complete=FORMAT, metavar="FORMAT", help="Export to this format too.")
 @terminal.set_option
 @click.option(
     "--print-after",
@@ -117,7 +118,7 @@ def suggest(manifest: Path, dictionary: Path | None, write: Path | None, json_: 
 @click.option(
     "--to",
     "model",
-    shell_complete=complete_model,
+    shell_complete=MODEL,
     required=True,
     metavar="MODEL",
     help="The model: a folder, a .safetensors or .onnx file, a hub id or editc:demo.",
@@ -163,7 +164,7 @@ def apply(
 
 
 @cli.command()
-@click.argument("model", shell_complete=complete_model)
+@click.argument("model", shell_complete=MODEL)
 @terminal.json_option
 def revert(model: str, json_: bool) -> int:
     """Undo the last in-place apply, bit for bit."""
@@ -174,7 +175,7 @@ def revert(model: str, json_: bool) -> int:
 
 
 @cli.command()
-@click.argument("model", shell_complete=complete_model)
+@click.argument("model", shell_complete=MODEL)
 @click.option("--delta", multiple=True, type=PATH, help="Look for this delta too.")
 @terminal.json_option
 def status(model: str, delta: tuple[Path, ...], json_: bool) -> int:
@@ -189,7 +190,7 @@ def status(model: str, delta: tuple[Path, ...], json_: bool) -> int:
 @click.argument("delta", type=PATH)
 @click.option(
     "--model",
-    shell_complete=complete_model,
+    shell_complete=MODEL,
     required=True,
     metavar="MODEL",
     help="The base that the delta was built on, or a fine-tune of it.",
@@ -211,7 +212,7 @@ def verify(delta: Path, model: str, allow_finetune: bool, detector: str, json_: 
 @click.argument("delta", type=PATH)
 @click.option(
     "--model",
-    shell_complete=complete_model,
+    shell_complete=MODEL,
     required=True,
     metavar="MODEL",
     help="The base that the delta was built for, or a fine-tune.",
@@ -238,12 +239,10 @@ def attack(
 @cli.command()
 @click.argument("delta", type=PATH)
 @click.option(
-    "--as", "name", shell_complete=complete_format, required=True, metavar="FORMAT", help="kohya, diffusers, peft, ..."
+    "--as", "name", shell_complete=FORMAT, required=True, metavar="FORMAT", help="kohya, diffusers, peft, ..."
 )
 @click.option("-o", "--out", type=PATH, required=True, help="The file or folder to write.")
-@click.option(
-    "--model", shell_complete=complete_model, metavar="MODEL", help="The base, if the format needs its weights."
-)
+@click.option("--model", shell_complete=MODEL, metavar="MODEL", help="The base, if the format needs its weights.")
 @click.option(
     "--dtype",
     type=click.Choice(["fp32", "fp16", "bf16"]),
@@ -271,7 +270,7 @@ def onnx() -> None:
 
 
 @onnx.command("make-lora-ready")
-@click.argument("model", shell_complete=complete_model)
+@click.argument("model", shell_complete=MODEL)
 @click.option("-o", "--out", type=PATH, required=True, help="The .onnx file to write.")
 @click.option(
     "--sites", type=PATH, required=True, metavar="DELTA", help="A delta; each site that it edits gets inputs."
@@ -294,7 +293,7 @@ def make_lora_ready(model: str, out: Path, sites: Path, json_: bool) -> int:
 @click.option("-o", "--out", required=True, type=PATH, help="Write the linked delta here, and a lock file beside it.")
 @click.option(
     "--model",
-    shell_complete=complete_model,
+    shell_complete=MODEL,
     metavar="MODEL",
     help="The base of the deltas; required if they edit the same tensors.",
 )
@@ -312,8 +311,8 @@ def link(delta: tuple[Path, ...], out: Path, model: str | None, compose: bool, d
 
 
 @cli.command()
-@click.argument("base", shell_complete=complete_model)
-@click.argument("edited", shell_complete=complete_model)
+@click.argument("base", shell_complete=MODEL)
+@click.argument("edited", shell_complete=MODEL)
 @click.option("-o", "--out", required=True, type=PATH, metavar="DELTA", help="Write the delta here.")
 @click.option("--form", default="auto", help="shared, low-rank, dense or xor [default: the smallest that fits].")
 @click.option(
@@ -335,7 +334,7 @@ def diff(base: str, edited: str, out: Path, form: str, mend: str, tolerance: flo
 
 
 @cli.command()
-@click.argument("path", shell_complete=complete_model)
+@click.argument("path", shell_complete=MODEL)
 @terminal.json_option
 def inspect(path: str, json_: bool) -> int:
     """List what is in a delta or a model."""
@@ -349,7 +348,7 @@ def inspect(path: str, json_: bool) -> int:
 @click.argument("file", type=PATH)
 @click.option(
     "--model",
-    shell_complete=complete_model,
+    shell_complete=MODEL,
     metavar="MODEL",
     help="Look up the modules in this model [default: the one that their names imply].",
 )
@@ -368,7 +367,7 @@ def doctor(file: Path, model: str | None, for_: tuple[str, ...], json_: bool) ->
 
 
 @cli.command()
-@click.argument("name", shell_complete=complete_explained)
+@click.argument("name", shell_complete=EXPLAINED)
 @terminal.json_option
 def explain(name: str, json_: bool) -> int:
     """Explain a code, a measurement, a method or another word.

@@ -80,9 +80,19 @@ class LateGroup(click.Group):
         """A command by its name. None if there is none."""
         if cmd_name not in self.late:
             return super().get_command(ctx, cmd_name)
-        module, _, attribute = self.late[cmd_name].partition(":")
-        found: click.Command = getattr(import_module(module), attribute)
+        found: click.Command = _import(self.late[cmd_name])
         return found
+
+
+def late_completion(place: str) -> Callable[[click.Context, click.Parameter, str], Any]:
+    """What completes a word, at `module:attribute`: imported only when a shell asks."""
+    return lambda ctx, param, incomplete: _import(place)(ctx, param, incomplete)
+
+
+def _import(place: str) -> Any:
+    """What stands at `module:attribute`."""
+    module, _, attribute = place.partition(":")
+    return getattr(import_module(module), attribute)
 
 
 def run_command(command: click.Command, arguments: Sequence[str]) -> int:
