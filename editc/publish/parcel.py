@@ -22,8 +22,6 @@ CARD = "README.md"
 """The name of the model card, as the hub reads it."""
 MANIFEST = "manifest.yaml"
 """The name of the manifest that was built. Its text is in the delta."""
-BOM = ".cdx.json"
-"""How CycloneDX asks that its files end."""
 WHOLE = ("checkpoint",)
 """Formats that hold a whole model. They do not travel: the delta is there so that the model need not."""
 
@@ -60,6 +58,8 @@ class Build:
     """Where the signature of the delta would lie."""
     statements: Path | None = None
     """Where further signed statements about the delta would lie."""
+    bom: Path | None = None
+    """Where a bill of materials of the delta would lie."""
     folder_signature: Path | None = None
     """The signature of the whole folder. None where it is not signed."""
     signed: frozenset[str] = frozenset()
@@ -106,7 +106,7 @@ def collect(build: Build) -> Parcel:
 def _beside(build: Build, report: Mapping[str, Any]) -> Iterator[Item]:
     """The files beside the delta that belong to it."""
     folder = build.delta.parent
-    evidence: dict[Role, Path | None] = {"signature": build.signature, "statement": build.statements}
+    evidence: dict[Role, Path | None] = {"signature": build.signature, "statement": build.statements, "bom": build.bom}
     for role, path in evidence.items():
         if path is not None:
             yield from _present(path.parent, path.name, role)
@@ -117,8 +117,6 @@ def _beside(build: Build, report: Mapping[str, Any]) -> Iterator[Item]:
     yield Item(build.report.name, "report", build.report)
     yield from _present(folder, build.page.name, "page")
     yield from _present(folder, CARD, "card")
-    for path in sorted(folder.glob(f"*{BOM}")):
-        yield Item(path.name, "bom", path)
     for export in _export_files(report):
         yield from _present(folder, export, "export")
 

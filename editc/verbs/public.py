@@ -243,10 +243,10 @@ def _build_at(path: PathLike) -> Build:
     """A delta, with the report beside it where the folder of a build is given."""
     from editc.publish.parcel import Build
     from editc.signing.check import signed_files
-    from editc.signing.places import signature_place, statements_place
+    from editc.signing.places import bom_place, signature_place, statements_place
 
     delta, folder = delta_at(path), Path(path)
-    found = Build(delta, signature=signature_place(delta), statements=statements_place(delta))
+    found = Build(delta, None, None, signature_place(delta), statements_place(delta), bom_place(delta))
     if not folder.is_dir():
         return found
     whole = signature_place(folder)

@@ -59,7 +59,8 @@ def test_round_trip_through_debians_registry(tmp_path: Path) -> None:
 
 
 def test_it_is_an_image_of_modelpack_with_the_signature_as_its_referrer(tmp_path: Path, registry: Registry) -> None:
-    push(signed_build(tmp_path), f"oci://{registry.base}/edits/circle:v1")
+    (signed_build(tmp_path) / "delta.safetensors.cdx.json").write_text("{}")
+    push(tmp_path / "out", f"oci://{registry.base}/edits/circle:v1")
     digest = registry.tags["v1"]
     manifest = json.loads(registry.manifests[digest][1])
     assert manifest["artifactType"] == "application/vnd.cncf.model.manifest.v1+json"
@@ -67,11 +68,12 @@ def test_it_is_an_image_of_modelpack_with_the_signature_as_its_referrer(tmp_path
     assert kinds["delta.safetensors"] == "application/vnd.cncf.model.weight.v1.raw"
     assert kinds["peft/adapter_config.json"] == "application/vnd.cncf.model.weight.config.v1.raw"
     assert kinds["README.md"] == "application/vnd.cncf.model.doc.v1.raw"
-    assert not [name for name in kinds if name.endswith((".sig", ".jsonl"))]
+    assert not [name for name in kinds if name.endswith((".sig", ".jsonl", ".cdx.json"))]
     others = [json.loads(data) for key, (_, data) in registry.manifests.items() if key != digest]
     assert {one["artifactType"] for one in others} == {
         "application/vnd.dev.sigstore.bundle.v0.3+json",
         "application/vnd.in-toto+dsse",
+        "application/vnd.cyclonedx+json",
     }
     assert {one["subject"]["digest"] for one in others} == {digest}
 

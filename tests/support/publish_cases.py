@@ -94,7 +94,7 @@ def assert_round_trip(folder: Path, target: str, source: Callable[[str], str] = 
     model = Path(shutil.copytree(BASE, folder / "base"))
     before = files_of(model)
     public.apply(pulled.delta, model, in_place=True)
-    assert pulled.listing.delta_id in str(public.status(model, pulled.delta))
+    assert public.status(model, pulled.delta).applied == (pulled.listing.delta_id,)
     public.revert(model)
     assert files_of(model) == before
     return pulled
