@@ -222,6 +222,7 @@ def describe_status(status: Status) -> dict[str, Any]:
     return {
         "status": "interrupted" if status.interrupted else "done",
         "model": status.model.place,
+        **({"notes": list(status.notes)} if status.notes else {}),
         "applied": list(status.applied),
         "deltas": [
             {

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from editc.formats.doctor.examine import Examination
     from editc.formats.exports.onnx.surgery import LoraReadyModel
     from editc.formats.exports.write import Export
+    from editc.formats.models.model import Model
     from editc.verbs.proposal import Proposal
     from editc.verbs.results import Again, Attacked, Built, Checked
 
@@ -191,11 +192,17 @@ def apply_plan_result(plan: ApplyPlan) -> Output:
 
     data = describe_plan(plan)
     pending = sum(target.pending for target in plan.targets)
-    text = f"{plan.model.path}: already applied, nothing to write"
+    name = _name_model(plan.model)
+    text = f"{name}: already applied, nothing to write"
     if plan.status == "ready":
         what = f"would edit {count(pending, 'tensor')} (tier {plan.tier}) and write {plan.bytes_to_write:,} bytes"
-        text = f"{plan.model.path}: {what}"
+        text = f"{name}: {what}"
     return Output("\n".join([text, *(f"note: {note}" for note in plan.notes)]), data, plan.status)
+
+
+def _name_model(model: Model) -> str:
+    """What to call a model: its path, or the address of one that lies elsewhere."""
+    return model.place if "://" in model.place else str(model.path)
 
 
 def apply_result(plan: ApplyPlan, done: ApplyResult) -> Output:
@@ -230,7 +237,7 @@ def status_result(found: Status) -> Output:
     """Which deltas are in a model."""
     from editc.formats.inspect import describe_status
 
-    lines = [f"{found.model.path}"]
+    lines = [_name_model(found.model)]
     for state in found.deltas:
         concepts = ", ".join(_edit_heading(edit) for edit in state.edits)
         lines.append(f"  {state.delta_id[:12]}  {state.presence:<12} {concepts}")
@@ -238,6 +245,7 @@ def status_result(found: Status) -> Output:
         lines.append("  no delta is recorded here; look for one with --delta FILE")
     if found.interrupted:
         lines.append("  an apply was interrupted: run it again, or run `editc revert`")
+    lines += [f"note: {note}" for note in found.notes]
     return Output("\n".join(lines), describe_status(found))
 
 

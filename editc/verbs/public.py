@@ -130,19 +130,25 @@ def plan_apply(
 ) -> ApplyPlan:
     """What `apply` would do, found by reading and hashing alone. Raises EditcError, also for deltas that are not
     signed by one of the public keys `require_signature`, or that the file `policy` does not admit."""
-    from editc.formats.apply.plan import plan_apply
+    from editc.formats.apply.plan import plan_apply as find_plan
     from editc.formats.exports.read import read_delta
     from editc.formats.models.model import open_model
 
+    if "://" in str(model):
+        from editc.publish.mirror import look
+
+        given = (allow_finetune, requantize, require_signature, policy)
+        plan, note = look(str(model), lambda local: plan_apply(deltas, local, *given))
+        return replace(plan, model=replace(plan.model, place=str(model)), notes=(*plan.notes, note))
     if policy is None and not require_signature:
         opened, read = open_model(str(model)), [read_delta(path) for path in deltas_at(deltas)]
-        return plan_apply(read, opened, allow_finetune, requantize=requantize)
+        return find_plan(read, opened, allow_finetune, requantize=requantize)
     from editc.signing import trust
     from editc.verbs.evidence import find_policies
 
     policies, now = find_policies(require_signature, policy), datetime.now(UTC)
     read = [trust.read_admitted(path, policies, now) for path in deltas_at(deltas)]
-    plan = plan_apply(read, open_model(str(model)), allow_finetune, requantize=requantize)
+    plan = find_plan(read, open_model(str(model)), allow_finetune, requantize=requantize)
     trust.check_tier(plan, policies)
     return plan
 
@@ -165,6 +171,10 @@ def apply(
     """
     from editc.formats.apply.apply import Applied, apply
 
+    if "://" in str(model):
+        from editc.publish.mirror import refuse_remote
+
+        refuse_remote(str(model))
     plan = plan_apply(deltas, model, allow_finetune, requantize, require_signature, policy)
     return Applied(plan, apply(plan, None if out is None else Path(out), in_place, link))
 
@@ -206,6 +216,11 @@ def status(model: PathLike, deltas: Paths = ()) -> Status:
     from editc.formats.exports.read import read_delta
     from editc.formats.models.model import open_model
 
+    if "://" in str(model):
+        from editc.publish.mirror import look
+
+        found, note = look(str(model), lambda local: status(local, deltas))
+        return replace(found, model=replace(found.model, place=str(model)), notes=(note,))
     return find_status(open_model(str(model)), [read_delta(path) for path in deltas_at(deltas)])
 
 
@@ -342,6 +357,12 @@ def inspect(place: PathLike) -> Description:
     """Describe what is in a delta, or in a model."""
     from editc.formats import inspect as inspecting
 
+    if "://" in str(place):
+        from editc.publish.mirror import look
+
+        found, note = look(str(place), inspect)
+        found.update(model=str(place), path=str(place), note=note)
+        return found
     return inspecting.inspect(str(delta_at(place)))
 
 

@@ -57,6 +57,8 @@ class Status:
     """Every delta that the journal names or the caller gave, in the order of application as far as that is recorded."""
     interrupted: bool
     """True if an apply in place was killed, so that the weights may be a mixture."""
+    notes: tuple[str, ...] = ()
+    """Sentences for people, such as how much of a model that lies elsewhere was read."""
 
     def __repr__(self) -> str:
         """A short text, because a status has the state of every tensor."""

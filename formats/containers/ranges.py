@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from editc.core.diagnostics import fail
+from editc.formats.containers.remote import require
 from editc.formats.containers.safetensors import open_file
 
 A = TypeVar("A")
@@ -25,10 +26,11 @@ def read_pieces(file: Path, offset: int, size: int, step: int = PIECE) -> Iterat
     """The `size` bytes at `offset`, at most `step` bytes at a time. Raises E610 and, when the file has become shorter,
     E612."""
     left = size
-    with open_file(file) as (stream, length):
+    with open_file(file, ranges=True) as (stream, length):
         if offset + size > length:
             message = f"the file ends before byte {offset + size}, up to which a tensor reaches"
             raise fail("E612", message, place=str(file))
+        require(file, offset, size)
         stream.seek(offset)
         while left:
             raw = stream.read(min(step, left))

@@ -14,6 +14,7 @@ from typing import Any, BinaryIO
 from editc.core.diagnostics import EditcError, fail
 from editc.formats.containers import placeholders
 from editc.formats.containers.canonical import strict_json
+from editc.formats.containers.remote import FILES, refuse_whole, require
 from editc.numerics.bits.dtypes import BITS, nbytes
 
 MAX_HEADER = 6_000_000
@@ -53,22 +54,27 @@ class Header:
 def read_header(path: Path) -> Header:
     """Read the header of the file at `path`, and no tensor. Raises E610 (cannot be opened), E618 (a Git LFS pointer)
     and E612 (malformed)."""
-    with open_file(path) as (file, size):
+    with open_file(path, ranges=True) as (file, size):
+        require(path, 0, 8)
         prefix = file.read(8)
         length = _header_length(prefix, size, str(path))
+        require(path, 8, length)
         return parse_header(file.read(length), size, str(path))
 
 
 @contextmanager
-def open_file(path: Path) -> Iterator[tuple[BinaryIO, int]]:
-    """Open a regular file for reading; yields it and its size in bytes.
+def open_file(path: Path, ranges: bool = False) -> Iterator[tuple[BinaryIO, int]]:
+    """Open a regular file for reading; yields it and its size in bytes. `ranges`: the caller asks for each range with
+    `remote.require` before it reads it, so the file may be a sparse copy.
 
-    Raises E618 for a Git LFS pointer and E610 for everything else: opening a pipe would wait for ever, and a device has
-    no end.
+    Raises E618 for a Git LFS pointer, E963 for a sparse copy, and E610 for everything else: opening a pipe would wait
+    for ever, and a device has no end.
     """
     placeholders.refuse(path)
+    if not ranges:
+        refuse_whole(path)
     try:
-        with os.fdopen(_open_regular(path), "rb") as file:
+        with os.fdopen(_open_regular(path), "rb", buffering=0 if ranges and path in FILES else -1) as file:
             yield file, os.fstat(file.fileno()).st_size
     except OSError as error:
         raise fail("E610", f"the file cannot be read: {error.strerror}", place=str(path)) from error
