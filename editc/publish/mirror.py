@@ -13,7 +13,7 @@ from tempfile import TemporaryDirectory
 from typing import Any, TypeVar
 
 from editc.core.diagnostics import Diagnostic, EditcError, fail
-from editc.formats.containers.remote import FILES, RemoteFile, kind_error
+from editc.formats.containers.placeholders import FILES, RemoteFile, kind_error
 from editc.formats.containers.safetensors import MAX_HEADER
 from editc.formats.containers.table import MODEL_FILES, SAFETENSORS
 from editc.libraries.extras import install_command, missing_packages

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from editc.core.diagnostics import fail
-from editc.formats.containers.remote import require
+from editc.formats.containers.placeholders import require
 from editc.formats.containers.safetensors import open_file
 
 A = TypeVar("A")

@@ -14,7 +14,7 @@ from typing import Any, BinaryIO
 from editc.core.diagnostics import EditcError, fail
 from editc.formats.containers import placeholders
 from editc.formats.containers.canonical import strict_json
-from editc.formats.containers.remote import FILES, refuse_whole, require
+from editc.formats.containers.placeholders import FILES, refuse_whole, require
 from editc.numerics.bits.dtypes import BITS, nbytes
 
 MAX_HEADER = 6_000_000
@@ -65,7 +65,7 @@ def read_header(path: Path) -> Header:
 @contextmanager
 def open_file(path: Path, ranges: bool = False) -> Iterator[tuple[BinaryIO, int]]:
     """Open a regular file for reading; yields it and its size in bytes. `ranges`: the caller asks for each range with
-    `remote.require` before it reads it, so the file may be a sparse copy.
+    `placeholders.require` before it reads it, so the file may be a sparse copy.
 
     Raises E618 for a Git LFS pointer, E963 for a sparse copy, and E610 for everything else: opening a pipe would wait
     for ever, and a device has no end.

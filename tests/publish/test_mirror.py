@@ -15,7 +15,7 @@ from hub_server import running_hub
 from loopback import Answer, Request, Service, running
 from signing_cases import BASE, DELTAS, refused
 
-from editc.formats.containers.remote import FILES
+from editc.formats.containers.placeholders import FILES
 from editc.verbs.public import apply, inspect, plan_apply, status
 
 
