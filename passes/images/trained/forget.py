@@ -51,7 +51,7 @@ class Forget(Trained):
     """Adam's first rate."""
     sentences: int = 32
     """Sentences of the concept whose pictures are trained on."""
-    prompts: int = 60
+    prompts: int = 240
     """Preserved prompts whose pictures are kept."""
     enough: float = -0.1
     """The training stops early once two searches in a row reach no more than this share of the concept."""
