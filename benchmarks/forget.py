@@ -149,7 +149,8 @@ def attack(where: World, built: Built, attacks: Mapping[int, str], folder: Path)
 def line(concept: str, method: str, row: Row, attacks: Mapping[str, float], built: Built) -> str:
     """One line of the table."""
     kept = f"{100 * row.before:.1f} -> {100 * row.kept:.1f} | {row.worst}"
-    rest = f"{kept} | " + " | ".join(f"{100 * one:.1f}" for one in row.attributes.values())
+    told = ((one, row.attributes_before[name]) for name, one in row.attributes.items())
+    rest = f"{kept} | " + " | ".join(f"{100 * before:.1f} -> {100 * after:.1f}" for after, before in told)
     own = f"{built.own[concept]:.2f}" if concept in built.own else ""
     cost = f"{built.delta.stat().st_size / 1000:.0f} | {built.seconds:.0f}"
     brought = ", ".join(f"{name} {100 * share:.0f}" for name, share in attacks.items())

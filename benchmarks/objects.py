@@ -125,6 +125,8 @@ class Row:
     rank: int
     before: float
     """`kept` of the unedited model."""
+    attributes_before: Mapping[str, float]
+    """`attributes` of the unedited model."""
     falls: Mapping[str, float]
     """Other object -> how its share of pictures changed, in points; negative: it fell."""
 
@@ -154,6 +156,7 @@ def measure(
         _effect(solution),
         0 if solution is None else max(edit.stats.rank for edit in solution.edits.values()),
         before.rates["object"],
+        {name: before.rates[name] for name in world.ATTRIBUTES[1:]},
         falls,
     )
 
