@@ -103,7 +103,7 @@ def _is_text(value: Any) -> bool:
 def entry_files(folder: Path, name: str = "") -> Iterator[Path]:
     """The files of a cache, sorted by name, or those with one first part of the name."""
     start = f"{name}." if name else ""
-    with suppress(FileNotFoundError):
+    with suppress(OSError):  # no folder, or none that can be read: a cache without entries
         names = os.listdir(folder)  # noqa: PTH208 (a build looks for hundreds of entries, and paths take long to make)
         found = [one for one in names if one.startswith(start) and one.endswith(".safetensors")]
         yield from (folder / one for one in sorted(found) if one.count(".") >= 2)

@@ -26,7 +26,7 @@ RAISED_BY = {
     "formats": ("formats", "editc"),
     "fleet": ("editc",),
     "cache": ("editc",),
-    "publish": ("editc",),
+    "publish": ("editc", "formats"),
     "signing": ("editc",),
 }
 FIRST_DIGIT = {
