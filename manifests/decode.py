@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import Any, TypeVar
 
 from editc.core.diagnostics import Diagnostic, EditcError, fail, sort_by_place
 from editc.core.image_check import AttackCheck, BystanderCheck, ImageCheck
@@ -19,6 +19,7 @@ from editc.manifests.fields import BlockValues, read_strict_block
 from editc.manifests.kinds import KINDS, KindName, ManifestKind, NamedFiles, guess_kind
 from editc.manifests.tree import Leaf, Node, Pairs, TreeBuilder, UnreadableError
 
+T = TypeVar("T")
 MAX_BYTES = 1 << 20
 """The largest manifest that is read. Chosen by hand; long lists of prompts belong into files."""
 LANGUAGE_KEYS = ("retain", "corpus", "chat", "after")
@@ -147,6 +148,19 @@ def _read_file(path: Path, text: str) -> str:
         line = data.count(b"\n", 0, error.start) + 1
         message = f"line {line} of the {text} is not UTF-8 (byte 0x{data[error.start]:02X})"
         raise fail("E100", message, place=str(path), help="save the file as UTF-8 text") from error
+
+
+def decode_block(
+    source: Source, text: str, table: value_kinds.KeyTable, read: Callable[[BlockValues, Faults], T | None]
+) -> tuple[T | None, tuple[Diagnostic, ...]]:
+    """What `read` makes of a text that is one block of `table`, such as a policy or the plan of a fleet, and everything
+    that is wrong with it. None if something is. `text` is what messages call it."""
+    faults = Faults(source, text=text)
+    root = build_tree(source, faults)
+    block = None if root is None else read_strict_block(root, table, faults)
+    value = None if block is None else read(block, faults)
+    found = sort_by_place(faults.found)
+    return (None if found else value), found
 
 
 def build_tree(source: Source, faults: Faults) -> Node | None:

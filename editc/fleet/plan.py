@@ -7,13 +7,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from editc.core.diagnostics import Diagnostic, EditcError, sort_by_place
+from editc.core.diagnostics import Diagnostic, EditcError
 from editc.core.places import Source, Span
 from editc.fleet import schema
 from editc.fleet.verbs import call
-from editc.manifests.decode import build_tree, read_source
+from editc.manifests.decode import decode_block, read_source
 from editc.manifests.faults import Faults, tick
-from editc.manifests.fields import BlockValues, read_strict_block
+from editc.manifests.fields import BlockValues
 from editc.signing.places import belongs_to_a_delta
 
 WILD = frozenset("*?[")
@@ -63,12 +63,7 @@ def load_plan(path: Path) -> FleetPlan:
 def decode_plan(source: Source, folder: Path) -> tuple[FleetPlan | None, tuple[Diagnostic, ...]]:
     """The plan in a text, and everything that is wrong with it. None if something is. `folder`: where its paths
     begin."""
-    faults = Faults(source, text="plan")
-    root = build_tree(source, faults)
-    block = None if root is None else read_strict_block(root, schema.PLAN, faults)
-    plan = None if block is None else _read_plan(block, source, folder, faults)
-    found = sort_by_place(faults.found)
-    return (None if found else plan), found
+    return decode_block(source, "plan", schema.PLAN, lambda block, faults: _read_plan(block, source, folder, faults))
 
 
 def _read_plan(block: BlockValues, source: Source, folder: Path, faults: Faults) -> FleetPlan | None:

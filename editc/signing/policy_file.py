@@ -9,9 +9,9 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from editc.core.diagnostics import Diagnostic, EditcError, sort_by_place
+from editc.core.diagnostics import Diagnostic, EditcError
 from editc.core.places import Source, Span
-from editc.manifests.decode import build_tree, read_source
+from editc.manifests.decode import decode_block, read_source
 from editc.manifests.faults import Faults, list_words, tick
 from editc.manifests.fields import BlockValues, read_strict_block
 from editc.manifests.scalars import read_scalar, report_wrong_type
@@ -35,12 +35,9 @@ def load_policy(path: Path) -> Policy:
 def decode_policy(source: Source, folder: Path) -> tuple[Policy | None, tuple[Diagnostic, ...]]:
     """The policy in a text, and everything that is wrong with it. None if something is. `folder`: where the paths of
     keys begin."""
-    faults = Faults(source, text="policy")
-    root = build_tree(source, faults)
-    block = None if root is None else read_strict_block(root, schema.POLICY, faults)
-    policy = None if block is None else _read_policy(block, source, folder, faults)
-    found = sort_by_place(faults.found)
-    return (None if found else policy), found
+    return decode_block(
+        source, "policy", schema.POLICY, lambda block, faults: _read_policy(block, source, folder, faults)
+    )
 
 
 def _read_policy(block: BlockValues, source: Source, folder: Path, faults: Faults) -> Policy:

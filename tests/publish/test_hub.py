@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import importlib.util
 import os
-import signal
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from hub_server import Hub, running_hub
-from publish_cases import TRAVELS, assert_round_trip, built, files_of, largest, signed_build, wait_for
+from publish_cases import TRAVELS, assert_round_trip, built, files_of, pull_killed, signed_build
 from signing_cases import refused
 
 from editc.verbs.public import pull, push
@@ -105,18 +102,6 @@ def test_a_pull_that_is_killed_three_times_arrives(tmp_path: Path, hub: Hub) -> 
     out = signed_build(tmp_path)
     (out / "delta.kohya.safetensors").write_bytes(os.urandom(1 << 20))
     place = push(out, "hf://me/circle").place
-    command = [sys.executable, "-P", "-m", "editc", "pull", place, "--out", str(tmp_path / "got")]
-    for number in range(3):
-        # the listing comes first, then the small delta, then the export of 1 MiB
-        hub.stall_after = [1 << 30] * (2 if number == 0 else 1) + [200_000]
-        hub.stalled.clear()
-        before = largest(tmp_path)
-        process = subprocess.Popen(command)
-        assert hub.stalled.wait(120)
-        assert wait_for(lambda: largest(tmp_path), before + 120_000), "what came is on the disk"
-        process.send_signal(signal.SIGKILL)
-        process.wait()
-        assert not (tmp_path / "got").exists()
-    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
-    got = files_of(tmp_path / "got")
+    later = [1 << 30, 200_000]  # the listing comes first, then the small delta, then the export of 1 MiB
+    got = pull_killed(hub, place, tmp_path, [[1 << 30, *later], later, later])
     assert all(got[name] == (out / name).read_bytes() for name in TRAVELS - {"README.md", "manifest.yaml"})

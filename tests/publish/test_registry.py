@@ -5,9 +5,6 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
-import signal
-import subprocess
-import sys
 from collections.abc import Iterator
 from hashlib import sha256
 from pathlib import Path
@@ -15,7 +12,7 @@ from pathlib import Path
 import pytest
 from loopback import Answer, Request, running
 from oci_registry import REAL, Registry, distribution
-from publish_cases import TRAVELS, assert_round_trip, built, files_of, largest, signed_build, wait_for
+from publish_cases import TRAVELS, assert_round_trip, built, files_of, pull_killed, signed_build
 from signing_cases import refused
 
 from editc.verbs.public import pull, push
@@ -182,18 +179,7 @@ def test_a_pull_that_is_killed_three_times_arrives(tmp_path: Path, registry: Reg
     """Each run is killed in the middle of the largest file, and the next asks for the rest of it alone."""
     out = with_large_export(tmp_path)
     place = push(out, f"oci://{registry.base}/edits/circle:v1").place
-    command = [sys.executable, "-P", "-m", "editc", "pull", place, "--out", str(tmp_path / "got")]
-    for number in range(3):
-        registry.stall_after, before = [1 << 30] * (number == 0) + [200_000], largest(tmp_path)
-        registry.stalled.clear()
-        process = subprocess.Popen(command)
-        assert registry.stalled.wait(60)
-        assert wait_for(lambda: largest(tmp_path), before + 120_000), "what came is on the disk"
-        process.send_signal(signal.SIGKILL)
-        process.wait()
-        assert not (tmp_path / "got").exists()
-    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
-    got = files_of(tmp_path / "got")
+    got = pull_killed(registry, place, tmp_path, [[1 << 30, 200_000], [200_000], [200_000]])
     assert all(got[name] == (out / name).read_bytes() for name in TRAVELS - {"README.md", "manifest.yaml"})
     starts = [one.headers["Range"] for one in registry.asked if one.headers.get("Range")]
     assert len(starts) == 3 and len({*starts}) == 3

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 import shutil
+import signal
+import subprocess
+import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -98,6 +101,23 @@ def assert_round_trip(folder: Path, target: str, source: Callable[[str], str] = 
     public.revert(model)
     assert files_of(model) == before
     return pulled
+
+
+def pull_killed(service: Any, place: str, folder: Path, stalls: Sequence[list[int]]) -> dict[str, bytes]:
+    """The files of a pull into `got` that is killed once for each list of bytes after which a service stalls: always
+    in the middle of the largest file."""
+    command = [sys.executable, "-P", "-m", "editc", "pull", place, "--out", str(folder / "got")]
+    for stall in stalls:
+        service.stall_after, before = stall, largest(folder)
+        service.stalled.clear()
+        process = subprocess.Popen(command)
+        assert service.stalled.wait(120)
+        assert wait_for(lambda: largest(folder), before + 120_000), "what came is on the disk"
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        assert not (folder / "got").exists()
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    return files_of(folder / "got")
 
 
 def largest(folder: Path) -> int:
