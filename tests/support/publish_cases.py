@@ -108,7 +108,7 @@ def pull_killed(service: Any, place: str, folder: Path, stalls: Sequence[list[in
     in the middle of the largest file."""
     command = [sys.executable, "-P", "-m", "editc", "pull", place, "--out", str(folder / "got")]
     for stall in stalls:
-        service.stall_after, before = stall, largest(folder)
+        service.stall_after, before = [*stall], largest(folder)
         service.stalled.clear()
         process = subprocess.Popen(command)
         assert service.stalled.wait(120)
