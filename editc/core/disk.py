@@ -27,6 +27,10 @@ _FICLONE = 0x40049409
 move."""
 
 
+_HERE, _RENAME_EXCHANGE = -100, 2
+"""AT_FDCWD and RENAME_EXCHANGE of Linux, for `renameat2`."""
+
+
 @contextmanager
 def guard_writes(path: Path) -> Iterator[None]:
     """Turns an error of the operating system (full disk, no permission) into E632."""
@@ -141,24 +145,16 @@ def rename(source: Path, target: Path) -> None:
     sync_folder(target.parent)
 
 
-def replace_folder(folder: Path, write: Callable[[Path], None]) -> None:
-    """Makes a folder that `write` fills, and puts it in place of the one there, if any. At no moment is a part of it at
-    `folder`. A crash between the two renames leaves both folders there under hidden names."""
-    fresh, old = temporary_path(folder), temporary_path(folder)
-    try:
-        make_folder(fresh)
-        write(fresh)
-        if folder.exists():
-            rename(folder, old)
-        try:
-            rename(fresh, folder)
-        except OSError:
-            if old.exists():
-                rename(old, folder)
-            raise
-    finally:
-        for path in (fresh, old):
-            clear(path)
+def exchange(one: Path, other: Path) -> bool:
+    """Exchanges the names of two folders in one step, so that each name always has one of the two. Returns False where
+    the system cannot; then nothing has changed."""
+    import ctypes  # only a folder that is replaced needs it
+
+    swap = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None) if os.name == "posix" else None
+    if swap is None or swap(_HERE, os.fsencode(one), _HERE, os.fsencode(other), _RENAME_EXCHANGE) != 0:
+        return False
+    sync_folder(one.parent)
+    return True
 
 
 def remove_file(path: Path) -> None:

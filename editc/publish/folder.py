@@ -14,6 +14,7 @@ from editc.core.diagnostics import fail
 from editc.publish.fetch import PIECE, Stream
 from editc.publish.listing import LISTING, MOST_BYTES, Entry, Listing, damaged, parse_listing, to_bytes
 from editc.publish.parcel import Parcel, link_error
+from editc.publish.replace import replace_folder
 
 
 def write_folder(parcel: Parcel, folder: Path) -> Listing:
@@ -26,7 +27,7 @@ def write_folder(parcel: Parcel, folder: Path) -> Listing:
         raise fail("E697", message, place=str(folder), help="give a new folder, or empty this one")
     disk.make_parent(folder)
     with disk.guard_writes(folder):
-        disk.replace_folder(folder, lambda fresh: _write_files(parcel, listing, fresh))
+        replace_folder(folder, lambda fresh: _write_files(parcel, listing, fresh))
     return listing
 
 

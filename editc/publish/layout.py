@@ -19,6 +19,7 @@ from editc.publish.image import INDEX_TYPE, MANIFEST_TYPE, MOST_BYTES, Image, as
 from editc.publish.listing import MOST_FILES, Entry, Listing, damaged, is_sha256
 from editc.publish.listing import parse_object as parse_json
 from editc.publish.parcel import Parcel
+from editc.publish.replace import replace_folder
 
 VERSION_FILE, INDEX = "oci-layout", "index.json"
 """The two files of a layout beside its blobs."""
@@ -39,7 +40,7 @@ def write_layout(parcel: Parcel, folder: Path, tag: str, title: str) -> tuple[Li
         raise fail("E697", message, place=str(folder), help="give a new folder, or empty this one")
     disk.make_parent(folder)
     with disk.guard_writes(folder):
-        disk.replace_folder(folder, lambda fresh: _write(parcel, listing, image, fresh, tag))
+        replace_folder(folder, lambda fresh: _write(parcel, listing, image, fresh, tag))
     return listing, image
 
 

@@ -41,7 +41,10 @@ class Registry:
         return Session(self.where)
 
     def push(self, parcel: Parcel, title: str) -> tuple[Listing, str]:
-        """Publish a parcel; what the registry has already is not sent again. Returns the files and the digest."""
+        """Publish a parcel; what the registry has already is not sent again. Returns the files and the digest.
+
+        The tag comes last, so that nobody who asks for it finds the delta without its signature.
+        """
         with TemporaryDirectory(prefix="editc-") as folder:
             listing, image = write_layout(parcel, Path(folder) / "layout", self.where.tag, title)
             blobs = Path(folder) / "layout" / "blobs" / "sha256"
@@ -49,10 +52,11 @@ class Registry:
                 one.sha256: one for one in image.configs
             }:
                 self.session.send_blob(blobs / digest, digest)
-        self.session.send_manifest(image.manifest.data, self.where.tag)
+        self.session.send_manifest(image.manifest.data, image.manifest.digest)
         refused = [row for row in image.referrers if not self.session.send_manifest(row[0].data, row[0].digest)]
         if refused:
             self._list_referrers(image.manifest, refused)
+        self.session.send_manifest(image.manifest.data, self.where.tag)
         return listing, image.manifest.digest
 
     def _list_referrers(self, manifest: Blob, referrers: list[tuple[Blob, str]]) -> None:
