@@ -53,8 +53,8 @@ types: install
 	$(BIN)/python -m pip install --quiet --no-deps --target build/typecheck .
 	mkdir build/typecheck/docs
 	cp docs/*.py build/typecheck/docs
-	cp -r tests benchmarks build/typecheck
-	cd build/typecheck && ../../$(BIN)/mypy --config-file ../../pyproject.toml editc tests
+	cp -r tests benchmarks integrations build/typecheck
+	cd build/typecheck && ../../$(BIN)/mypy --config-file ../../pyproject.toml editc tests integrations
 
 tests quick: export OMP_NUM_THREADS = 1   # two workers for two cores
 

@@ -20,6 +20,7 @@ ELSEWHERE: Mapping[str, str] = {
     "CHANGELOG.md": "changelog.md",
     "CONTRIBUTING.md": "contributing.md",
     "SECURITY.md": "security.md",
+    "integrations/comfyui/README.md": "reference/comfyui.md",
 }
 """Pages outside docs/: the path in the repository, and the path in the site."""
 LINK = re.compile(r"(!?)\[((?:[^\[\]]|\[[^\]]*\])*)\]\(([^)\s]+)\)")

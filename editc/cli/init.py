@@ -137,12 +137,11 @@ def _question(name: str, default: str | None = None) -> str:
 
 
 def _write(out: Path, answers: Answers, found: Look) -> None:
-    """Write the manifest, with the line by which an editor finds the schema."""
+    """Write the manifest, with what an editor needs to find the schema."""
     from editc.core.disk import guard_writes, replace_file
-    from editc.manifests.json_schema.whole import schema_file
-    from editc.start.look import draft
+    from editc.start.look import draft, schema_lines
 
-    text = f"# yaml-language-server: $schema={schema_file().as_uri()}\n{draft(answers, found)}"
+    text = schema_lines(out.parent, Path.cwd()) + draft(answers, found)
     with guard_writes(out):
         out.parent.mkdir(parents=True, exist_ok=True)
         replace_file(out, text.encode())

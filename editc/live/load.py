@@ -14,11 +14,10 @@ from editc.core.delta import Delta
 from editc.core.diagnostics import fail
 from editc.core.text import count, first_rows
 from editc.formats.apply.carried import SHORT, name_edits
-from editc.formats.apply.edited_bytes import rewrite
 from editc.formats.apply.refusals import no_change_error
-from editc.formats.apply.target import TargetTensor
 from editc.live import history
 from editc.live.components import open_live
+from editc.live.judge import edit_targets
 from editc.live.plan import LoadPlan, plan_load
 from editc.live.storage import locate, read, write
 from editc.live.undo import Undo, remember
@@ -135,18 +134,9 @@ def load(model: Any, deltas: Sequence[Delta], strength: float = 1.0, allow_finet
 
 def _edits(plan: LoadPlan) -> Iterator[tuple[Undo, bytes]]:
     """Yield each pending target with its old bytes, and its new bytes."""
-    pending = plan.pending
 
-    def read_rows(target: TargetTensor, step: int) -> Iterator[bytes]:
-        raw = read(plan.slot(target))
-        yield from (raw[start : start + step] for start in range(0, len(raw), step))
+    def read_matrix(component: str, name: str) -> bytes:
+        return read(plan.slots[component, name])
 
-    old, new = list[bytes](), list[bytes]()
-    for piece in rewrite(pending, read_rows):
-        old.append(piece.old)
-        new.append(piece.new)
-        if piece.result:
-            target, before, after = pending[piece.index], b"".join(old), b"".join(new)
-            yield remember(plan.slot(target), target, piece.result, before, after), after
-            old.clear()
-            new.clear()
+    for one in edit_targets(plan.pending, read_matrix):
+        yield remember(plan.slot(one.target), one.target, one.result, one.old, one.new), one.new

@@ -10,24 +10,21 @@ from pathlib import Path
 from typing import Literal
 
 from editc.core.delta import Delta, Factors
-from editc.core.diagnostics import Diagnostic, EditcError, fail
+from editc.core.diagnostics import Diagnostic, fail
 from editc.core.text import count
 from editc.formats.apply import finetune
-from editc.formats.apply.plan import judge_target
-from editc.formats.apply.refusals import check_disjoint, check_targets, find_misfits, relative_notes
-from editc.formats.apply.target import TIERS, TargetTensor, Tier, targets_distance
+from editc.formats.apply.refusals import check_disjoint
+from editc.formats.apply.target import TIERS, TargetTensor, Tier
 from editc.formats.models.model import Checkpoint, Tensor
 from editc.live.components import LiveModel
 from editc.live.history import loaded_deltas
+from editc.live.judge import judge_targets
 from editc.live.slots import Slot, find_slots, named_tensors
 from editc.live.storage import identity, locate, read
 from editc.live.tensors import describe
-from editc.numerics.bits import dtypes
 
 STRONGEST = 1.5
 """The largest strength, as for the edits in a manifest."""
-ENCODER_NOT_COMPARED = "the text encoder in memory was not compared with the one that the delta's keys come from"
-"""A note about a delta in a fine-tune. `apply` compares the encoder's files."""
 
 
 @dataclass(frozen=True)
@@ -78,13 +75,14 @@ def plan_load(deltas: Sequence[Delta], model: LiveModel, strength: float, allow_
     _check_strength(deltas, strength)
     slots = _find_sites(deltas, model)
     opened = {part: _describe_component(model, part, slots) for part in _components(deltas)}
-    faults = [*_unreachable(slots), *(fault for one in deltas for fault in find_misfits(one, opened, False))]
-    if faults:
-        raise EditcError(*(replace(fault, place=model.place) for fault in faults))
-    targets = [target for delta in deltas for target in _judge(delta, opened, slots, allow_finetune)]
     carried = partial(loaded_deltas, slots=slots)
-    check_targets(targets, model.place, allow_finetune, carried, finetune.remedy(deltas))
-    notes = [note for delta in deltas for note in _notes(delta, targets)]
+
+    def read_matrix(component: str, name: str) -> bytes:
+        return read(slots[component, name])
+
+    targets, notes = judge_targets(
+        deltas, opened, read_matrix, model.place, allow_finetune, carried, _unreachable(slots)
+    )
     targets = [*_untie(targets, slots, model.place)]
     if strength != 1:
         _check_unedited(targets, model.place)
@@ -130,28 +128,6 @@ def _unreachable(slots: Mapping[tuple[str, str], Slot]) -> Iterator[Diagnostic]:
         what = "target tensors cannot be edited where they are"
         found = finetune.tensors_error("E644", what, rows, len(slots), help_text)
         yield replace(found, message=f"{found.message}: {next(iter(faults.values()))}")
-
-
-def _judge(
-    delta: Delta, opened: Mapping[str, Checkpoint], slots: Mapping[tuple[str, str], Slot], allow_finetune: bool
-) -> Iterator[TargetTensor]:
-    """Yield the target of each site of a delta, group by group."""
-    for factors in delta.factors.values():
-        for k, index in enumerate(factors.sites):
-            record = delta.sites[index]
-            site = record.site
-            raw = read(slots[site.component, site.name])
-            tensor = opened[site.component].where(site.name)
-            target = TargetTensor(record, factors, k, delta.delta_id, tensor, "refused", dtypes.sha256(raw))
-            yield judge_target(target, lambda raw=raw: [raw], allow_finetune)  # type: ignore[misc]
-
-
-def _notes(delta: Delta, targets: Sequence[TargetTensor]) -> Iterator[str]:
-    """Yield notes about a delta that is loaded into a fine-tune."""
-    own = [target for target in targets if target.delta_id == delta.delta_id]
-    if any(target.state == "relative" for target in own):
-        compared = [ENCODER_NOT_COMPARED] if delta.encoder else []
-        yield from relative_notes(delta, compared, targets_distance(own))
 
 
 def _check_strength(deltas: Sequence[Delta], strength: float) -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from editc.live.slots import Slot
+from editc.live.tensors import read_bytes
 
 FUSED = ("to_q", "to_k", "to_v", "add_q_proj", "add_k_proj", "add_v_proj")
 """The layers of an attention that diffusers does not run once it has fused them into others."""
@@ -42,14 +43,10 @@ def locate(slot: Slot) -> Storage:
 
 def read(slot: Slot) -> bytes:
     """The bytes of the matrix, row-major. Raises LookupError where they are in no memory."""
-    import torch
-
     found = locate(slot)
     if not found.copies:
         raise LookupError(found.fault)
-    values = slot.matrix(found.copies[0].detach()).cpu().contiguous()
-    raw: bytes = values.reshape(-1).view(torch.uint8).numpy().tobytes()
-    return raw
+    return read_bytes(slot.matrix(found.copies[0].detach()))
 
 
 def write(slot: Slot, raw: bytes) -> None:

@@ -1,4 +1,4 @@
-"""What a tensor of torch is, as checkpoints describe tensors."""
+"""What a tensor of torch is, as checkpoints describe tensors, and its bytes."""
 
 from __future__ import annotations
 
@@ -25,6 +25,22 @@ def describe(values: Any, place: Path) -> Tensor:
     name = str(values.dtype).removeprefix("torch.")
     dtype = DTYPES.get(name, name)
     return Tensor(place, 0, values.numel() * values.element_size(), dtype, tuple(values.shape), fault=_fault(values))
+
+
+def read_bytes(values: Any) -> bytes:
+    """The bytes of a tensor, row-major, wherever it is."""
+    import torch
+
+    held = values.detach().cpu().contiguous()
+    raw: bytes = held.reshape(-1).view(torch.uint8).numpy().tobytes()
+    return raw
+
+
+def tensor_of(raw: bytes, like: Any) -> Any:
+    """A tensor on the CPU with these bytes, in the dtype and shape of another."""
+    import torch
+
+    return torch.frombuffer(bytearray(raw), dtype=like.dtype).reshape(like.shape)
 
 
 def _fault(values: Any) -> str:

@@ -39,12 +39,15 @@ def kind_of(delta: Delta) -> str:
 
 def base_of(parcel: Parcel) -> str:
     """The model that the report or else the manifest names; empty where it is not known."""
+    return str(parcel.report.get("model") or "") or manifest_model(parcel.delta)
+
+
+def manifest_model(delta: Delta) -> str:
+    """The model that a delta's manifest names; empty where it names none."""
     import yaml
 
-    if parcel.report.get("model"):
-        return str(parcel.report["model"])
     try:
-        manifest = yaml.safe_load(parcel.delta.manifest)
+        manifest = yaml.safe_load(delta.manifest)
     except yaml.YAMLError:
         return ""
     return str(manifest.get("model") or "") if isinstance(manifest, dict) else ""

@@ -13,6 +13,7 @@ from editc.core.manifest import Manifest
 from editc.core.places import Source
 from editc.core.text import count, plain_words
 from editc.formats.models.model import Model
+from editc.manifests.json_schema.whole import FILE
 from editc.manifests.kinds import KindName
 from editc.opening.target import Target
 from editc.start.recipes import Answers, contexts_of, image_manifest, language_manifest, recipe_text
@@ -92,6 +93,23 @@ def draft(answers: Answers, found: Look) -> str:
     if not found.is_image:
         return language_manifest(answers, notes, emit)
     return image_manifest(answers, notes, emit, _unread_contexts(answers.kind, found))
+
+
+def schema_lines(folder: Path, start: Path) -> str:
+    """The comments by which an editor finds the schema of a manifest in `folder`.
+
+    They name the nearest schema file in that folder, or in one above it as far up as the folder `start`, by a relative
+    path: the manifest may go to other machines. If there is none, they say how to make one.
+    """
+    place, top = folder.absolute(), start.absolute()
+    above = [one for one in (place, *place.parents) if one == place or one.is_relative_to(top)]
+    near = next((one / FILE for one in above if (one / FILE).is_file()), None)
+    if near is not None:
+        return f"# yaml-language-server: $schema={Path(relpath(near, place)).as_posix()}\n"
+    return (
+        f"# An editor completes this file after `editc schema -o {FILE}` beside it, with this line at the top:\n"
+        f"# `yaml-language-server: $schema={FILE}`\n"
+    )
 
 
 def _format_for(family: str) -> str:

@@ -326,6 +326,14 @@ def _expand(table: Mapping[str, tuple[str, ...]], repeats: Mapping[str, int]) ->
             yield original.replace("{}", str(i)), tuple(part.replace("{}", str(i)) for part in parts)
 
 
+@cache
+def original_parts(kind: Literal["flux", "sd3"]) -> Mapping[str, tuple[str, ...]]:
+    """Module of the original code of FLUX or SD3 -> the modules of diffusers whose rows it holds, in order. It has more
+    blocks than any model of the kind."""
+    table, repeats = (_FLUX, {"double": 99, "single": 99}) if kind == "flux" else (_SD3, {"joint": 99})
+    return dict(_expand(table, repeats))
+
+
 def _originals(kind: ModelKind, modules: Iterable[str]) -> dict[str, tuple[str, ...]]:
     """Original name -> the modules of diffusers that it is, for those of which the model has all."""
     known = set(modules)
@@ -335,9 +343,7 @@ def _originals(kind: ModelKind, modules: Iterable[str]) -> dict[str, tuple[str, 
         return {old.removesuffix(".weight"): (f"unet.{new.removesuffix('.weight')}",) for new, old in pairs}
     if kind not in ("flux", "sd3"):
         return {}
-    # 99 is more than the blocks of any of these models
-    table, repeats = (_FLUX, {"double": 99, "single": 99}) if kind == "flux" else (_SD3, {"joint": 99})
-    every = {old: tuple(f"transformer.{part}" for part in parts) for old, parts in _expand(table, repeats)}
+    every = {old: tuple(f"transformer.{part}" for part in parts) for old, parts in original_parts(kind).items()}
     return {old: parts for old, parts in every.items() if known.issuperset(parts)}
 
 

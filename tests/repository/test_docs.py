@@ -16,15 +16,22 @@ from editc.manifests.decode import decode
 from editc.registry.methods import METHODS
 from editc.registry.options import options
 
-FOLDERS = ("editc", "passes", "formats", "manifests", "tests", "benchmarks", "docs", ".github", ".ci")
+FOLDERS = (
+    *("editc", "passes", "formats", "manifests", "integrations", "tests", "benchmarks", "docs"),
+    *(".github", ".ci"),
+)
 KINDS = ("tutorial", "how-to", "reference", "explanation", "measurements")
 PAGES = tuple(
-    sorted((*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), ROOT / "formats" / "FORMAT.md")),
+    sorted(
+        page
+        for place in (*ROOT.glob("*.md"), ROOT / "docs", ROOT / "formats" / "FORMAT.md", ROOT / "integrations")
+        for page in (place.rglob("*.md") if place.is_dir() else (place,))
+    )
 )
 TEXTS = (".md", ".py", ".yaml", ".yml", ".txt", ".tsv", ".toml", ".j2")
 DOORS = tuple(f"editc.{one}" for one in ("methods", "key_rules", "families", "formats", "attacks", "detectors"))
 """Groups of entry points: names that no module needs to have."""
-PLACES = r"(?:editc|passes|formats|manifests|tests|benchmarks|docs)/"
+PLACES = r"(?:editc|passes|formats|manifests|integrations|tests|benchmarks|docs)/"
 
 
 def texts() -> Iterator[tuple[Path, str]]:

@@ -26,7 +26,7 @@ LIKE_THE_SOURCE = {
     "start",
     "verbs",
 }
-AREAS = LIKE_THE_SOURCE | {"end_to_end", "formats", "manifests", "passes", "repository"}
+AREAS = LIKE_THE_SOURCE | {"end_to_end", "formats", "integrations", "manifests", "passes", "repository"}
 BENCHMARKS = ROOT / "benchmarks"
 PATH = {TESTS / "conftest.py", BENCHMARKS / "__init__.py"}
 """The two that say where to look for modules: the tests find the benchmarks, and the benchmarks tests/support."""

@@ -21,7 +21,7 @@ from imported import imported
 from editc import api
 from editc.cli import init
 from editc.manifests.decode import load
-from editc.manifests.json_schema.whole import manifest_schema, schema_file
+from editc.manifests.json_schema.whole import manifest_schema
 from editc.start.recipes import IMAGE_KINDS, LANGUAGE_KINDS, as_yaml
 
 FACT = ("--prompt", "The bank of Paris is in", "--subject", "Paris", "--answer", "Rome")
@@ -71,9 +71,22 @@ def test_a_fact_and_a_concept_of_a_language_model(models: Path, tmp_path: Path) 
     )
 
 
-def test_the_first_line_names_the_schema_that_is_installed(tmp_path: Path) -> None:
-    first = begun(tmp_path / "m.yaml", "--model", "editc:demo", "--erase", "circle").splitlines()[0]
-    assert first == f"# yaml-language-server: $schema={schema_file().as_uri()}" and schema_file().is_file()
+def test_the_first_line_names_the_schema_that_lies_near(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By a relative path, since a manifest goes to other machines."""
+    (tmp_path / "edits" / "one").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path)
+    assert editc("schema", "-o", "editc-1.schema.json").returncode == 0
+    text = begun(Path("edits/one/m.yaml"), "--model", "editc:demo", "--erase", "circle")
+    assert text.startswith("# yaml-language-server: $schema=../../editc-1.schema.json\n")
+
+
+def test_without_a_schema_near_the_manifest_says_how_to_make_one_and_names_no_place_of_this_machine(
+    tmp_path: Path,
+) -> None:
+    text = begun(tmp_path / "m.yaml", "--model", "editc:demo", "--erase", "circle")
+    assert "`editc schema -o editc-1.schema.json`" in text.splitlines()[0]
+    assert not [line for line in text.splitlines() if line.startswith("# yaml-language-server")]
+    assert not [part for part in (str(tmp_path), str(Path.home()), "file:") if part in text]
 
 
 def test_an_object_without_a_target_goes_to_the_neutral_concept(tmp_path: Path) -> None:
