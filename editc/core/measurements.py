@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from math import exp
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
@@ -286,6 +287,50 @@ class Answer:
     said: tuple[str, str] = ("", "")
     """What the model generates before and after the edit, with the likeliest token each time. Empty where nothing was
     generated."""
+
+
+@dataclass(frozen=True)
+class TokenScores:
+    """How likely the t tokens of one answer are, each after the right tokens before it. All logarithms are natural."""
+
+    log_probabilities: Array
+    """(t,): of each token."""
+    hits: NDArray[np.bool_]
+    """(t,): true where the token is the likeliest of all tokens."""
+    means: Array
+    """(t,): the mean log-probability at that place, over the model's own distribution."""
+    variances: Array
+    """(t,): the variance of the log-probability there."""
+
+    @property
+    def loss(self) -> float:
+        """The mean negative log-probability of a token."""
+        return -float(self.log_probabilities.mean())
+
+    @property
+    def probability(self) -> float:
+        """The geometric mean of the tokens' probabilities."""
+        return exp(-self.loss)
+
+
+@dataclass(frozen=True)
+class Tuning:
+    """How low-rank factors (LoRA) are trained on answers, by AdamW without decay of weights."""
+
+    steps: int
+    """The most steps."""
+    rate: float = 1e-3
+    """The learning rate."""
+    rank: int = 16
+    """The rank of the factors of each layer."""
+    batch: int = 20
+    """How many answers a step takes."""
+    first: int = 0
+    """The first layer that is trained, from 0."""
+    decay: bool = False
+    """True: the learning rate falls to a tenth over the steps."""
+    seed: int = 0
+    """The first factors and the order of the batches depend on this alone."""
 
 
 @dataclass(frozen=True)

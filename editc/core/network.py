@@ -5,7 +5,7 @@ A prompt is plain text or, with `chat`, what a user says: it then goes through t
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from math import exp
 from typing import Literal, Protocol, TypeAlias
@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from editc.core.delta import Array
+from editc.core.measurements import TokenScores, Tuning
 from editc.core.text import last_occurrence
 
 PREFIXES = (
@@ -326,6 +327,26 @@ class Network(Protocol):
 
     def score(self, asked: Sequence[Cloze], changed: Mapping[str, Array] | None = None) -> AnswerScores:
         """How likely each of n answers is; every figure is (n,)."""
+
+    def score_tokens(
+        self, asked: Sequence[Cloze], changed: Mapping[str, Array] | None = None
+    ) -> tuple[TokenScores, ...]:
+        """How likely each token of each of n answers is."""
+
+    def sample(
+        self, prompts: Sequence[Prompt], tokens: int, times: int, seed: int, changed: Mapping[str, Array] | None = None
+    ) -> tuple[tuple[str, ...], ...]:
+        """How the model continues each prompt when each token is drawn by its probability, `times` times."""
+
+    def tune(
+        self,
+        asked: Sequence[Cloze],
+        how: Tuning,
+        changed: Mapping[str, Array] | None,
+        watch: Callable[[int, float], bool],
+    ) -> Mapping[str, Array]:
+        """Trains factors on the answers. `watch` gets the steps done and the last loss, at 0 too, while the model runs
+        with what it has learned; True ends it. Returns the trained weights."""
 
     def compare(
         self,

@@ -6,7 +6,7 @@ for many rows.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -183,8 +183,36 @@ def continue_with_both(
     return tuple(one.text for one in before), tuple(one.text for one in after)
 
 
+def draw_continuations(
+    network: RunningModel, prompts: Sequence[Prompt], tokens: int, times: int, seed: int
+) -> tuple[tuple[str, ...], ...]:
+    """Continue each prompt `times` times, each token drawn by its probability, and return the texts by prompt."""
+    import torch
+
+    random = torch.Generator().manual_seed(seed)
+
+    def draw(logits: Any) -> tuple[Any, Any]:
+        """Draw a token (n,) from logits (n, v); also its log-probability."""
+        likely = logits.log_softmax(1)
+        drawn = torch.multinomial(likely.exp(), 1, generator=random)
+        return likely.gather(1, drawn)[:, 0], drawn[:, 0]
+
+    found = _generate_batches(network, prompts, tokens, times, draw)
+    return tuple(tuple(one[i].text for one in found) for i in range(len(prompts)))
+
+
+def _likeliest(logits: Any) -> tuple[Any, Any]:
+    """The likeliest token (n,) by logits (n, v); also its log-probability."""
+    most, best = logits.log_softmax(1).max(1)
+    return most, best
+
+
 def _generate_batches(
-    network: RunningModel, prompts: Sequence[Prompt], tokens: int, times: int
+    network: RunningModel,
+    prompts: Sequence[Prompt],
+    tokens: int,
+    times: int,
+    choose: Callable[[Any], tuple[Any, Any]] = _likeliest,
 ) -> tuple[tuple[Continuation, ...], ...]:
     """Continue all prompts in batches, each batch repeated `times` times beside itself, and return one result for each
     time."""
@@ -192,7 +220,7 @@ def _generate_batches(
     found: dict[int, list[Continuation]] = {}
     chosen = list(batches(ids, BATCH_TOKENS))
     given = [[ids[i] for _ in range(times) for i in which] for which in chosen]
-    jobs = [partial(_generate_batch, network, some, tokens) for some in given]
+    jobs = [partial(_generate_batch, network, some, tokens, choose) for some in given]
     sizes = [sum(map(len, some)) + tokens * len(some) for some in given]
     for which, answers in zip(chosen, network.each(jobs, sizes, caches=True), strict=True):
         generated = [_decode_answer(network, *one) for one in answers]
@@ -208,7 +236,7 @@ def _decode_answer(network: RunningModel, ids: list[int], likely: list[float]) -
 
 
 def _generate_batch(
-    network: RunningModel, ids: Sequence[Sequence[int]], tokens: int
+    network: RunningModel, ids: Sequence[Sequence[int]], tokens: int, choose: Callable[[Any], tuple[Any, Any]]
 ) -> list[tuple[list[int], list[float]]]:
     """Continue one batch of texts; return the new tokens of each with their log-probabilities.
 
@@ -226,7 +254,7 @@ def _generate_batch(
         for step in range(tokens):
             states = network.decode(input_ids=given, attention_mask=mask, position_ids=position, **past)
             rows = lengths - 1 if step == 0 else 0
-            most, best = network.logits(states[torch.arange(len(ids)), rows]).log_softmax(1).max(1)
+            most, best = choose(network.logits(states[torch.arange(len(ids)), rows]))
             every.append(best)
             likely.append(most)
             given = best[:, None]

@@ -10,11 +10,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from editc.backends.networks import answers, descent, tracing, vocabulary
+from editc.backends.networks import answers, descent, token_scores, tracing, tuning, vocabulary
 from editc.backends.networks.batches import BATCH_TOKENS, batches
 from editc.backends.networks.hooks import EnoughError, watch_modules
 from editc.backends.networks.running import ChangedWeights, RunningModel
 from editc.core.delta import Array
+from editc.core.measurements import TokenScores, Tuning
 from editc.core.network import (
     AnswerScores,
     Cloze,
@@ -126,6 +127,22 @@ class CausalNetwork(RunningModel):
     def score(self, asked: Sequence[Cloze], changed: ChangedWeights = None) -> AnswerScores:
         """Measure how likely each answer is."""
         return answers.score_answers(self, asked, changed)
+
+    def score_tokens(self, asked: Sequence[Cloze], changed: ChangedWeights = None) -> tuple[TokenScores, ...]:
+        """Score every token of each answer."""
+        return token_scores.score_tokens(self, asked, changed)
+
+    def sample(
+        self, prompts: Sequence[Prompt], tokens: int, times: int, seed: int, changed: ChangedWeights = None
+    ) -> tuple[tuple[str, ...], ...]:
+        """Return how the model continues each prompt when tokens are drawn by their probability."""
+        return token_scores.sample_continuations(self, prompts, tokens, times, seed, changed)
+
+    def tune(
+        self, asked: Sequence[Cloze], how: Tuning, changed: ChangedWeights, watch: Callable[[int, float], bool]
+    ) -> Mapping[str, Array]:
+        """Train factors on the answers, and return the trained weights; see `tuning.tune`."""
+        return tuning.tune(self, asked, how, changed, watch)
 
     def compare(
         self,

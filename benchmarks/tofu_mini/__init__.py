@@ -1,0 +1,1 @@
+"""The suite `tofu-mini` on SmolLM2-135M: `python -m benchmarks.tofu_mini`."""
