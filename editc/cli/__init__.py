@@ -51,18 +51,21 @@ def cli(quiet: bool) -> None:
 
 
 @cli.command()
-@click.argument("manifest", type=PATH)
+@click.argument("manifests", type=PATH, nargs=-1, required=True, metavar="MANIFEST...")
 @terminal.set_option
+@click.option("--without-model", is_flag=True, help="Check the manifest alone, where its model is not on this machine.")
 @terminal.json_option
-def check(manifest: Path, set_: tuple[str, ...], json_: bool) -> int:
-    """Find the mistakes in a manifest, with their lines.
+def check(manifests: tuple[Path, ...], set_: tuple[str, ...], without_model: bool, json_: bool) -> int:
+    """Find the mistakes in manifests, with their lines.
 
     No weights are read."""
     from editc.cli import show
-    from editc.verbs import public as api
+    from editc.verbs.check import check_each
 
-    found = terminal.run_verb(api.check, manifest, set_)
-    return terminal.print_answer(show.check_result(found), found.diagnostics, json_)
+    found = terminal.run_verb(check_each, manifests, set_, without_model)
+    return terminal.print_answer(
+        show.check_results(found), [one for row in found.values() for one in row.diagnostics], json_
+    )
 
 
 @cli.command()

@@ -33,10 +33,24 @@ LOADER_COLOURS: Mapping[str, str] = {r"(?m)^(ok) ": "green", r"(?m)^(NO) ": "red
 """Colours for what a loader does with an adapter: pattern -> colour."""
 
 
+def check_results(found: Mapping[Path, Checked]) -> Output:
+    """One manifest as `check_result` shows it; several with a row for each under `manifests`."""
+    shown = {path: check_result(one) for path, one in found.items()}
+    if len(shown) == 1:
+        return next(iter(shown.values()))
+    failed = {path: any(fault.is_error for fault in one.diagnostics) for path, one in found.items()}
+    rows = [
+        {**one.data, "file": str(path), "status": "failed" if failed[path] else "done"} for path, one in shown.items()
+    ]
+    return Output("\n".join(one.text for one in shown.values() if one.text), {"manifests": rows})
+
+
 def check_result(found: Checked) -> Output:
     """A sound manifest: its model's family, the number of matrices, and the concepts to edit."""
     if found.manifest is None or found.plan is None:
-        return Output("", {"file": found.manifest.source.name} if found.manifest else {})
+        sound = found.manifest is not None and not any(one.is_error for one in found.diagnostics)
+        name = found.manifest.source.name if found.manifest else ""
+        return Output(f"{name}: OK, without its model" if sound else "", {"file": name} if name else {})
     plan = found.plan
     own = _kind_module(found.manifest)
     concepts = own.titles(found.manifest)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,15 +18,17 @@ OTHER_KIND = frozenset({"E201", "E206"})
 """Errors which say that the manifest is for another kind of model. Further errors about both would not help."""
 
 
-def check(given: Path | Source, overrides: Sequence[str] = ()) -> Checked:
+def check(given: Path | Source, overrides: Sequence[str] = (), without_model: bool = False) -> Checked:
     """Check a manifest (its path, or its text), then its model and its formats as far as they can be read. Needs
     headers only, not torch.
 
-    The result has a plan if there is no error.
+    The result has a plan if there is no error, and no plan in any case with `without_model`.
     """
     opened, diagnostics = open_manifest(given, overrides)
     if opened is None:
         return Checked(diagnostics, None, None)
+    if without_model:
+        return Checked(sort_by_place(diagnostics), opened.manifest if opened.sound else None, None)
     if not opened.sound:
         return Checked(sort_by_place((*diagnostics, *_draft_faults(opened))), None, None)
     manifest, kind = opened.manifest, opened.kind
@@ -44,6 +46,25 @@ def check(given: Path | Source, overrides: Sequence[str] = ()) -> Checked:
         return Checked(sort_by_place((*diagnostics, *error.diagnostics, *rest)), manifest, None)
     diagnostics = sort_by_place((*diagnostics, *kind.missing_parts(opened), *_format_faults(opened, plan)))
     return Checked(diagnostics, manifest, None if any(one.is_error for one in diagnostics) else plan)
+
+
+def check_each(
+    manifests: Sequence[Path], overrides: Sequence[str] = (), without_model: bool = False
+) -> Mapping[Path, Checked]:
+    """Check several manifests, each once. One of them that cannot be read has that as its error; E100 is raised only
+    for a manifest that is alone."""
+    every = tuple(dict.fromkeys(manifests))
+    if len(every) == 1:
+        return {every[0]: check(every[0], overrides, without_model)}
+    return {one: _check_readable(one, overrides, without_model) for one in every}
+
+
+def _check_readable(manifest: Path, overrides: Sequence[str], without_model: bool) -> Checked:
+    """`check`, with an error for a manifest that cannot be read."""
+    try:
+        return check(manifest, overrides, without_model)
+    except EditcError as error:
+        return Checked(error.diagnostics, None, None)
 
 
 def _detector_faults(opened: OpenedManifest) -> tuple[Diagnostic, ...]:

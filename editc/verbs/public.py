@@ -32,14 +32,15 @@ if TYPE_CHECKING:  # each function imports what it needs, so that it starts fast
     from editc.verbs.results import Again, Attacked, Built, Checked
 
 
-def check(manifest: ManifestLike, overrides: Sequence[str] = ()) -> Checked:
+def check(manifest: ManifestLike, overrides: Sequence[str] = (), without_model: bool = False) -> Checked:
     """Find every mistake of a manifest at once, then whether its model has the sites. Needs headers only, not torch.
 
     `manifest` is a path, the text of a manifest (a `str` with a line break, or that begins with `{`), or a dict.
+    `without_model`: look at the manifest alone, for machines that do not have its model.
     """
     from editc.verbs.check import check
 
-    return check(manifest_at(manifest), overrides)
+    return check(manifest_at(manifest), overrides, without_model)
 
 
 def build(

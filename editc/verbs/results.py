@@ -31,7 +31,7 @@ class Checked:
     manifest: Manifest | None
     """The manifest. None if it has an error of its own."""
     plan: Plan | None
-    """What would be edited. None if there is an error."""
+    """What would be edited. None if there is an error, or the model was not looked at."""
 
     def __repr__(self) -> str:
         """Short text: how many faults, and what would be edited."""
@@ -46,7 +46,8 @@ class Checked:
         """In a few words: sound or not."""
         errors = sum(one.is_error for one in self.diagnostics)
         warned = count(len(self.diagnostics) - errors, "warning")
-        return f"{count(errors, 'error')}, {warned}" if errors else f"sound, {warned}, {self.plan!r}"
+        plan = repr(self.plan) if self.plan else "without its model"
+        return f"{count(errors, 'error')}, {warned}" if errors else f"sound, {warned}, {plan}"
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ import comfy_cases as comfy
 import consumer_models as pico
 import pytest
 import torch
+from places import ROOT
 from signing_cases import key_files
 
 from editc import api
@@ -119,7 +120,7 @@ def test_the_queries_keys_and_values_that_flux_has_in_one_weight_are_rows_of_it(
 
 def test_the_metadata_is_what_the_registry_asks_for() -> None:
     pack = tomllib.loads((comfy.PACK / "pyproject.toml").read_text(encoding="utf-8"))
-    project, own = pack["project"], tomllib.loads((comfy.ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    project, own = pack["project"], tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
     assert re.fullmatch(r"[A-Za-z][\w.-]{0,98}", project["name"]) and "comfyui" not in project["name"].lower()
     assert project["version"] == own["project"]["version"]
     assert {"PublisherId", "DisplayName", "Icon"} <= pack["tool"]["comfy"].keys()
