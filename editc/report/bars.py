@@ -119,12 +119,12 @@ def plot(sites: Sequence[Mapping[str, Any]], key: str, title: str, bound: float 
     )
 
 
-def data_uri(pixels: NDArray[np.uint8]) -> str:
-    """Encode a picture (h, w, 3) as a PNG in a data URI."""
+def data_uri(pixels: NDArray[np.uint8], side: int = PICTURE_SIDE) -> str:
+    """Encode a picture (h, w, 3) as a PNG in a data URI, reduced to at most `side` pixels."""
     from PIL import Image
 
     image, file = Image.fromarray(pixels), BytesIO()
-    image.thumbnail((PICTURE_SIDE, PICTURE_SIDE))
+    image.thumbnail((side, side))
     image.save(file, "PNG", optimize=True)
     return "data:image/png;base64," + b64encode(file.getvalue()).decode()
 

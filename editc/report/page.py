@@ -88,6 +88,8 @@ class PicturePair:
     """Whether it found the concept after the edit. None where nobody judged."""
     wrong: bool
     """True where the edit failed on this picture."""
+    number: int
+    """Its place in `pictures` of report.json, from 0."""
 
 
 @dataclass(frozen=True)
@@ -133,9 +135,9 @@ def template_values(pictures: Sequence[Picture], record: Mapping[str, Any]) -> M
         "verdict": tuple(judgements(record["verdict"])),
         "most": SHOWN_REASONS,
         "strip": strip(record),
-        "bounds": [_claim_row(claim) for claim in claims if "bound" in claim],
+        "bounds": [claim_row(claim) for claim in claims if "bound" in claim],
         "others": [
-            _claim_row(claim) for claim in claims if "bound" not in claim and not is_shown_elsewhere(record, claim)
+            claim_row(claim) for claim in claims if "bound" not in claim and not is_shown_elsewhere(record, claim)
         ],
         "lines": tuple(manifest_lines(record)),
         "albums": tuple(albums(pictures, record)),
@@ -161,7 +163,7 @@ def headline(record: Mapping[str, Any]) -> Headline:
     broken = [claim for claim in bounded if not claim["holds"]]
     if broken:
         title = f"{len(broken)} of {count(len(bounded), 'constraint')} not met"
-        return Headline("bad", title, tuple(_claim_row(claim) for claim in broken))
+        return Headline("bad", title, tuple(claim_row(claim) for claim in broken))
     if record["status"] == "failed":
         return Headline("bad", "The build failed")
     if not bounded:
@@ -196,20 +198,22 @@ def manifest_lines(record: Mapping[str, Any]) -> Iterator[ManifestLine]:
 
 
 def albums(pictures: Sequence[Picture], record: Mapping[str, Any]) -> Iterator[Album]:
-    """Yield the pictures by concept and kind, in the order in which they were painted."""
+    """Yield the pictures by concept and kind, in the order in which they were painted. A picture without pixels is
+    counted and not shown."""
     moderated = {edit["concept"] for edit in record["edits"] if edit["kind"] == "moderate"}
-    groups: dict[tuple[str, str], list[Picture]] = {}
-    for picture in pictures:
+    groups: dict[tuple[str, str], list[tuple[int, Picture]]] = {}
+    for number, picture in enumerate(pictures):
         kind = "erased" if picture.erased else "moderated" if picture.concept in moderated else "kept"
         kind = "attacked" if picture.attack else kind
-        groups.setdefault((picture.concept, kind), []).append(picture)
+        groups.setdefault((picture.concept, kind), []).append((number, picture))
     for (concept, kind), mine in groups.items():
-        wrong = [one for one in mine if _is_wrong(one, kind)]
-        right = [one for one in mine if not _is_wrong(one, kind)]
+        wrong = [one for one in mine if _is_wrong(one[1], kind)]
+        right = [one for one in mine if not _is_wrong(one[1], kind)]
         chosen = mine if len(mine) <= MAX_PAIRS else [*wrong, *right][:MAX_PAIRS]
-        before, after = sum(bool(one.shown_before) for one in mine), sum(bool(one.shown_after) for one in mine)
-        judged, pairs = mine[0].shown_before is not None, tuple(_pair(one, kind) for one in chosen)
-        yield Album(concept, kind, len(mine), before, after, len(wrong), pairs, judged)
+        shown = [(one.shown_before, one.shown_after) for _, one in mine]
+        before, after = sum(bool(old) for old, _ in shown), sum(bool(new) for _, new in shown)
+        pairs = tuple(_pair(one, kind, number) for number, one in chosen if one.before.size)
+        yield Album(concept, kind, len(mine), before, after, len(wrong), pairs, shown[0][0] is not None)
 
 
 def ranking_plot(ranking: Mapping[str, Any] | None) -> Plot | None:
@@ -221,7 +225,7 @@ def ranking_plot(ranking: Mapping[str, Any] | None) -> Plot | None:
     return plot(sites, "alone", "Change of the predicted noise when one matrix alone reads the target", None)
 
 
-def _claim_row(claim: Mapping[str, Any]) -> ClaimRow:
+def claim_row(claim: Mapping[str, Any]) -> ClaimRow:
     """Make the row of one claim, with its bar if it has a bound."""
     title, about = TITLES.get(claim["name"], (claim["name"], ""))
     subject, value, line = claim.get("subject", ""), _value_text(claim, "value"), claim.get("line")
@@ -293,10 +297,10 @@ def _is_wrong(picture: Picture, kind: str) -> bool:
     return bool(picture.shown_after if kind in ("erased", "attacked") else lost)
 
 
-def _pair(one: Picture, kind: str) -> PicturePair:
+def _pair(one: Picture, kind: str, number: int) -> PicturePair:
     """Make the pair of one picture."""
-    images = data_uri(one.before), data_uri(one.after)
-    return PicturePair(one.prompt, one.seed, *images, one.shown_before, one.shown_after, _is_wrong(one, kind))
+    images, shown = (data_uri(one.before), data_uri(one.after)), (one.shown_before, one.shown_after)
+    return PicturePair(one.prompt, one.seed, *images, *shown, _is_wrong(one, kind), number)
 
 
 def _plots(sites: Sequence[Mapping[str, Any]], bound: float | None) -> tuple[Plot, ...]:

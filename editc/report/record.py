@@ -6,7 +6,6 @@ import json
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, fields
-from functools import cache
 from hashlib import sha256
 from types import MappingProxyType
 from typing import Any
@@ -99,23 +98,9 @@ def as_html(verified: Verified, record: Mapping[str, Any]) -> str:
     """Render the page for `record`, which is `as_json(verified, ...)`. Pictures are inside it; it refers to nothing
     outside."""
     from editc.report import page
+    from editc.report.rendering import render
 
-    return str(_template().render(record=record, **page.template_values(verified.report.pictures, record)))
-
-
-@cache
-def _template() -> Any:
-    """Compile the page's template once. A report is written before the exports and again with their results."""
-    from importlib.resources import files
-
-    from jinja2 import Environment, FunctionLoader, StrictUndefined
-
-    from editc.report import words
-
-    loader = FunctionLoader(lambda name: files("editc.report").joinpath("templates", name).read_text(encoding="utf-8"))
-    world = Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    world.filters |= {name: getattr(words, name) for name in words.FILTERS}
-    return world.get_template("report.html.j2")
+    return render("report.html.j2", {"record": record, **page.template_values(verified.report.pictures, record)})
 
 
 def to_plain(value: Any) -> Any:
@@ -189,14 +174,14 @@ def _picture(picture: Picture) -> Mapping[str, Any]:
         "prompt": picture.prompt,
         "seed": picture.seed,
         "erased": picture.erased,
-        "before": _digest(picture.before),
-        "after": _digest(picture.after),
+        "before": pixels_digest(picture.before),
+        "after": pixels_digest(picture.after),
         "shown_before": picture.shown_before,
         "shown_after": picture.shown_after,
         "attack": picture.attack,
     }
 
 
-def _digest(pixels: np.ndarray[Any, np.dtype[np.uint8]]) -> str:
+def pixels_digest(pixels: np.ndarray[Any, np.dtype[np.uint8]]) -> str:
     """Return a sha256 over the shape and the bytes of a picture (h, w, 3)."""
     return sha256(repr(pixels.shape).encode() + np.ascontiguousarray(pixels).tobytes()).hexdigest()

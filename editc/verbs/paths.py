@@ -10,6 +10,9 @@ from typing import Any, TypeAlias
 
 from editc.core.diagnostics import fail
 from editc.core.places import Source
+from editc.report import DELTA as DELTA
+from editc.report import PAGE as PAGE
+from editc.report import REPORT as REPORT
 
 PathLike: TypeAlias = str | os.PathLike[str]
 """One path."""
@@ -19,8 +22,6 @@ ManifestLike: TypeAlias = PathLike | Mapping[str, Any]
 """A manifest: its path, its text, or a dict of its keys."""
 TEXT, DICT = "<text>", "<dict>"
 """What messages call a manifest that is no file. Names in it are relative to the folder in which Python runs."""
-DELTA, REPORT, PAGE = "delta.safetensors", "report.json", "report.html"
-"""The files that a build writes into its folder."""
 LAST_GOOD = "last-good"
 """The subfolder for the delta of an earlier build after a later build failed."""
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from editc.core.measurements import Claim
 from editc.passes.emit import CLAIM_DIGITS, SMALLEST, round_claim
-from editc.verbs.paths import DELTA
+from editc.report import DELTA
 from editc.verbs.recheck import TOLERANCE
 
 BY_THREADS = {

@@ -25,8 +25,8 @@ from editc.cli.dump import dump
 from editc.core.diagnostics import EditcError
 from editc.core.plan import Plan
 from editc.passes.images.locate.ranked_sites import drop_spare_sites, grow_set
+from editc.report import DELTA
 from editc.report import record as report
-from editc.verbs.paths import DELTA
 
 model = evidence_models.model
 UP, DOWN = (
