@@ -33,6 +33,7 @@ LATE = {
     "sbom": "editc.cli.signing:sbom",
     "sign": "editc.cli.signing:sign",
     "verify-signature": "editc.cli.signing:verify_signature",
+    "view": "editc.cli.view:view",
 }
 """Commands that are imported only when they are asked for: name -> `module:attribute`."""
 EXPLAINED, FORMAT, MODEL = (

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 from editc.core.diagnostics import EditcError, fail
 from editc.fleet.cells import Cell
-from editc.fleet.store import Store
+from editc.fleet.results.store import Store
 from editc.fleet.worker import limits
 
 TRIES = 3

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from html import escape
 
+from editc.fleet.results.store import Store
 from editc.fleet.rows import Row, counts
-from editc.fleet.store import Store
 
 STYLE = """\
 :root { --paper: #fff; --ink: #1c2228; --soft: #5a6570; --line: #dfe3e7; --link: #1f5fae;

@@ -8,9 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from editc.fleet.cells import Cell
-
-STATES = ("done", "failed", "waiting")
-"""What a cell can be: it has a good result, a bad one, or none."""
+from editc.fleet.results.store import STATES
 
 
 @dataclass(frozen=True)

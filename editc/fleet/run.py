@@ -17,8 +17,8 @@ from editc.fleet.cells import Cell, plan_cells
 from editc.fleet.content import KnownHashes
 from editc.fleet.engine import Ended, Engine, Setting
 from editc.fleet.plan import load_plan
+from editc.fleet.results.store import Store
 from editc.fleet.rows import Row
-from editc.fleet.store import Store
 from editc.fleet.summary import write_summary
 from editc.fleet.worker import HASHES
 

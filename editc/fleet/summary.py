@@ -10,11 +10,11 @@ from typing import Any
 from editc.core.disk import replace_file
 from editc.fleet.cells import Cell
 from editc.fleet.page import as_html
+from editc.fleet.results.store import ALL, Store
 from editc.fleet.rows import Row, counts
-from editc.fleet.store import Store
 
-JSON, PAGE = "fleet.json", "fleet.html"
-"""The files with all cells."""
+PAGE = "fleet.html"
+"""The page of all cells."""
 
 
 def write_summary(cells: Sequence[Cell], store: Store, verb: str) -> tuple[tuple[Row, ...], tuple[Path, ...]]:
@@ -25,10 +25,10 @@ def write_summary(cells: Sequence[Cell], store: Store, verb: str) -> tuple[tuple
     """
     while True:
         rows = _rows(cells, store)
-        replace_file(store.folder / JSON, as_text(as_json(rows, store, verb)).encode())
+        replace_file(store.folder / ALL, as_text(as_json(rows, store, verb)).encode())
         replace_file(store.folder / PAGE, as_html(rows, store, verb).encode())
         if [row.status for row in rows] == [row.status for row in _rows(cells, store)]:
-            return rows, (store.folder / JSON, store.folder / PAGE)
+            return rows, (store.folder / ALL, store.folder / PAGE)
 
 
 def as_json(rows: Sequence[Row], store: Store, verb: str) -> dict[str, Any]:

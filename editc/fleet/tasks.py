@@ -10,7 +10,7 @@ from typing import Any
 from editc.core.diagnostics import Diagnostic
 from editc.core.measurements import Claim, claim_fields
 from editc.fleet.cells import Cell, model_override
-from editc.fleet.store import MODEL
+from editc.fleet.results.store import MODEL
 from editc.fleet.verbs import call
 from editc.report.record import to_plain
 

@@ -40,7 +40,7 @@ def run_cell(job: Mapping[str, Any], folder: str) -> str:
     Whatever the cell raises is its result. Raises EditcError only if that cannot be written.
     """
     from editc.fleet.cells import Cell
-    from editc.fleet.store import Store
+    from editc.fleet.results.store import Store
 
     cell, store = Cell(**job), Store(Path(folder))
     with store.begin(cell.name, f"{socket.gethostname()} {os.getpid()} {time.time():.3f}") as place:

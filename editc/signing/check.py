@@ -57,7 +57,7 @@ def check_signature(path: Path, keys: Sequence[TrustedKey], now: datetime, signa
     bundle = read_bundle(file)
     key = find_signer(bundle.envelope, bundle.fingerprint, keys, str(file), now)
     signed = parse_contents(parse_statement(bundle.envelope.payload, str(file)), str(file))
-    return Signed(file, key.public, _compare(signed, path))
+    return Signed(file, key.public, compare_contents(signed, path))
 
 
 def signed_files(signature: Path) -> frozenset[str]:
@@ -110,7 +110,7 @@ def _day(moment: datetime | None) -> str:
     return f"{moment:%Y-%m-%d}" if not (moment.hour or moment.minute) else f"{moment:%Y-%m-%d %H:%M} UTC"
 
 
-def _compare(signed: Contents, path: Path) -> Contents:
+def compare_contents(signed: Contents, path: Path) -> Contents:
     """What was compared. Raises E907 unless the file or folder holds what was signed."""
     if path.is_dir() or ITSELF in signed.files:
         found = list(differences(signed, contents_of(path, signed.left_out)))

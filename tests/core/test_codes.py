@@ -28,6 +28,7 @@ RAISED_BY = {
     "cache": ("editc",),
     "publish": ("editc", "formats"),
     "signing": ("editc",),
+    "view": ("editc",),
 }
 FIRST_DIGIT = {
     "manifest": "1",
@@ -40,6 +41,7 @@ FIRST_DIGIT = {
     "cache": "8",
     "publish": "9",
     "signing": "9",
+    "view": "9",
 }
 
 

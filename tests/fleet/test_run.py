@@ -20,7 +20,7 @@ from editc.cli import cli, terminal
 from editc.cli.fleet import ENGINES
 from editc.core.disk import wait_for_lock
 from editc.fleet import run
-from editc.fleet.store import Store
+from editc.fleet.results.store import Store
 
 
 def alive(process: int) -> bool:

@@ -14,7 +14,7 @@ from editc import api
 from editc.fleet.cells import plan_cells
 from editc.fleet.content import KnownHashes
 from editc.fleet.plan import load_plan
-from editc.fleet.store import Store
+from editc.fleet.results.store import Store
 from editc.fleet.worker import run_cell
 
 EDITS = "edits: [{erase: circle, to: square, contexts: ['a {}', 'a photo of a {}']}]"

@@ -20,7 +20,8 @@ FOLDERS = {"passes": "editc.passes", "formats": "editc.formats", "manifests": "e
 FLOORS = (
     "editc.numerics editc.texts editc.demo editc.notebook",
     "editc.core",
-    "editc.registry editc.libraries editc.judging editc.codes editc.families editc.backends editc.cache",
+    "editc.registry editc.libraries editc.judging editc.codes editc.families editc.backends editc.cache "
+    "editc.fleet.results",
     "editc.manifests editc.formats.containers editc.passes.methods",
     "editc.formats.models editc.formats.delta",
     "editc.formats.apply editc.formats.diff editc.formats.link",
@@ -28,7 +29,7 @@ FLOORS = (
     "editc.formats.doctor",
     "editc.formats editc.passes",
     "editc.report editc.opening editc.signing editc.publish editc.live",
-    "editc.verbs editc.fleet editc.start",
+    "editc.verbs editc.fleet editc.start editc.viewing",
     "editc.cli",
     "editc",
 )

@@ -25,6 +25,7 @@ LIKE_THE_SOURCE = {
     "signing",
     "start",
     "verbs",
+    "viewing",
 }
 AREAS = LIKE_THE_SOURCE | {"end_to_end", "formats", "integrations", "manifests", "passes", "repository"}
 BENCHMARKS = ROOT / "benchmarks"

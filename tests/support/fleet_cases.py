@@ -12,8 +12,8 @@ from typing import Any
 from places import FIXTURES
 
 from editc.fleet.plan import load_plan
+from editc.fleet.results.store import Store
 from editc.fleet.run import Fleet, How, fleet
-from editc.fleet.store import Store
 
 DELTAS = FIXTURES / "deltas" / "v1"
 FORMS = ("dense", "low-rank", "shared", "xor")

@@ -134,7 +134,7 @@ class FakeSlurm:
         return [self._run(share, folder) for share, folder in zip(shares, folders, strict=True)]
 
     def _run(self, share: Sequence[dict[str, Any]], folder: str) -> FakeJob:
-        from editc.fleet.store import Store
+        from editc.fleet.results.store import Store
         from editc.fleet.worker import run_cell
 
         for job in () if self.refuses else share:

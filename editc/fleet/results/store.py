@@ -11,6 +11,10 @@ from typing import Any
 
 from editc.core import disk
 
+STATES = ("done", "failed", "waiting")
+"""What a cell can be: it has a good result, a bad one, or none."""
+ALL = "fleet.json"
+"""The file with all cells."""
 RECORD = "cell.json"
 """The file with a cell's result. It is written last, and whole or not at all."""
 STARTS = "starts"
