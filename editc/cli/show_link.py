@@ -21,6 +21,7 @@ _NOT_MEASURED = "  not measured: it was made from two checkpoints, and no manife
 
 def link_result(linked: Linked) -> Output:
     """The deltas that were linked, how their edits overlap, and each claim beside what the delta claimed alone."""
+    from editc.formats.diff.diff import has_manifest
     from editc.formats.link.overlap import as_json
 
     arrangement, shared = linked.arrangement, linked.arrangement.overlap
@@ -32,7 +33,8 @@ def link_result(linked: Linked) -> Output:
         lines += [_part_heading(number, part), *_comparison_lines(part)]
         lines += [f"  {line}" for line in verdicts.as_lines(part.verified.verdict)] if part.verified else []
         lines += [f"  note: this part preserves `{name}`, which another part erases" for name in part.conflicts]
-    if not linked.measured:
+        lines += [] if part.verified or has_manifest(part.delta) else [_NOT_MEASURED]
+    if any(part.verified is None and has_manifest(part.delta) for part in linked.parts):
         lines.append("not measured: give the base with --model to measure the claims of all deltas together")
     if shared:
         lines.append(

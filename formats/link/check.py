@@ -68,15 +68,24 @@ def _check_base(
         return
     if composed and _same_layout(first[2], after[2]) and _follows(before[2], after[2]):
         return
-    chained = _same_layout(first[2], after[2]) and (_follows(before[2], after[2]) or _follows(after[2], first[2]))
-    in_order = "one was built on the result of the other: give them in that order with --compose"
     raise fail(
         "E650",
         f"the deltas were made for different bases: they record different weights for '{name}'",
         place=name,
-        help=in_order if chained else "build one of the manifests again, on the other's base",
+        help=_base_remedy(first[2], before[2], after[2]),
         notes=[_describe_base(deltas, first), _describe_base(deltas, after)],
     )
+
+
+def _base_remedy(first: SiteRecord, before: SiteRecord, after: SiteRecord) -> str:
+    """What to do about E650: an order, one dtype for both, or another build."""
+    if _same_layout(first, after) and (_follows(before, after) or _follows(after, first)):
+        return "one was built on the result of the other: give them in that order with --compose"
+    dtypes = (first.site.dtype, after.site.dtype)
+    if _same_hashes(first.base, after.base) and dtypes[0] != dtypes[1]:
+        stored = f"the weights are the same, stored in {dtypes[0]} for one delta and in {dtypes[1]} for the other"
+        return f"{stored}: apply the second to a copy of the first one's base, and link what `editc diff` makes of both"
+    return "build one of the manifests again, on the other's base"
 
 
 def _describe_base(deltas: Sequence[Delta], edit: EditRecord) -> str:

@@ -18,6 +18,7 @@ from editc.core.diagnostics import fail
 from editc.core.site_bytes import site_record
 from editc.core.text import count, first_rows
 from editc.formats.delta.parts import join_parts, parts
+from editc.formats.diff.diff import has_manifest
 from editc.formats.link.check import check_linkable
 from editc.formats.models.model import Checkpoint, Model
 from editc.numerics.bits import dtypes, terms
@@ -41,6 +42,10 @@ class SiteEdit:
     """The site's number in the group, from 0."""
     record: SiteRecord
     """The delta's record of the site."""
+
+    def in_group(self, group: str) -> SiteEdit:
+        """The edit, with another name for the group of its site."""
+        return replace(self, record=replace(self.record, site=replace(self.record.site, group=group)))
 
     def term(self) -> Term:
         """The edit of the site's weight, in float64, exactly as it is stored."""
@@ -88,9 +93,17 @@ def arrange(deltas: Sequence[Delta], composed: bool = False) -> Arrangement:
                 record = delta.sites[index]
                 edit = SiteEdit(order, group, factors, k, record)
                 found.setdefault((record.site.component, record.site.name), []).append(edit)
-    sites = {place: tuple(found[place]) for place in sorted(found)}
+    built = [has_manifest(delta) for delta in ordered]
+    sites = {place: _in_one_group(found[place], built) for place in sorted(found)}
     check_linkable(ordered, {p: [(t.order, t.factors.form, t.record) for t in ts] for p, ts in sites.items()}, composed)
     return Arrangement(ordered, composed, sites)
+
+
+def _in_one_group(edits: Sequence[SiteEdit], built: Sequence[bool]) -> tuple[SiteEdit, ...]:
+    """The edits of one site. A delta that a diff made calls the site's group by the form of its edit, which says
+    nothing about the site: it takes the group of the first delta that was built, or of the first of all."""
+    group = next((edit.record.site.group for edit in edits if built[edit.order]), edits[0].record.site.group)
+    return tuple(edit if built[edit.order] else edit.in_group(group) for edit in edits)
 
 
 def link(arrangement: Arrangement, model: Model | None, tool: str) -> Delta:
