@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from editc.core.diagnostics import fail
@@ -20,6 +20,11 @@ class LiveModel:
     """What messages call it, such as `StableDiffusionPipeline in memory`."""
     components: Mapping[str, Any]
     """Component -> its module of torch. A bare network is its own only component, under the name ''."""
+
+    tokenizers: Mapping[str, Any] = field(default_factory=dict)
+    """Name -> each tokenizer of a pipeline. Empty for a bare network."""
+    absent: tuple[str, ...] = ()
+    """The text encoders and tokenizers that the pipeline was loaded without."""
 
     def component(self, name: str) -> Any:
         """The module of a component. A bare network is whatever component it is asked for. Raises E615."""
@@ -43,7 +48,10 @@ def open_live(model: Any) -> LiveModel:
     if isinstance(model, Module):
         return LiveModel(place, {"": unwrapped(model)})
     if isinstance(parts, Mapping) and any(isinstance(part, Module) for part in parts.values()):
-        return LiveModel(place, {name: unwrapped(part) for name, part in parts.items() if isinstance(part, Module)})
+        modules = {name: unwrapped(part) for name, part in parts.items() if isinstance(part, Module)}
+        texts = {name: part for name, part in parts.items() if name.startswith(("text_encoder", "tokenizer"))}
+        tokenizers = {name: part for name, part in texts.items() if part is not None and name not in modules}
+        return LiveModel(place, modules, tokenizers, tuple(name for name, part in texts.items() if part is None))
     if isinstance(getattr(model, "model", None), Module):
         return LiveModel(place, {"": unwrapped(model.model)})
     message = f"a {type(model).__name__} is no model that a delta can be loaded into"

@@ -21,9 +21,11 @@ from editc.formats.models.model import Checkpoint
 from editc.numerics.bits import dtypes
 
 ENCODER_NOT_COMPARED = "the text encoder in memory was not compared with the one that the delta's keys come from"
-"""A note about a delta in a fine-tune. `apply` compares the encoder's files."""
+"""A note about a delta in a fine-tune, where the caller has no text encoder to compare."""
 ReadMatrix: TypeAlias = Callable[[str, str], bytes]
 """Gives the bytes of a matrix, row-major, by the component and the name of its site."""
+CompareEncoder: TypeAlias = Callable[[Delta], Iterable[str]]
+"""Compares a model's text encoder with a delta's: gives notes on what could not be compared, and raises E623."""
 FindDeltas: TypeAlias = Callable[[Iterable[PresentBytes]], Iterable[Mapping[str, Any]]]
 """Finds the deltas whose results are in some matrices."""
 
@@ -50,18 +52,20 @@ def judge_targets(
     allow_finetune: bool,
     carried: FindDeltas,
     faults: Iterable[Diagnostic] = (),
+    compare: CompareEncoder | None = None,
 ) -> tuple[list[TargetTensor], list[str]]:
     """The targets of all deltas, delta by delta and group by group, and sentences for the user.
 
     `opened`: component -> its matrices under the names of the sites. `place`: what messages call the model. `faults`:
-    what the caller found wrong before; it is raised together with what is found here. Raises as `plan_apply` does.
+    what the caller found wrong before; it is raised together with what is found here. `compare`: compares the text encoder of a fine-tune;
+    None: a note says that nobody did. Raises as `plan_apply` does.
     """
     found = [*faults, *(fault for one in deltas for fault in find_misfits(one, opened, False))]
     if found:
         raise EditcError(*(replace(fault, place=place) for fault in found))
     targets = [target for delta in deltas for target in _judge(delta, opened, read, allow_finetune)]
     check_targets(targets, place, allow_finetune, carried, finetune.remedy(deltas))
-    return targets, [note for delta in deltas for note in _notes(delta, targets)]
+    return targets, [note for delta in deltas for note in _notes(delta, targets, compare)]
 
 
 def edit_targets(pending: Sequence[TargetTensor], read: ReadMatrix) -> Iterator[EditedMatrix]:
@@ -95,9 +99,9 @@ def _judge(
             yield judge_target(target, lambda raw=raw: [raw], allow_finetune)  # type: ignore[misc]
 
 
-def _notes(delta: Delta, targets: Sequence[TargetTensor]) -> Iterator[str]:
-    """Yield notes about a delta that is loaded into a fine-tune."""
+def _notes(delta: Delta, targets: Sequence[TargetTensor], compare: CompareEncoder | None) -> Iterator[str]:
+    """Yield notes about a delta that is loaded into a fine-tune. Raises E623 where `compare` does."""
     own = [target for target in targets if target.delta_id == delta.delta_id]
     if any(target.state == "relative" for target in own):
-        compared = [ENCODER_NOT_COMPARED] if delta.encoder else []
+        compared = list(compare(delta)) if compare else [ENCODER_NOT_COMPARED] * bool(delta.encoder)
         yield from relative_notes(delta, compared, targets_distance(own))

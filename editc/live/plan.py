@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -80,9 +80,15 @@ def plan_load(deltas: Sequence[Delta], model: LiveModel, strength: float, allow_
     def read_matrix(component: str, name: str) -> bytes:
         return read(slots[component, name])
 
-    targets, notes = judge_targets(
-        deltas, opened, read_matrix, model.place, allow_finetune, carried, _unreachable(slots)
-    )
+    def compare(delta: Delta) -> Iterable[str]:
+        from editc.formats.apply.encoder_marks import compare_encoder
+        from editc.live.encoders import LiveEncoders, LiveTensors
+
+        parts = [LiveTensors.of(model.component(part)) for part in _components([delta])]
+        return compare_encoder(delta, LiveEncoders(model), parts)
+
+    faults = _unreachable(slots)
+    targets, notes = judge_targets(deltas, opened, read_matrix, model.place, allow_finetune, carried, faults, compare)
     targets = [*_untie(targets, slots, model.place)]
     if strength != 1:
         _check_unedited(targets, model.place)

@@ -3,9 +3,10 @@ be compared."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 from editc.core.delta import Delta
 from editc.core.diagnostics import EditcError, fail
@@ -13,6 +14,8 @@ from editc.core.family import TEXT_ENCODER
 from editc.formats.apply.finetune import remedy
 from editc.formats.models.fingerprint import (
     TOKEN_EMBEDDINGS,
+    StoredTensors,
+    TensorReader,
     describe_encoder,
     encoder_fingerprint,
     encoder_folders,
@@ -36,12 +39,43 @@ KnownMark: TypeAlias = Callable[[], str] | str | None
 """The model's encoder fingerprint: itself, a function that computes it, or None if the caller does not know it."""
 
 
-def compare_encoder(delta: Delta, model: Model, opened: Iterable[Checkpoint], known: KnownMark = None) -> Iterator[str]:
+@dataclass(frozen=True)
+class Marks:
+    """The fingerprint of a model's text encoder."""
+
+    marks: tuple[str, ...]
+    """Each spelling of it that the delta may have; empty where it is unknown."""
+    why: str
+    """A note on why it is unknown, or on what is `rounded`; '' otherwise."""
+    rounded: bool = False
+    """True where the weights are in a dtype that holds fewer digits than the fingerprint, so that another fingerprint
+    tells nothing."""
+
+
+class Encoders(Protocol):
+    """The text encoders of a model, on the disk or in memory, as far as they can be compared."""
+
+    @property
+    def place(self) -> str:
+        """What messages call the model."""
+
+    def marks(self) -> Marks:
+        """Its fingerprint, in each spelling that its base may have had; or none, and a note on why it is unknown."""
+
+    def marks_without_added_tokens(self) -> tuple[str, ...]:
+        """The same as it was before tokens were added, for example by a textual inversion. Empty if none were."""
+
+    def parts_match(self, delta: Delta) -> bool | None:
+        """Say whether every encoder has the weights of the delta's base, where no fingerprint is known. None if nobody
+        can tell."""
+
+
+def compare_encoder(delta: Delta, encoders: Encoders, opened: Iterable[TensorReader]) -> Iterator[str]:
     """Compare the model's text encoder with the delta's, and yield a note for each thing that could not be compared.
     Raises E623 for another encoder.
 
-    `opened`: the edited components, which may project an encoder's rows. `known`: the model's fingerprint, if the
-    caller has it. Nothing is compared for language models, which read their own tokens.
+    `opened`: the edited components, which may project an encoder's rows. Nothing is compared for language models, which
+    read their own tokens.
     """
     if FAMILIES.models_of(delta.family) == "language":  # it reads its own words
         return
@@ -52,16 +86,45 @@ def compare_encoder(delta: Delta, model: Model, opened: Iterable[Checkpoint], kn
         yield "the delta does not say which text encoder its keys come from, so the model's was not compared with it"
         return
     components = list(opened)
-    mark, why = _find_fingerprint(model, known)
-    if _matches(delta, mark, components):
+    found = encoders.marks()
+    if _matches(delta, found.marks, components):
         return
-    if mark and _matches(delta, without_added_tokens(model), components):
+    if found.marks and _matches(delta, encoders.marks_without_added_tokens(), components):
         yield "the text encoder has added tokens; the tokens of the delta's base are unchanged in it"
         return
-    inside = None if mark else _matches_inside_file(delta, model)
-    if mark or inside is False:
-        raise _other_encoder_error(delta, mark, model)
-    yield VOCABULARY_NOT_COMPARED if inside else why
+    inside = None if found.marks else encoders.parts_match(delta)
+    if inside is False or (found.marks and not found.rounded):
+        raise _other_encoder_error(delta, found.marks, encoders.place)
+    yield VOCABULARY_NOT_COMPARED if inside else found.why
+
+
+@dataclass(frozen=True)
+class FileEncoders:
+    """The text encoders of a model on the disk."""
+
+    model: Model
+    """The model."""
+    known: KnownMark = None
+    """Its fingerprint, if the caller has it."""
+
+    @property
+    def place(self) -> str:
+        """What messages call the model."""
+        return self.model.place
+
+    def marks(self) -> Marks:
+        """The model's fingerprint, or none and why."""
+        mark, why = _find_fingerprint(self.model, self.known)
+        return Marks((mark,) if mark else (), why)
+
+    def marks_without_added_tokens(self) -> tuple[str, ...]:
+        """See `Encoders`."""
+        mark = without_added_tokens(self.model)
+        return (mark,) if mark else ()
+
+    def parts_match(self, delta: Delta) -> bool | None:
+        """See `Encoders`: the encoders inside an LDM file."""
+        return _matches_inside_file(delta, self.model)
 
 
 def weight_marks(account: tuple[Any, Any]) -> Mapping[str, str]:
@@ -84,10 +147,10 @@ def without_added_tokens(model: Model) -> str:
     if none were added."""
     parts = encoder_folders(pipeline_of(model))
     counts = {
-        name.replace("tokenizer", "text_encoder"): _count_words(p) for name, p in parts.items() if "tokenizer" in name
+        name.replace("tokenizer", "text_encoder"): count_words(p) for name, p in parts.items() if "tokenizer" in name
     }
     added = [
-        n for n, p in parts.items() if has_weights(p) and 0 < counts.get(n, 0) < _count_embeddings(open_component(n, p))
+        n for n, p in parts.items() if has_weights(p) and 0 < counts.get(n, 0) < count_embeddings(open_component(n, p))
     ]
     return encoder_fingerprint(model, {name: counts[name] for name in added}) if added else ""
 
@@ -110,11 +173,14 @@ def _find_fingerprint(model: Model, known: KnownMark) -> tuple[str, str]:
     return "", "no text encoder is beside these weights, so it was not compared with the delta's"
 
 
-def _matches(delta: Delta, mark: str, components: Iterable[Checkpoint]) -> bool:
-    """True if the fingerprint is the delta's, after the projections in `components` are taken into account."""
-    for one in components:
-        mark = projected_fingerprint(mark, one)
-    return bool(mark) and mark == delta.encoder
+def _matches(delta: Delta, marks: Iterable[str], components: Sequence[TensorReader]) -> bool:
+    """True if a fingerprint is the delta's, after the projections in `components` are taken into account."""
+    for mark in marks:
+        for one in components:
+            mark = projected_fingerprint(mark, one)
+        if mark == delta.encoder:
+            return True
+    return False
 
 
 def _matches_inside_file(delta: Delta, model: Model) -> bool | None:
@@ -126,23 +192,30 @@ def _matches_inside_file(delta: Delta, model: Model) -> bool | None:
     return all(weight_mark(model.component(part)) == marks[part] for part in parts)
 
 
-def _other_encoder_error(delta: Delta, mark: str, model: Model) -> EditcError:
-    """Make the error E623. `mark` is the model's fingerprint, '' if only the weights in the file were compared."""
+def _other_encoder_error(delta: Delta, marks: Sequence[str], place: str) -> EditcError:
+    """Make the error E623. `marks` are the model's fingerprints, none if only the weights in the file were compared."""
     return fail(
         "E623",
         "the model's text encoder, or the projection of its rows, is not the one that the delta's keys come from",
-        place=model.place,
+        place=place,
         help=f"the edit would act on the wrong directions; {remedy([delta])}",
-        notes=[f"delta: {delta.encoder}", f"model: {mark}" if mark else "model: other weights, in the file itself"],
+        notes=[
+            f"delta: {delta.encoder}",
+            f"model: {marks[0]}" if marks else "model: other weights, in the file itself",
+        ],
     )
 
 
-def _count_words(folder: Path) -> int:
+def count_words(folder: Path) -> int:
     """The number of words in a tokenizer's own vocabulary, without added ones. 0 if the vocabulary cannot be read."""
-    known = read_vocabulary(folder)
+    return count_vocabulary(read_vocabulary(folder))
+
+
+def count_vocabulary(known: Any) -> int:
+    """The same of what `read_vocabulary` returned."""
     return len(known[0] or ()) if isinstance(known, list) else 0
 
 
-def _count_embeddings(checkpoint: Checkpoint) -> int:
+def count_embeddings(checkpoint: StoredTensors) -> int:
     """The number of rows in an encoder's token embedding; 0 without one."""
     return max((checkpoint.shape(name)[0] for name in checkpoint.names() if name.endswith(TOKEN_EMBEDDINGS)), default=0)

@@ -59,7 +59,8 @@ def plan_apply(
         if delta.delta_id in relative:
             from editc.formats.apply import encoder_marks
 
-            compared = list(encoder_marks.compare_encoder(delta, model, opened.values(), encoder))
+            mine = encoder_marks.FileEncoders(model, encoder)
+            compared = list(encoder_marks.compare_encoder(delta, mine, opened.values()))
             own = [target for target in targets if target.delta_id == delta.delta_id]
             notes += relative_notes(delta, compared, targets_distance(own))
     notes += quantised.loss_notes(losses)

@@ -44,6 +44,22 @@ class TensorReader(Protocol):
         """The tensor in float64, in its own shape."""
 
 
+class StoredTensors(Protocol):
+    """A component whose tensors can be read as they are stored: a checkpoint, or a module in memory."""
+
+    def names(self) -> Sequence[str]:
+        """The names of all parameters."""
+
+    def dtype(self, name: str) -> str:
+        """The dtype of a tensor, as safetensors names it."""
+
+    def shape(self, name: str) -> tuple[int, ...]:
+        """Its shape."""
+
+    def raw(self, name: str) -> bytes:
+        """Its bytes."""
+
+
 def fingerprint(checkpoint: Checkpoint, edited: Iterable[str] = ()) -> str:
     """sha256 over the name, dtype and shape of every tensor, and over the stored bytes of the tensors in `edited`.
 
@@ -136,7 +152,7 @@ def settings_of(folder: Path) -> Mapping[str, Any]:
     return _read_settings(folder / "config.json")
 
 
-def describe_encoder(checkpoint: Checkpoint, config: Mapping[str, Any], vocabulary_size: int | None = None) -> Any:
+def describe_encoder(checkpoint: StoredTensors, config: Mapping[str, Any], vocabulary_size: int | None = None) -> Any:
     """An encoder as plain JSON: for each tensor [name, shape, sha256 as float16], sorted, and the settings that are
     hashed.
 
@@ -156,7 +172,7 @@ def describe_encoder(checkpoint: Checkpoint, config: Mapping[str, Any], vocabula
     return [rows, {key: inner.get(key) for key in _HASHED_SETTINGS}]
 
 
-def _half_digest(checkpoint: Checkpoint, name: str, shape: Sequence[int] | None = None) -> str:
+def _half_digest(checkpoint: StoredTensors, name: str, shape: Sequence[int] | None = None) -> str:
     """sha256 of a tensor as float16; of its first rows only, where `shape` has fewer rows than the tensor."""
     raw, dtype = checkpoint.raw(name), checkpoint.dtype(name)
     shape = checkpoint.shape(name) if shape is None else shape
