@@ -7,7 +7,7 @@ that cannot be written is ignored.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -67,23 +67,26 @@ class DiskCache:
     borrowed: set[str] = field(default_factory=set, compare=False)
     """The other environments in which entries were computed that `get` returned, each as one text. What is put after
     that may depend on them, and records them."""
+    refused: set[str] = field(default_factory=set, compare=False)
+    """The files of entries that `get` removed: damaged ones, and those of somebody else."""
 
-    def get(self, key: str) -> Mapping[str, Array] | None:
+    def get(self, key: str, names: Iterable[str] = ()) -> Mapping[str, Array] | None:
         """Return the arrays that were put under `key`, each in its own shape and in float64. None where there is no
-        whole entry.
+        whole entry with all of `names`.
 
-        An entry whose bytes do not match the hash in its name is removed.
+        An entry is removed, and told in `refused`, whose bytes do not match the hash in its name, that was put under
+        another key, or that lacks one of the names.
         """
-        from safetensors.numpy import load
-
         for path in self._find(key):
             with suppress(OSError):
                 data = path.read_bytes()
-                if path.name.split(".")[1] == hash_bytes(data):
+                arrays = _read_arrays(path, key, data)
+                if arrays is not None and arrays.keys() >= {*names}:
                     os.utime(path)
                     self._note_source(path, key, data)
-                    return {name: array.astype(np.float64) for name, array in load(data).items()}
+                    return arrays
                 path.unlink()
+                self.refused.add(path.name)
         return None
 
     def has(self, key: str) -> bool:
@@ -174,6 +177,19 @@ def open_cache(model: str = UNKNOWN) -> DiskCache | None:
     except RuntimeError:  # there is no home
         return None
     return DiskCache(folder, describe_environment(), limit, shown)
+
+
+def _read_arrays(path: Path, key: str, data: bytes) -> Mapping[str, Array] | None:
+    """The arrays of an entry, from its bytes. None where these are not the bytes of an entry under `key`."""
+    from safetensors import SafetensorError
+    from safetensors.numpy import load
+
+    if path.name.split(".")[1] != hash_bytes(data) or read_record(data).key != hash_texts(key):
+        return None
+    try:
+        return {name: array.astype(np.float64) for name, array in load(data).items()}
+    except (SafetensorError, ValueError, TypeError, KeyError):
+        return None
 
 
 def _to_float32(array: Array) -> NDArray[np.floating]:

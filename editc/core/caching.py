@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from hashlib import sha256
 
 from editc.core.delta import Array
@@ -28,6 +28,12 @@ def environments_elsewhere(cache: Cache | None) -> tuple[str, ...]:
     return tuple(sorted(getattr(cache, "borrowed", ())))
 
 
+def refused_entries(cache: Cache | None) -> tuple[str, ...]:
+    """The files of entries that a build found damaged, or that held something else than their names say; it removed
+    them, and computed anew what they should have held."""
+    return tuple(sorted(getattr(cache, "refused", ())))
+
+
 def text_key(texts: Sequence[str], what: str, mark: str) -> str:
     """The key of `load_or_compute` for the same arguments."""
     return cache_key(LAYOUT, what, mark, *texts)
@@ -45,17 +51,18 @@ def load_or_compute(
     cache: Cache | None,
     mark: str,
     kind: str = "",
+    names: Iterable[str] = (),
 ) -> Mapping[str, Array]:
     """Returns the arrays of `compute`, by name and in their shapes, from the cache where they are there.
 
     `texts` are what is computed from, `what` names the computation, and `mark` names everything else that the result
     depends on, such as an encoder. With an empty mark nothing is cached. `kind` says in plain words what the entry
-    holds.
+    holds, `names` which arrays `compute` returns: an entry without one of them is not used.
     """
     if cache is None or not mark:
         return compute()
     key = text_key(texts, what, mark)
-    found = cache.get(key)
+    found = cache.get(key, names)
     if found is None:
         found = compute()
         cache.put(key, found, kind)

@@ -225,8 +225,9 @@ class Cache(Protocol):
     It returns what was stored, bit for bit, or nothing.
     """
 
-    def get(self, key: str) -> Mapping[str, Array] | None:
-        """The arrays stored under `key`, by name, in their shapes. None if there are none."""
+    def get(self, key: str, names: Iterable[str] = ()) -> Mapping[str, Array] | None:
+        """The arrays stored under `key`, by name, in their shapes. None if there are none, or if one of `names` is not
+        among them: then somebody else stored something else there."""
 
     def put(self, key: str, arrays: Mapping[str, Array], kind: str = "") -> None:
         """Stores the arrays under `key`, in place of what was there. A cache that cannot store them does nothing.

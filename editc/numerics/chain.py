@@ -61,8 +61,9 @@ class ArrayCache(Protocol):
     `editc.core.ports.Cache` has the same methods.
     """
 
-    def get(self, key: str) -> Mapping[str, Array] | None:
-        """Return the arrays under `key`, bit for bit as they were put, or None if there are none."""
+    def get(self, key: str, names: Iterable[str] = ()) -> Mapping[str, Array] | None:
+        """Return the arrays under `key`, bit for bit as they were put, or None if there are none, or none of one of
+        `names`."""
 
     def put(self, key: str, arrays: Mapping[str, Array], kind: str = "") -> None:
         """Store the arrays under `key` if possible; do nothing if not. `kind` says in plain words what they are."""
@@ -75,9 +76,9 @@ class ReadOnlyCache:
     cache: ArrayCache | None
     """The cache to read from; None if there is none."""
 
-    def get(self, key: str) -> Mapping[str, Array] | None:
+    def get(self, key: str, names: Iterable[str] = ()) -> Mapping[str, Array] | None:
         """Return the arrays under `key`, or None if there are none or there is no cache."""
-        return None if self.cache is None else self.cache.get(key)
+        return None if self.cache is None else self.cache.get(key, names)
 
     def put(self, key: str, arrays: Mapping[str, Array], kind: str = "") -> None:
         """Do nothing."""
@@ -185,7 +186,7 @@ class Chain:
         if self.cache is None or len(normal) ** 3 // 3 < LEAST_OPERATIONS:
             return ridge.cholesky(normal)
         key = f"{KEY_VERSION} lower {sha256(normal.tobytes()).hexdigest()}"
-        found = self.cache.get(key)
+        found = self.cache.get(key, ["it"])
         if found is not None:
             return np.asfortranarray(found["it"])
         lower = ridge.cholesky(normal)
@@ -214,7 +215,7 @@ class Chain:
     def _load_sums(self, keys: Sequence[str]) -> Iterator[tuple[int, Array]]:
         """Yield (number of first blocks, their sum) for each of `keys` that the cache has, the longest sum first."""
         for count in range(len(keys), 0, -1):
-            found = None if self.cache is None else self.cache.get(keys[count - 1])
+            found = None if self.cache is None else self.cache.get(keys[count - 1], ["it"])
             if found is not None:
                 yield count, np.ascontiguousarray(found["it"])
 

@@ -74,7 +74,7 @@ def cached_reduce(
     if cache is None or EIGEN_OPERATIONS * len(right) ** 3 < LEAST_OPERATIONS:
         return reduce(right, root, factor, tolerance, most)
     key = hash_arrays(f"{REDUCED_VERSION} {tolerance!r} {most}", right, root, factor.lower)
-    found = cache.get(key)
+    found = cache.get(key, ["mix", "right", "discarded"])
     if found is None:
         made = reduce(right, root, factor, tolerance, most)
         found = {"mix": made.mix, "right": made.right, "discarded": np.array([made.discarded])}
@@ -110,7 +110,7 @@ def cached_root(gram: Array, cache: ArrayCache | None) -> Array:
     if cache is None or EIGEN_OPERATIONS * len(gram) ** 3 < LEAST_OPERATIONS:
         return square_root(gram)
     key = f"{ROOT_VERSION} {sha256(np.ascontiguousarray(gram).data).hexdigest()}"
-    found = cache.get(key)
+    found = cache.get(key, ["it"])
     if found is not None:
         return np.asfortranarray(found["it"])
     root = square_root(gram)

@@ -7,13 +7,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from editc.core.caching import environments_elsewhere
+from editc.core.caching import environments_elsewhere, refused_entries
 from editc.core.delta import Delta
 from editc.core.diagnostics import Diagnostic, EditcError
 from editc.core.disk import check_folder
 from editc.core.places import Source
 from editc.core.ports import Context, Progress, announce
 from editc.core.solution import Verified
+from editc.core.text import count, first_rows
 from editc.libraries.tool import tool
 from editc.opening.default_list import default_prompts, name_warnings
 from editc.verbs import emit
@@ -56,7 +57,7 @@ def build(
         return None
     unlisted = name_warnings(opened.model, opened.manifest, ctx)
     announce(progress, "writing the report" if broken else "writing the delta, its exports and the report")
-    warnings = (*diagnostics, *ctx.notes, *unlisted, *kind.warnings(verified), *_elsewhere_warnings(ctx))
+    warnings = (*diagnostics, *ctx.notes, *unlisted, *kind.warnings(verified), *_cache_warnings(ctx))
     built = Built(verified, delta, broken, warnings, (), encoders=ctx.encoder_runners)
     return _write_files(built, opened, out)
 
@@ -78,6 +79,12 @@ def _run_passes(opened: OpenedManifest, ctx: Context, after: Callable[[str, Any]
     return value
 
 
+def _cache_warnings(ctx: Context) -> Iterator[Diagnostic]:
+    """What the user must know of the cache."""
+    yield from _elsewhere_warnings(ctx)
+    yield from _refused_warnings(ctx)
+
+
 def _elsewhere_warnings(ctx: Context) -> Iterator[Diagnostic]:
     """E804, a warning, where the build used imported cache entries that were computed in another environment."""
     if found := environments_elsewhere(ctx.cache):
@@ -88,6 +95,18 @@ def _elsewhere_warnings(ctx: Context) -> Iterator[Diagnostic]:
             severity="warning",
             help="`editc cache prune --imported` removes them; `editc verify` does not use them",
             notes=found,
+        )
+
+
+def _refused_warnings(ctx: Context) -> Iterator[Diagnostic]:
+    """E807, a warning, where the cache had entries that could not be used."""
+    if found := refused_entries(ctx.cache):
+        yield Diagnostic(
+            "E807",
+            f"the cache had {count(len(found), 'entry')} that could not be used: damaged, or not what the name says",
+            severity="warning",
+            help="they are removed, and what they should have held was computed anew",
+            notes=first_rows(found),
         )
 
 

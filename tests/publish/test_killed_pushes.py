@@ -89,7 +89,7 @@ def assert_whole_after_kills(tmp_path: Path, service: Service, out: Path, place:
     for trial in range(KILLS):
         number = rng.randint(1, whole)
         ended = in_child(lambda: push(out, place), partial(killing, service, number))
-        del service.answer  # type: ignore[method-assign]
+        del service.answer
         assert ended in (0, -signal.SIGKILL), "a push that meets what a killed one left goes on"
         assert found_at(place, tmp_path / f"seen-{trial}") in (old, new), f"half a publication after request {number}"
     assert in_child(lambda: push(out, place)) == 0

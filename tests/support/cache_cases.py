@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from derive_cases import WordEncoder
@@ -39,7 +39,7 @@ class Memory:
 
     held: dict[str, Mapping[str, Array]] = field(default_factory=dict)
 
-    def get(self, key: str) -> Mapping[str, Array] | None:
+    def get(self, key: str, names: Iterable[str] = ()) -> Mapping[str, Array] | None:
         return self.held.get(key)
 
     def has(self, key: str) -> bool:

@@ -58,6 +58,7 @@ def make_certificate_input(
             cache,
             streams[0].mark,
             "sizes of embeddings",
+            ["sizes"],
         )
         seen = np.maximum(seen, cached["sizes"])
     return CertificateInput(found, measure_radii(balls, seen))

@@ -67,7 +67,7 @@ def base_figures(system: System, moments: Sequence[Array], cache: ArrayCache | N
         system.gram,
         {**system.squares, **dict(_load(store, key, [n for n in named if n not in system.squares]))},
     )
-    if gram is None and store is not None and (kept := store.get(key)) is not None:
+    if gram is None and store is not None and (kept := store.get(key, ["gram"])) is not None:
         gram = np.ascontiguousarray(kept["gram"])
     missing = [name for name in named if name not in squares]
     if gram is not None and not missing:
@@ -92,6 +92,6 @@ def base_figures(system: System, moments: Sequence[Array], cache: ArrayCache | N
 def _load(cache: ArrayCache | None, key: str, names: Sequence[str]) -> Iterator[tuple[str, Array]]:
     """Yield the squares that the cache has."""
     for name in names if cache is not None else ():
-        found = cache.get(f"{key} {name}") if cache is not None else None
+        found = cache.get(f"{key} {name}", ["squares"]) if cache is not None else None
         if found is not None:
             yield name, found["squares"]

@@ -63,7 +63,7 @@ class Recorder:
     def _marks(self, site: Site, W: Array, digest: str) -> BaseMarks:
         recorded = recorded_dtypes(site)
         store, key = self._store(site), _key(VERSION, site, digest)
-        found = store.get(key) if store is not None else None
+        found = store.get(key, ["sketch"]) if store is not None else None
         if found is not None:
             return BaseMarks({d: _hashes(found[d]) for d in recorded if d in found}, _text(found["sketch"]))
         marks = base_marks(site, as_in_file(site, W), recorded)

@@ -85,7 +85,7 @@ class StartSquares:
         """Prepare the offsets `starts`, (d, k) each, for layers whose hash is `weights`, '' where nobody knows it."""
         store = cache if weights else None
         key = cache_key(VERSION, weights, hash_arrays("", *starts)) if store is not None else ""
-        found = store.get(key) if store is not None else None
+        found = store.get(key, ["squares"]) if store is not None else None
         if found is not None:
             return StartSquares(found["squares"], (), None, key)
         return StartSquares(np.full((len(starts), sites), np.nan), [*map(SplitOffsets.of, starts)], store, key)

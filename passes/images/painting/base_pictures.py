@@ -32,7 +32,7 @@ def paint_base(prompts: Sequence[str], seeds: Sequence[int], ctx: Context) -> ND
 
     texts = [f"{seed} {prompt}" for prompt, seed in zip(prompts, seeds, strict=True)]
     found = load_or_compute(
-        texts, LAYOUT, compute, ctx.picture_cache, ctx.painter_mark, "pictures of the unedited model"
+        texts, LAYOUT, compute, ctx.picture_cache, ctx.painter_mark, "pictures of the unedited model", ["pixels"]
     )
     return _unpack(found["pixels"])
 

@@ -52,7 +52,8 @@ def _encode(stream: TextStream, said: Sequence[str], cache: Cache | None) -> Ite
     def rows() -> Mapping[str, Array]:
         return _pack(stream.encoder.encode(said))
 
-    return _unpack(said, load_or_compute(said, LAYOUT, rows, cache, stream.mark, "prompts of a name"))
+    names = ("rows", "places", "sizes")
+    return _unpack(said, load_or_compute(said, LAYOUT, rows, cache, stream.mark, "prompts of a name", names))
 
 
 def _pack(encoded: Sequence[EncodedPrompt]) -> Mapping[str, Array]:

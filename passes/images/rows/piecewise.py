@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from itertools import islice
@@ -45,7 +45,9 @@ def condense_prompts(
     when it was killed. A result from the cache is the same bit for bit. `progress` shows the prompts that are encoded.
     """
     condenser = PromptCondenser(encoder, which, cache, mark, CACHED_BYTES // len(listed), progress)
-    return unpack(load_or_compute(listed, which, lambda: pack(condenser.condense(listed)), cache, mark, CONDENSED))
+    return unpack(
+        load_or_compute(listed, which, lambda: pack(condenser.condense(listed)), cache, mark, CONDENSED, PACKED)
+    )
 
 
 @dataclass(frozen=True)
@@ -57,9 +59,9 @@ class SizeLimitedCache:
     limit: int
     """The size in bytes, with arrays as float32, of the largest result that is stored."""
 
-    def get(self, key: str) -> Mapping[str, Array] | None:
+    def get(self, key: str, names: Iterable[str] = ()) -> Mapping[str, Array] | None:
         """Return the arrays that the cache has under `key`, or None."""
-        return self.cache.get(key)
+        return self.cache.get(key, names)
 
     def has(self, key: str) -> bool:
         """Return whether the cache has an entry under `key`."""
@@ -134,7 +136,7 @@ class PromptCondenser:
         def rows() -> Mapping[str, Array]:
             return {"rows": stack_rows(encoder.encode(piece), self.which)}
 
-        return load_or_compute(piece, self._what, rows, cache, self.mark, ROWS)["rows"]
+        return load_or_compute(piece, self._what, rows, cache, self.mark, ROWS, ["rows"])["rows"]
 
     def _with_progress(self, cut: Sequence[Sequence[str]]) -> Iterator[Sequence[str]]:
         """Yield the pieces, and count the prompts of those that must be encoded, so that the time left is right after
@@ -164,8 +166,8 @@ class PromptCondenser:
         """Return how many pieces of the list an earlier call condensed, and what it made of them."""
         if self.cache is None or not self.mark:
             return 0, None
-        found = self.cache.get(text_key(listed, f"{self.which} begun", self.mark))
-        return (0, None) if not found or "rows" not in found else (int(found["done"][0]), unpack(found))
+        found = self.cache.get(text_key(listed, f"{self.which} begun", self.mark), ["done"])
+        return (0, None) if not found or not {*PACKED} <= found.keys() else (int(found["done"][0]), unpack(found))
 
     def _store(self, listed: Sequence[str], done: int, total: CondensedRows | None) -> None:
         """Store what is condensed so far; nothing in its place where the list is done."""
@@ -173,6 +175,10 @@ class PromptCondenser:
             arrays = {} if total is None else pack(total)
             key = text_key(listed, f"{self.which} begun", self.mark)
             self.cache.put(key, {**arrays, "done": np.array([done], np.float64)}, SO_FAR)
+
+
+PACKED = ("rows", "sizes")
+"""The names of the arrays of `pack`."""
 
 
 def pack(found: CondensedRows) -> Mapping[str, Array]:

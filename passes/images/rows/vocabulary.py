@@ -149,9 +149,8 @@ def _signals(names: Sequence[str], context: str, encoder: Encoder, cache: Cache 
     def rows() -> Mapping[str, Array]:
         return {"rows": _mean_rows(encoder, prompts)}
 
-    return load_or_compute(prompts, "rows after text", rows, cache, encoder.fingerprint(), "words of a vocabulary")[
-        "rows"
-    ]
+    mark, kind = encoder.fingerprint(), "words of a vocabulary"
+    return load_or_compute(prompts, "rows after text", rows, cache, mark, kind, ["rows"])["rows"]
 
 
 def _mean_rows(encoder: Encoder, prompts: Sequence[str]) -> Array:

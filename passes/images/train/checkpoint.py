@@ -8,7 +8,7 @@ from hashlib import sha256
 from typing import Any
 
 from editc.core.ports import Cache
-from editc.passes.images.train.loop import Progressed, resume
+from editc.passes.images.train.loop import Progressed, least_names, resume
 
 VERSION = "training 1"
 """Part of every key. Changes when the same key would stand for another training."""
@@ -31,7 +31,7 @@ class Checkpoints:
     def resume(self, begun: Progressed, every: int, total: int) -> int:
         """Go on from the latest checkpoint, if there is one; returns the steps done."""
         for step in range(total - total % every, 0, -every) if every else ():
-            found = self.cache.get(self._key(step))
+            found = self.cache.get(self._key(step), least_names(begun))
             if found is not None:
                 resume(begun, step, found)
                 return step

@@ -156,6 +156,11 @@ def pack(begun: Progressed) -> dict[str, Any]:
     }
 
 
+def least_names(begun: Progressed) -> list[str]:
+    """Names that `pack` gives whatever was done so far."""
+    return [*(f"factor {i}" for i in range(len(begun.factors.parameters))), "generator", "losses"]
+
+
 def resume(begun: Progressed, step: int, found: Mapping[str, Any]) -> None:
     """Put what `pack` gave back in place, after `step` steps."""
     import torch

@@ -75,7 +75,7 @@ def _help_topics() -> str:
 
 def _read_cache(cache: Cache | None, key: str) -> SecondMoment | None:
     """The cached moment, or None."""
-    found = None if cache is None else cache.get(key)
+    found = None if cache is None else cache.get(key, ["second", "count"])
     return None if found is None else SecondMoment(np.asarray(found["second"]), int(found["count"][0]))
 
 

@@ -97,7 +97,7 @@ def _learn_value(
 
 def _read_cache(cache: Cache | None, key: str) -> LearnedValue | None:
     """The cached value, or None."""
-    found = None if cache is None else cache.get(key)
+    found = None if cache is None else cache.get(key, ["delta", "before", "losses", "probability"])
     if found is None:
         return None
     losses = tuple(float(one) for one in found["losses"])

@@ -45,6 +45,7 @@ class BaseModel:
             self.cache,
             self.fingerprint,
             UNEDITED,
+            ["total", "first", "top", "best", "tokens"],
         )
         best, tokens = (np.asarray(found[name], np.int64) for name in ("best", "tokens"))
         return AnswerScores(found["total"], found["first"], found["top"] > 0, best, tokens)
@@ -68,7 +69,8 @@ class BaseModel:
                 "ends": np.cumsum([len(one) for one in states]).astype(np.float64),
             }
 
-        found = load_or_compute(_prompt_keys(texts), f"final {LAYOUT}", final, self.cache, self.fingerprint, UNEDITED)
+        keys, names = _prompt_keys(texts), ("states", "ends")
+        found = load_or_compute(keys, f"final {LAYOUT}", final, self.cache, self.fingerprint, UNEDITED, names)
         base = np.split(found["states"], found["ends"][:-1].astype(int))
         return self.network.compare(texts, changed, base=base)
 
@@ -95,7 +97,7 @@ class BaseModel:
             return {"text": np.frombuffer(json.dumps(compute()).encode(), np.uint8).astype(np.float64)}
 
         keys = _prompt_keys(prompts)
-        found = load_or_compute(keys, f"{what} {LAYOUT}", encode, self.cache, self.fingerprint, UNEDITED)
+        found = load_or_compute(keys, f"{what} {LAYOUT}", encode, self.cache, self.fingerprint, UNEDITED, ["text"])
         result: Sequence[Any] = json.loads(np.asarray(found["text"]).astype(np.uint8).tobytes())
         return result
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache as cached
 from pathlib import Path
@@ -75,8 +75,8 @@ class Watched(Memory):
 
     given: list[str] = field(default_factory=list)
 
-    def get(self, key: str) -> Mapping[str, Array] | None:
-        found = super().get(key)
+    def get(self, key: str, names: Iterable[str] = ()) -> Mapping[str, Array] | None:
+        found = super().get(key, names)
         self.given += [key.split()[2]] if found is not None else []
         return found
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -34,7 +34,7 @@ class Kept:
 
     entries: dict[str, Mapping[str, Array]] = field(default_factory=dict)
 
-    def get(self, key: str) -> Mapping[str, Array] | None:
+    def get(self, key: str, names: Iterable[str] = ()) -> Mapping[str, Array] | None:
         return self.entries.get(key)
 
     def put(self, key: str, arrays: Mapping[str, Array], kind: str = "") -> None:

@@ -7,14 +7,14 @@ from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 import train_cases
+from cache_cases import Memory
 from torch.nn.functional import softplus
 from train_cases import SUBJECT, ask, run, small, stir
 
-from editc.core.delta import Array, Site
+from editc.core.delta import Site
 from editc.core.ports import Diffusion
 from editc.passes.images.diffusion.residual import project
 from editc.passes.images.diffusion.sampling import add_noise, clean_of, goal_of_noise
@@ -269,25 +269,15 @@ def test_soft_words_go_on_from_search_to_search(model: Diffusion, factors: Facto
     assert drawn is not None and drawn.rows.shape == one.pool.told("own", one.index).shape
 
 
-class Shelf(dict[str, Mapping[str, Array]]):
-    """A cache in memory."""
-
-    def has(self, key: str) -> bool:
-        return key in self
-
-    def put(self, key: str, arrays: Mapping[str, Array], kind: str = "") -> None:
-        self[key] = {name: np.array(one) for name, one in arrays.items()}
-
-
 @pytest.mark.parametrize("name", ["forget", "doco", "esd"])
 def test_a_killed_training_goes_on_to_the_same_bytes(
     name: str, model: Diffusion, sites: tuple[Site, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(loop, "SAVED", 1)
-    scheme, cache = small(name), Shelf()
+    scheme, cache = small(name), Memory()
     points: Any = Checkpoints(cache, "this training")
     whole, curve = run(model, sites, scheme, points.save)
-    assert cache
+    assert cache.held
     rest, resumed = run(model, sites, small(name), None, points)
     assert all(torch.equal(a, b) for a, b in zip(whole, rest, strict=True)) and curve == resumed
     other = Checkpoints(cache, "another")
