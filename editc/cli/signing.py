@@ -22,38 +22,75 @@ PATH = click.Path(path_type=Path)
 """An argument that is given to the command as a `Path`."""
 
 
+TRUST_CONFIG = click.option(
+    "--trust-config", type=PATH, metavar="FILE", help="The trust configuration of another instance of Sigstore."
+)
+"""The option of keyless signatures."""
+
+
 @click.command()
 @click.argument("delta", type=PATH)
-@click.option("--key", type=PATH, required=True, metavar="FILE", help="The private key, in PEM: P-256.")
+@click.option("--key", type=PATH, metavar="FILE", help="The private key, in PEM: P-256.")
 @click.option("--password-env", metavar="NAME", help="The variable of the environment that has the key's password.")
+@click.option("--keyless", is_flag=True, help="Sign by an identity, with Sigstore, in place of a key.")
+@click.option(
+    "--identity-token", type=PATH, metavar="FILE", help="With --keyless: the OpenID token [default: the environment's]."
+)
+@TRUST_CONFIG
 @click.option("-o", "--out", type=PATH, metavar="FILE", help="Write the signature here [default: DELTA.sig].")
 @terminal.json_option
-def sign(delta: Path, key: Path, password_env: str | None, out: Path | None, json_: bool) -> int:
+def sign(
+    delta: Path,
+    key: Path | None,
+    password_env: str | None,
+    keyless: bool,
+    identity_token: Path | None,
+    trust_config: Path | None,
+    out: Path | None,
+    json_: bool,
+) -> int:
     """Sign a delta, or all files in the folder of a build.
 
     The signature is one that OpenSSF Model Signing reads. It lies beside the delta; that of a folder is the file
     model.sig in it."""
     from editc.verbs import evidence as api
 
-    made = terminal.run_verb(api.sign, delta, key, out, _password(password_env))
+    if keyless == (key is not None):
+        raise click.UsageError("say who signs: either --key FILE or --keyless")
+    sigstore = (identity_token, trust_config)
+    if not keyless and any(sigstore):
+        raise click.UsageError("--identity-token and --trust-config go with --keyless")
+    made = terminal.run_verb(api.sign, delta, key, out, _password(password_env), *sigstore)
     return terminal.print_answer(show_signature(made), (), json_)
 
 
 @click.command("verify-signature")
 @click.argument("delta", type=PATH)
 @click.option("--key", type=PATH, multiple=True, metavar="FILE", help="A public key that you trust.")
+@click.option("--identity", metavar="NAME", help="An identity that you trust: an email address, or that of a workflow.")
+@click.option("--issuer", metavar="URL", help="With --identity: the OpenID provider that vouches for it.")
+@TRUST_CONFIG
 @click.option("--policy", type=PATH, metavar="FILE", help="The policy that the delta must suit.")
 @click.option("--signature", type=PATH, metavar="FILE", help="The signature [default: DELTA.sig, or model.sig].")
 @terminal.json_option
 def verify_signature(
-    delta: Path, key: tuple[Path, ...], policy: Path | None, signature: Path | None, json_: bool
+    delta: Path,
+    key: tuple[Path, ...],
+    identity: str | None,
+    issuer: str | None,
+    trust_config: Path | None,
+    policy: Path | None,
+    signature: Path | None,
+    json_: bool,
 ) -> int:
     """Say who signed a delta, and whether it changed since."""
     from editc.verbs import evidence as api
 
-    if not key and policy is None:
-        raise click.UsageError("say whom you trust: --key FILE or --policy FILE")
-    found = terminal.run_verb(api.verify_signature, delta, key, signature, policy)
+    if (identity is None) != (issuer is None):
+        raise click.UsageError("--identity and --issuer go together: who signed, and who vouches for it")
+    if not key and policy is None and identity is None:
+        raise click.UsageError("say whom you trust: --key FILE, --identity NAME with --issuer URL, or --policy FILE")
+    found = terminal.run_verb(api.verify_signature, delta, key, signature, policy, identity, issuer, trust_config)
     return terminal.print_answer(show_signed(found), (), json_)
 
 
@@ -74,9 +111,9 @@ def show_signature(made: Signature) -> Output:
     """The file, what is signed, and by which key."""
     from editc.cli.output import Output
 
-    lines = [f"signed {_described(made.contents)}", f"key     {made.fingerprint}"]
+    lines = [f"signed {_described(made.contents)}", f"{made.kind:<7} {made.fingerprint}"]
     lines += [f"wrote   {file}" for file in made.files]
-    data = {"file": str(made.file), "key": made.fingerprint, "sha256": made.contents.digest}
+    data = {"file": str(made.file), made.kind: made.fingerprint, "sha256": made.contents.digest}
     written = {"written": [str(file) for file in made.files], "files": dict(made.contents.files)}
     return Output("\n".join(lines), data | written)
 

@@ -57,8 +57,8 @@ def judge_targets(
     """The targets of all deltas, delta by delta and group by group, and sentences for the user.
 
     `opened`: component -> its matrices under the names of the sites. `place`: what messages call the model. `faults`:
-    what the caller found wrong before; it is raised together with what is found here. `compare`: compares the text encoder of a fine-tune;
-    None: a note says that nobody did. Raises as `plan_apply` does.
+    what the caller found wrong before; it is raised together with what is found here. `compare`: compares the text
+    encoder of a fine-tune; None: a note says that nobody did. Raises as `plan_apply` does.
     """
     found = [*faults, *(fault for one in deltas for fault in find_misfits(one, opened, False))]
     if found:

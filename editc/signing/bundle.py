@@ -37,9 +37,16 @@ def to_bytes(bundle: Bundle) -> bytes:
 
 
 def read_bundle(path: Path) -> Bundle:
-    """The bundle in a file. Raises E902 if there is none, E903 and E904 for a damaged one, E910 for a kind that editc
-    does not read."""
-    return parse_bundle(dsse.read_json_text(path), str(path))
+    """The bundle in a file, whoever signed it: one by an identity names no key. Raises E902 if there is none, E903 and
+    E904 for a damaged one, E910 for a kind that editc does not read."""
+    data, place = dsse.read_json_text(path), str(path)
+    value = dsse.parse_json(data, place)
+    if is_keyless(value):
+        envelope = take(value, "the bundle", place, ("dsseEnvelope", "mediaType", "verificationMaterial"))[
+            "dsseEnvelope"
+        ]
+        return Bundle("", dsse.parse_envelope(envelope, place))
+    return parse_bundle(data, place)
 
 
 def parse_bundle(data: bytes, place: str) -> Bundle:
@@ -53,6 +60,12 @@ def parse_bundle(data: bytes, place: str) -> Bundle:
     return Bundle(_fingerprint(whole["verificationMaterial"], place), dsse.parse_envelope(whole["dsseEnvelope"], place))
 
 
+def is_keyless(value: Any) -> bool:
+    """True for the JSON of a bundle that was signed by an identity, with a certificate."""
+    material = value.get("verificationMaterial") if isinstance(value, dict) else None
+    return isinstance(material, dict) and bool(material.get("certificate")) and not material.get("publicKey")
+
+
 def unread(place: str, why: str) -> EditcError:
     """E910: a sound signature of a kind that editc does not read."""
     help_text = "`model_signing verify` reads it; for editc, ask for one by a key on P-256, over whole files in sha256"
@@ -62,7 +75,7 @@ def unread(place: str, why: str) -> EditcError:
 def _fingerprint(material: Any, place: str) -> str:
     """The fingerprint in a bundle's verification material. Raises E903 and E910."""
     if isinstance(material, dict) and any(material.get(name) for name in KEYLESS):
-        raise unread(place, "it is by a certificate, not by a key")
+        raise unread(place, "it has a certificate or a timestamp beside a key")
     found = take(material, "the verification material", place, ("publicKey",), ("tlogEntries",))
     if found.get("tlogEntries", []) != []:
         raise unread(place, "it has an entry of a transparency log")

@@ -6,12 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import TypeAlias
 
 from editc.core.diagnostics import EditcError, fail
 from editc.core.text import count
-from editc.signing.bundle import read_bundle
+from editc.signing.bundle import is_keyless, parse_bundle, read_bundle
 from editc.signing.contents import ITSELF, Contents, contents_of, differences, hash_file, parse_contents
-from editc.signing.envelope import Envelope, damaged, is_by, show
+from editc.signing.envelope import Envelope, damaged, is_by, parse_json, read_json_text, show
+from editc.signing.keyless import TrustedIdentity, verify_keyless
 from editc.signing.keys import PublicKey
 from editc.signing.places import find_signature
 from editc.signing.statement import Statement, parse_statement
@@ -34,6 +36,20 @@ class TrustedKey:
     """True: no signature by it is accepted."""
 
 
+Trusted: TypeAlias = TrustedKey | TrustedIdentity
+"""Somebody whose signatures are accepted."""
+
+
+def keys(trusted: Sequence[Trusted]) -> tuple[TrustedKey, ...]:
+    """The keys among those that are trusted."""
+    return tuple(one for one in trusted if isinstance(one, TrustedKey))
+
+
+def identities(trusted: Sequence[Trusted]) -> tuple[TrustedIdentity, ...]:
+    """The identities among those that are trusted."""
+    return tuple(one for one in trusted if isinstance(one, TrustedIdentity))
+
+
 @dataclass(frozen=True)
 class Signed:
     """A signature that holds."""
@@ -41,23 +57,27 @@ class Signed:
     file: Path
     """The file of the signature."""
     key: PublicKey
-    """The key that signed."""
+    """The key that signed; for an identity its one-time key, under the identity's name."""
     contents: Contents
     """What it is over and was compared. For a file under its folder's signature: that file alone."""
     stated: tuple[Statement, ...] = ()
     """What else the publisher states about the delta. Empty where that was not read, or there is nothing."""
 
 
-def check_signature(path: Path, keys: Sequence[TrustedKey], now: datetime, signature: Path | None = None) -> Signed:
+def check_signature(path: Path, trusted: Sequence[Trusted], now: datetime, signature: Path | None = None) -> Signed:
     """Check the signature of a file or folder. `signature`: its file; None: as `find_signature` says.
 
     Raises E902 to E910, and E911 for files that cannot be read.
     """
     file = signature or find_signature(path)
-    bundle = read_bundle(file)
-    key = find_signer(bundle.envelope, bundle.fingerprint, keys, str(file), now)
-    signed = parse_contents(parse_statement(bundle.envelope.payload, str(file)), str(file))
-    return Signed(file, key.public, compare_contents(signed, path))
+    data, place = read_json_text(file), str(file)
+    if is_keyless(parse_json(data, place)):
+        payload, public = verify_keyless(data, identities(trusted), place)
+    else:
+        bundle = parse_bundle(data, place)
+        public = find_signer(bundle.envelope, bundle.fingerprint, keys(trusted), place, now).public
+        payload = bundle.envelope.payload
+    return Signed(file, public, compare_contents(parse_contents(parse_statement(payload, place), place), path))
 
 
 def signed_files(signature: Path) -> frozenset[str]:

@@ -19,6 +19,7 @@ from editc.manifests.tree import Items, Node, Pairs
 from editc.manifests.value_kinds import Number, Text
 from editc.signing import policy_schema as schema
 from editc.signing.check import TrustedKey
+from editc.signing.keyless import TrustedIdentity
 from editc.signing.keys import read_public_key
 from editc.signing.policy import Policy
 from editc.signing.statement import is_sha256
@@ -53,8 +54,23 @@ def _read_policy(block: BlockValues, source: Source, folder: Path, faults: Fault
     verdict = block.values.get("verdict") or BlockValues()
     spans |= {f"verdict.{name}": span for name, span in verdict.spans.items() if name}
     keys = _revoke(tuple(_read_keys(block.values.get("keys"), folder, faults)), block, faults)
+    identities = tuple(_read_identities(block.values.get("identities"), folder, faults))
+    if "keys" not in block.spans and "identities" not in block.spans:
+        help_text = "add `keys` or `identities`, or nothing can be applied"
+        faults.add("E104", "the policy names neither `keys` nor `identities`", block.spans[""], help=help_text)
     tiers = block.values.get("tiers", ())
-    return Policy(keys, source, detectors, tiers=tiers, verdict=MappingProxyType(verdict.values), spans=spans, **limits)
+    return Policy(
+        keys,
+        source,
+        detectors,
+        tiers=tiers,
+        verdict=MappingProxyType(verdict.values),
+        identities=identities,
+        spans=spans,
+        at_most=limits["at_most"],
+        at_least=limits["at_least"],
+        attacks=limits["attacks"],
+    )
 
 
 def _read_keys(node: Node | None, folder: Path, faults: Faults) -> Iterator[TrustedKey]:
@@ -78,6 +94,25 @@ def _read_keys(node: Node | None, folder: Path, faults: Faults) -> Iterator[Trus
                 faults.add("E103", message, block.spans[what], related=[(first[text], "first given here")])
             first.setdefault(text, block.spans[what])
         yield key
+
+
+def _read_identities(node: Node | None, folder: Path, faults: Faults) -> Iterator[TrustedIdentity]:
+    """The identities in a list of blocks."""
+    if node is None:
+        return
+    if not isinstance(node, Items):
+        report_wrong_type(
+            node, "`identities`", "a list of identities", faults, help="write a `- identity: ...` for each"
+        )
+        return
+    if not node.items:
+        faults.add("E107", "`identities` is an empty list", node.span, help="name at least one, or remove it")
+    for item in node.items:
+        block = read_strict_block(item, schema.IDENTITY, faults)
+        if block is not None and {"identity", "issuer"} <= block.values.keys():
+            trust = block.values.get("trust")
+            config = None if trust is None else folder / trust
+            yield TrustedIdentity(block.values["identity"], block.values["issuer"], config)
 
 
 def _read_key(block: BlockValues, folder: Path, faults: Faults) -> TrustedKey | None:

@@ -21,6 +21,15 @@ KEY = KeyTable(
     ),
 )
 """One of `keys`."""
+IDENTITY = KeyTable(
+    "identity",
+    (
+        KeyField("identity", Text(), "an email address, or the address of a workflow", required=True),
+        KeyField("issuer", Text(), "the address of the OpenID provider that vouches for it", required=True),
+        KeyField("trust", Text(), "the trust configuration of another instance of Sigstore, from the policy's folder"),
+    ),
+)
+"""One of `identities`."""
 VERDICT = KeyTable(
     "verdict",
     (
@@ -34,7 +43,8 @@ POLICY = KeyTable(
     "policy",
     (
         KeyField("policy", WholeNumber(), "version of the policy language: 1", required=True),
-        KeyField("keys", NodeValue("a list of keys"), "the keys that may have signed", required=True),
+        KeyField("keys", NodeValue("a list of keys"), "the keys that may have signed"),
+        KeyField("identities", NodeValue("a list of identities"), "the identities that may have signed without a key"),
         KeyField("revoked", ListOf(Text()), "keys that may not, by id or fingerprint"),
         KeyField("detectors", ListOf(Text(), min_items=1), "sha256 of the detectors that may have judged"),
         KeyField("at_most", LIMITS, "claims that the delta must make, and the most that each may say"),

@@ -1,4 +1,4 @@
-"""The file of further statements about a delta: one signed DSSE envelope a line."""
+"""The file of further statements about a delta: one signed DSSE envelope a line, or one bundle by an identity."""
 
 from __future__ import annotations
 
@@ -9,21 +9,28 @@ from pathlib import Path
 
 from editc.core.diagnostics import fail
 from editc.signing import envelope as dsse
-from editc.signing.check import TrustedKey, find_signer
+from editc.signing.bundle import is_keyless
+from editc.signing.check import Trusted, find_signer, identities, keys
 from editc.signing.contents import hash_file
 from editc.signing.envelope import damaged, show
+from editc.signing.keyless import verify_keyless
 from editc.signing.keys import PrivateKey
 from editc.signing.statement import Statement, parse_statement, to_bytes
 
 
 def to_lines(statements: Iterable[Statement], key: PrivateKey) -> bytes:
     """The bytes of the file, each statement signed by this key."""
-    sealed = (dsse.seal(to_bytes(one), key, key.public.fingerprint) for one in statements)
-    return "".join(json.dumps(dsse.as_json(one)) + "\n" for one in sealed).encode()
+    return b"".join(to_line(to_bytes(one), key) for one in statements)
 
 
-def read_statements(file: Path, delta: Path, keys: Sequence[TrustedKey], now: datetime) -> tuple[Statement, ...]:
-    """The statements in a file, each by one of the keys and about the file `delta`. Empty where there is no such file.
+def to_line(payload: bytes, key: PrivateKey) -> bytes:
+    """One line of the file: a statement, signed by this key."""
+    return (json.dumps(dsse.as_json(dsse.seal(payload, key, key.public.fingerprint))) + "\n").encode()
+
+
+def read_statements(file: Path, delta: Path, trusted: Sequence[Trusted], now: datetime) -> tuple[Statement, ...]:
+    """The statements in a file, each by somebody `trusted` and about the file `delta`. Empty where there is no
+    such file.
 
     Raises E903 to E909 for signatures that do not hold, E917 for statements about something else.
     """
@@ -32,9 +39,7 @@ def read_statements(file: Path, delta: Path, keys: Sequence[TrustedKey], now: da
     place, found = str(file), dict[str, Statement]()
     digest = hash_file(delta)
     for line in dsse.read_json_text(file).splitlines():
-        sealed = dsse.parse_envelope(dsse.parse_json(line, place), place)
-        find_signer(sealed, sealed.keyid, keys, place, now)
-        statement = parse_statement(sealed.payload, place)
+        statement = parse_statement(_payload(line, trusted, place, now), place)
         if digest not in statement.subjects.values():
             names = ", ".join(show(name) for name in statement.subjects)
             message = f"it states something about another file, called {names}"
@@ -43,3 +48,12 @@ def read_statements(file: Path, delta: Path, keys: Sequence[TrustedKey], now: da
             raise damaged(place, f"it states {show(statement.kind)} twice")
         found[statement.kind] = statement
     return tuple(found.values())
+
+
+def _payload(line: bytes, trusted: Sequence[Trusted], place: str, now: datetime) -> bytes:
+    """The statement in a line, whose signature holds."""
+    if is_keyless(dsse.parse_json(line, place)):
+        return verify_keyless(line, identities(trusted), place)[0]
+    sealed = dsse.parse_envelope(dsse.parse_json(line, place), place)
+    find_signer(sealed, sealed.keyid, keys(trusted), place, now)
+    return sealed.payload

@@ -13,6 +13,7 @@ from editc.formats.apply.target import ApplyPlan
 from editc.formats.exports.read import read_delta, tensor_file
 from editc.signing.check import Signed, TrustedKey, check_signature
 from editc.signing.contents import hash_file
+from editc.signing.keyless import TrustedIdentity
 from editc.signing.keys import read_public_key
 from editc.signing.places import statements_place
 from editc.signing.policy import Policy
@@ -22,9 +23,13 @@ from editc.signing.stated import read_statements
 from editc.signing.statement import Statement
 
 
-def load_policies(policy: Path | None, keys: Sequence[Path]) -> tuple[Policy, ...]:
-    """The policy in a file, and one that asks for a signature by one of some keys. A delta must suit both."""
-    given = (Policy(tuple(TrustedKey(read_public_key(one)) for one in keys)),) if keys else ()
+def load_policies(
+    policy: Path | None, keys: Sequence[Path], identities: Sequence[TrustedIdentity] = ()
+) -> tuple[Policy, ...]:
+    """The policy in a file, and one that asks for a signature by one of some keys or identities. A delta must suit
+    both."""
+    trusted = tuple(TrustedKey(read_public_key(one)) for one in keys)
+    given = (Policy(trusted, identities=tuple(identities)),) if trusted or identities else ()
     return given if policy is None else (*given, load_policy(policy))
 
 
@@ -34,11 +39,13 @@ def read_admitted(path: Path, policies: Sequence[Policy], now: datetime) -> Delt
     The file is hashed again after it was read, so that what was checked is what was read.
     """
     file = tensor_file(path)
-    signed = {digest for one in policies for digest in check_signature(file, one.keys, now).contents.files.values()}
+    signed = {digest for one in policies for digest in check_signature(file, one.trusted, now).contents.files.values()}
     delta = read_delta(path)
     if signed != {hash_file(file)}:
         raise fail("E907", "the delta changed while it was read", place=str(file), help="run it again")
-    _check_rules(delta, str(path), policies, lambda one: read_statements(statements_place(file), file, one.keys, now))
+    _check_rules(
+        delta, str(path), policies, lambda one: read_statements(statements_place(file), file, one.trusted, now)
+    )
     return delta
 
 
@@ -49,8 +56,8 @@ def check_admitted(
     the file in it that holds the delta; `signature`: the file of the signature, if it lies elsewhere. Raises as
     `read_admitted` does."""
     beside = statements_place(delta, signature)
-    found = [check_signature(path, policy.keys, now, signature) for policy in policies]
-    stated = [read_statements(beside, delta, policy.keys, now) for policy in policies]
+    found = [check_signature(path, policy.trusted, now, signature) for policy in policies]
+    stated = [read_statements(beside, delta, policy.trusted, now) for policy in policies]
     if any(policy.source is not None for policy in policies):
         _check_rules(read_delta(delta), str(delta), policies, lambda one: stated[policies.index(one)])
     return replace(found[0], stated=stated[0])

@@ -69,7 +69,7 @@ def test_every_policy_in_a_page_is_sound(tmp_path: Path, text: str) -> None:
     assert policy is not None and not found
 
 
-@pytest.mark.parametrize("table", [schema.POLICY, schema.KEY], ids=lambda table: table.name)
+@pytest.mark.parametrize("table", [schema.POLICY, schema.KEY, schema.IDENTITY], ids=lambda table: table.name)
 def test_the_reference_has_every_key_with_its_meaning(table: KeyTable) -> None:
     assert not [one.name for one in table.fields if f"| `{one.name}` | {one.doc} |" not in REFERENCE]
 
