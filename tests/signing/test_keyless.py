@@ -12,9 +12,10 @@ from typing import Any
 import pytest
 from command import editc
 from loopback import running
-from signing_cases import BASE, delta_file, key_files, refused
+from signing_cases import BASE, built_folder, delta_file, key_files, refused
 from sigstore_services import Sigstore, write_token
 
+from editc.signing.check import signed_files
 from editc.verbs import public
 from editc.verbs.evidence import sign, verify_signature
 
@@ -176,14 +177,11 @@ def test_a_page_shows_an_identitys_signature(place: Place) -> None:
     assert look_at_signature(place.delta, None, ()).state == "warn"
 
 
-def test_a_signed_folder_is_pushed_and_pulled(place: Place, tmp_path: Path) -> None:
-    folder = tmp_path / "build"
-    folder.mkdir()
-    place.delta.rename(folder / "delta.safetensors")
-    sign(folder, identity_token=place.token, trust_config=place.trust)
-    got = public.pull(public.push(folder, str(tmp_path / "shelf")).place, tmp_path / "got").folder
-    found = verify_signature(got, identity=ME, issuer=ISSUER, trust_config=place.trust)
-    assert found.key.name.startswith(ME) and set(found.contents.files) == {"delta.safetensors"}
+def test_the_folder_of_a_build_is_signed(place: Place, tmp_path: Path) -> None:
+    folder = built_folder(tmp_path / "build")
+    file = sign(folder, identity_token=place.token, trust_config=place.trust).file
+    found = verify_signature(folder, identity=ME, issuer=ISSUER, trust_config=place.trust)
+    assert found.key.name.startswith(ME) and signed_files(file) == found.contents.files.keys()
 
 
 def test_the_command_line(place: Place) -> None:
