@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from editc.core.diagnostics import Diagnostic, EditcError
 from editc.libraries.tool import tool
+from editc.progress import in_notebook
 from editc.verbs.evidence import sbom, sign, verify_signature
 from editc.verbs.paths import DELTA, LAST_GOOD, PAGE, REPORT, PathLike
 from editc.verbs.public import (
@@ -44,11 +45,12 @@ from editc.verbs.public import (
 from editc.verbs.results import Again, Attacked, Built, Checked
 
 if TYPE_CHECKING:  # only a fleet and the start of a manifest need these
-    from editc.core.ports import Progress
     from editc.fleet.run import Fleet
+    from editc.progress import ShowProgress
     from editc.start.listing import Name
 
 
+@in_notebook
 def run_fleet(
     plan: PathLike,
     out: PathLike,
@@ -59,7 +61,7 @@ def run_fleet(
     slurm: Mapping[str, Any] = MappingProxyType({}),
     share: tuple[int, int] = (0, 1),
     retry: bool = False,
-    progress: Progress | None = None,
+    progress: ShowProgress = None,
 ) -> Fleet:
     """Run the cells of a plan that have no result in the folder `out`, and write one page and one JSON of all cells.
 
@@ -70,7 +72,7 @@ def run_fleet(
     from editc.fleet.run import How, fleet
 
     how = How(engine, workers, threads, address, slurm, share)
-    return fleet(Path(plan), Path(out), how, retry, progress=progress)
+    return fleet(Path(plan), Path(out), how, retry, progress=progress or None)
 
 
 def list_names(kind: str) -> tuple[Name, ...]:

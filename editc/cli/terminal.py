@@ -17,8 +17,8 @@ import click
 
 if TYPE_CHECKING:
     from editc.cli.output import Output
-    from editc.cli.progress import ProgressLine
     from editc.core.diagnostics import Diagnostic
+    from editc.progress import ProgressLine
 
 T = TypeVar("T")
 F = TypeVar("F", bound=Callable[..., Any])
@@ -147,7 +147,7 @@ def run_verb(verb: Callable[..., T], *given: Any, **named: Any) -> T:
     Meanwhile, show its progress, unless --json or --quiet is given, and hold back what libraries print. A function with
     a parameter `progress` gets the progress line.
     """
-    from editc.cli import progress
+    from editc import progress
     from editc.libraries import foreign
 
     context = click.get_current_context(silent=True)

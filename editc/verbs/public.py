@@ -10,11 +10,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from editc.progress import in_notebook
 from editc.verbs.paths import PAGE, REPORT, ManifestLike, PathLike, Paths, delta_at, deltas_at, manifest_at
 
 if TYPE_CHECKING:  # each function imports what it needs, so that it starts fast
     from editc.core.delta import Delta
-    from editc.core.ports import Progress
     from editc.formats.apply.apply import Applied, RevertResult
     from editc.formats.apply.status import Status
     from editc.formats.apply.target import ApplyPlan
@@ -24,6 +24,7 @@ if TYPE_CHECKING:  # each function imports what it needs, so that it starts fast
     from editc.formats.exports.write import Export
     from editc.formats.inspect import Description
     from editc.live.load import Loaded
+    from editc.progress import ShowProgress
     from editc.publish.parcel import Build
     from editc.publish.push import Pushed
     from editc.publish.staging import Pulled
@@ -43,11 +44,12 @@ def check(manifest: ManifestLike, overrides: Sequence[str] = (), without_model: 
     return check(manifest_at(manifest), overrides, without_model)
 
 
+@in_notebook
 def build(
     manifest: ManifestLike,
     out: PathLike,
     overrides: Sequence[str] = (),
-    progress: Progress | None = None,
+    progress: ShowProgress = None,
     after: Callable[[str, Any], bool] | None = None,
 ) -> Built | None:
     """Compile a manifest into `out`: delta, report.json and report.html; no delta if a constraint is broken.
@@ -59,14 +61,15 @@ def build(
     """
     from editc.verbs.build import build
 
-    return build(manifest_at(manifest), Path(out), tuple(overrides), progress, after)
+    return build(manifest_at(manifest), Path(out), tuple(overrides), progress or None, after)
 
 
+@in_notebook
 def suggest(
     path: PathLike,
     dictionary: PathLike | None = None,
     write: PathLike | None = None,
-    progress: Progress | None = None,
+    progress: ShowProgress = None,
 ) -> Proposal:
     """Propose other names, targets and what to preserve for each edit of a manifest, by its text encoder and the
     solver.
@@ -80,7 +83,7 @@ def suggest(
     names, new = (None if one is None else Path(one) for one in (dictionary, write))
     if new is not None:
         check_file(new)
-    return suggest(Path(path), names, new, progress)
+    return suggest(Path(path), names, new, progress or None)
 
 
 def export(
@@ -225,27 +228,29 @@ def status(model: PathLike, deltas: Paths = ()) -> Status:
     return find_status(open_model(str(model)), [read_delta(path) for path in deltas_at(deltas)])
 
 
+@in_notebook
 def push(
     path: PathLike,
     target: str,
     card: PathLike | None = None,
     licence: str = "",
     private: bool = False,
-    progress: Progress | None = None,
+    progress: ShowProgress = None,
 ) -> Pushed:
     """Publish a delta, or the folder of a build, to `hf://owner/name@revision`, `oci://host/repository:tag`,
     `oci:FOLDER:tag` or a folder. `card` is a model card of your own, `licence` the one that a made card names;
     `private`: a repository that is made on the hub is private. Raises EditcError."""
     from editc.publish.push import push
 
-    return push(_build_at(path), target, None if card is None else Path(card), licence, private, progress)
+    return push(_build_at(path), target, None if card is None else Path(card), licence, private, progress or None)
 
 
-def pull(source: str, out: PathLike | None = None, progress: Progress | None = None) -> Pulled:
+@in_notebook
+def pull(source: str, out: PathLike | None = None, progress: ShowProgress = None) -> Pulled:
     """Fetch what `push` published into the new folder `out`, and check every file. Raises EditcError."""
     from editc.publish.pull import pull
 
-    return pull(source, None if out is None else Path(out), progress)
+    return pull(source, None if out is None else Path(out), progress or None)
 
 
 def write_card(path: PathLike, out: PathLike | None = None, licence: str = "") -> Path:
@@ -270,11 +275,12 @@ def _build_at(path: PathLike) -> Build:
     return replace(found, report=folder / REPORT, page=folder / PAGE, folder_signature=signed[0], signed=signed[1])
 
 
+@in_notebook
 def verify(
     path: PathLike,
     model: PathLike,
     allow_finetune: bool = False,
-    progress: Progress | None = None,
+    progress: ShowProgress = None,
     detector: str = "",
 ) -> Again:
     """Derive the delta's problem again on `model`, and measure every claim with the delta's factors.
@@ -284,9 +290,10 @@ def verify(
     """
     from editc.verbs.verify import verify
 
-    return verify(delta_at(path), str(model), allow_finetune, progress, detector)
+    return verify(delta_at(path), str(model), allow_finetune, progress or None, detector)
 
 
+@in_notebook
 def attack(
     path: PathLike,
     model: PathLike,
@@ -294,7 +301,7 @@ def attack(
     detector: str = "",
     allow_finetune: bool = False,
     seed: int | None = None,
-    progress: Progress | None = None,
+    progress: ShowProgress = None,
 ) -> Attacked:
     """Try to bring back what a delta erased, in `model` with the delta in it.
 
@@ -303,15 +310,16 @@ def attack(
     """
     from editc.verbs.attack import attack
 
-    return attack(delta_at(path), str(model), attacks, detector, allow_finetune, seed, progress)
+    return attack(delta_at(path), str(model), attacks, detector, allow_finetune, seed, progress or None)
 
 
+@in_notebook
 def link(
     deltas: Paths,
     out: PathLike,
     model: PathLike | None = None,
     composed: bool = False,
-    progress: Progress | None = None,
+    progress: ShowProgress = None,
     detector: str = "",
 ) -> linking.Linked:
     """Link several deltas for one base into one delta in `out`, with a lock file beside it. Writes nothing if a bound
@@ -327,9 +335,10 @@ def link(
 
     check_delta_file(Path(out))
     base = None if model is None else str(model)
-    return linking.link_files(deltas_at(deltas), Path(out), base, composed, tool(), progress, detector)
+    return linking.link_files(deltas_at(deltas), Path(out), base, composed, tool(), progress or None, detector)
 
 
+@in_notebook
 def diff(
     base: PathLike,
     edited: PathLike,
@@ -337,7 +346,7 @@ def diff(
     form: str = "auto",
     mend: str = "ulp",
     tolerance: float | None = None,
-    progress: Progress | None = None,
+    progress: ShowProgress = None,
 ) -> Difference:
     """Make a delta from two checkpoints and write it to `out`: what changed, its rank and form. Raises EditcError."""
     from editc.core.disk import make_parent
@@ -349,7 +358,7 @@ def diff(
 
     out = Path(out)
     check_delta_file(out)
-    found = difference(open_model(str(base)), open_model(str(edited)), tool(), form, mend, tolerance, progress)
+    found = difference(open_model(str(base)), open_model(str(edited)), tool(), form, mend, tolerance, progress or None)
     make_parent(out)
     return replace(found, delta=write_delta(found.delta, out))
 

@@ -20,8 +20,8 @@ from places import SUPPORT
 
 from editc import cli
 from editc.cli import terminal
-from editc.cli.progress import ProgressLine, clock, open_progress
 from editc.libraries import foreign
+from editc.progress import ProgressLine, clock, open_progress
 
 MANIFEST = """editc: 1
 model: editc:demo

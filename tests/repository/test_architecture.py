@@ -18,7 +18,7 @@ from places import ROOT
 
 FOLDERS = {"passes": "editc.passes", "formats": "editc.formats", "manifests": "editc.manifests", "editc": "editc"}
 FLOORS = (
-    "editc.numerics editc.texts editc.demo editc.notebook",
+    "editc.numerics editc.texts editc.demo editc.notebook editc.progress",
     "editc.core",
     "editc.registry editc.libraries editc.judging editc.codes editc.families editc.backends editc.cache "
     "editc.fleet.results",

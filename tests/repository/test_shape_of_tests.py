@@ -19,6 +19,7 @@ LIKE_THE_SOURCE = {
     "live",
     "numerics",
     "opening",
+    "progress",
     "publish",
     "registry",
     "report",

@@ -1,4 +1,4 @@
-"""Show progress: one line that is redrawn on a terminal, or a new line every half minute elsewhere.
+"""Show progress: a line that is redrawn, on a terminal or under a notebook's cell, or a new one every half minute.
 
 Passes report their loops through the port `Progress`; steps that cannot be counted report their name through
 `ports.announce`. A thread draws the line, so it stays alive while a library computes.
@@ -6,14 +6,26 @@ Passes report their loops through the port `Progress`; steps that cannot be coun
 
 from __future__ import annotations
 
+import io
 import os
+import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
+from contextvars import copy_context
 from dataclasses import dataclass, field
+from functools import wraps
+from html import escape
+from inspect import signature
 from shutil import get_terminal_size
 from threading import Event, RLock, Thread
-from typing import Any, TextIO
+from typing import Any, Literal, ParamSpec, TextIO, TypeAlias, TypeVar
+
+P = ParamSpec("P")
+R = TypeVar("R")
+ShowProgress: TypeAlias = Callable[[str, Iterable[object]], Iterable[object]] | Literal[False] | None
+"""What `progress` may be in a call of `editc.api`: the port `Progress`; None: a line under the cell in a notebook, and
+nothing elsewhere; False: nothing anywhere."""
 
 FIRST_LINE = 0.5
 """Seconds before a command shows the line on a terminal, so that quick commands show none. Chosen by hand."""
@@ -142,7 +154,8 @@ class ProgressLine:
     def running(self) -> Iterator[None]:
         """While this context is open, a thread writes the line."""
         over = Event()
-        thread = Thread(target=self._run, args=(over,), daemon=True)
+        # a notebook knows by the context to which cell a line belongs
+        thread = Thread(target=copy_context().run, args=(self._run, over), daemon=True)
         thread.start()
         try:
             yield
@@ -162,12 +175,98 @@ class ProgressLine:
             wait = self.interval
 
 
+class CellLine(ProgressLine):
+    """The progress of one call of `editc.api`. IPython shows it: as HTML with a bar, or as text where that is all."""
+
+    def __init__(self, verb: str) -> None:
+        super().__init__(verb, io.StringIO(), True, REDRAW_INTERVAL)
+        self._place: Any = None
+        """What IPython gives to draw in the same place again. None before the first drawing."""
+
+    def write(self) -> None:
+        """Draw the line, or draw it again."""
+        self._draw(self.line(), self._html())
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """As for a terminal. In the end the line says how long the call took, if it was ever drawn."""
+        ended = "stopped after"
+        try:
+            with super().running():
+                yield
+                ended = "took"
+        finally:
+            text = f"{self.verb} {ended} {clock(self.now() - self.started)}"
+            if self._place is not None:
+                self._draw(text, f"<div>{escape(text)}</div>")
+
+    def clear(self) -> None:
+        """Leave the line: the last drawing takes its place."""
+        self.visible = False
+
+    def _draw(self, text: str, html: str) -> None:
+        """Show a line in place of the last one."""
+        from IPython.display import display
+
+        with self.lock:
+            shown = {"text/plain": text, "text/html": html}
+            if self._place is None:
+                self._place = display(shown, raw=True, display_id=True)
+            else:
+                self._place.update(shown, raw=True)
+            self.visible = True
+
+    def _html(self) -> str:
+        """The line with a bar for the outermost loop."""
+        now = self.now()
+        first, *rest = tuple(self.loops) or (None,)
+        doing = escape(self.phase) if first is None else _bar(first, now)
+        within = "".join(f", {escape(one.label)} {one.done} of {one.total}" for one in rest if one is not None)
+        return f"<div><b>{escape(self.verb)}</b> {clock(now - self.started)} {doing}{within}</div>"
+
+
+def _bar(loop: Loop, now: float) -> str:
+    """A loop as a bar of HTML, with the text beside it."""
+    counts = loop.line(now).rpartition("] ")[2]
+    bar = f"<progress value='{loop.done}' max='{loop.total}' style='vertical-align:middle'></progress>"
+    return f"{escape(loop.label)} {bar} {escape(counts)}"
+
+
 def open_progress(verb: str, stream: TextIO) -> ProgressLine | None:
     """The progress of a command, for this stream. None if EDITC_PROGRESS is `none`, `0` or `off`."""
-    if os.environ.get("EDITC_PROGRESS", "").lower() in ("none", "0", "off"):
+    if _is_off():
         return None
     drawn = stream.isatty() and os.environ.get("TERM") != "dumb"
     return ProgressLine(verb, stream, drawn, REDRAW_INTERVAL if drawn else LINE_INTERVAL)
+
+
+def in_notebook(function: Callable[P, R]) -> Callable[P, R]:
+    """Make a function with a parameter `progress` show a line under the cell if a notebook runs it and the caller gave
+    no progress. Elsewhere it is called as it is. EDITC_PROGRESS switches the line off too."""
+
+    @wraps(function)
+    def call(*args: P.args, **kwargs: P.kwargs) -> R:
+        bound = signature(function).bind_partial(*args, **kwargs)
+        if bound.arguments.get("progress") is not None or _is_off() or not in_kernel():
+            return function(*args, **kwargs)
+        line = CellLine(function.__name__)
+        bound.arguments["progress"] = line
+        with line.running():
+            return function(*bound.args, **bound.kwargs)
+
+    return call
+
+
+def in_kernel() -> bool:
+    """True in a kernel of Jupyter, such as a notebook's. IPython is asked only if it is loaded."""
+    ipython = sys.modules.get("IPython")
+    shell = ipython.get_ipython() if ipython is not None and hasattr(ipython, "get_ipython") else None
+    return getattr(shell, "kernel", None) is not None
+
+
+def _is_off() -> bool:
+    """True if EDITC_PROGRESS is `none`, `0` or `off`."""
+    return os.environ.get("EDITC_PROGRESS", "").lower() in ("none", "0", "off")
 
 
 def clock(seconds: float) -> str:
