@@ -10,7 +10,7 @@ from types import MappingProxyType
 from typing import Any, TypeVar
 
 from editc.core.diagnostics import Diagnostic, EditcError, fail, sort_by_place
-from editc.core.image_check import AttackCheck, BystanderCheck, ImageCheck
+from editc.core.image_check import AttackCheck, BystanderCheck, ImageCheck, SuiteCheck
 from editc.core.manifest import Constraints, Manifest, Preserve, Sites
 from editc.core.places import Source
 from editc.manifests import schema, value_kinds
@@ -198,6 +198,8 @@ def _read_manifest(root: Node, source: Source, named: NamedFiles, kind: Manifest
     _check_version(values.pop("editc", None), block, faults)
     verify = values.pop("verify", None)
     images, attacks = _read_images(verify, faults), _read_attacks(verify, faults)
+    suite = _read_suite(verify, faults)
+    spans |= {name: place for name, place in (verify.spans if verify else {}).items() if name.endswith(":")}
     if attacks:
         spans["attacks"] = attacks[0].spans[""]
     if images is not None:
@@ -214,6 +216,7 @@ def _read_manifest(root: Node, source: Source, named: NamedFiles, kind: Manifest
         constraints=_block_value(Constraints, values.pop("constraints", None)),
         images=images,
         attacks=attacks,
+        suite=suite,
         spans=spans,
         **own,
         **values,
@@ -266,6 +269,20 @@ def _read_attacks(verify: BlockValues | None, faults: Faults) -> tuple[AttackChe
     from editc.manifests.attacks import read_attacks
 
     return read_attacks(node, faults)
+
+
+def _read_suite(verify: BlockValues | None, faults: Faults) -> SuiteCheck | None:
+    """The block `verify: {suite: ...}`, or the name that stands for it. None where there is none."""
+    node = None if verify is None else verify.values.get("suite")
+    if isinstance(node, Leaf):
+        from editc.manifests.scalars import read_scalar
+
+        name = read_scalar(node, value_kinds.Text(), "`suite`", faults)
+        return None if name is None else SuiteCheck(data=str(name), spans={"": node.span})
+    block = None if node is None else read_strict_block(node, schema.SUITE, faults)
+    if block is None or "data" not in block.values:
+        return None
+    return SuiteCheck(**block.values, spans=block.spans)
 
 
 def _check_version(version: int | None, block: BlockValues, faults: Faults) -> None:

@@ -118,7 +118,13 @@ def read_value(node: Node, kind: value_kinds.ValueKind, label: str, faults: Faul
             return _read_shares(node, label, faults)
         case value_kinds.InnerBlock():
             return _read_inner(node, kind, faults)
-        case value_kinds.Edits() | value_kinds.DetectorValue() | value_kinds.AttacksValue() | value_kinds.NodeValue():
+        case (
+            value_kinds.Edits()
+            | value_kinds.DetectorValue()
+            | value_kinds.AttacksValue()
+            | value_kinds.SuiteValue()
+            | value_kinds.NodeValue()
+        ):
             return node
         case value_kinds.Wordings():
             return _read_wordings(node, label, faults)

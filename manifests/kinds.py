@@ -107,6 +107,7 @@ def _is_language(root: Node) -> bool:
         any(name in item for item in items for name in own)
         or "language" in methods
         or any(_language_keys(top, schema.MANIFEST))
+        or any(_language_keys(_keys(top.get("verify")), schema.VERIFY))
         or any(_language_keys(_keys(top.get("sites")), schema.SITES))
         or any(_language_keys(_keys(top.get("constraints")), schema.CONSTRAINTS))
     )

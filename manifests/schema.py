@@ -23,6 +23,7 @@ from editc.manifests.value_kinds import (
     OneOf,
     PromptList,
     RegistryName,
+    SuiteValue,
     Text,
     WholeNumber,
     Wordings,
@@ -177,13 +178,36 @@ IMAGES = KeyTable(
     ),
 )
 """The block `verify: {images: ...}`."""
+SUITE = KeyTable(
+    "suite",
+    (
+        KeyField("data", Text(), "tofu-mini, rwku-mini, muse-mini, or a file or folder as published", required=True),
+        KeyField("oracle", Text(), "a model that never saw what is forgotten: its folder, or a JSON of its figures"),
+        KeyField(
+            "blows",
+            ListOf(RegistryName("editc.registry.blows:BLOWS")),
+            "what tries to bring answers back: relearn, rounding, probes",
+        ),
+        KeyField("forget_quality", _SHARE, "least p-value against the oracle's truth ratios", minimum=True),
+        KeyField("model_utility", Number(0.0), "least utility, as a share of the unedited model's", minimum=True),
+        KeyField("extraction_strength", _SHARE, "how much of the forgotten answers may still follow from a beginning"),
+        KeyField("exact_memorization", _SHARE, "share of their tokens that may still be the first choice"),
+        KeyField("forget_said", _SHARE, "share of the forgotten questions that may still be answered right"),
+        KeyField("benign_refused", _SHARE, "share of harmless prompts that may be declined"),
+    ),
+)
+"""The keys of `verify: {suite: ...}` where it is a block."""
 VERIFY = KeyTable(
     "verify",
     (
-        KeyField("images", InnerBlock(IMAGES), "pictures before and after, judged by a detector"),
+        KeyField("images", InnerBlock(IMAGES), "pictures before and after, judged by a detector", only="image"),
         KeyField(
-            "attacks", AttacksValue(), "what tries to bring an erased concept back: quick, thorough, or attacks by name"
+            "attacks",
+            AttacksValue(),
+            "what tries to bring an erased concept back: quick, thorough, or attacks by name",
+            only="image",
         ),
+        KeyField("suite", SuiteValue(), "questions of an unlearning benchmark, before and after", only="language"),
     ),
 )
 """The block `verify`."""
@@ -210,7 +234,7 @@ MANIFEST = KeyTable(
         ),
         KeyField("sites", InnerBlock(SITES, word="auto", meaning=AUTO_SHARE), "which matrices may change"),
         KeyField("constraints", InnerBlock(CONSTRAINTS), "bounds that a build must meet"),
-        KeyField("verify", InnerBlock(VERIFY), "what is measured on pictures", only="image"),
+        KeyField("verify", InnerBlock(VERIFY), "what is measured on pictures or by a suite of questions"),
         KeyField("retain", PromptList(), "texts that must stay as likely as they are", only="language"),
         KeyField(
             "corpus",

@@ -95,6 +95,7 @@ def keys_have_meaning(manifest: Manifest, faults: Faults) -> None:
         (schema.PRESERVE, manifest.preserve),
         (schema.SITES, manifest.sites),
         (schema.CONSTRAINTS, manifest.constraints),
+        (schema.VERIFY, manifest),
     )
     for table, block in blocks:
         for field in table.fields:

@@ -229,6 +229,16 @@ class AttacksValue:
 
 
 @dataclass(frozen=True)
+class SuiteValue:
+    """The name of a suite, or a block with further keys."""
+
+    @property
+    def expects(self) -> str:
+        """What error messages say was expected here."""
+        return "tofu-mini, rwku-mini, muse-mini, a file or folder, or a block such as {data: tofu-mini, oracle: FOLDER}"
+
+
+@dataclass(frozen=True)
 class InnerBlock:
     """A block with a table of its own, or one word in its place."""
 
@@ -279,6 +289,7 @@ ValueKind: TypeAlias = (
     | Wordings
     | DetectorValue
     | AttacksValue
+    | SuiteValue
     | InnerBlock
     | Edits
     | NodeValue

@@ -83,6 +83,7 @@ def no_change(first: ManifestBlock, manifest: Manifest, sites: int, differs: str
 def _broken(claim: Claim, manifest: Manifest, advice: Advice) -> Diagnostic:
     """Make the E501 of one claim whose bound is broken."""
     what = f"{claim.name} of `{claim.subject}`" if claim.name in _OF_CONCEPTS else claim.name
+    what = claim.subject if claim.name == "suite" else what
     worst = f" (worst site: {claim.subject})" if claim.name.endswith("_drift") else ""
     value, bound = _distinct_texts(claim.value, float(claim.bound or 0))
     return Diagnostic(

@@ -1,4 +1,4 @@
-"""`verify.images` of a manifest: which pictures are painted, and who judges them."""
+"""`verify` of a manifest: which pictures are painted and who judges them, and which suite a language model is asked."""
 
 from __future__ import annotations
 
@@ -83,3 +83,29 @@ class AttackCheck(ManifestBlock):
     """How strongly each picture follows its rows. None: as in `verify.images`."""
     at_most: float | None = None
     """The share of its pictures that may show the concept. None: no bound."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SuiteCheck(ManifestBlock):
+    """`verify.suite`: the questions that a language model is asked before and after the edit, and bounds on the
+    figures."""
+
+    data: str
+    """`tofu-mini`, `rwku-mini` or `muse-mini`, or a file or folder, relative to the manifest."""
+    oracle: str | None = None
+    """The folder of a model that never saw what is forgotten, or a JSON file of its figures, relative to the manifest.
+    None: there is none, and forget quality is not measured."""
+    blows: tuple[str, ...] = ()
+    """The blows that are struck, by name."""
+    forget_quality: float | None = None
+    """The least p-value. None: no bound; so below."""
+    model_utility: float | None = None
+    """The least utility, as a share of the unedited model's."""
+    extraction_strength: float | None = None
+    """The largest."""
+    exact_memorization: float | None = None
+    """The largest."""
+    forget_said: float | None = None
+    """The largest share of forgotten questions that are answered right."""
+    benign_refused: float | None = None
+    """The largest share of harmless prompts that are declined."""

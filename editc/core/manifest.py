@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import ClassVar, Literal, TypeAlias
 
-from editc.core.image_check import AttackCheck, ImageCheck
+from editc.core.image_check import AttackCheck, ImageCheck, SuiteCheck
 from editc.core.places import ManifestBlock, Source
 
 Scalar: TypeAlias = str | int | float | bool
@@ -312,6 +312,8 @@ class Manifest(ManifestBlock):
     """`verify.images`. None: no pictures are painted."""
     attacks: tuple[AttackCheck, ...] = ()
     """`verify.attacks`: the attacks on erased concepts, in the order of the manifest."""
+    suite: SuiteCheck | None = None
+    """`verify.suite`, of language models. None: no suite is asked."""
     emit: tuple[str, ...] = ()
     """The formats in which the edit is exported beside the delta."""
     seed: int = 0

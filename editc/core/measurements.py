@@ -40,7 +40,7 @@ RUN_CLAIMS = frozenset(
     }
 )
 """Claims that come from running a model in float32. Their last digits differ between machines."""
-GENERATED_CLAIMS = frozenset({"bystander_loss", "fluency_after", "fluency_before", "said"})
+GENERATED_CLAIMS = frozenset({"bystander_loss", "fluency_after", "fluency_before", "said", "suite"})
 """Claims that depend on the words that a model generates. Where two tokens are about equally likely, another machine
 may say other words."""
 
@@ -380,3 +380,5 @@ class Report:
     bystanders: tuple[Bystander, ...] = ()
     """What the manifest does not name, worst first. Empty where nothing could be measured; a report calls that "not
     checked"."""
+    suite: Mapping[str, Any] = field(default_factory=dict)
+    """What `verify.suite` measured, as report.json has it. Empty where the manifest asks for none."""

@@ -5,7 +5,7 @@ A prompt is plain text or, with `chat`, what a user says: it then goes through t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import exp
 from typing import Literal, Protocol, TypeAlias
@@ -327,6 +327,9 @@ class Network(Protocol):
 
     def score(self, asked: Sequence[Cloze], changed: Mapping[str, Array] | None = None) -> AnswerScores:
         """How likely each of n answers is; every figure is (n,)."""
+
+    def linear_weights(self, changed: Mapping[str, Array] | None = None) -> Iterator[tuple[str, Array]]:
+        """Each linear layer's matrix, as it is stored, with its name. One is in memory at a time."""
 
     def score_tokens(
         self, asked: Sequence[Cloze], changed: Mapping[str, Array] | None = None

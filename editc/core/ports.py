@@ -325,6 +325,8 @@ class Context:
     chosen by evidence."""
     network: Network | None = None
     """The language model, ready to run. None for image models."""
+    oracle: Network | None = None
+    """A language model that never saw what a suite is to forget. None where the manifest names none, or its figures."""
     earlier: Mapping[str, Sequence[Spot]] = field(default_factory=dict)
     """Id of a delta under `after` -> the spots at which its edits took their keys."""
     streams: Mapping[str, Encoder] = field(default_factory=dict)

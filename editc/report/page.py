@@ -14,6 +14,7 @@ from editc.report.answers import case_tables, edit_answers, is_shown_elsewhere, 
 from editc.report.bars import Plot, data_uri, plot
 from editc.report.bystanders import strip
 from editc.report.depth import depth_plot
+from editc.report.suite import suite_part
 from editc.report.training import training_plots
 from editc.report.words import TITLES, count, figure, percent
 
@@ -135,6 +136,7 @@ def template_values(pictures: Sequence[Picture], record: Mapping[str, Any]) -> M
         "verdict": tuple(judgements(record["verdict"])),
         "most": SHOWN_REASONS,
         "strip": strip(record),
+        "suite": suite_part(record),
         "bounds": [claim_row(claim) for claim in claims if "bound" in claim],
         "others": [
             claim_row(claim) for claim in claims if "bound" not in claim and not is_shown_elsewhere(record, claim)

@@ -35,6 +35,7 @@ def kind_fields(verified: Verified) -> Mapping[str, Any]:
         "answers": [asdict(one) for one in verified.report.answers],
         "chat": manifest.chat,
         "retain": len(manifest.retain),
+        **({"suite": verified.report.suite} if verified.report.suite else {}),
     }
 
 

@@ -75,6 +75,7 @@ TITLES: Mapping[str, tuple[str, str]] = {
         "largest difference from a wanted share, on the pictures that the search used",
     ),
     "toward_gap": ("Share gap", "largest difference from a wanted share, on pictures that the search did not use"),
+    "suite": ("Suite", "a figure of `verify.suite`; model_utility as a share of the unedited model's"),
     "efficacy": (
         "Efficacy",
         "share of edited prompts that hold: the new answer is more likely than the old, or the old one is lost",

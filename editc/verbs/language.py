@@ -57,7 +57,19 @@ def open_ports(opened: OpenedManifest, progress: Progress | None) -> Context:
         require_language_folder(model)
         network = networks.load(model.path)
         _require_norm(network, ctx.family, manifest.model)
-    return replace(ctx, network=network, encoder_runners={"network": describe_runner(network.device)})
+    runners = {"network": describe_runner(network.device)}
+    return replace(ctx, network=network, oracle=_open_oracle(manifest), encoder_runners=runners)
+
+
+def _open_oracle(manifest: Manifest) -> Network | None:
+    """Load the oracle of `verify.suite` where it is the folder of a model. None where there is none, or where it is a
+    file of figures."""
+    from editc.backends import networks
+
+    if manifest.suite is None or manifest.suite.oracle is None:
+        return None
+    folder = Path(manifest.source.name).parent / manifest.suite.oracle
+    return networks.load(folder) if folder.is_dir() else None
 
 
 def _require_norm(network: Network, family: Family, place: str) -> None:

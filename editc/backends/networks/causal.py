@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from functools import partial
 from typing import Any
@@ -127,6 +127,13 @@ class CausalNetwork(RunningModel):
     def score(self, asked: Sequence[Cloze], changed: ChangedWeights = None) -> AnswerScores:
         """Measure how likely each answer is."""
         return answers.score_answers(self, asked, changed)
+
+    def linear_weights(self, changed: ChangedWeights = None) -> Iterator[tuple[str, Array]]:
+        """Yield each linear layer's name and matrix (d_out, d_in), or (d_in, d_out) in GPT-2, without the embedding."""
+        with self.use_weights(changed):
+            for name, module in self.model.named_modules():
+                if tuning.is_linear(module) and module is not self.model.get_output_embeddings():
+                    yield f"{name}.weight", module.weight.detach().double().cpu().numpy()
 
     def score_tokens(self, asked: Sequence[Cloze], changed: ChangedWeights = None) -> tuple[TokenScores, ...]:
         """Score every token of each answer."""

@@ -49,9 +49,13 @@ def tune(
     """Train the factors by AdamW on the mean loss of the answers, each with the end of text behind it.
 
     `watch` is called with the number of steps done and the last loss, at 0 too, while the model runs with what it has
-    learned; training ends when it returns True. Returns the trained weights by the model's own names.
+    learned; training ends when it returns True. Returns the trained weights by the model's own names. Raises
+    LookupError for a model whose layers are read from files.
     """
     import torch
+
+    if network.store is not None:
+        raise LookupError("this model's layers are read from files while it runs, so it cannot be trained")
 
     random = Random(how.seed)
     with network.use_weights(changed), plain_attention(network.model), factors(network, how) as pairs:

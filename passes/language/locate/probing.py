@@ -91,12 +91,12 @@ def probe_accuracy(stream: Array, carries: NDArray[np.bool_], folds: NDArray[np.
     for fold in sorted(set(folds.tolist())):
         tested = folds == fold
         if len(set(carries[~tested].tolist())) == 2:
-            scores = _probe_scores(stream[:, ~tested], carries[~tested], stream[:, tested])
+            scores = probe_scores(stream[:, ~tested], carries[~tested], stream[:, tested])
             right[tested] = (1 + np.sign(scores) * np.where(carries[tested], 1, -1)) / 2
     return round(float(np.mean([np.nanmean(right[side]) for side in (carries, ~carries)])), 4)
 
 
-def _probe_scores(train: Array, carries: NDArray[np.bool_], new: Array) -> Array:
+def probe_scores(train: Array, carries: NDArray[np.bool_], new: Array) -> Array:
     """Train a probe on the columns of `train` (d, n) and score those of `new` (d, m): (m,), positive with the concept.
 
     The probe is ridge least squares of the labels +1 and -1 on coordinates of unit deviation, both classes with equal

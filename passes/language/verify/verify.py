@@ -5,13 +5,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, ClassVar
 
 from editc.core.language_problem import LanguageProblem
 from editc.core.manifest import Manifest
 from editc.core.measurements import Claim, Report
 from editc.core.network import Network
-from editc.core.ports import Context
+from editc.core.ports import Context, announce
 from editc.core.solution import Solution, Verified
 from editc.judging import conclude
 from editc.passes.claims import claims_of_solve, no_change
@@ -74,9 +75,24 @@ class VerifyLanguage:
             *claims_of_solve(solution, sum(one.changed.elements > 0 for one in measured)),
             *_trace_claims(measured, network),
         )
+        suite_claims, suite = _measure_suite(manifest, after, ctx)
         said, moved = tuple(one.answer for one in replies), bystanders.findings(outcomes)
         rows = tuple(map(_report_row, measured))
-        return conclude(solution, Report(measurements, rows, answers=said, bystanders=moved))
+        every = (*measurements, *suite_claims)
+        return conclude(solution, Report(every, rows, answers=said, bystanders=moved, suite=suite))
+
+
+def _measure_suite(
+    manifest: Manifest, after: Mapping[str, Any], ctx: Context
+) -> tuple[tuple[Claim, ...], Mapping[str, Any]]:
+    """The claims and the record of `verify.suite`; empty where the manifest asks for none."""
+    if manifest.suite is None or ctx.network is None:
+        return (), {}
+    from editc.passes.language.verify.suite import measure_suite
+
+    announce(ctx.progress, "asking the suite")
+    folder = Path(manifest.source.name).parent
+    return measure_suite(manifest.suite, ctx.network, after, folder, manifest.seed, ctx.oracle)
 
 
 @dataclass(frozen=True)

@@ -64,6 +64,13 @@ HELP_BY_BOUND: Mapping[str, Mapping[str, str]] = {
         "concept": "lower `strength`, or edit fewer layers (`sites: {layers: ...}`)",
         "direction": "lower `scale`, edit fewer layers (`sites: {layers: ...}`), or give sets that only differ in it",
     },
+    "suite": {
+        "fact": "the report shows each figure beside the unedited model's: edit more of what the suite asks, or lower "
+        "`strength` where utility suffers",
+        "concept": "the report shows each figure beside the unedited model's: give more names under `also`, or lower "
+        "`strength` where utility suffers",
+        "direction": "the report shows each figure beside the unedited model's: lower `scale` where utility suffers",
+    },
     "rank": {
         "fact": "each fact needs a rank of 1, or 2 with `chat: true`: allow more, or edit fewer facts at once",
         "concept": "each name needs a rank of 1, or 2 with `chat: true`: allow more, or edit fewer names at once",
