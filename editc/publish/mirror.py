@@ -116,8 +116,15 @@ def _file_system(place: str) -> tuple[Any, str]:
     from fsspec.core import url_to_fs
 
     with _told(place):
-        fs, root = url_to_fs(place.rstrip("/"))
+        fs, root = url_to_fs(place.rstrip("/"), **(_bucket_options() if scheme == "s3" else {}))
     return fs, str(root)
+
+
+def _bucket_options() -> Mapping[str, Any]:
+    """How a bucket of S3 is asked: unsigned where nobody knows a key, as public buckets are read; otherwise signed."""
+    from botocore.session import Session
+
+    return {} if Session().get_credentials() else {"anon": True}
 
 
 def _is_file(place: str) -> bool:
