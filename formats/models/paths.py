@@ -1,6 +1,7 @@
 """Find the folder or file on this disk that the user means: a path, a hub id in the local cache, or the bundled model.
 
-Nothing is downloaded. A hub cache is read by its folder layout, `models--org--name/{refs,snapshots,blobs}`.
+Nothing is downloaded unless the user allows it (`formats.models.hub`). A hub cache is read by its folder layout,
+`models--org--name/{refs,snapshots,blobs}`.
 """
 
 from __future__ import annotations
@@ -9,10 +10,11 @@ import os
 import re
 from pathlib import Path
 
-from editc.core.diagnostics import fail
+from editc.core.diagnostics import EditcError, fail
 from editc.demo import MODEL
 from editc.formats.containers import placeholders
 from editc.formats.containers.table import MODEL_FILES, MODEL_FILES_TEXT
+from editc.formats.models import hub
 
 DEMO = "editc:demo"
 """The name of the bundled model."""
@@ -40,7 +42,7 @@ def find_model(place: str) -> Path:
         ) from error
     match = _HUB_ID.fullmatch(place)
     if match and not place.startswith(".") and not place.endswith(MODEL_FILES):
-        return _find_snapshot(match["repo"], match["revision"] or "main", place)
+        return _find_or_fetch(match["repo"], match["revision"] or "main", place)
     return _require_path(path, place)
 
 
@@ -67,6 +69,18 @@ def in_hub_cache(path: Path) -> bool:
     return laid_out or path.is_relative_to(hub_cache().resolve())
 
 
+def _find_or_fetch(repo: str, revision: str, place: str) -> Path:
+    """The folder of one revision of a repository, which is fetched where it is not in the cache and the user allows
+    that. Raises E614."""
+    try:
+        return _find_snapshot(repo, revision, place)
+    except EditcError:
+        if not hub.is_allowed():
+            raise
+    hub.fetch(repo, revision, place, hub_cache())
+    return _find_snapshot(repo, revision, place)
+
+
 def _find_snapshot(repo: str, revision: str, place: str) -> Path:
     """The folder of one revision of a repository in the hub cache. Raises E614."""
     folder = hub_cache() / f"models--{repo.replace('/', '--')}"
@@ -76,13 +90,15 @@ def _find_snapshot(repo: str, revision: str, place: str) -> Path:
             "E614",
             f"there is no path '{place}', and no model '{repo}' in the local hub cache {hub_cache()}",
             place=place,
-            help=f"fetch it first, for instance with `hf download {repo}`; editc itself downloads nothing",
+            help=hub.ways_to_get(repo, revision),
         )
     revisions = sorted(path.name for path in snapshots.iterdir() if path.is_dir())
     found = _find_commit(folder, revision, revisions)
     if found is None:
         known = ", ".join(revisions) or "none"
-        help_text = f"revisions that are here: {known}; name one as {repo}@REVISION, or fetch the one you want"
+        help_text = (
+            f"revisions that are here: {known}; name one as {repo}@REVISION, or {hub.ways_to_get(repo, revision)}"
+        )
         raise fail(
             "E614", f"'{repo}' is in the hub cache, but not its revision '{revision}'", place=place, help=help_text
         )
