@@ -8,7 +8,7 @@ difference in float32 instead, so that the others stay.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -17,10 +17,10 @@ from editc.core.diagnostics import fail
 from editc.core.text import count
 from editc.formats.apply.refusals import check_disjoint, no_change_error
 from editc.formats.apply.target import TIERS, TargetTensor
-from editc.formats.models.model import Checkpoint
+from editc.formats.models.model import Checkpoint, Tensor
 from editc.formats.models.prefixes import match_names
 from editc.live.judge import EditedMatrix, ReadMatrix, edit_targets, judge_targets
-from editc.live.tensors import describe, read_bytes, tensor_of
+from editc.live.tensors import PLAIN, describe, read_bytes, tensor_of
 
 from .patchers import HeldDelta, add_delta, held_deltas, read_clip, read_model, remove_deltas
 from .places import Place
@@ -158,15 +158,19 @@ def _judge(delta: Delta, matrices: Matrices, allow_finetune: bool) -> tuple[list
     opened = {
         component: Checkpoint(
             component,
-            {
-                name: describe(matrix.values, Path(MODEL_NAME, component))
-                for (other, name), matrix in matrices.items()
-                if other == component
-            },
+            {name: _describe(matrix, component) for (other, name), matrix in matrices.items() if other == component},
         )
         for component in {record.site.component for record in delta.sites}
     }
     return judge_targets([delta], opened, _reader(matrices), MODEL_NAME, allow_finetune, lambda _: ())
+
+
+def _describe(matrix: Matrix, component: str) -> Tensor:
+    """A matrix as checkpoints describe tensors. ComfyUI's quantised tensors say that they hold floats, and hold others:
+    whatever class is not torch's own is at fault."""
+    found, kind = describe(matrix.values, Path(MODEL_NAME, component)), type(matrix.values)
+    own = kind.__module__.partition(".")[0] in PLAIN
+    return found if own or found.fault else replace(found, fault=f"a {kind.__name__}, not plain floats")
 
 
 def _reader(matrices: Matrices) -> ReadMatrix:

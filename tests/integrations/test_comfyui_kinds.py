@@ -3,6 +3,7 @@ matrices, SDXL, and weights in 8 bits."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import comfy_cases as comfy
@@ -77,7 +78,18 @@ def test_the_two_encoders_of_sdxl_are_told_apart() -> None:
     assert found["text_encoder_2", name].key == f"clip_g.{leaf}"
 
 
-def test_weights_in_eight_bits_are_refused_with_what_to_do(tmp_path: Path) -> None:
+class QuantizedTensor(torch.Tensor):
+    """As ComfyUI's: it says that its numbers are those of its original dtype."""
+
+
+@pytest.mark.parametrize(
+    ("pack", "code"),
+    [(lambda value: value.to(torch.float8_e4m3fn), "E690"), (lambda value: value.as_subclass(QuantizedTensor), "E691")],
+    ids=["8-bit floats", "a class of ComfyUI's"],
+)
+def test_quantised_weights_are_refused_with_what_to_do(
+    pack: Callable[[torch.Tensor], torch.Tensor], code: str, tmp_path: Path
+) -> None:
     file = comfy.demo_checkpoint(tmp_path)
     model = open_model(file)
     delta = write_delta(
@@ -85,8 +97,8 @@ def test_weights_in_eight_bits_are_refused_with_what_to_do(tmp_path: Path) -> No
     )
     patcher, _ = comfy.load_checkpoint(file)
     for name, value in patcher.model.state_dict().items():
-        patcher.model.put(name, value.to(torch.float8_e4m3fn))
+        patcher.model.put(name, pack(value))
     with pytest.raises(EditcError) as refused:
         edit.apply_delta(delta, patcher)
     (one,) = refused.value.diagnostics
-    assert one.code == "E690" and "before they are quantised" in one.help
+    assert one.code == code and "before they are quantised" in one.help
