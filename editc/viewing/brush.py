@@ -15,7 +15,6 @@ from editc.core.ports import Progress
 from editc.formats.exports.read import read_delta
 from editc.formats.models.model import open_model
 from editc.opening.recorded import recorded_manifest
-from editc.registry.families import FAMILIES
 
 PICTURE_SIDE = 1024
 """The longest side of a picture that is sent to the page, in pixels."""
@@ -42,8 +41,7 @@ Brush: TypeAlias = Callable[[Asked, Progress], Iterator[Part]]
 def open_brush(delta: str, model: str) -> Brush:
     """Load a model into memory, to answer with and without the delta. Raises what opening the model raises."""
     read, opened = read_delta(Path(delta)), open_model(model)
-    kind = FAMILIES.models_of(read.family) if read.family in FAMILIES.names() else "image"
-    return OPENERS[kind](read, opened, _check_of(read, Path(delta)))
+    return OPENERS[opened.layout](read, opened, _check_of(read, Path(delta)))
 
 
 def _check_of(delta: Any, path: Path) -> ImageCheck:
@@ -108,5 +106,5 @@ def _open_network(delta: Any, model: Any, check: ImageCheck) -> Brush:
     return answer
 
 
-OPENERS: Mapping[str, Callable[[Any, Any, ImageCheck], Brush]] = {"image": _open_painter, "language": _open_network}
-"""Kind of model -> what opens one."""
+OPENERS: Mapping[str, Callable[[Any, Any, ImageCheck], Brush]] = {"pipeline": _open_painter, "folder": _open_network}
+"""Layout of a model on the disk -> what opens it. No other layout is a whole model (`hand.why_absent`)."""

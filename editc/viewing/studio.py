@@ -100,16 +100,18 @@ class Studio:
             while self._line is not None and self._line.poll(GRACE):
                 if self._line.recv().get("stopped"):
                     return
-        self.close()
+        self.close(0.0)
 
-    def close(self) -> None:
-        """End the process."""
+    def close(self, patience: float = GRACE) -> None:
+        """End the process: it goes by itself when its line is closed, and is killed after so many seconds."""
         process, line, self._process, self._line = self._process, self._line, None, None
-        if process is not None:
-            process.kill()
-            process.join()
         if line is not None:
             line.close()
+        if process is not None:
+            process.join(patience)
+            process.kill()
+            process.join()
+            process.close()
 
 
 class _StopError(Exception):

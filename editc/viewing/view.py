@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from multiprocessing import resource_tracker
 from pathlib import Path
 
 from editc.core.diagnostics import fail
@@ -31,6 +32,7 @@ def open_pages(path: Path, model: str = "", keys: Sequence[Path] = (), policy: P
 
 def serve(path: Path, model: str = "", keys: Sequence[Path] = (), policy: Path | None = None, port: int = 0) -> Server:
     """A server of the pages, which has not started: use it in a `with`."""
+    resource_tracker.ensure_running()  # here its output is held back: it tells of semaphores that a killed process left
     return Server(open_pages(path, model, keys, policy), port)
 
 

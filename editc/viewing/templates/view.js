@@ -11,6 +11,7 @@ function show(figure, before, after, words, small) {
   old.alt = `before: ${words}`;
   fresh.src = after;
   fresh.alt = `after: ${words}`;
+  fresh.onload = () => figure.classList.toggle("fine", fresh.naturalWidth >= 128);
   const more = document.createElement("small");
   more.textContent = small;
   caption.replaceChildren(words, more);
