@@ -84,7 +84,7 @@ def cell_subject(fleet: FleetRecord, cell: CellRow, model: str = "") -> Subject:
     """What the page of a cell shows: its build, or what fleet.json says of it."""
     folder, named = fleet.store.of(cell.name), model or cell.model
     try:
-        return open_subject(folder, named)
+        return open_subject(folder, model)
     except EditcError:  # no build lies there, or a damaged one
         with refuse_odd_values(fleet.store.folder / ALL):
             return Subject(folder, _record_of(cell), False, model=named)
@@ -112,6 +112,8 @@ def _record_of(cell: CellRow) -> dict[str, Any]:
         delta_id=str(result.get("delta_id", "")),
         diagnostics=cell.record.get("diagnostics", ()),
     )
+    plain = {name: value for name, value in result.items() if isinstance(value, str | float | int) and value != ""}
+    record |= {"facts": plain | {"seconds": cell.seconds}}
     record |= {"attacks": result["attacks"]} if result.get("attacks") else {}
     return record | ({"verdict": verdicts[0]} if verdicts else {})
 

@@ -69,7 +69,8 @@ def script() -> str:
 
 def _title(subject: Subject) -> str:
     """The title for the browser's tab."""
-    return f"{name_edits(_edits(subject)).replace('`', '')} · editc view"
+    edited = name_edits(_edits(subject)).replace("`", "") if subject.described or subject.whole else ""
+    return f"{edited or subject.record['family']['title']} · editc view"
 
 
 def _edits(subject: Subject) -> Any:

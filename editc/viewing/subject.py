@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from editc.core.verdict import QUESTIONS
 from editc.formats.containers.canonical import strict_json
 from editc.formats.exports.read import is_delta, read_delta
 from editc.formats.inspect import describe_delta
+from editc.opening.recorded import recorded_manifest
 from editc.registry.families import FAMILIES
 from editc.report import DELTA, PAGE, REPORT
 from editc.report.pictures import NO_PICTURES, FoundPictures, read_pictures
@@ -41,7 +42,7 @@ class Subject:
     described: Mapping[str, Any] = field(default_factory=dict)
     """What is in the delta (`describe_delta`). Empty without a delta."""
     model: str = ""
-    """What the report or the delta's fleet calls the model. Empty where neither says so."""
+    """What the reader, the report, the manifest or the fleet calls the model. Empty where nobody says so."""
     found: FoundPictures = NO_PICTURES
     """The pictures of report.html."""
 
@@ -107,7 +108,14 @@ def _alone(path: Path, delta: Delta, model: str) -> Subject:
         source=source,
         digest=delta.manifest_digest,
     )
-    return Subject(path, record, False, path, described, model)
+    return Subject(path, record, False, path, described, model or _named_model(delta, path))
+
+
+def _named_model(delta: Delta, path: Path) -> str:
+    """The model in the manifest of a delta. Empty where that is none that editc reads."""
+    with suppress(EditcError):
+        return recorded_manifest(delta, path).model
+    return ""
 
 
 def read_report(file: Path) -> Mapping[str, Any]:

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 from command import editc
+from fleet_cases import run, write_plan
 from PIL import Image
 from report_cases import EVIL, Structure
 from signing_cases import key_files
@@ -76,6 +77,7 @@ def test_a_delta_alone_says_what_is_missing() -> None:
     text = page(DELTA)
     assert "This is the delta alone" in text and "circle" in text and "Erase residual" in text
     assert not re.search(r"<h2 id=.(pictures|bystanders)", text)
+    assert open_subject(DELTA).model == "", "its manifest is none that can be read"
 
 
 def test_a_build_that_failed_is_shown_without_a_delta(tmp_path: Path) -> None:
@@ -277,3 +279,11 @@ def test_a_port_of_another_program_is_refused(build: Path) -> None:
 
 def test_a_subject_knows_its_kind_of_model(build: Path) -> None:
     assert not open_subject(build).language and open_subject(build).model == "tiny"
+
+
+def test_a_fleet_as_it_runs_is_shown(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    run(write_plan(tmp_path, 2, ("dense", "shared")), out, share=(0, 2))
+    pages = dict(open_site(out).pages())
+    assert "Apply: 2 of 4 cells done, 0 failed" in pages[HOME] and "2 cells wait" in pages[HOME]
+    assert len(pages) == 3 and all("models/m" in text for text in pages.values())

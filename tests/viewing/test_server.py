@@ -170,7 +170,8 @@ def test_the_work_stops_when_the_page_goes(server: Server, work: str, monkeypatc
     while server._studio._lock.locked():
         assert time.monotonic() < started + PATIENCE
         time.sleep(0.02)
-    assert process.is_alive() == (work == "slow"), "what does not stop between two steps is ended"
+    kept = server._studio._process is process and server._studio.running
+    assert kept == (work == "slow"), "what does not stop between two steps is ended"
     assert post(server).messages[-1]["part"] == "after"
 
 

@@ -43,6 +43,7 @@ for (const look of document.querySelectorAll(".look")) {
     const images = choice.parentElement.querySelectorAll("img"), about = choice.dataset;
     show(figure, images[0].src, images[1].src, about.about, `seed ${about.seed}${about.seen ? `: ${about.seen}` : ""}`);
   };
+  for (const hidden of look.querySelectorAll(".choice [hidden]")) hidden.hidden = false;
   for (const choice of choices) choice.addEventListener("change", () => choose(choice));
   choices[0].checked = true;
   choose(choices[0]);
