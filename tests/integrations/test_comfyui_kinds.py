@@ -78,7 +78,7 @@ def test_the_two_encoders_of_sdxl_are_told_apart() -> None:
     assert found["text_encoder_2", name].key == f"clip_g.{leaf}"
 
 
-class QuantizedTensor(torch.Tensor):
+class QuantizedTensor(torch.Tensor):  # type: ignore[misc]
     """As ComfyUI's: it says that its numbers are those of its original dtype."""
 
 
