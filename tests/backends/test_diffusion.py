@@ -16,7 +16,7 @@ from editc.core.delta import Site
 from editc.demo import MODEL
 from editc.libraries.device import DEVICE_VARIABLE
 from editc.passes.images.diffusion.adapter import attach_adapter
-from editc.passes.images.schemes.factors import attach_factors
+from editc.passes.training.factors import attach_factors
 
 NAME = "mid_block.attentions.0.transformer_blocks.0.attn2.to_k.weight"
 

@@ -16,11 +16,12 @@ from editc.core.ports import Diffusion
 from editc.core.site_bytes import matrix_shape
 from editc.demo import MODEL
 from editc.passes.images.schemes.ask import Ask
-from editc.passes.images.schemes.factors import Factors, attach_factors
-from editc.passes.images.schemes.scheme import Scheme
 from editc.passes.images.schemes.subject import Subject
-from editc.passes.images.train import loop
-from editc.passes.images.train.loop import Progressed, make_optimizer, train
+from editc.passes.images.train.loop import train
+from editc.passes.training import loop
+from editc.passes.training.factors import Factors, attach_factors
+from editc.passes.training.loop import Progressed, make_optimizer
+from editc.passes.training.scheme import Scheme
 from editc.registry.methods import METHODS
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from editc.core.ports import Diffusion
 from editc.passes.images.diffusion.residual import residual_distance, residual_share
-from editc.passes.images.schemes.factors import Factors
 from editc.passes.images.schemes.pool import Pool
+from editc.passes.training.factors import Factors
+from editc.passes.training.scheme import Drawn
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,10 @@ class Ask:
     """What the adversary remembers: name -> tensor."""
     rows: Any = None
     """(k, t, d): rows that an adversary found, told in place of the sentence's own. None: there are none."""
+
+    def attacked(self, drawn: Drawn) -> Ask:
+        """The same, told of the rows that an adversary found."""
+        return replace(self, rows=drawn.rows)
 
     def edited(self, condition: str = "own") -> Any:
         """(k, c, h, w): the edited model's answers, with gradients. `own` means the adversary's rows where there are

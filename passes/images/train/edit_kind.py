@@ -22,13 +22,11 @@ from editc.core.solution import Solution, Training
 from editc.passes.images.keys.derive_rows import DeriveRows
 from editc.passes.images.method import method_of, name_of_method
 from editc.passes.images.rows.preserved_rows import preserved_prompts
-from editc.passes.images.schemes.factors import Factors, attach_factors
-from editc.passes.images.schemes.scheme import Scheme, TrainedMethod
+from editc.passes.images.schemes.scheme import TrainedMethod
 from editc.passes.images.schemes.subject import Subject
 from editc.passes.images.train.bounds import Watch, refuse_standstill, watch_bounds, watched_bounds
-from editc.passes.images.train.checkpoint import Checkpoints
 from editc.passes.images.train.edits import edits_of
-from editc.passes.images.train.loop import Progressed, make_optimizer, save_period, train
+from editc.passes.images.train.loop import train
 from editc.passes.images.train.starts import find_free, solve_start
 from editc.passes.images.train.subjects import make_subjects
 from editc.passes.images.train.text_encoder import with_last_block
@@ -36,6 +34,10 @@ from editc.passes.images.train.unmeasured import find_unmeasurable
 from editc.passes.locate import check_patterns, is_wanted
 from editc.passes.sites import sites_of
 from editc.passes.stored import SiteWeights
+from editc.passes.training.checkpoint import Checkpoints
+from editc.passes.training.factors import Factors, attach_factors
+from editc.passes.training.loop import Progressed, make_optimizer, save_period
+from editc.passes.training.scheme import Scheme
 
 
 @dataclass(frozen=True)

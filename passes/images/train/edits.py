@@ -10,7 +10,7 @@ import numpy as np
 from editc.core.delta import Array, Site
 from editc.core.problem import Problem
 from editc.core.solution import Edit, Stats
-from editc.passes.images.schemes.factors import Factors
+from editc.passes.training.factors import Factors
 
 
 def edits_of(problem: Problem, factors: Factors, start: Mapping[str, tuple[Array, Array]]) -> Mapping[str, Edit]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar
 from editc.passes.images.trained.trained import Trained
 
 if TYPE_CHECKING:  # a manifest is checked without it
-    from editc.passes.images.schemes.scheme import Scheme
+    from editc.passes.training.scheme import Scheme
 
 
 @dataclass(frozen=True)
@@ -55,8 +55,8 @@ class AdvUnlearn(Trained):
         from editc.passes.images.schemes.feeds.trajectories import Trajectories
         from editc.passes.images.schemes.objectives.away import Away
         from editc.passes.images.schemes.objectives.stay import StayAtPrompts
-        from editc.passes.images.schemes.rules.total import Total
-        from editc.passes.images.schemes.scheme import Optimiser, Scheme, Term
+        from editc.passes.training.rules.total import Total
+        from editc.passes.training.scheme import Optimiser, Scheme, Term
 
         concept, preserved = Sampled(self.sentences), Trajectories("preserved", self.prompts)
         terms = (

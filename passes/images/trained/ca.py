@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from editc.passes.images.trained.trained import Trained
 
 if TYPE_CHECKING:  # a manifest is checked without it
-    from editc.passes.images.schemes.scheme import Scheme
+    from editc.passes.training.scheme import Scheme
 
 
 @dataclass(frozen=True)
@@ -34,12 +34,12 @@ class CA(Trained):
 
     def scheme(self) -> Scheme:
         """The method as a scheme."""
-        from editc.passes.images.schemes.adversaries.none import NoAdversary
         from editc.passes.images.schemes.feeds.noised import Noised
         from editc.passes.images.schemes.objectives.anchor import Anchor
         from editc.passes.images.schemes.objectives.stay import StayAtTarget
-        from editc.passes.images.schemes.rules.total import Total
-        from editc.passes.images.schemes.scheme import Optimiser, Scheme, Term
+        from editc.passes.training.no_adversary import NoAdversary
+        from editc.passes.training.rules.total import Total
+        from editc.passes.training.scheme import Optimiser, Scheme, Term
 
         feed = Noised("target", self.pictures)
         terms = (

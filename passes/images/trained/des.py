@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar
 from editc.passes.images.trained.trained import Trained
 
 if TYPE_CHECKING:  # a manifest is checked without it
-    from editc.passes.images.schemes.scheme import Scheme
+    from editc.passes.training.scheme import Scheme
 
 
 @dataclass(frozen=True)
@@ -47,11 +47,11 @@ class DES(Trained):
 
     def scheme(self) -> Scheme:
         """The method as a scheme."""
-        from editc.passes.images.schemes.adversaries.none import NoAdversary
         from editc.passes.images.schemes.feeds.sentences import Sentences
         from editc.passes.images.schemes.objectives.embeddings import NameToEmpty, StayAtEmbeddings, ToOpposite
-        from editc.passes.images.schemes.rules.total import Total
-        from editc.passes.images.schemes.scheme import Optimiser, Scheme, Term
+        from editc.passes.training.no_adversary import NoAdversary
+        from editc.passes.training.rules.total import Total
+        from editc.passes.training.scheme import Optimiser, Scheme, Term
 
         concept, preserved = Sentences("concept", self.sentences), Sentences("preserved", self.prompts)
         terms = (

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from editc.passes.images.trained.trained import Trained
 
 if TYPE_CHECKING:  # a manifest is checked without it
-    from editc.passes.images.schemes.scheme import Scheme
+    from editc.passes.training.scheme import Scheme
 
 
 @dataclass(frozen=True)
@@ -43,8 +43,8 @@ class DoCo(Trained):
         from editc.passes.images.schemes.feeds.noised import Noised
         from editc.passes.images.schemes.objectives.fool import Fool
         from editc.passes.images.schemes.objectives.stay import StayAtPrompts
-        from editc.passes.images.schemes.rules.surgery import Surgery
-        from editc.passes.images.schemes.scheme import Optimiser, Scheme, Term
+        from editc.passes.training.rules.surgery import Surgery
+        from editc.passes.training.scheme import Optimiser, Scheme, Term
 
         terms = (
             Term("critic", "erase", Noised("target", self.pictures), Fool(), 1.0, self.batch),

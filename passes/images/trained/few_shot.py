@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar
 from editc.passes.images.trained.trained import Trained
 
 if TYPE_CHECKING:  # a manifest is checked without it
-    from editc.passes.images.schemes.scheme import Scheme
+    from editc.passes.training.scheme import Scheme
 
 
 @dataclass(frozen=True)
@@ -39,11 +39,11 @@ class FewShot(Trained):
 
     def scheme(self) -> Scheme:
         """The method as a scheme."""
-        from editc.passes.images.schemes.adversaries.none import NoAdversary
         from editc.passes.images.schemes.feeds.noised import Noised
         from editc.passes.images.schemes.objectives.noise import WrongNoise
-        from editc.passes.images.schemes.rules.total import Total
-        from editc.passes.images.schemes.scheme import Optimiser, Scheme, Term
+        from editc.passes.training.no_adversary import NoAdversary
+        from editc.passes.training.rules.total import Total
+        from editc.passes.training.scheme import Optimiser, Scheme, Term
 
         term = Term("wrong noise", "erase", Noised("own", self.pictures), WrongNoise(), 1.0, self.batch)
         optimiser = Optimiser(self.rate, floor=1.0, betas=(0.9, 0.98), decay=1e-8)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from editc.passes.images.trained.trained import Trained
 
 if TYPE_CHECKING:  # a manifest is checked without it
-    from editc.passes.images.schemes.scheme import Scheme
+    from editc.passes.training.scheme import Scheme
 
 
 AVERAGE = 0.99
@@ -65,8 +65,8 @@ class Forget(Trained):
         from editc.passes.images.schemes.objectives.anchor import Anchor
         from editc.passes.images.schemes.objectives.residual import Residual
         from editc.passes.images.schemes.objectives.stay import StayAtOthers, StayAtPrompts
-        from editc.passes.images.schemes.rules.total import Total
-        from editc.passes.images.schemes.scheme import Optimiser, Scheme, Term
+        from editc.passes.training.rules.total import Total
+        from editc.passes.training.scheme import Optimiser, Scheme, Term
 
         concept, preserved = Trajectories("concept", self.sentences), Trajectories("preserved", self.prompts)
         terms = (

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from editc.passes.images.trained.trained import Trained
 
 if TYPE_CHECKING:  # a manifest is checked without it
-    from editc.passes.images.schemes.scheme import Scheme
+    from editc.passes.training.scheme import Scheme
 
 
 @dataclass(frozen=True)
@@ -43,13 +43,13 @@ class Geom(Trained):
 
     def scheme(self) -> Scheme:
         """The method as a scheme."""
-        from editc.passes.images.schemes.adversaries.none import NoAdversary
         from editc.passes.images.schemes.feeds.judged import Judged
         from editc.passes.images.schemes.feeds.trajectories import Trajectories
         from editc.passes.images.schemes.objectives.denoising import Denoising
         from editc.passes.images.schemes.objectives.stay import StayAtPrompts
-        from editc.passes.images.schemes.rules.total import Total
-        from editc.passes.images.schemes.scheme import Optimiser, Scheme, Term
+        from editc.passes.training.no_adversary import NoAdversary
+        from editc.passes.training.rules.total import Total
+        from editc.passes.training.scheme import Optimiser, Scheme, Term
 
         without = Judged(False, self.pictures)
         shown, preserved = Judged(True, self.pictures, without.painted), Trajectories("preserved", self.sentences)

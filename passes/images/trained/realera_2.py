@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from editc.passes.images.trained.trained import Trained
 
 if TYPE_CHECKING:  # a manifest is checked without it
-    from editc.passes.images.schemes.scheme import Scheme
+    from editc.passes.training.scheme import Scheme
 
 
 @dataclass(frozen=True)
@@ -40,8 +40,8 @@ class RealEra2(Trained):
         from editc.passes.images.schemes.feeds.trajectories import Trajectories
         from editc.passes.images.schemes.objectives.anchor import Anchor
         from editc.passes.images.schemes.objectives.stay import StayAtOthers
-        from editc.passes.images.schemes.rules.total import Total
-        from editc.passes.images.schemes.scheme import Optimiser, Scheme, Term
+        from editc.passes.training.rules.total import Total
+        from editc.passes.training.scheme import Optimiser, Scheme, Term
 
         feed = Trajectories("concept", self.sentences)
         terms = (

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from editc.passes.images.trained.trained import Trained
 
 if TYPE_CHECKING:  # a manifest is checked without it
-    from editc.passes.images.schemes.scheme import Scheme
+    from editc.passes.training.scheme import Scheme
 
 
 @dataclass(frozen=True)
@@ -40,12 +40,12 @@ class SafeGen(Trained):
 
     def scheme(self) -> Scheme:
         """The method as a scheme."""
-        from editc.passes.images.schemes.adversaries.none import NoAdversary
         from editc.passes.images.schemes.feeds.noised import Noised
         from editc.passes.images.schemes.objectives.mosaic import Mosaic
         from editc.passes.images.schemes.objectives.stay import StayAtPrompts
-        from editc.passes.images.schemes.rules.total import Total
-        from editc.passes.images.schemes.scheme import Optimiser, Scheme, Term
+        from editc.passes.training.no_adversary import NoAdversary
+        from editc.passes.training.rules.total import Total
+        from editc.passes.training.scheme import Optimiser, Scheme, Term
 
         terms = (
             Term("mosaic", "erase", Noised("own", self.pictures), Mosaic(self.cells), self.mosaic, self.batch),

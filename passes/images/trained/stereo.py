@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from editc.passes.images.trained.trained import Trained
 
 if TYPE_CHECKING:  # a manifest is checked without it
-    from editc.passes.images.schemes.scheme import Scheme
+    from editc.passes.training.scheme import Scheme
 
 
 @dataclass(frozen=True)
@@ -45,8 +45,8 @@ class STEREO(Trained):
         from editc.passes.images.schemes.feeds.sampled import Sampled
         from editc.passes.images.schemes.objectives.away import Away
         from editc.passes.images.schemes.objectives.stay import StayAtTarget
-        from editc.passes.images.schemes.rules.total import Total
-        from editc.passes.images.schemes.scheme import Optimiser, Scheme, Term
+        from editc.passes.training.rules.total import Total
+        from editc.passes.training.scheme import Optimiser, Scheme, Term
 
         feed, half = Sampled(self.sentences), max(1, self.batch // 2)
         terms = (

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar
 from editc.passes.images.trained.trained import Trained
 
 if TYPE_CHECKING:  # a manifest is checked without it
-    from editc.passes.images.schemes.scheme import Scheme
+    from editc.passes.training.scheme import Scheme
 
 
 @dataclass(frozen=True)
@@ -37,12 +37,12 @@ class TRCE2(Trained):
 
     def scheme(self) -> Scheme:
         """The method as a scheme."""
-        from editc.passes.images.schemes.adversaries.none import NoAdversary
         from editc.passes.images.schemes.feeds.trajectories import Trajectories
         from editc.passes.images.schemes.objectives.hinge import Hinge
         from editc.passes.images.schemes.objectives.stay import StayAtEmpty
-        from editc.passes.images.schemes.rules.total import Total
-        from editc.passes.images.schemes.scheme import Optimiser, Scheme, Term
+        from editc.passes.training.no_adversary import NoAdversary
+        from editc.passes.training.rules.total import Total
+        from editc.passes.training.scheme import Optimiser, Scheme, Term
 
         concept, preserved = Trajectories("concept", self.sentences), Trajectories("preserved", self.sentences)
         terms = (

@@ -10,7 +10,7 @@ from typing import Any
 from editc.core.ports import Diffusion
 from editc.passes.images.diffusion.sampling import clean_of
 from editc.passes.images.schemes.ask import Ask
-from editc.passes.images.schemes.scheme import Drawn, State
+from editc.passes.training.scheme import Drawn, State
 
 SLOPE = 0.2
 """The slope of its leaky rectifiers (published)."""

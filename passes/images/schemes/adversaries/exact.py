@@ -11,7 +11,7 @@ from editc.core.ports import Diffusion
 from editc.numerics import trust
 from editc.numerics.ball import join_balls
 from editc.passes.images.schemes.ask import Ask
-from editc.passes.images.schemes.scheme import Drawn, State
+from editc.passes.training.scheme import Drawn, State
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 from editc.core.ports import Diffusion
 from editc.passes.images.schemes.ask import Ask
-from editc.passes.images.schemes.scheme import Drawn, State
+from editc.passes.training.scheme import Drawn, State
 
 
 @dataclass(frozen=True)

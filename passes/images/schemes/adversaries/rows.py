@@ -9,7 +9,7 @@ from editc.core.ports import Diffusion
 from editc.passes.images.diffusion.descent import descend
 from editc.passes.images.diffusion.residual import BATCH, DISTANCE
 from editc.passes.images.schemes.ask import Ask
-from editc.passes.images.schemes.scheme import Drawn, State
+from editc.passes.training.scheme import Drawn, State
 
 FROM_SEARCH, FROM_MEMORY = 8 / 15, 5 / 15
 """Shares of a step's latents that are told of rows of the last search, and of remembered ones; the rest are told of

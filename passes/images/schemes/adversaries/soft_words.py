@@ -14,7 +14,7 @@ from editc.core.ports import Diffusion
 from editc.passes.images.diffusion.descent import descend
 from editc.passes.images.diffusion.words import places_in
 from editc.passes.images.schemes.ask import Ask
-from editc.passes.images.schemes.scheme import Drawn, State
+from editc.passes.training.scheme import Drawn, State
 
 
 @dataclass(frozen=True)

@@ -11,10 +11,10 @@ import numpy as np
 from editc.core.diagnostics import EditcError, fail
 from editc.core.ports import Diffusion
 from editc.passes.images.diffusion.sampling import add_noise, denoise
-from editc.passes.images.schemes.factors import Factors
 from editc.passes.images.schemes.feeds.conditions import Conditions
 from editc.passes.images.schemes.pool import Pool
 from editc.passes.images.schemes.subject import Subject
+from editc.passes.training.factors import Factors
 
 LEAST = 4
 """Pictures that must show the concept, and as many that must not. Chosen by hand: fewer say little about it."""

@@ -7,10 +7,10 @@ from typing import Any, Literal
 
 from editc.core.ports import Diffusion
 from editc.passes.images.diffusion.sampling import add_noise, denoise
-from editc.passes.images.schemes.factors import Factors
 from editc.passes.images.schemes.feeds.conditions import Conditions, concept_conditions, preserved_conditions
 from editc.passes.images.schemes.pool import Pool
 from editc.passes.images.schemes.subject import Subject
+from editc.passes.training.factors import Factors
 
 
 @dataclass(frozen=True)

@@ -7,10 +7,10 @@ from typing import Any
 
 from editc.core.ports import Diffusion
 from editc.passes.images.diffusion.sampling import denoise
-from editc.passes.images.schemes.factors import Factors
 from editc.passes.images.schemes.feeds.conditions import Conditions, concept_conditions
 from editc.passes.images.schemes.pool import Pool
 from editc.passes.images.schemes.subject import Subject
+from editc.passes.training.factors import Factors
 
 
 @dataclass(frozen=True)

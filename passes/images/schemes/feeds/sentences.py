@@ -6,10 +6,10 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from editc.core.ports import Diffusion
-from editc.passes.images.schemes.factors import Factors
 from editc.passes.images.schemes.feeds.conditions import concept_conditions, preserved_conditions
 from editc.passes.images.schemes.pool import Pool
 from editc.passes.images.schemes.subject import Subject
+from editc.passes.training.factors import Factors
 
 
 @dataclass(frozen=True)

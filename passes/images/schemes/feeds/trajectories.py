@@ -8,10 +8,10 @@ from typing import Any, Literal
 
 from editc.core.ports import Diffusion
 from editc.passes.images.diffusion.sampling import denoise
-from editc.passes.images.schemes.factors import Factors
 from editc.passes.images.schemes.feeds.conditions import Conditions, concept_conditions, preserved_conditions
 from editc.passes.images.schemes.pool import Pool
 from editc.passes.images.schemes.subject import Subject
+from editc.passes.training.factors import Factors
 
 CONCEPT_STEPS = (0, 1, 2, 3, 4, 5, 6, 7, 8, 10, 12)
 """Of 25 steps those whose latents train a concept: it is settled in the first half of a picture."""

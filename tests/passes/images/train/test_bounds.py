@@ -16,9 +16,10 @@ from editc import api
 from editc.core.diagnostics import EditcError
 from editc.core.ports import Diffusion
 from editc.core.solution import Training
-from editc.passes.images.schemes.factors import attach_factors
-from editc.passes.images.train import loop
-from editc.passes.images.train.loop import Progressed, make_optimizer, train
+from editc.passes.images.train.loop import train
+from editc.passes.training import loop
+from editc.passes.training.factors import attach_factors
+from editc.passes.training.loop import Progressed, make_optimizer
 from editc.registry.methods import METHODS
 
 model, sites = train_cases.model, train_cases.sites

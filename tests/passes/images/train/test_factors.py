@@ -12,8 +12,8 @@ from train_cases import ask, stir
 from editc.core.delta import Array, Site
 from editc.core.ports import Diffusion
 from editc.numerics.bits.dtypes import are_halves
-from editc.passes.images.schemes.factors import Factors, attach_factors
 from editc.passes.images.schemes.feeds.trajectories import Trajectories
+from editc.passes.training.factors import Factors, attach_factors
 
 model, sites, factors = train_cases.model, train_cases.sites, train_cases.factors
 

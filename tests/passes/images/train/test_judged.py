@@ -14,10 +14,10 @@ from train_cases import SUBJECT, ask, stir
 from editc.core.diagnostics import EditcError
 from editc.core.ports import Diffusion
 from editc.passes.images.diffusion.sampling import goal_of_noise
-from editc.passes.images.schemes.factors import Factors
 from editc.passes.images.schemes.feeds.judged import Judged, sort_pictures
 from editc.passes.images.schemes.objectives.denoising import Denoising
 from editc.passes.images.schemes.subject import Subject
+from editc.passes.training.factors import Factors
 from editc.registry.methods import METHODS
 
 model, sites, factors = train_cases.model, train_cases.sites, train_cases.factors

@@ -20,7 +20,6 @@ from editc.core.ports import Diffusion
 from editc.families.images.text import SD_TEXT
 from editc.passes.images.diffusion.sampling import denoise, goal_of_noise
 from editc.passes.images.schemes.adversaries.soft_words import SoftWords
-from editc.passes.images.schemes.factors import Factors, attach_factors
 from editc.passes.images.schemes.feeds.conditions import preserved_conditions
 from editc.passes.images.schemes.feeds.noised import Noised
 from editc.passes.images.schemes.feeds.sampled import Sampled
@@ -30,10 +29,12 @@ from editc.passes.images.schemes.objectives.away import Away
 from editc.passes.images.schemes.objectives.embeddings import NameToEmpty, StayAtEmbeddings, ToOpposite
 from editc.passes.images.schemes.objectives.noise import WrongNoise
 from editc.passes.images.schemes.objectives.stay import StayAtOthers, StayAtPrompts
-from editc.passes.images.schemes.scheme import Scheme
-from editc.passes.images.train.loop import Progressed, make_optimizer, train
+from editc.passes.images.train.loop import train
 from editc.passes.images.train.text_encoder import with_last_block
 from editc.passes.images.verify.text_drift import measure_drift
+from editc.passes.training.factors import Factors, attach_factors
+from editc.passes.training.loop import Progressed, make_optimizer
+from editc.passes.training.scheme import Scheme
 from editc.registry.methods import METHODS
 
 TRAINED = [name for name in METHODS.names("image") if getattr(METHODS.resolve(name), "part", "") == "text_encoder"]

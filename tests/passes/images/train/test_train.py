@@ -27,7 +27,6 @@ from editc.passes.images.schemes.adversaries.soft_words import SoftWords
 from editc.passes.images.schemes.divergences.cosine import Cosine
 from editc.passes.images.schemes.divergences.hellinger import Hellinger
 from editc.passes.images.schemes.divergences.mse import MeanSquare
-from editc.passes.images.schemes.factors import Factors, attach_factors
 from editc.passes.images.schemes.feeds.noised import Noised
 from editc.passes.images.schemes.feeds.sampled import Sampled
 from editc.passes.images.schemes.feeds.trajectories import Trajectories
@@ -40,12 +39,13 @@ from editc.passes.images.schemes.objectives.mosaic import Mosaic
 from editc.passes.images.schemes.objectives.noise import WrongNoise
 from editc.passes.images.schemes.objectives.residual import Residual
 from editc.passes.images.schemes.objectives.stay import StayAtEmpty, StayAtOthers, StayAtPrompts, StayAtRandom
-from editc.passes.images.schemes.rules.surgery import Surgery
-from editc.passes.images.schemes.rules.total import Total
-from editc.passes.images.train import loop
-from editc.passes.images.train.checkpoint import Checkpoints
-from editc.passes.images.train.loop import Progressed, make_optimizer
 from editc.passes.images.train.subjects import sift
+from editc.passes.training import loop
+from editc.passes.training.checkpoint import Checkpoints
+from editc.passes.training.factors import Factors, attach_factors
+from editc.passes.training.loop import Progressed, make_optimizer
+from editc.passes.training.rules.surgery import Surgery
+from editc.passes.training.rules.total import Total
 from editc.registry.methods import METHODS
 
 model, sites, factors = train_cases.model, train_cases.sites, train_cases.factors

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from editc.passes.images.schemes.scheme import Side
+from editc.passes.training.scheme import Side
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from hashlib import sha256
 from typing import Any
 
 from editc.core.ports import Cache
-from editc.passes.images.train.loop import Progressed, least_names, resume
+from editc.passes.training.loop import Progressed, least_names, resume
 
 VERSION = "training 1"
 """Part of every key. Changes when the same key would stand for another training."""

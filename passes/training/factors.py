@@ -6,14 +6,20 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
 from editc.core.delta import Array, Site
 from editc.core.family import TEXT_ENCODER
-from editc.core.ports import Diffusion
 from editc.numerics.bits.dtypes import round_to
+
+
+class Layered(Protocol):
+    """A model whose layers can be hooked."""
+
+    def layer(self, name: str) -> Any:
+        """The module whose weight a parameter is."""
 
 
 @dataclass(eq=False)
@@ -86,7 +92,7 @@ class Factors:
 
 @contextmanager
 def attach_factors(
-    model: Diffusion,
+    model: Layered,
     sites: Sequence[Site],
     rank: int,
     seed: int,
@@ -122,7 +128,7 @@ def attach_factors(
             hook.remove()
 
 
-def _hook(model: Diffusion, factors: Factors, name: str) -> Any:
+def _hook(model: Layered, factors: Factors, name: str) -> Any:
     """Hook the layer of a parameter; returns the handle that removes it."""
     module = model.layer(name)
     through = _through_convolution if hasattr(module, "kernel_size") else _through
