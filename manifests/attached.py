@@ -1,4 +1,4 @@
-"""The files that a language model's manifest names: prompts, with or without answers, and the corpus."""
+"""The files that a language model's manifest names: prompts, with or without answers, data sets, and the corpus."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from editc.core.manifest import Corpus, PromptAnswer
+from editc.core.manifest import Corpus, DataSet, PromptAnswer
 from editc.core.places import Span
+from editc.manifests.data_sets import read_rows
 from editc.manifests.faults import Faults, tick
 from editc.manifests.fields import BlockValues
 from editc.manifests.files import read_lines, read_text_file
@@ -25,6 +26,8 @@ class AttachedFiles:
     """The folder that file names are relative to. None: files on disk are not read."""
     recorded: Mapping[str, Any] = field(default_factory=dict)
     """The `extra` of a delta, with `files` and `corpus`. What it holds is used instead of files on disk."""
+    near: tuple[Path, ...] = ()
+    """Folders in which data sets that a delta records by their hash are looked for."""
     files: dict[str, tuple[str, ...]] = field(default_factory=dict)
     """File name -> its lines. It grows with each file that `fill` reads."""
 
@@ -59,6 +62,30 @@ class AttachedFiles:
             faults.add("E111", f"{tick(name)} {problem}", span, help=help)
             return None
         return Corpus(name, hashlib.sha256(text.encode()).hexdigest(), text)
+
+    def data_set(self, name: str, span: Span | None, faults: Faults) -> DataSet | None:
+        """The rows in the file `name`, with its sha256. None if it has a mistake: E111 for the file, E126 for a row.
+
+        A delta records the hash alone. Then the rows are read from the first folder of `near` that has a file of that
+        name with that hash; they are empty if there is none.
+        """
+        recorded = self.recorded.get("data", {})
+        if name in recorded:
+            sha256 = str(recorded[name])
+            for folder in self.near:
+                text, problem, _ = read_text_file(folder / name, "")
+                if not problem and hashlib.sha256(text.encode()).hexdigest() == sha256:
+                    return DataSet(name, sha256, read_rows(name, text, faults))
+            return DataSet(name, sha256)
+        if self.folder is None:
+            return DataSet(name, "")
+        text, problem, help = read_text_file(self.folder / name, "split it into several edits")
+        if not problem and not text.strip():
+            problem, help = "holds no rows", "write one question with its answer a line, or name another file"
+        if problem:
+            faults.add("E111", f"{tick(name)} {problem}", span, help=help)
+            return None
+        return DataSet(name, hashlib.sha256(text.encode()).hexdigest(), read_rows(name, text, faults))
 
     def _prompts(self, wanted: PromptFile, span: Span, faults: Faults) -> tuple[str | PromptAnswer, ...]:
         """The prompts of one file. Empty if it has a mistake, which E111 reports."""

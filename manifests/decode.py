@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 from editc.core.diagnostics import Diagnostic, EditcError, fail, sort_by_place
 from editc.core.image_check import AttackCheck, BystanderCheck, ImageCheck, SuiteCheck
-from editc.core.manifest import Constraints, Manifest, Preserve, Sites
+from editc.core.manifest import Constraints, DataSet, Forget, Manifest, Preserve, Sites
 from editc.core.places import Source
 from editc.manifests import schema, value_kinds
 from editc.manifests.faults import FIRST_KEYS, START, Faults
@@ -65,18 +65,19 @@ def read_draft(
     folder: Path | None,
     kind: KindName | None = None,
     recorded: Mapping[str, Any] = MappingProxyType({}),
+    near: tuple[Path, ...] = (),
 ) -> tuple[Manifest | None, tuple[Diagnostic, ...]]:
     """The manifest as far as it could be read, and all errors and warnings in the order of the lines. None if nothing
     could.
 
     `folder`: where the files that it names are; None: they are not read. `kind`: the kind of model, if the caller knows
     it; None: what the words say, else image. `recorded`: the `extra` of a delta, with the files of a language model's
-    manifest.
+    manifest. `near`: folders in which data sets are looked for that a delta records by their hash.
     """
     manifest, faults = None, parsed.faults
     if parsed.root is not None:
         own = KINDS[kind or parsed.kind or "image"]
-        manifest = _read_manifest(parsed.root, parsed.source, NamedFiles(folder, recorded), own, faults)
+        manifest = _read_manifest(parsed.root, parsed.source, NamedFiles(folder, recorded, near), own, faults)
         faults.found.extend(own.check(manifest))
     return manifest, sort_by_place(faults.found)
 
@@ -86,9 +87,10 @@ def decode(
     folder: Path | None = None,
     kind: KindName | None = None,
     recorded: Mapping[str, Any] = MappingProxyType({}),
+    near: tuple[Path, ...] = (),
 ) -> tuple[Manifest | None, tuple[Diagnostic, ...]]:
     """`read_draft` of a text. The manifest is None if there is an error."""
-    return _without_errors(*read_draft(parse(source), folder, kind, recorded))
+    return _without_errors(*read_draft(parse(source), folder, kind, recorded, near))
 
 
 def decode_file(
@@ -113,14 +115,20 @@ def _without_errors(
     return (None if any(one.is_error for one in found) else manifest), found
 
 
-def digest(source: Source, files: Mapping[str, Sequence[str]] = MappingProxyType({}), corpus: str | None = None) -> str:
+def digest(
+    source: Source,
+    files: Mapping[str, Sequence[str]] = MappingProxyType({}),
+    corpus: str | None = None,
+    data: Iterable[DataSet] = (),
+) -> str:
     """The sha256 of a manifest: its text, its overrides, and the files that a language model's manifest names.
 
-    `files` is file name -> lines; `corpus` is the sha256 of the corpus.
+    `files` is file name -> lines; `corpus` is the sha256 of the corpus; `data` are the data sets.
     """
     parts = [source.text, *(f"\0--set {override}" for override in source.overrides)]
     parts += ["\0".join(("", name, *lines)) for name, lines in sorted(files.items())]
     parts += [] if corpus is None else [f"\0corpus {corpus}"]
+    parts += [f"\0data {one.file} {one.sha256}" for one in data]
     return hashlib.sha256("".join(parts).encode("utf-8", "surrogatepass")).hexdigest()
 
 
@@ -208,7 +216,7 @@ def _read_manifest(root: Node, source: Source, named: NamedFiles, kind: Manifest
     return Manifest(
         kind=kind.name,
         source=source,
-        digest=digest(source, own.get("files", {}), corpus and corpus.sha256),
+        digest=digest(source, own.get("files", {}), corpus and corpus.sha256, _data_sets(own["edits"])),
         model=values.pop("model", ""),
         preserve=preserve,
         preserve_lines=_read_preserve_lines(preserve, named.folder, faults),
@@ -221,6 +229,12 @@ def _read_manifest(root: Node, source: Source, named: NamedFiles, kind: Manifest
         **own,
         **values,
     )
+
+
+def _data_sets(edits: Iterable[Any]) -> Iterator[DataSet]:
+    """The data sets of the edits, in order."""
+    forgotten = (edit for edit in edits if isinstance(edit, Forget))
+    yield from (one for edit in forgotten for one in (edit.data, edit.retain) if one is not None)
 
 
 def _block_value(kind: Any, block: BlockValues | None) -> Any:

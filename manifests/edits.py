@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from editc.core.manifest import Request, Scalar, ShareSearch, TokenWeights
+from editc.core.image_check import ShareSearch, TokenWeights
+from editc.core.manifest import Request, Scalar
 from editc.core.places import Span
 from editc.manifests import image_schema
 from editc.manifests.faults import Faults, list_words, tick

@@ -28,6 +28,8 @@ class NamedFiles:
     recorded: Mapping[str, Any]
     """The `extra` of a delta, with the files of a language model's manifest. They are used in place of those on
     disk."""
+    near: tuple[Path, ...] = ()
+    """Folders in which data sets are looked for that a delta records by their hash."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +60,7 @@ def _read_language(edits: Node | None, block: BlockValues, named: NamedFiles, fa
     from editc.manifests.attached import AttachedFiles
     from editc.manifests.language_edits import read_language
 
-    return read_language(edits, block, AttachedFiles(named.folder, named.recorded), faults)
+    return read_language(edits, block, AttachedFiles(named.folder, named.recorded, named.near), faults)
 
 
 def _check_language(manifest: Manifest) -> tuple[Diagnostic, ...]:

@@ -9,6 +9,7 @@ from editc.core.edited import EditedPrompts, edited_texts
 from editc.core.manifest import (
     Ablation,
     Fact,
+    Forget,
     LanguageEdit,
     Manifest,
     PromptAnswer,
@@ -101,11 +102,73 @@ def targets_are_not_redirected(manifest: Manifest, faults: Faults) -> None:
         faults.add(code, f"the target {tick(str(edit.to))} {message}", edit.at("to"), help=help, related=related)
 
 
+def forget_stands_alone(manifest: Manifest, faults: Faults) -> None:
+    """E127: a manifest that forgets has no edits of other kinds."""
+    other = next((edit for edit in manifest.language_edits if not isinstance(edit, Forget)), None)
+    if other is not None and manifest.forgotten:
+        related = [(manifest.forgotten[0].at(), "trained here")]
+        help = "make two manifests of it, and `editc link` their deltas"
+        message = f"{tick(other.kind)} is solved, and `forget` is trained on the whole model"
+        faults.add("E127", message, other.at(), help=help, related=related)
+
+
+def retain_is_named(manifest: Manifest, faults: Faults) -> None:
+    """E128: a method that keeps a retain set has one."""
+    if not manifest.forgotten:
+        return
+    from editc.registry.methods import DEFAULT_TRAINED
+
+    joint = _joint_method(manifest.forgotten)
+    for edit in manifest.forgotten:
+        method = edit.method or joint or DEFAULT_TRAINED
+        if edit.retain is None and "retain" not in edit.spans and _needs_retain(method, manifest):
+            message = f"{tick(method)} keeps what a retain set says, and {tick(edit.concept)} has none"
+            help = "add `retain: {file: ...}`, or take `method: flat`, which needs none"
+            faults.add("E128", message, edit.at("method"), help=help)
+
+
+def rows_have_prompts(manifest: Manifest, faults: Faults) -> None:
+    """E129: a method that puts a refusal in an answer's place has rows with prompts."""
+    joint = _joint_method(manifest.forgotten)
+    for edit in manifest.forgotten:
+        method = edit.method or joint
+        if method is not None and any(not row.prompt for row in edit.data.rows):
+            from editc.registry.methods import METHODS
+
+            if METHODS.resolve(method).needs_prompts:
+                message = f"{tick(method)} puts a refusal after a question, and {tick(edit.data.file)} has plain text"
+                help = "write rows with `question` and `answer`, or take `method: npo`"
+                faults.add("E129", message, edit.at("forget.file"), help=help)
+
+
+def _needs_retain(method: str, manifest: Manifest) -> bool:
+    """True if a method with the options of the manifest keeps a retain set. False for options that E132 refuses."""
+    from editc.registry.options import construct
+
+    options = {name: value for edit in manifest.forgotten for name, value in edit.options.items()}
+    try:
+        return bool(construct(method, options, manifest.seed).needs_retain)
+    except (TypeError, ValueError):
+        return False
+
+
+def forgotten_is_not_retained(manifest: Manifest, faults: Faults) -> None:
+    """E121: no row is both forgotten and retained."""
+    for edit in manifest.forgotten:
+        kept = set(edit.retain.rows) if edit.retain is not None else set()
+        both = next((row for row in edit.data.rows if row in kept), None)
+        if both is not None:
+            what = tick(" ".join((both.prompt or str(both.answer)).split()))
+            related = [(edit.at("forget.file"), "forgotten here")]
+            message = f"{what} is in the retain set and in what is forgotten"
+            faults.add("E121", message, edit.at("retain.file"), help="remove it from one of the two", related=related)
+
+
 def neighbours_stay(manifest: Manifest, faults: Faults) -> None:
     """E196, a warning: a neighbour that is itself edited is not counted."""
     edited = EditedPrompts(manifest)
     for edit in manifest.language_edits:
-        for i, asked in enumerate(() if isinstance(edit, Ablation) else edit.neighbours):
+        for i, asked in enumerate(() if isinstance(edit, Ablation | Forget) else edit.neighbours):
             if edited.contains(asked.prompt):
                 message = f"the neighbour {tick(asked.prompt)} is itself edited, so it is not counted"
                 related = [(edited.span_of(asked.prompt), "edited here")]
@@ -152,7 +215,12 @@ def no_repeats(manifest: Manifest, faults: Faults) -> None:
 
 def one_method_per_kind(manifest: Manifest, faults: Faults) -> None:
     """E133: edits that are solved together name the same method and options."""
-    groups: tuple[Sequence[LanguageEdit], ...] = (manifest.facts, manifest.redirects, manifest.ablations)
+    groups: tuple[Sequence[LanguageEdit], ...] = (
+        manifest.facts,
+        manifest.redirects,
+        manifest.ablations,
+        manifest.forgotten,
+    )
     for edits in groups:
         for name in ("method", *dict.fromkeys(option for edit in edits for option in edit.options)):
             own = [edit.method if name == "method" else edit.options.get(name) for edit in edits]
@@ -162,7 +230,12 @@ def one_method_per_kind(manifest: Manifest, faults: Faults) -> None:
 
 def options_fit(manifest: Manifest, faults: Faults) -> None:
     """E132: the method itself accepts the options. Without a method, nothing is checked."""
-    groups: tuple[Sequence[LanguageEdit], ...] = (manifest.facts, manifest.redirects, manifest.ablations)
+    groups: tuple[Sequence[LanguageEdit], ...] = (
+        manifest.facts,
+        manifest.redirects,
+        manifest.ablations,
+        manifest.forgotten,
+    )
     for edits in groups:
         for edit in edits:
             refuse_options(edit, edit.method or _joint_method(edits), manifest.seed, faults)
@@ -190,8 +263,8 @@ def bounds_have_answers(manifest: Manifest, faults: Faults) -> None:
     answers = {
         "efficacy": (
             "no edit has an answer",
-            "this bound is for `fact`, and for `redirect` and `erase` with `relations`",
-            any(isinstance(edit, Fact) or "relations" in edit.spans for edit in edits),
+            "this bound is for `fact` and `forget`, and for `redirect` and `erase` with `relations`",
+            any(isinstance(edit, Fact | Forget) or "relations" in edit.spans for edit in edits),
         ),
         "paraphrase": (
             "no fact has paraphrases",
@@ -255,6 +328,10 @@ RULES: tuple[Rule, ...] = (
     neighbours_stay,
     preserve_excludes_redirects_and_facts,
     sets_differ,
+    forget_stands_alone,
+    retain_is_named,
+    rows_have_prompts,
+    forgotten_is_not_retained,
     no_repeats,
     one_method_per_kind,
     options_fit,

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from editc.core.manifest import Ablation, Fact, PromptAnswer, Redirect
+from editc.core.manifest import Ablation, DataSet, Fact, Forget, PromptAnswer, Redirect
 from editc.core.places import Span
 from editc.core.text import occurrences
 from editc.manifests import language_schema as tables
@@ -114,9 +114,11 @@ def _joint_methods(drafts: Sequence[_LanguageDraft]) -> Mapping[str, _JointMetho
 
 def _read_edit(
     draft: _LanguageDraft, shared: _JointMethod, attached: AttachedFiles, faults: Faults
-) -> Fact | Redirect | Ablation | None:
+) -> Fact | Redirect | Ablation | Forget | None:
     """The edit of a draft. None if something that it needs is missing."""
     kind, block = draft.kind, draft.block
+    if kind == "forget":
+        return _read_forget(draft, shared, attached, faults)
     inner = block if kind == "erase" else block.values.pop(kind, None)
     if not isinstance(inner, BlockValues):
         inner = BlockValues()
@@ -134,6 +136,30 @@ def _read_edit(
     if "to" not in spans and kind == "erase":
         values.setdefault("toward", "noise")
     return Redirect(kind=kind, options=options, spans=spans, **values)  # type: ignore[arg-type]
+
+
+def _read_forget(draft: _LanguageDraft, shared: _JointMethod, attached: AttachedFiles, faults: Faults) -> Forget | None:
+    """The edit `forget` with its rows. None if its file is not named or cannot be read."""
+    values, spans = dict(draft.block.values), dict(draft.block.spans)
+    options = _read_options(draft, shared, spans, faults)
+    sets = {name: _read_set(values.pop(name, None), name, spans, attached, faults) for name in ("forget", "retain")}
+    inner = draft.block.values.get("forget")
+    named = inner.values.get("concept") if isinstance(inner, BlockValues) else None
+    data = sets["forget"]
+    if data is None:
+        return None
+    return Forget(concept=named or data.file, data=data, retain=sets["retain"], options=options, spans=spans, **values)
+
+
+def _read_set(inner: Any, name: str, spans: dict[str, Span], attached: AttachedFiles, faults: Faults) -> DataSet | None:
+    """The data set of the block `forget` or `retain`; None if there is none. Adds the places of its keys to `spans`, as
+    `forget.file`."""
+    if not isinstance(inner, BlockValues):
+        return None
+    spans.update({f"{name}.{key}": span for key, span in inner.spans.items() if key})
+    spans.setdefault("concept", spans.get("forget.concept", spans.get("forget.file", spans[""])))
+    file = inner.values.get("file")
+    return None if file is None else attached.data_set(file, inner.spans.get("file"), faults)
 
 
 def _read_options(

@@ -19,7 +19,7 @@ from editc.manifests.value_kinds import (
 
 COLUMNS = "concept-vectors"
 """The method that changes columns of the weights, so that a concept leads nowhere else."""
-TOGETHER = {"fact": "fact", "redirect": "redirect", "erase": "redirect", "ablate": "ablate"}
+TOGETHER = {"fact": "fact", "redirect": "redirect", "erase": "redirect", "ablate": "ablate", "forget": "forget"}
 """Kind of edit -> the kind that it is solved with. Those of one kind share a method."""
 
 TEXT = Text(role="text")
@@ -84,7 +84,19 @@ ABLATE = KeyTable(
     ),
 )
 """The block inside `ablate`."""
-INNER = {"fact": FACT, "redirect": REDIRECT, "ablate": ABLATE}
+_ROWS = "a file: JSON Lines with `question` and `answer`, `prompt` and `answer`, or `text`; or plain text"
+"""What a file of a data set holds."""
+FORGET = KeyTable(
+    "forget",
+    (
+        KeyField("file", Text(), _ROWS, required=True),
+        KeyField("concept", PHRASE, "a name for what is forgotten; left out: the name of the file"),
+    ),
+)
+"""The block inside `forget`."""
+RETAIN = KeyTable("retain", (KeyField("file", Text(), _ROWS, required=True),))
+"""The block `retain` of an edit."""
+INNER = {"fact": FACT, "redirect": REDIRECT, "ablate": ABLATE, "forget": FORGET}
 """Kind of edit -> the table of the block inside it."""
 EDITS = {
     "fact": KeyTable(
@@ -125,6 +137,14 @@ EDITS = {
             ),
             _METHOD,
             _CONTEXTS,
+        ),
+    ),
+    "forget": KeyTable(
+        "forget",
+        (
+            KeyField("forget", InnerBlock(FORGET), "questions whose answers are trained away", required=True),
+            KeyField("retain", InnerBlock(RETAIN), "questions whose answers are trained to stay"),
+            _METHOD,
         ),
     ),
 }

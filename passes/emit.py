@@ -133,6 +133,15 @@ def _extra(verified: Verified, ctx: Context) -> Mapping[str, Any]:
 
 
 def attached_files(manifest: Manifest) -> Mapping[str, Any]:
-    """Return the contents of the files that a language model's manifest names, for `manifests.decode` to read again."""
+    """Return the contents of the files that a language model's manifest names, for `manifests.decode` to read again. Of
+    the corpus and of data sets only hashes."""
     files = {name: list(lines) for name, lines in manifest.files.items()}
-    return {"files": files, "corpus": "" if manifest.corpus is None else manifest.corpus.sha256}
+    corpus = "" if manifest.corpus is None else manifest.corpus.sha256
+    return {"files": files, "corpus": corpus, "data": data_hashes(manifest)}
+
+
+def data_hashes(manifest: Manifest) -> Mapping[str, str]:
+    """Return the sha256 of each data set of a manifest, by the file's name. A delta records no row of them: what must
+    be forgotten would travel with it."""
+    sets = (one for edit in manifest.forgotten for one in (edit.data, edit.retain) if one is not None)
+    return {one.file: one.sha256 for one in sets}

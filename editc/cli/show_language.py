@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from editc.cli.output import bystander_lines, claim_lines
 
 if TYPE_CHECKING:
-    from editc.core.manifest import Ablation, Fact, Manifest, Redirect
+    from editc.core.manifest import LanguageEdit, Manifest
     from editc.core.measurements import Answer, Claim
     from editc.core.solution import Verified
 
@@ -26,8 +26,11 @@ FIRST_CLAIMS = frozenset(
     {"efficacy", "paraphrase", "neighbourhood", "spread", "retain_kl", "retain_top1", "rank", "changed"}
 )
 """Claims that are shown on the terminal even without a bound. The rest are in the report."""
-TEXT_CLAIMS = frozenset({"present_nll", "absent_nll"})
-"""Claims about the texts of an ablated concept."""
+TEXT_CLAIMS = frozenset(
+    {"present_nll", "absent_nll", "known", "forgotten_nll_before", "forgotten_nll_after"}
+    | {"retained", "retained_nll_before", "retained_nll_after"}
+)
+"""Claims about the texts of an ablated concept, and about the rows of a set that is forgotten."""
 MANY_EDITS = 8
 """With more edits than this, claims about single edits are not shown. Chosen by hand."""
 NAME_WIDTH = 44
@@ -97,7 +100,7 @@ def form_shares(claims: Sequence[Claim]) -> str:
     return ", ".join(f"{one.subject} {one.value:.2g}" for one in claims if one.name == "form")
 
 
-def title(edit: Fact | Redirect | Ablation) -> str:
+def title(edit: LanguageEdit) -> str:
     """What an edit is about: `Eiffel Tower -> Rome`, `Nintendo -> noise`, `French`."""
     found = {"concept": edit.names[0], **{name: getattr(edit, name, "") for name in ("answer", "to", "toward")}}
     return headline({"kind": edit.kind, **found})
@@ -113,7 +116,7 @@ def headline(edit: Mapping[str, Any]) -> str:
 
 def is_language(edit: Mapping[str, Any]) -> bool:
     """True for the record of a language model's edit. The `toward` of an image model's edit is a block of shares."""
-    return edit.get("kind") in ("fact", "redirect", "ablate") or isinstance(edit.get("toward"), str)
+    return edit.get("kind") in ("fact", "redirect", "ablate", "forget") or isinstance(edit.get("toward"), str)
 
 
 def edit_line(edit: Mapping[str, Any]) -> str:

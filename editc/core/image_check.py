@@ -1,4 +1,5 @@
-"""`verify` of a manifest: which pictures are painted and who judges them, and which suite a language model is asked."""
+"""`verify` of a manifest: which pictures are painted and who judges them, and which suite a language model is asked. Also
+how shares of pictures are searched for, and what kinds of rows weigh."""
 
 from __future__ import annotations
 
@@ -109,3 +110,29 @@ class SuiteCheck(ManifestBlock):
     """The largest share of forgotten questions that are answered right."""
     benign_refused: float | None = None
     """The largest share of harmless prompts that are declined."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TokenWeights(ManifestBlock):
+    """The weight of each kind of row under the key rule `eot`. The defaults are those published for TRCE."""
+
+    bos: float = 0.0
+    """Of the row of the BOS token."""
+    eot: float = 1.0
+    """Of the row of the first end-of-text token."""
+    last: float = 0.0
+    """Of the last row. It is multiplied by the number of padding rows that the last row stands for."""
+    keyword: float = 0.0
+    """Of the rows of the concept's own tokens."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShareSearch(ManifestBlock):
+    """How `moderate` searches for the pulls that lead to the wanted shares of pictures (UCE, debiasing)."""
+
+    pictures: int = 40
+    """How many pictures of the concept are painted in each round."""
+    rounds: int = 12
+    """The most rounds that are tried."""
+    tolerance: float = 0.05
+    """The search ends when every share is this near to what is wanted. The default is that of UCE's debiasing."""

@@ -6,39 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import ClassVar, Literal, TypeAlias
 
-from editc.core.image_check import AttackCheck, ImageCheck, SuiteCheck
+from editc.core.image_check import AttackCheck, ImageCheck, ShareSearch, SuiteCheck, TokenWeights
 from editc.core.places import ManifestBlock, Source
 
 Scalar: TypeAlias = str | int | float | bool
 """What an option of a method can be."""
 Strength: TypeAlias = float | Literal["auto"]
 """How much of an edit is made, 0 to 1.5. `auto`: the least that meets the constraints."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class TokenWeights(ManifestBlock):
-    """The weight of each kind of row under the key rule `eot`. The defaults are those published for TRCE."""
-
-    bos: float = 0.0
-    """Of the row of the BOS token."""
-    eot: float = 1.0
-    """Of the row of the first end-of-text token."""
-    last: float = 0.0
-    """Of the last row. It is multiplied by the number of padding rows that the last row stands for."""
-    keyword: float = 0.0
-    """Of the rows of the concept's own tokens."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class ShareSearch(ManifestBlock):
-    """How `moderate` searches for the pulls that lead to the wanted shares of pictures (UCE, debiasing)."""
-
-    pictures: int = 40
-    """How many pictures of the concept are painted in each round."""
-    rounds: int = 12
-    """The most rounds that are tried."""
-    tolerance: float = 0.05
-    """The search ends when every share is this near to what is wanted. The default is that of UCE's debiasing."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -278,7 +252,39 @@ class Corpus:
     """The text. Empty in a manifest that was read from a delta, which records the hash alone."""
 
 
-LanguageEdit: TypeAlias = Fact | Redirect | Ablation
+@dataclass(frozen=True)
+class DataSet:
+    """The rows of a file that an edit is trained on."""
+
+    file: str
+    """The file, as the manifest names it."""
+    sha256: str
+    """sha256 of its text in UTF-8."""
+    rows: tuple[PromptAnswer, ...] = field(default=(), compare=False, repr=False)
+    """Prompts with their answers. A piece of plain text is the answer to an empty prompt. Empty where only the hash is
+    known, as in a delta's record."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Forget(LanguageEditBase):
+    """`forget`: what a set of questions and answers says is trained away."""
+
+    kind: ClassVar[Literal["forget"]] = "forget"
+    """The word in the manifest."""
+    concept: str
+    """A name for what is forgotten, for the report."""
+    data: DataSet
+    """What is forgotten."""
+    retain: DataSet | None = None
+    """What must stay. None: nothing is trained to stay."""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The concept alone, because its rows define it."""
+        return (self.concept,)
+
+
+LanguageEdit: TypeAlias = Fact | Redirect | Ablation | Forget
 """One edit of a language model."""
 ManifestEdit: TypeAlias = Request | LanguageEdit
 """One item of `edits`, of an image model or of a language model."""
@@ -361,6 +367,11 @@ class Manifest(ManifestBlock):
     def ablations(self) -> tuple[Ablation, ...]:
         """The ablated concepts, in order; they share a method."""
         return tuple(edit for edit in self.edits if isinstance(edit, Ablation))
+
+    @property
+    def forgotten(self) -> tuple[Forget, ...]:
+        """The sets that are forgotten, in order; they are trained together and share a method."""
+        return tuple(edit for edit in self.edits if isinstance(edit, Forget))
 
     @property
     def method(self) -> str | None:

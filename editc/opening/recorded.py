@@ -13,6 +13,7 @@ from editc.core.places import Source
 from editc.formats.delta.check import check_claims
 from editc.manifests.decode import decode
 from editc.manifests.detector import parse_detector
+from editc.manifests.kinds import KindName
 from editc.registry.families import FAMILIES
 
 
@@ -24,9 +25,9 @@ def recorded_manifest(delta: Delta, path: Path, detector: str = "") -> Manifest:
     """
     check_claims(delta, str(path))
     source = Source(f"{path}#manifest", delta.manifest, tuple(delta.extra.get("set", ())))
-    manifest, found = decode(
-        source, kind="language" if FAMILIES.models_of(delta.family) == "language" else "image", recorded=delta.extra
-    )
+    kind: KindName = "language" if FAMILIES.models_of(delta.family) == "language" else "image"
+    near = (Path(), path.parent, path.parent.parent)
+    manifest, found = decode(source, kind=kind, recorded=delta.extra, near=near)
     if manifest is None:
         raise EditcError(*found)
     sites = replace(manifest.sites, auto=None)  # the delta records the sites

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from editc.registry.table import Table
 
+DEFAULT_TRAINED = "npo"
+"""The method of `forget` where a manifest names none."""
 METHODS = Table(
     "method",
     {
@@ -44,6 +46,14 @@ METHODS = Table(
             "concept-vectors": "editc.passes.methods.language.concept_vectors:ConceptVectors",
             "ablate": "editc.passes.methods.language.ablate:Ablate",
             "leace": "editc.passes.methods.language.leace:LEACE",
+            "graddiff": "editc.passes.language.trained.graddiff:GradDiff",
+            "npo": "editc.passes.language.trained.npo:NPO",
+            "simnpo": "editc.passes.language.trained.simnpo:SimNPO",
+            "dpo": "editc.passes.language.trained.dpo:DPO",
+            "flat": "editc.passes.language.trained.flat:FLAT",
+            "undial": "editc.passes.language.trained.undial:UNDIAL",
+            "pdu": "editc.passes.language.trained.pdu:PDU",
+            "rmu": "editc.passes.language.trained.rmu:RMU",
         },
     },
     lambda method: "image" if getattr(method, "works_on", "system") == "system" else "language",

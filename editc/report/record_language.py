@@ -7,11 +7,12 @@ from dataclasses import asdict
 from typing import Any
 
 from editc.core.language_problem import LanguageProblem, MemoryKey
-from editc.core.manifest import Ablation, Fact, Redirect
+from editc.core.manifest import Ablation, Fact, Forget, LanguageEdit, Redirect
 from editc.core.plan import Plan, Stage
 from editc.core.solution import Solution, Verified
 from editc.passes.language.questions import titles
 from editc.report.record_solve import describe_solve
+from editc.report.training import training_fields
 
 
 def kind_fields(verified: Verified) -> Mapping[str, Any]:
@@ -36,10 +37,11 @@ def kind_fields(verified: Verified) -> Mapping[str, Any]:
         "chat": manifest.chat,
         "retain": len(manifest.retain),
         **({"suite": verified.report.suite} if verified.report.suite else {}),
+        **training_fields(solution.training, called),
     }
 
 
-def _edit(solution: Solution, index: int, edit: Fact | Redirect | Ablation) -> Mapping[str, Any]:
+def _edit(solution: Solution, index: int, edit: LanguageEdit) -> Mapping[str, Any]:
     """Return what one edit asked for, the method that solved it, and its keys."""
     problem, method = solution.problem, solution.methods[index]
     columns = problem.memory_keys if isinstance(problem, LanguageProblem) else ()
@@ -55,7 +57,7 @@ def _edit(solution: Solution, index: int, edit: Fact | Redirect | Ablation) -> M
     }
 
 
-def _request_fields(edit: Fact | Redirect | Ablation) -> Mapping[str, Any]:
+def _request_fields(edit: LanguageEdit) -> Mapping[str, Any]:
     """Return the words of the manifest. Its lists of prompts become counts, because `answers` has the prompts."""
     match edit:
         case Fact():
@@ -66,6 +68,9 @@ def _request_fields(edit: Fact | Redirect | Ablation) -> Mapping[str, Any]:
             return {"also": edit.also, "to": edit.to, "toward": edit.toward, **asked}
         case Ablation():
             return {"present": len(edit.present), "absent": len(edit.absent)}
+        case Forget():
+            rows = {"forgotten": len(edit.data.rows), "retained": len(edit.retain.rows) if edit.retain else 0}
+            return {"file": edit.data.file, "retain": edit.retain.file if edit.retain else None, **rows}
 
 
 def _column(column: MemoryKey) -> Mapping[str, Any]:

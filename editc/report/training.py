@@ -58,7 +58,7 @@ def _plot_searches(training: Mapping[str, Any]) -> str:
     found = [one["reached"] for one in training["searches"]]
     most, mean = [max(one) for one in found], [sum(one) / len(one) for one in found]
     curves = (_shares("bad", "most", most), _shares("k", "mean", mean))
-    panel = Panel("Found by the attack of a round, s", curves, ((0.0, "0"), (0.5, "0.5"), (1.0, "1")))
+    panel = Panel("Found by the attack of a round", curves, ((0.0, "0"), (0.5, "0.5"), (1.0, "1")))
     return draw_panels((panel,), Places(len(found), "round"), "Attacks")
 
 

@@ -84,6 +84,17 @@ TITLES: Mapping[str, tuple[str, str]] = {
         "Known before",
         "the control: share of edited prompts whose old answer was the unedited model's first choice",
     ),
+    "forgotten_nll_before": (
+        "NLL of what is forgotten, before",
+        "mean negative log-likelihood of a token of the answers to forget before the edit, in nats",
+    ),
+    "forgotten_nll_after": ("NLL of what is forgotten, after", "the same after the edit"),
+    "retained": ("Retained", "share of retained answers a token of which has 0.8 of its probability or more"),
+    "retained_nll_before": (
+        "NLL of what is retained, before",
+        "mean negative log-likelihood of a token of the retained answers before the edit, in nats",
+    ),
+    "retained_nll_after": ("NLL of what is retained, after", "the same after the edit"),
     "paraphrase": ("Paraphrases", "share of paraphrases for which the new answer is more likely than the old one"),
     "neighbourhood": ("Neighbourhood", "share of neighbours whose own answer is still more likely than the new one"),
     "neighbours_unchanged": (

@@ -105,10 +105,10 @@ def _factors(
 ) -> dict[str, _Tensor]:
     """The factors of a group, each in its shape and in float32. Raises ValueError and its like."""
     shapes = [(int(sites[i]["shape"][0]), int(sites[i]["shape"][1])) for i in entry["sites"]]
-    ranks, width = [int(one) for one in entry["ranks"]], shapes[0][1]
-    rows = [width] if entry["form"] == "shared" else [height for height, _ in shapes]
+    ranks, widths = [int(one) for one in entry["ranks"]], [width for _, width in shapes]
+    rows = widths[:1] if entry["form"] == "shared" else [height for height, _ in shapes]
     left = shapes if entry["form"] == "dense" else list(zip(rows, ranks, strict=bool(ranks)))
-    right = [(rank, width) for rank in ranks[: entry["right"]]]
+    right = list(zip(ranks[: entry["right"]], widths, strict=False))
     found: dict[str, _Tensor] = {}
     for side, of in (("left", left), ("right", right)):
         if len(of) != entry[side]:

@@ -135,8 +135,10 @@ def candidates(unedited: UneditedNames, index: int) -> tuple[Candidate, ...]:
             ABOUT_TARGET: _ask_about_target(edit),
             LOOPS: _concept_continuations(edit),
         }
-    else:
+    elif isinstance(edit, Ablation):
         prompts_by_kind = {LOOPS: _text_continuations(edit)}
+    else:
+        prompts_by_kind = {}
     found = [
         one
         for kind, prompts in prompts_by_kind.items()

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from editc.core.edited import EditedPrompts
-from editc.core.manifest import Ablation, Fact, LanguageEdit, Manifest, PromptAnswer, Redirect
+from editc.core.manifest import Ablation, Fact, Forget, LanguageEdit, Manifest, PromptAnswer, Redirect
 from editc.core.network import Cloze
 from editc.core.text import fold_name
 
@@ -90,7 +90,7 @@ def prompts_without_answer(manifest: Manifest) -> tuple[str, ...]:
         elif isinstance(edit, Redirect):
             found += [one.prompt.replace("{}", edit.concept) for one in edit.relations if one.answer is None]
             found += [one.prompt.replace("{}", edit.to) for one in edit.relations if edit.to is not None]
-        if not isinstance(edit, Ablation):
+        if not isinstance(edit, Ablation | Forget):
             found += [one.prompt for one in edit.neighbours if one.answer is None]
     return tuple(dict.fromkeys(found))
 
@@ -109,7 +109,8 @@ def changes(manifest: Manifest, base_answers: BaseAnswers) -> tuple[Change, ...]
 
 
 def _changes(index: int, edit: LanguageEdit, answers: BaseAnswers) -> Iterator[Change]:
-    """The changes of one edit. Relations without an old answer are left out, and ablations have none."""
+    """The changes of one edit. Relations without an old answer are left out. Ablations and sets that are
+    forgotten have none."""
     if isinstance(edit, Fact):
         old = answers.get(edit.prompt, "") if edit.was is None else edit.was
         yield Change(index, edit.template, edit.subject, edit.answer, _unless_equal(old, edit.answer))
@@ -146,7 +147,7 @@ def neighbour_questions(manifest: Manifest, changes: Sequence[Change], base_answ
     edited = EditedPrompts(manifest)
     for index, edit in enumerate(manifest.language_edits):
         new = next((one.new for one in changes if one.edit == index and not one.loss_is_enough), "")
-        for one in () if isinstance(edit, Ablation) else edit.neighbours:
+        for one in () if isinstance(edit, Ablation | Forget) else edit.neighbours:
             own = one.answer or base_answers.get(one.prompt, "")
             if own and not edited.contains(one.prompt):
                 other = Cloze(one.prompt, new) if _unless_equal(new, own) else None

@@ -35,9 +35,10 @@ class LanguageMethod(Protocol):
 
     works_on: ClassVar[str]
     """What it is called with: `memory` (a `Memory`: keys and values of one matrix), `writer` (a `Writer`: a matrix that
-    writes to the residual stream) or `columns` (a `ScoredColumns`: a matrix with scores of its columns)."""
+    writes to the residual stream) or `columns` (a `ScoredColumns`: a matrix with scores of its columns). `rows`: it is
+    trained on rows of text (`passes.language.trained.trained`)."""
     solves: ClassVar[tuple[str, ...]]
-    """The kinds of edits that may name it: `fact`, `redirect`, `erase`, `ablate`."""
+    """The kinds of edits that may name it: `fact`, `redirect`, `erase`, `ablate`, `forget`."""
     single: ClassVar[bool]
     """True if it writes the whole edit into one matrix. False if it spreads the edit over the matrices of several
     layers."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Protocol
@@ -79,6 +79,21 @@ class Factors:
         scale = np.exp2(np.round(np.log2(ratio) / 2))
         left, right = left * scale, right / scale[:, None]
         return round_to(left, "F16"), right if name in self.free else round_to(right, "F16")
+
+    @contextmanager
+    def shifted(self, by: Mapping[str, tuple[Any, Any]], on: AbstractContextManager[None]) -> Iterator[None]:
+        """Within the context `on`, the factors plus `by`: parameter name -> what is added to down and up. Gradients
+        reach the factors."""
+        before = self.pairs
+        self.pairs = {
+            name: (down + by[name][0], up + by[name][1]) if name in by else (down, up)
+            for name, (down, up) in before.items()
+        }
+        try:
+            with on:
+                yield
+        finally:
+            self.pairs = before
 
     @contextmanager
     def switched(self, on: bool) -> Iterator[None]:

@@ -73,6 +73,8 @@ class Progressed:
     """For each step: the value of each term, without its weight."""
     searches: list[Search] = field(default_factory=list)
     """Every search so far."""
+    weights: dict[str, float] = field(default_factory=dict)
+    """Name of a term with a bound -> its weight now. A term that is missing has its own."""
 
 
 def train(
@@ -162,6 +164,7 @@ def pack(begun: Progressed) -> dict[str, Any]:
         found |= {f"state {i} {name}": value for name, value in state.items()}
     searches = [[one.step, one.subject, *one.reached] for one in begun.searches]
     found |= {f"search {i}": torch.tensor(one, dtype=torch.float64) for i, one in enumerate(searches)}
+    found |= {f"weight {name}": torch.tensor(one, dtype=torch.float64) for name, one in begun.weights.items()}
     return {
         **found,
         "generator": begun.generator.get_state(),
@@ -186,6 +189,7 @@ def resume(begun: Progressed, step: int, found: Mapping[str, Any]) -> None:
     means = _tensors(found, "mean ")
     begun.averaged = [means[str(i)] for i in range(len(means))]
     begun.states = [_tensors(found, f"state {i} ") for i in range(len(begun.states))]
+    begun.weights = {name.removeprefix("weight "): float(found[name]) for name in found if name.startswith("weight ")}
     begun.generator.set_state(torch.from_numpy(found["generator"]).to(torch.uint8))
     begun.losses = found["losses"].tolist()
     rows = [found[f"search {i}"].tolist() for i in range(sum(name.startswith("search ") for name in found))]
@@ -229,8 +233,11 @@ def _take_step(make_ask: MakeAsk, scheme: Scheme, subject: Any, begun: Progresse
             drawn.append((ask.model, found))
             ask = ask.attacked(found)
         value = term.objective.loss(ask)
-        losses[term.side] = losses.get(term.side, 0.0) + term.weight * value
+        weight = begun.weights.get(term.name, term.weight)
+        losses[term.side] = losses.get(term.side, 0.0) + weight * value
         values.append(float(value.detach()))
+        if term.bound is not None:
+            begun.weights[term.name] = max(0.0, weight + term.bound.rate * (values[-1] - term.bound.at_most))
     parameters = begun.factors.parameters
     for one, gradient in zip(parameters, scheme.rule.gradients(losses, parameters), strict=True):
         one.grad = gradient

@@ -60,6 +60,16 @@ class Rule(Protocol):
 
 
 @dataclass(frozen=True)
+class Bound:
+    """A bound on a term, kept by a weight that follows it: a step of gradient ascent on the dual variable."""
+
+    at_most: float
+    """The value that is allowed."""
+    rate: float
+    """The weight becomes max(0, weight + rate (value - at_most)) after each step."""
+
+
+@dataclass(frozen=True)
 class Term:
     """One part of the loss."""
 
@@ -77,6 +87,8 @@ class Term:
     """Latents or texts a step."""
     attacked: bool = False
     """True: what the adversary found stands in place of the feed's own conditions."""
+    bound: Bound | None = None
+    """What its weight follows. None: the weight stays."""
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from editc.core.image_check import BystanderCheck, ImageCheck
+from editc.core.image_check import BystanderCheck, ImageCheck, ShareSearch, TokenWeights
 from editc.core.manifest import (
     Ablation,
     Constraints,
@@ -19,9 +19,7 @@ from editc.core.manifest import (
     Preserve,
     Redirect,
     Request,
-    ShareSearch,
     Sites,
-    TokenWeights,
 )
 from editc.manifests import image_schema, language_schema, schema, value_kinds
 from editc.manifests.decode import LANGUAGE_KEYS

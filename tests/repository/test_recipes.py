@@ -21,6 +21,7 @@ FILES = {
     "add-a-format": "toy_format.py",
     "add-an-attack": "toy_attack.py",
     "add-an-objective": "toy_objective.py",
+    "add-an-objective-for-language": "toy_rows.py",
     "add-a-detector": "toy_detector.py",
 }
 """Page -> the file of the toy package that it prints."""

@@ -100,6 +100,35 @@ class Columns:
     count: int = 10
 
 
+@dataclass(frozen=True)
+class Trained:
+    """A trained method.
+
+    keep: weight.
+    free: or not.
+    """
+
+    solves: ClassVar[tuple[str, ...]] = ("forget",)
+    needs_prompts: ClassVar[bool] = False
+    keep: float = 1.0
+    free: bool = False
+
+    @property
+    def needs_retain(self) -> bool:
+        return self.keep > 0
+
+
+@dataclass(frozen=True)
+class Refusing(Trained):
+    """One that refuses.
+
+    keep: weight.
+    """
+
+    needs_prompts: ClassVar[bool] = True
+    keep: float = 0.0
+
+
 TABLES: Mapping[Table, Mapping[str, Mapping[str, str]]] = {
     METHODS: {
         "image": {"uce": "manifest_methods:Uce", "rece": "manifest_methods:Rece"},
@@ -110,6 +139,9 @@ TABLES: Mapping[Table, Mapping[str, Mapping[str, str]]] = {
             "transplant": "manifest_methods:Rocr",
             "ablate": "manifest_methods:Ablate",
             "concept-vectors": "manifest_methods:Columns",
+            "graddiff": "manifest_methods:Trained",
+            "npo": "manifest_methods:Trained",
+            "flat": "manifest_methods:Refusing",
         },
     },
     FAMILIES: {"image": {"sd1": "manifest_methods:Uce"}},

@@ -15,6 +15,7 @@ from editc.backends.networks.batches import BATCH_TOKENS, batches
 from editc.backends.networks.hooks import EnoughError, watch_modules
 from editc.backends.networks.running import ChangedWeights, RunningModel
 from editc.core.delta import Array
+from editc.core.diagnostics import fail
 from editc.core.measurements import TokenScores, Tuning
 from editc.core.network import (
     AnswerScores,
@@ -48,6 +49,37 @@ class CausalNetwork(RunningModel):
     def spell(self, ids: Sequence[int]) -> tuple[str, ...]:
         """Return the text of each token."""
         return tuple(self.tokenizer.raw.decode([int(one)]) for one in ids)
+
+    def layer(self, name: str) -> Any:
+        """Return the module whose weight a matrix is. Raises E353 where the layers are read from files as they run."""
+        if self.store is not None:
+            message = "the model is read layer by layer, because memory is short, and such a model cannot be trained"
+            raise fail("E353", message, help="take a machine with more memory, or a method that is solved")
+        return self.module(name)
+
+    def encode(self, asked: Cloze) -> tuple[tuple[int, ...], int]:
+        """Return the tokens of prompt and answer, and how many of the last belong to the answer."""
+        if asked.prompt:
+            return self.tokenizer.encode_cloze(asked)
+        ids = self.tokenizer.with_bos(asked.answer).ids
+        if len(ids) < 2:
+            raise LookupError(f"`{asked.answer}` is a single token")
+        return ids, len(ids) - 1
+
+    def run_tokens(self, ids: Any, mask: Any, layer: int | None = None) -> Any:
+        """Return the states (n, t, d) behind the final norm, or those after a layer, with gradients."""
+        given = {"input_ids": ids, "attention_mask": mask, "use_cache": False}
+        if layer is None:
+            return self.decode(**given)
+        seen: list[Any] = []
+
+        def take(states: Any) -> None:
+            seen.append(states)
+            raise EnoughError
+
+        with watch_modules(outputs={self.blocks[layer]: take}):
+            self.decode(**given)
+        return seen[0].view(*ids.shape, -1).cpu()
 
     def embedding(self) -> NDArray[np.float32]:
         """Return for each token the direction (v, d) of the residual stream that raises its logit."""

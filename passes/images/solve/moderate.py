@@ -22,7 +22,8 @@ from numpy.typing import NDArray
 
 from editc.core.delta import Array
 from editc.core.diagnostics import Diagnostic, EditcError
-from editc.core.manifest import Manifest, Request, ShareSearch
+from editc.core.image_check import ShareSearch
+from editc.core.manifest import Manifest, Request
 from editc.core.measurements import Claim
 from editc.core.ports import Context
 from editc.core.problem import Block, Problem, System

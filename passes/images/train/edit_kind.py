@@ -143,7 +143,7 @@ def _own(model: Diffusion, scheme: Scheme, subject: Subject, begun: Progressed, 
     import torch
 
     pool, _ = scheme.terms[0].feed.draw(model, begun.factors, subject, 1, torch.Generator().manual_seed(0))
-    own = round(pool.own_share(model), 4)
+    own = float(round(pool.own_share(model), 4))
     announce(progress, f"{100 * own:.0f} % of {subject.concept} is its own")
     return own
 

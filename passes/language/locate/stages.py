@@ -16,12 +16,12 @@ from editc.core.ports import Context
 from editc.passes.language.locate.depth import measure_depth
 from editc.passes.locate import is_wanted
 from editc.passes.sites import layer_of
-from editc.registry.methods import METHODS
+from editc.registry.methods import DEFAULT_TRAINED, METHODS
 
 
 def plan_stages(manifest: Manifest, family: Family, every: Sequence[Site], ctx: Context) -> tuple[Stage, ...]:
     """The stages of a manifest in the order in which they are solved: facts, then redirections and erasures, then
-    ablations. Each has the numbers of its sites in `every`.
+    ablations. What is forgotten is one stage alone. Each has the numbers of its sites in `every`.
 
     Raises E211 (the manifest names a layer that the model does not have), E212 (a method cannot use the chosen
     matrices), E203 (no matrix is left), and what `depth.measure_depth` raises.
@@ -54,11 +54,11 @@ def drop_unused_sites(plan: Plan) -> Plan:
 def method_of(manifest: Manifest, kind: str, family: Family) -> str:
     """The method that the edits of a stage name, or the default. A single fact takes the family's default, mostly
     `rome`, which edits one matrix; several facts take `memit`, which spreads them over layers. Redirections and
-    erasures take `rocr`, ablations `ablate`."""
+    erasures take `rocr`, ablations `ablate`, sets that are forgotten DEFAULT_TRAINED."""
     edits = [edit for edit in manifest.language_edits if _stage_kind(edit) == kind]
     named = next((edit.method for edit in edits if edit.method is not None), None)
     own = {"fact": family.default_method if len(edits) == 1 else "memit", "redirect": "rocr", "ablate": "ablate"}
-    return named or own[kind]
+    return named or (own | {"forget": DEFAULT_TRAINED})[kind]
 
 
 def default_layers(method: str, works_on: str, count: int) -> tuple[int, ...]:
@@ -69,7 +69,11 @@ def default_layers(method: str, works_on: str, count: int) -> tuple[int, ...]:
       higher, where keys of similar subjects are closer to each other: on SmolLM2 0.43 to 0.54 of an edit of a country
       is seen at other countries in layers 6 to 8, and 0.32 to 0.34 in layers 3 to 5 (docs/measurements/facts.md).
     * Matrices that write to the residual stream (ablate, leace), and columns (concept-vectors): all layers.
+    * Methods that are trained: all layers, or those that the method itself names.
     """
+    if works_on == "rows":
+        named: tuple[int, ...] = METHODS.resolve(method).usual_layers(count)
+        return named
     if works_on in ("columns", "writer"):
         return tuple(range(count))
     last = round(count / 6)
@@ -93,7 +97,7 @@ def _stage(
     usual = default_layers(method, works_on, within[0])
     depth = _depth_of_stage(manifest, numbers, works_on, len(usual), within[1])
     layers = manifest.sites.layers or (usual if depth is None else depth.window)
-    roles = manifest.sites.roles or _default_roles(family, works_on)
+    roles = manifest.sites.roles or _default_roles(family, method, works_on)
     sites = [i for i, site in enumerate(every) if site.role in roles and layer_of(site.name) in layers]
     sites = [i for i in sites if is_wanted(manifest, every[i])]
     if not sites:
@@ -106,23 +110,27 @@ def _stage(
 def _depth_of_stage(
     manifest: Manifest, numbers: Sequence[int], works_on: str, count: int, ctx: Context
 ) -> Depth | None:
-    """The measured depth of a stage's edits. None unless the manifest says `sites: auto` and a model runs, and None for
-    columns, which are looked for in every layer anyway."""
-    if manifest.sites.auto is None or ctx.network is None or works_on == "columns":
+    """The measured depth of a stage's edits. None unless the manifest says `sites: auto` and a model runs. None for
+    columns, which are looked for in every layer anyway, and for what is trained."""
+    if manifest.sites.auto is None or ctx.network is None or works_on in ("columns", "rows"):
         return None
     return measure_depth(manifest, [manifest.language_edits[i] for i in numbers], ctx.network, count, ctx.progress)
 
 
-def _default_roles(family: Family, works_on: str) -> tuple[str, ...]:
+def _default_roles(family: Family, method: str, works_on: str) -> tuple[str, ...]:
     """The roles that a stage edits by default. Directions are removed from the attention's output, where the model
-    gathers them; removing them from the MLP's too harms a small model far more."""
+    gathers them; removing them from the MLP's too harms a small model far more. Training changes what its method names,
+    but no expert, which learns only from the tokens that the router sends it."""
+    if works_on == "rows":
+        roles = METHODS.resolve(method).roles
+        return tuple(role for role, name in family.patterns.items() if role in roles and ".experts." not in name)
     own = {"writer": "attention", "columns": "mlp"}.get(works_on, "")
     return (own,) if own in family.patterns else family.default_roles
 
 
 def _edits_by_stage(manifest: Manifest) -> Iterator[tuple[str, tuple[int, ...]]]:
     """Each stage's kind with the numbers of its edits, in the order of the stages; empty stages are left out."""
-    for kind in ("fact", "redirect", "ablate"):
+    for kind in ("fact", "redirect", "ablate", "forget"):
         numbers = tuple(i for i, edit in enumerate(manifest.language_edits) if _stage_kind(edit) == kind)
         if numbers:
             yield kind, numbers
@@ -148,7 +156,7 @@ def _refuse_method(method: str, works_on: str, sites: Sequence[Site], manifest: 
     method for memories can edit an expert, whose key is not known before the router has chosen."""
     many = len(sites) > 1 and is_single(method)
     wrong = is_single(method) and any(site.role != "mlp" for site in sites)
-    routed = works_on == "memory" and any(".experts." in site.name for site in sites)
+    routed = works_on in ("memory", "rows") and any(".experts." in site.name for site in sites)
     if not (many or wrong or routed):
         return
     span, help_ = manifest.sites.at("layers") or manifest.sites.at(), "take `memit`, which spreads it over layers"
@@ -179,5 +187,6 @@ def is_single(method: str) -> bool:
 
 
 def works_on(stage: Stage) -> str:
-    """What the stage's method works on: `memory`, `writer` or `columns` (see `passes.methods.LanguageMethod`)."""
+    """What the stage's method works on: `memory`, `writer`, `columns` or `rows` (see
+    `passes.methods.LanguageMethod`)."""
     return str(METHODS.resolve(stage.method).works_on)

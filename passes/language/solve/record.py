@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from editc.core.manifest import Ablation, Fact, LanguageEdit
+from editc.core.manifest import Ablation, Fact, Forget, LanguageEdit
 from editc.core.solution import Solution
 
 
@@ -24,5 +24,8 @@ def _content(edit: LanguageEdit) -> Mapping[str, Any]:
         return {"concept": edit.subject, "prompt": edit.prompt, "answer": edit.answer}
     if isinstance(edit, Ablation):
         return {"concept": edit.concept}
+    if isinstance(edit, Forget):
+        sets = {"file": edit.data, "retain": edit.retain}
+        return {"concept": edit.concept, **{name: one.file for name, one in sets.items() if one is not None}}
     to = {"to": edit.to} if edit.to is not None else {"toward": edit.toward}
     return {"concept": edit.concept, "also": list(edit.also), **to}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 import numpy as np
 
@@ -16,7 +16,7 @@ from editc.core.network import Network, Spot
 from editc.core.plan import Plan, Stage
 from editc.core.ports import Context, Weights
 from editc.core.problem import Problem
-from editc.core.solution import Edit, Solution
+from editc.core.solution import Edit, Solution, Training
 from editc.numerics import nullspace, ridge
 from editc.numerics.memory import interference
 from editc.passes.diagnoses import SolveHelp, diagnose_solve
@@ -47,6 +47,8 @@ class _EditedModel:
     """Site name -> its edits, in the order of the stages."""
     weights_now: dict[str, Array]
     """Site name -> the edited weight as it will be stored, float64, in the file's orientation."""
+    training: Training | None = None
+    """How the factors of a stage were trained. None where no stage was."""
 
     def add(self, site: Site, edit: Edit) -> None:
         """Add one more edit of a site."""
@@ -87,7 +89,8 @@ class SolveLanguage:
             for group in groups
         }
         strengths = tuple(float(getattr(edit, "strength", 1.0)) for edit in plan.manifest.language_edits)
-        return Solution(problem, edits, tuple(records[i] for i in range(len(records))), strengths)
+        methods = tuple(records[i] for i in range(len(records)))
+        return Solution(problem, edits, methods, strengths, training=state.training)
 
 
 def combine_edits(edits: Sequence[Edit]) -> Edit:
@@ -122,14 +125,17 @@ def _dense(edit: Edit) -> Array:
 def _solve_stage(stage: Stage, method: Any, problem: LanguageProblem, state: _EditedModel, ctx: Context) -> None:
     """Solve one stage and add its edits to `state`. Raises the exceptions of the numerics and of the method."""
     sites = [problem.plan.sites[i] for i in stage.sites]
-    watched = ctx.progress("solve", sites) if ctx.progress else sites
     kind = works_on(stage)
+    if kind == "rows":
+        _train(stage, method, problem, state, ctx)
+        return
     if kind == "writer":
         _solve_writers(stage, method, problem, state, sites)
         return
     if kind == "columns":
         _solve_columns(method, problem, state, sites)
         return
+    watched = ctx.progress("solve", sites) if ctx.progress else sites
     memory_keys = [one for one in problem.memory_keys if one.edit in stage.edits]
     before = [
         one
@@ -248,6 +254,17 @@ def _solve_writers(
     for site in sites:
         sets = (tuple(one[layer_of(site.name)].T for one in some) for some in (present, absent))
         state.add(site, method(Writer(state.current_weight(site), *sets)))
+
+
+def _train(stage: Stage, method: Any, problem: LanguageProblem, state: _EditedModel, ctx: Context) -> None:
+    """Train a stage. It is the only one of its manifest, so the model is the base."""
+    from editc.passes.language.schemes.model import Trainable
+    from editc.passes.language.train.train import train_stage
+
+    edits, state.training = train_stage(problem, stage, method, cast(Trainable, state.network), ctx)
+    for index in stage.sites:
+        site = problem.plan.sites[index]
+        state.add(site, edits[site.name])
 
 
 def _solve_columns(method: Any, problem: LanguageProblem, state: _EditedModel, sites: Sequence[Site]) -> None:

@@ -96,7 +96,8 @@ def at_start_claims(
     every subject or concept X of one token, if a text that begins with X has it at position 0, the attention sink. Left
     out if the edit hardly acts behind a sentence either.
     """
-    names = {titles[i]: edit.names[0] for i, edit in enumerate(manifest.language_edits) if edit.kind != "ablate"}
+    edits = zip(titles, manifest.language_edits, strict=True)
+    names = {title: one.names[0] for title, one in edits if one.kind not in ("ablate", "forget")}
     places = network.positions([Spot(AT_START.format(name), name) for name in names.values()]) if names else ()
     sinks = {title: name for (title, name), place in zip(names.items(), places, strict=True) if place.sink}
     if not sinks:

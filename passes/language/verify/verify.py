@@ -23,6 +23,7 @@ from editc.passes.language.verify import (
     claims,
     column_trace,
     first_words,
+    forgotten,
     forms,
     side_effects,
 )
@@ -65,9 +66,11 @@ class VerifyLanguage:
         replies = ask.ask_questions(base, questions, after, self.tokens)
         titles, constraints = prompts.titles(manifest), manifest.constraints
         others = solution.problem.others if isinstance(solution.problem, LanguageProblem) else ()
+        rows_asked = forgotten.ask_rows(manifest, base, after, self.tokens)
         outcomes = bystanders.measure_bystanders(manifest, manifest.seed, changes, base, after, others)
         measurements = (
             *claims.claims(replies, in_detail, titles, constraints),
+            *forgotten.claims(rows_asked, titles, constraints),
             *bystanders.claims(outcomes, manifest, constraints),
             *side_effects.claims(side_effects.choose_texts(manifest, self.sentences), titles, base, after, constraints),
             *side_effects.at_start_claims(manifest, titles, network, after),
@@ -76,7 +79,8 @@ class VerifyLanguage:
             *_trace_claims(measured, network),
         )
         suite_claims, suite = _measure_suite(manifest, after, ctx)
-        said, moved = tuple(one.answer for one in replies), bystanders.findings(outcomes)
+        said = (*(one.answer for one in replies), *(one.answer for one in rows_asked))
+        moved = bystanders.findings(outcomes)
         rows = tuple(map(_report_row, measured))
         every = (*measurements, *suite_claims)
         return conclude(solution, Report(every, rows, answers=said, bystanders=moved, suite=suite))

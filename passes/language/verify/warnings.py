@@ -9,6 +9,7 @@ from editc.core.diagnostics import Diagnostic
 from editc.core.language_problem import LanguageProblem
 from editc.core.manifest import Constraints, Fact, Manifest
 from editc.core.measurements import Answer, Claim, Report
+from editc.core.places import Span
 from editc.core.problem import Problem
 from editc.core.solution import Verified
 from editc.judging.language import CARRIED, UNMOVED
@@ -24,7 +25,7 @@ MOST_BYSTANDERS, LINE_CHARACTERS = 8, 40
 ID_DIGITS = 12
 """How many digits of a delta's id are shown."""
 NEEDED_FOR_BOUND: Mapping[str, str] = {
-    "efficacy": "an edit with an answer that must change: a fact, or a concept with `relations`",
+    "efficacy": "an edit with an answer that must change: a fact, a concept with `relations`, or rows to forget",
     "paraphrase": "a fact with `paraphrases`",
     "neighbourhood": "an edit with `neighbours` that are not edited themselves",
     "retain_kl": "texts under `retain`",
@@ -37,6 +38,7 @@ HELP_BY_BOUND: Mapping[str, Mapping[str, str]] = {
         "many edits at once take `method: memit` and more layers",
         "concept": "raise `strength` towards 1, or list what else it is called under `also`; edit layers that still "
         "hold it (`sites: {layers: auto}`)",
+        "set": "raise `steps` or `rate`, or lower `keep`; a small `rate` is lost in a file of 16 bits",
     },
     "paraphrase": {
         "fact": "give more `contexts`, so that the key is taken in more than one sentence, and `chat: true` for a "
@@ -51,6 +53,7 @@ HELP_BY_BOUND: Mapping[str, Mapping[str, str]] = {
         "fewer facts at once, or lower `strength`; `method: memit` spreads the edit over layers",
         "concept": "name what moved, or more of its kind, under `preserve: {concepts: [...]}`; or lower `strength`",
         "direction": "lower `scale`, edit fewer layers (`sites: {layers: ...}`), or give sets that only differ in it",
+        "set": "raise `keep`, lower `steps` or `rate`, or put more kinds of text into the retain set",
     },
     "own_loss": {
         "fact": "the edit changes other answers about the subject too: lower `strength`, or leave `chat` out; if you "
@@ -63,6 +66,7 @@ HELP_BY_BOUND: Mapping[str, Mapping[str, str]] = {
         "fact": "lower `strength`, edit fewer facts at once, or take `method: memit` and raise its `lamb`",
         "concept": "lower `strength`, or edit fewer layers (`sites: {layers: ...}`)",
         "direction": "lower `scale`, edit fewer layers (`sites: {layers: ...}`), or give sets that only differ in it",
+        "set": "raise `keep`, take `keep_by: kl`, lower `steps` or `rate`, or edit fewer layers",
     },
     "suite": {
         "fact": "the report shows each figure beside the unedited model's: edit more of what the suite asks, or lower "
@@ -75,11 +79,14 @@ HELP_BY_BOUND: Mapping[str, Mapping[str, str]] = {
         "fact": "each fact needs a rank of 1, or 2 with `chat: true`: allow more, or edit fewer facts at once",
         "concept": "each name needs a rank of 1, or 2 with `chat: true`: allow more, or edit fewer names at once",
         "direction": "each concept needs a rank of `count`: allow more, or ablate fewer concepts at once",
+        "set": "lower the method's `rank`",
     },
 }
 """Claim -> what is edited (a value of HELP_KINDS) -> what to do if the claim's bound is broken. `own_loss` stands for
 `bystander_loss` of questions about the edited name itself, `retain` for both `retain_kl` and `retain_top1`."""
-HELP_KINDS: Mapping[str, str] = {"fact": "fact", "redirect": "concept", "erase": "concept", "ablate": "direction"}
+HELP_KINDS: Mapping[str, str] = {"fact": "fact", "redirect": "concept", "erase": "concept", "ablate": "direction"} | {
+    "forget": "set"
+}
 """The kind of an edit -> what is edited, as HELP_BY_BOUND calls it."""
 LEAST_LEARNED = 0.5
 """The least probability of the answer with which a learned value counts as found. Chosen by hand: above it no other
@@ -168,6 +175,9 @@ def _warn_unknown_answer(
     for index, (title, edit) in enumerate(zip(titles(manifest), manifest.language_edits, strict=True)):
         if known.get(title, 1.0) >= 0.5 or index in settled:
             continue
+        if edit.kind == "forget":
+            yield _warn_unknown_set(title, known[title], edit.at("forget.file"), manifest)
+            continue
         fact = edit.kind == "fact"
         where = "" if fact else f" in more than {known[title]:.0%} of its relations"
         message = (
@@ -176,6 +186,13 @@ def _warn_unknown_answer(
         place = edit.at("was" if "was" in edit.spans else "template") if fact else edit.at("relations")
         help = _help_unknown_answer(fact, "was" in edit.spans)
         yield Diagnostic("E520", message, place, manifest.source, help=help, severity="warning")
+
+
+def _warn_unknown_set(title: str, known: float, place: Span | None, manifest: Manifest) -> Diagnostic:
+    """E520 for a set of whose answers the unedited model knew fewer than half."""
+    message = f"before the edit the model knew {known:.0%} of the answers of `{title}`, so the edit proves little"
+    help = "name rows that the model was trained on, in the words of its training; `chat: true` if it is spoken to"
+    return Diagnostic("E520", message, place, manifest.source, help=help, severity="warning")
 
 
 def _help_unknown_answer(fact: bool, has_was: bool) -> str:

@@ -17,7 +17,7 @@ from editc.backends.encoders import load
 from editc.backends.encoders.clip import ClipEncoder
 from editc.core.delta import Array
 from editc.core.diagnostics import EditcError
-from editc.core.manifest import TokenWeights
+from editc.core.image_check import TokenWeights
 from editc.core.ports import Encoder
 from editc.core.problem import System
 from editc.demo import MODEL

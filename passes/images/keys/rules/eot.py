@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from editc.core.delta import Array
-from editc.core.manifest import Request, TokenWeights
+from editc.core.image_check import TokenWeights
+from editc.core.manifest import Request
 from editc.core.ports import EncodedPrompt
 from editc.passes.images.keys.rules.in_contexts import InContexts
 from editc.passes.images.rows.phrases import Phrase, RowNumbers, last_text_row

@@ -1,0 +1,72 @@
+"""Read the rows of a data set: JSON Lines with questions and answers, or plain text."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from editc.core.diagnostics import Diagnostic
+from editc.core.manifest import PromptAnswer
+from editc.core.places import Source, Span
+from editc.manifests.faults import Faults, list_words
+
+QUESTION = "Question: {}\nAnswer:"
+"""The prompt of a row with a `question`: the form of open-unlearning for models without a chat template."""
+LAYOUT = 'a row is {"question": ..., "answer": ...}, {"prompt": ..., "answer": ...} or {"text": ...}'
+"""Help for a row that cannot be read."""
+MOST_FAULTS = 5
+"""The most rows of one file that are reported. Chosen by hand: a file in another form is wrong in every row."""
+
+
+def read_rows(name: str, text: str, faults: Faults) -> tuple[PromptAnswer, ...]:
+    """The rows of the file `name` with this text. E126 for each row that cannot be read, with its place in the file.
+
+    A file whose first character is `{` has one JSON object a line: `question` and `answer`, `prompt` and `answer`
+    (the prompt as it stands), or `text`; other keys are left alone. Any other file is plain text: its pieces are
+    divided by blank lines.
+    """
+    if not text.lstrip().startswith("{"):
+        pieces = (" ".join(one.split()) for one in text.split("\n\n"))
+        return tuple(PromptAnswer("", one) for one in pieces if one)
+    source, found, wrong = Source(name, text), list[PromptAnswer](), 0
+    for number, line in enumerate(text.split("\n"), 1):
+        if line.strip():
+            row = _read_row(line)
+            if isinstance(row, PromptAnswer):
+                found.append(row)
+            else:
+                wrong += 1
+                message, column = row
+                if wrong <= MOST_FAULTS:
+                    span = Span(number, column, max(len(line) - column + 1, 1))
+                    faults.found.append(Diagnostic("E126", message, span, source, help=LAYOUT))
+    return tuple(found)
+
+
+def _read_row(line: str) -> PromptAnswer | tuple[str, int]:
+    """The row of one line; else what is wrong with it, and the column where."""
+    try:
+        row = json.loads(line)
+    except (json.JSONDecodeError, RecursionError) as error:
+        return "this line is not a JSON object", getattr(error, "colno", 1)
+    if not isinstance(row, dict):
+        return "this line is not a JSON object", 1
+    given = [name for name in ("question", "prompt", "text") if name in row]
+    if len(given) != 1:
+        what = list_words(given, "and") if given else "no text"
+        return f"the row has {what}: it needs one of {list_words(('question', 'prompt', 'text'))}", 1
+    wanted = given if given == ["text"] else [*given, "answer"]
+    for name in wanted:
+        if not isinstance(row.get(name), str) or not row[name].strip():
+            there = "is empty" if row.get(name) == "" else "is missing" if name not in row else "is not a text"
+            return f"`{name}` {there}", max(line.find(f'"{name}"'), 0) + 1
+    return _row(row, given[0])
+
+
+def _row(row: Mapping[str, Any], kind: str) -> PromptAnswer:
+    """The prompt and the answer of a row."""
+    if kind == "text":
+        return PromptAnswer("", row["text"].strip())
+    prompt = QUESTION.replace("{}", row["question"].strip()) if kind == "question" else row["prompt"].strip()
+    return PromptAnswer(prompt, row["answer"].strip())

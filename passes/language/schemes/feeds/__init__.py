@@ -1,0 +1,1 @@
+"""Where the rows of a training step come from, one file each."""

@@ -1,0 +1,1 @@
+"""What a term of the loss minimises, one file each."""

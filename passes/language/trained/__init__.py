@@ -1,0 +1,1 @@
+"""Trained methods for language models, each a preset of pieces, one file each."""
