@@ -54,6 +54,7 @@ METHODS = Table(
             "undial": "editc.passes.language.trained.undial:UNDIAL",
             "pdu": "editc.passes.language.trained.pdu:PDU",
             "rmu": "editc.passes.language.trained.rmu:RMU",
+            "cir": "editc.passes.language.trained.cir:CIR",
         },
     },
     lambda method: "image" if getattr(method, "works_on", "system") == "system" else "language",

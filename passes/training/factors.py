@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Protocol
 
@@ -37,6 +37,9 @@ class Factors:
     """True where some lie in the text encoder: then rows depend on them."""
     on: bool = False
     """True: the layers answer with the factors."""
+    common: Mapping[str, tuple[Any, Any]] = field(default_factory=dict)
+    """Parameter name -> orthonormal bases (d_in, k) and (d_out, l) that the gradients of its factors lack: of what the
+    site reads, and of what comes back to it. What layers answer is the same. Empty: nothing lacks."""
 
     @property
     def parameters(self) -> list[Any]:
@@ -94,6 +97,16 @@ class Factors:
                 yield
         finally:
             self.pairs = before
+
+    @contextmanager
+    def collapsed(self, common: Mapping[str, tuple[Any, Any]], on: AbstractContextManager[None]) -> Iterator[None]:
+        """Within the context `on`, with these bases as `common`."""
+        before, self.common = self.common, common
+        try:
+            with on:
+                yield
+        finally:
+            self.common = before
 
     @contextmanager
     def switched(self, on: bool) -> Iterator[None]:
@@ -158,6 +171,8 @@ def _add(factors: Factors, name: str, through: Callable[..., Any], module: Any, 
         made = made + through(module, given[0], *factors.fixed[name])
     if name in factors.pairs:
         seen = given[0] @ factors.free[name].to(given[0]).T if name in factors.free else given[0]
+        if name in factors.common:
+            return made + _without(seen, *factors.pairs[name], *factors.common[name])
         made = made + through(module, seen, *factors.pairs[name])
     return made
 
@@ -165,6 +180,27 @@ def _add(factors: Factors, name: str, through: Callable[..., Any], module: Any, 
 def _through(module: Any, seen: Any, down: Any, up: Any) -> Any:
     """up down x for a linear layer, on the device and in the dtype of x."""
     return (seen @ down.to(seen).T) @ up.to(seen).T
+
+
+def _without(seen: Any, down: Any, up: Any, read: Any, back: Any) -> Any:
+    """up down x for a linear layer. Its gradients for down and up are those of x and of what comes back without their
+    parts in the bases `read` and `back`; that for x is the usual one."""
+    import torch
+
+    class Product(torch.autograd.Function):  # type: ignore[misc]
+        @staticmethod
+        def forward(ctx: Any, seen: Any, down: Any, up: Any) -> Any:
+            ctx.save_for_backward(seen, down, up)
+            return (seen @ down.T) @ up.T
+
+        @staticmethod
+        def backward(ctx: Any, above: Any) -> Any:
+            seen, down, up = ctx.saved_tensors
+            x, g = seen.reshape(-1, seen.shape[-1]), above.reshape(-1, above.shape[-1])
+            x, g = x - (x @ read.to(x)) @ read.to(x).T, g - (g @ back.to(g)) @ back.to(g).T
+            return (above @ up) @ down, (g @ up).T @ x, g.T @ (x @ down.T)
+
+    return Product.apply(seen, down.to(seen), up.to(seen))
 
 
 def _through_convolution(module: Any, seen: Any, down: Any, up: Any) -> Any:

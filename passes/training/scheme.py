@@ -31,7 +31,8 @@ class Drawn:
     """Image models: rows (k, t, d) for some latents. They ask for a gradient where the adversary follows it. Language
     models: parameter name -> what relearning adds to the factors."""
     which: Any
-    """(k,): which of the adversary's rows each is; -1 for one that it does not move."""
+    """Image models: (k,), which of the adversary's rows each is; -1 for one that it does not move. Language models:
+    what `rows` has where it is not what relearning adds, such as `common`; else None."""
 
 
 class Adversary(Protocol):

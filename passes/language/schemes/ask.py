@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any, Literal, TypeAlias
 
 from editc.passes.language.schemes.answers import Answers, Batch, ask_model
@@ -34,10 +36,16 @@ class Ask:
     """What the adversary remembers: name -> tensor."""
     relearned: Mapping[str, tuple[Any, Any]] | None = None
     """Parameter name -> what an adversary adds to down and up of its factors. None: nothing."""
+    common: Mapping[str, tuple[Any, Any]] | None = None
+    """Parameter name -> bases that are left out of the gradients of its factors (`Factors.common`). None: nothing."""
 
     def attacked(self, drawn: Drawn) -> Ask:
-        """The same of the model after it relearned."""
-        return replace(self, relearned=drawn.rows)
+        """The same with what an adversary found: `relearned`, or the bases `common`."""
+        return replace(self, common=drawn.rows) if drawn.which == "common" else replace(self, relearned=drawn.rows)
+
+    def about(self, index: Iterable[int]) -> Ask:
+        """The same about other rows of the pool."""
+        return replace(self, index=tuple(index))
 
     def batch(self, condition: Condition = "own") -> Batch:
         """The rows as tensors, under a condition."""
@@ -70,7 +78,35 @@ class Ask:
     def _edited(self) -> Any:
         """A context in which the factors act, with what was relearned."""
         on = self.factors.switched(True)
+        if self.common is not None:
+            return self.factors.collapsed(self.common, on)
         return on if self.relearned is None else self.factors.shifted(self.relearned, on)
+
+    def edited_outputs(self) -> Mapping[str, Any]:
+        """Parameter name -> (m, d_out): what each matrix with factors makes of the answers' tokens in the edited model,
+        with gradients."""
+        with self._edited():
+            return self._outputs()
+
+    def frozen_outputs(self) -> Mapping[str, Any]:
+        """The same of the unedited model."""
+        import torch
+
+        with torch.no_grad(), self.factors.switched(False):
+            return self._outputs()
+
+    def _outputs(self) -> Mapping[str, Any]:
+        """What the matrices make of the answers' own tokens, in one run."""
+        batch, found = self.batch(), dict[str, Any]()
+
+        def keep(name: str, module: Any, given: Any, made: Any) -> None:
+            found[name] = made.reshape(*batch.ids.shape, -1)[batch.rows, batch.columns + 1].cpu()
+
+        with ExitStack() as stack:
+            for name in self.factors.pairs:
+                stack.callback(self.model.layer(name).register_forward_hook(partial(keep, name)).remove)
+            self.model.run_tokens(batch.ids, batch.mask)
+        return found
 
     def _answer(self, batch: Batch) -> Answers:
         states = self.model.run_tokens(batch.ids, batch.mask)

@@ -18,6 +18,7 @@ from editc.backends.networks import CausalNetwork
 from editc.core.delta import Array, Site
 from editc.core.network import Cloze
 from editc.core.ports import Context
+from editc.passes.language.schemes.adversaries.collapse import components
 from editc.passes.language.schemes.adversaries.relearning import Relearning
 from editc.passes.language.schemes.ask import Ask
 from editc.passes.language.train.free import find_free
@@ -137,6 +138,67 @@ def test_rmu_is_its_formula(network: CausalNetwork, factors: Factors) -> None:
         found.append(float((stream - 20 * u / u.norm()).square().mean()))
     loss = METHODS.resolve("rmu")(seed=4).objective().loss(ask(network, factors))
     assert value(loss) == pytest.approx(np.mean(found), rel=1e-4)
+
+
+def test_cir_is_its_formula(network: CausalNetwork, factors: Factors) -> None:
+    """The clipped dot product of what each matrix makes of a token with what it made before."""
+    rows, changed = subject(network).forget, factors.written(network.model)
+    found = []
+    for name in factors.pairs:
+        made = [torch.cat([outputs_of(network, some, name, row.own) for row in rows]) for some in (changed, None)]
+        size = made[1].norm(dim=1).mean()
+        found.append(float(((made[0] * made[1]).sum(1).clamp(min=0) / size**2).mean()))
+    loss = METHODS.resolve("cir")().objective().loss(ask(network, factors))
+    assert value(loss) == pytest.approx(np.mean(found), rel=1e-4)
+
+
+def outputs_of(network: CausalNetwork, changed: dict[str, Array] | None, name: str, text: Any) -> Any:
+    """What a matrix makes of the tokens of an answer."""
+    seen: list[Any] = []
+    handle = network.layer(name).register_forward_hook(lambda module, given, made: seen.append(made[0]))
+    with torch.no_grad(), network.use_weights(changed):
+        network.model(input_ids=torch.tensor([text.ids]))
+    handle.remove()
+    return seen[0][-text.answer :]
+
+
+def test_gradients_without_what_is_common(network: CausalNetwork, sites: tuple[Site, ...]) -> None:
+    """The gradient of a weight W = up down is g^T x, summed over tokens; here g and x lack their parts in the bases."""
+    name, generator = sites[0].name, torch.Generator().manual_seed(1)
+    with attach_factors(network, sites[:1], 2, 1) as found:
+        down, up = found.pairs[name]
+        with torch.no_grad():
+            up += torch.randn(up.shape, generator=generator)
+        x, g = torch.randn(3, 5, 48, generator=generator), torch.randn(3, 5, 32, generator=generator)
+        read, back = (torch.linalg.qr(torch.randn(n, 3, generator=generator))[0] for n in (48, 32))
+        with found.switched(True):
+            plain = network.layer(name)(x).detach()
+        with found.collapsed({name: (read, back)}, found.switched(True)):
+            made = network.layer(name)(x)
+        made.backward(g)
+    torch.testing.assert_close(made.detach(), plain)
+    rest = (x.view(-1, 48) - x.view(-1, 48) @ read @ read.T, g.view(-1, 32) - g.view(-1, 32) @ back @ back.T)
+    whole = rest[1].T @ rest[0]
+    torch.testing.assert_close(up.grad, whole @ down.detach().T, rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(down.grad, up.detach().T @ whole, rtol=1e-4, atol=1e-4)
+
+
+def test_components_hold_the_mean_and_the_leading_directions() -> None:
+    generator = torch.Generator().manual_seed(3)
+    basis = torch.linalg.qr(torch.randn(12, 3, generator=generator))[0]
+    spread = torch.randn(400, 2, generator=generator) * torch.tensor([9.0, 4.0])
+    vectors = 7 * basis[:, 0] + spread @ basis[:, 1:].T + 0.01 * torch.randn(400, 12, generator=generator)
+    found = components(vectors, 2)
+    assert found.shape == (12, 3)
+    torch.testing.assert_close(found @ found.T, basis @ basis.T, atol=1e-2, rtol=0)
+
+
+def test_cir_learns_only_what_is_specific(network: CausalNetwork, sites: tuple[Site, ...]) -> None:
+    """It trains, and its state is what a checkpoint holds."""
+    method = METHODS.resolve("cir")(steps=6, batch=3, rank=2, rate=0.02, every=3, read=2, back=2)
+    _, record, begun = run(network, sites, method.scheme())
+    assert record.losses[-1][0] < record.losses[0][0]
+    assert {key.split(" ")[0] for key in begun.states[0]} == {"read", "back"}
 
 
 def test_what_is_retained_is_held_by_the_likelihood_or_by_the_divergence(
