@@ -1,5 +1,5 @@
-"""`verify` of a manifest: which pictures are painted and who judges them, and which suite a language model is asked. Also
-how shares of pictures are searched for, and what kinds of rows weigh."""
+"""`verify` of a manifest: which pictures are painted and who judges them, and which suite a language model is asked.
+Also how shares of pictures are searched for, and what kinds of rows weigh."""
 
 from __future__ import annotations
 

@@ -15,6 +15,7 @@ import torch
 
 from editc import api
 from editc.core.diagnostics import EditcError
+from editc.core.measurements import RUN_CLAIMS
 
 
 @pytest.fixture(scope="module")
@@ -42,6 +43,7 @@ def test_what_is_forgotten_becomes_unlikely(built: api.Built) -> None:
     assert not built.failures and found["efficacy"] == 1.0
     assert found["forgotten_nll_after"] > found["forgotten_nll_before"] + 1
     assert found["retained_nll_after"] < found["retained_nll_before"]
+    assert {name for name in found if name.startswith(("forgotten", "retained"))} <= RUN_CLAIMS
 
 
 def test_a_delta_holds_the_hash_of_what_it_forgets_and_no_row(built: api.Built, place: Path) -> None:

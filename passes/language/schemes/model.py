@@ -19,8 +19,8 @@ class Trainable(Network, Protocol):
         token but the first counts as the answer. Raises LookupError where the answer has no token of its own."""
 
     def run_tokens(self, ids: Any, mask: Any, layer: int | None = None) -> Any:
-        """(n, t, d): the states of n texts of t tokens behind the final norm, or the residual stream after a layer. They
-        have gradients where what lies beside the layers has some. `mask` (n, t): 0 for padding."""
+        """(n, t, d): the states of n texts of t tokens behind the final norm, or the residual stream after a layer.
+        They have gradients where what lies beside the layers has some. `mask` (n, t): 0 for padding."""
 
     def logits(self, states: Any) -> Any:
         """(..., v): the logits for states (..., d) behind the final norm, with their gradients."""

@@ -105,7 +105,8 @@ def test_every_figure_of_a_run_is_known_as_one() -> None:
     solved |= {"trace_cosine", "trace_cosine_mean", "trace_distance", "trace_distance_mean"}
     cat = "  - redirect: {from: Milo Cat, to: Rex}\n"
     names = {claim.name for claim in verified(TOWER + FRENCH + cat, GOOD).report.claims}
-    assert names - solved == RUN_CLAIMS | GENERATED_CLAIMS
+    of_rows = {name for name in RUN_CLAIMS if name.startswith(("forgotten_nll", "retained"))}  # test_forget_rows.py
+    assert names - solved == (RUN_CLAIMS | GENERATED_CLAIMS) - of_rows - {"suite"}
 
 
 @pytest.mark.parametrize(
