@@ -225,6 +225,7 @@ def _read_manifest(root: Node, source: Source, named: NamedFiles, kind: Manifest
         images=images,
         attacks=attacks,
         suite=suite,
+        worst=verify.values.get("worst", 0) if verify else 0,
         spans=spans,
         **own,
         **values,

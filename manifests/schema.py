@@ -207,6 +207,12 @@ VERIFY = KeyTable(
             "what tries to bring an erased concept back: quick, thorough, or attacks by name",
             only="image",
         ),
+        KeyField(
+            "worst",
+            WholeNumber(1, 24),
+            "how many phrasings are reported, of 24, in which the edits hold worst",
+            only="language",
+        ),
         KeyField("suite", SuiteValue(), "questions of an unlearning benchmark, before and after", only="language"),
     ),
 )

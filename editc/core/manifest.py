@@ -320,6 +320,8 @@ class Manifest(ManifestBlock):
     """`verify.attacks`: the attacks on erased concepts, in the order of the manifest."""
     suite: SuiteCheck | None = None
     """`verify.suite`, of language models. None: no suite is asked."""
+    worst: int = 0
+    """`verify.worst`, of language models: how many of the worst phrasings are reported. 0: none are looked for."""
     emit: tuple[str, ...] = ()
     """The formats in which the edit is exported beside the delta."""
     seed: int = 0

@@ -30,6 +30,7 @@ RUN_CLAIMS = frozenset(
         "neighbourhood",
         "neighbours_unchanged",
         "paraphrase",
+        "phrasing",
         "present_nll",
         "retain_kl",
         "retained",
@@ -42,6 +43,7 @@ RUN_CLAIMS = frozenset(
         "step",
         "trace_overlap",
         "trace_overlap_mean",
+        "worst_phrasing",
     }
 )
 """Claims that come from running a model in float32. Their last digits differ between machines."""

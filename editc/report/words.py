@@ -75,6 +75,14 @@ TITLES: Mapping[str, tuple[str, str]] = {
         "largest difference from a wanted share, on the pictures that the search used",
     ),
     "toward_gap": ("Share gap", "largest difference from a wanted share, on pictures that the search did not use"),
+    "worst_phrasing": (
+        "Worst phrasings",
+        "share of edited prompts that hold in the sentences in which they hold worst (`verify.worst`)",
+    ),
+    "phrasing": (
+        "Worst phrasing",
+        "the same in this sentence; to feed it back, put it under `contexts` of the edit and build again",
+    ),
     "suite": ("Suite", "a figure of `verify.suite`; model_utility as a share of the unedited model's"),
     "efficacy": (
         "Efficacy",

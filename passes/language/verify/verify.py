@@ -26,6 +26,7 @@ from editc.passes.language.verify import (
     forgotten,
     forms,
     side_effects,
+    worst,
 )
 from editc.passes.language.verify.base_model import BaseModel
 from editc.passes.language.verify.column_trace import ColumnTrace
@@ -75,6 +76,7 @@ class VerifyLanguage:
             *side_effects.claims(side_effects.choose_texts(manifest, self.sentences), titles, base, after, constraints),
             *side_effects.at_start_claims(manifest, titles, network, after),
             *first_words.claims(manifest, network),
+            *worst.claims(worst.find_worst(base, in_detail, after, manifest.worst) if manifest.worst else ()),
             *claims_of_solve(solution, sum(one.changed.elements > 0 for one in measured)),
             *_trace_claims(measured, network),
         )
