@@ -19,6 +19,8 @@ if TYPE_CHECKING:  # `editc --help` imports this module, and needs none of these
 
 PATH = click.Path(path_type=Path)
 """An argument that is given to the command as a `Path`."""
+WAKE = 0.5
+"""Seconds after which the command looks for Ctrl-C: a signal that comes just before a wait does not end that wait."""
 MODEL = terminal.late_completion("editc.cli.completing:complete_model")
 """What completes a model in a shell."""
 
@@ -63,7 +65,8 @@ def view(
         _tell(server, json_)
         if open_:
             webbrowser.open(server.address)
-        stopped.wait()
+        while not stopped.wait(WAKE):
+            pass
     return 0
 
 

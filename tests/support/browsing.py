@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -50,9 +49,13 @@ def chromium() -> Iterator[Any]:
     """The browser, without a window."""
     from playwright.sync_api import sync_playwright
 
-    root = ["--no-sandbox"] if os.geteuid() == 0 else []
+    given = [
+        "--disable-gpu",
+        "--disable-dev-shm-usage",
+        "--no-sandbox",
+    ]  # containers have no sandbox
     with sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=CHROMIUM, args=["--disable-gpu", *root])
+        browser = driver.chromium.launch(executable_path=CHROMIUM, args=given)
         yield browser
         browser.close()
 

@@ -13,10 +13,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import report_language_cases
 from places import FIXTURES
 from report_cases import built
 
-from editc.core.measurements import AttackResult, Picture
+from editc.core.measurements import AttackResult, Certificate, Picture
 from editc.core.ports import Progress
 from editc.formats.exports.read import read_delta
 from editc.report import record as report
@@ -40,13 +41,24 @@ def build_folder(folder: Path, pictures: int = 6, bystanders: int = 3) -> Path:
     of = built()
     shown = [picture(number) for number in range(pictures)]
     shown += [picture(100 + number, "square", False, (True, number != 1)) for number in range(bystanders)]
+    proof = Certificate("circle", 0.9, "a photo of a circle", 0.5, 0.6, 0.4, 0.4, 0.0, True, True, 1e-10, 1e-16)
     attack = AttackResult("inversion", "words", "circle", 5, 6, 6, "square", 6, {"words": 4}, 0)
-    of = replace(of, report=replace(of.report, pictures=tuple(shown), attacks=(attack,)))
+    of = replace(of, report=replace(of.report, pictures=tuple(shown), attacks=(attack,), certificates=(proof,)))
     record = report.as_json(of, read_delta(DELTA))
     folder.mkdir(parents=True)
     (folder / "report.json").write_text(report.as_text(record), encoding="utf-8")
     (folder / "report.html").write_text(report.as_html(of, record), encoding="utf-8")
     shutil.copyfile(DELTA, folder / "delta.safetensors")
+    return folder
+
+
+def language_folder(folder: Path) -> Path:
+    """The folder of a build of a language model that failed: its report alone."""
+    of = report_language_cases.verified()
+    record = report.as_json(of)
+    folder.mkdir(parents=True)
+    (folder / "report.json").write_text(report.as_text(record), encoding="utf-8")
+    (folder / "report.html").write_text(report.as_html(of, record), encoding="utf-8")
     return folder
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from browsing import chromium, needs_chromium, visiting
 from report_cases import EVIL
-from view_cases import DELTA, build_folder, fleet_folder
+from view_cases import DELTA, build_folder, fleet_folder, language_folder
 
 from editc.viewing.server import Server
 from editc.viewing.site import open_site
@@ -64,10 +64,10 @@ def test_axe_finds_nothing_wrong_with_a_build(browser: Any, server: Server, wind
         assert visit.violations() == []
 
 
-@pytest.mark.parametrize(("what", "window"), [("fleet", "dark"), ("delta", "narrow")])
-def test_axe_finds_nothing_wrong_with_a_fleet_or_a_delta(browser: Any, tmp_path: Path, what: str, window: str) -> None:
-    given = DELTA if what == "delta" else fleet_folder(tmp_path / "few", 9)
-    export(given, tmp_path / "pages")
+@pytest.mark.parametrize(("what", "window"), [("fleet", "dark"), ("delta", "narrow"), ("language", "light")])
+def test_axe_finds_nothing_wrong_with_other_pages(browser: Any, tmp_path: Path, what: str, window: str) -> None:
+    given = {"delta": lambda _: DELTA, "fleet": lambda few: fleet_folder(few, 9), "language": language_folder}[what]
+    export(given(tmp_path / "given"), tmp_path / "pages")
     with visiting(browser, tmp_path / "pages" / "index.html", bypass_csp=True, **WINDOWS[window]) as visit:
         assert visit.violations() == []
 

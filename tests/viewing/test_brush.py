@@ -16,6 +16,12 @@ from editc.viewing.brush import Asked, Brush, Part, open_brush
 from editc.viewing.hand import why_absent
 from editc.viewing.subject import open_subject
 
+MANIFEST = """editc: 1
+model: editc:demo
+edits: [{erase: circle, to: square}]
+verify: {images: {detector: editc:demo, steps: 4}}
+"""
+
 
 def answers(brush: Brush, asked: Asked, heard: list[tuple[str, int]] | None = None) -> list[Part]:
     def progress(stage: str, items: Iterable[object]) -> Iterable[object]:
@@ -31,11 +37,11 @@ def answers(brush: Brush, asked: Asked, heard: list[tuple[str, int]] | None = No
 
 def test_the_demo_model_paints_a_prompt_before_and_after(tmp_path: Path) -> None:
     file = tmp_path / "d.safetensors"
-    write_delta(delta_for("sd1", open_model("editc:demo")), file)
+    write_delta(replace(delta_for("sd1", open_model("editc:demo")), manifest=MANIFEST, edits=()), file)
     brush, heard = open_brush(str(file), "editc:demo"), list[tuple[str, int]]()
     before, after = answers(brush, Asked("a red circle", 7), heard)
     assert before["image"] != after["image"] and before["image"].startswith("data:image/png;base64,")
-    assert heard == [("painting before the edit", 25), ("painting after the edit", 25)]
+    assert heard == [("painting before the edit", 4), ("painting after the edit", 4)]
     assert answers(brush, Asked("a red circle", 7)) == [before, after], "the same seed, and the weights are back"
     assert answers(brush, Asked("a red circle", 8))[0] != before
 

@@ -17,7 +17,7 @@ from fleet_cases import run, write_plan
 from PIL import Image
 from report_cases import EVIL, Structure
 from signing_cases import key_files
-from view_cases import DELTA, build_folder, fleet_folder, picture
+from view_cases import DELTA, build_folder, fleet_folder, language_folder, picture
 
 from editc.core.diagnostics import EditcError
 from editc.report.pictures import read_pictures
@@ -86,6 +86,11 @@ def test_a_build_that_failed_is_shown_without_a_delta(tmp_path: Path) -> None:
     assert "there is no delta here" in page(folder, served=True)
 
 
+def test_a_language_model_has_its_answers_on_the_page(tmp_path: Path) -> None:
+    text = page(language_folder(tmp_path / "out"))
+    assert "Said before" in text and "Says now" in text and "Before and after" not in text
+
+
 def test_a_report_without_its_page_is_shown_without_pictures(tmp_path: Path) -> None:
     folder = build_folder(tmp_path / "out")
     (folder / "report.html").unlink()
@@ -144,8 +149,9 @@ def keys(value: Any) -> Iterator[str]:
     yield from value if isinstance(value, dict) else ()
 
 
-def test_no_text_of_a_report_becomes_a_part_of_the_page(tmp_path: Path) -> None:
-    small = build_folder(tmp_path / "out", 1, 1)
+@pytest.mark.parametrize("kind", ["image", "language"])
+def test_no_text_of_a_report_becomes_a_part_of_the_page(tmp_path: Path, kind: str) -> None:
+    small = build_folder(tmp_path / "out", 1, 1) if kind == "image" else language_folder(tmp_path / "out")
     file = small / "report.html"
     file.write_text("".join(re.findall("<figure class=.pair.*?</figure>", file.read_text())))
     record, usual, shown = json.loads((small / "report.json").read_text()), own_tags(page(small)), 0
