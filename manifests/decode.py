@@ -213,6 +213,10 @@ def _read_manifest(root: Node, source: Source, named: NamedFiles, kind: Manifest
     if images is not None:
         spans["images"] = images.spans[""]
     preserve, corpus = _block_value(Preserve, values.pop("preserve", None)), own.get("corpus")
+    if any(getattr(edit, "attribute", None) for edit in own["edits"]):
+        from editc.manifests.attribute import preserve_attributes
+
+        preserve = preserve_attributes(preserve, own["edits"])
     return Manifest(
         kind=kind.name,
         source=source,

@@ -139,6 +139,10 @@ def _request(draft: _ImageDraft, joint: str | None, method_unreadable: bool, fau
     if kind == "fuse" and "adapter" in values:
         values.setdefault("concept", values["adapter"])
         spans.setdefault("concept", spans["adapter"])
+    if kind == "erase" and {"thing", "phrases"} & spans.keys():
+        from editc.manifests.attribute import read_attribute
+
+        values = read_attribute(values, spans, faults)
     options = _options(draft, joint, method_unreadable, spans, faults) if block.unknown else {}
     if "concept" not in values or (kind == "fuse" and "adapter" not in values):
         return None

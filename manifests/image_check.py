@@ -334,6 +334,14 @@ def fusions_fit(manifest: Manifest, faults: Faults) -> None:
             rule(manifest, faults)
 
 
+def attributes_fit(manifest: Manifest, faults: Faults) -> None:
+    """E153: the rule of `attribute`, which is imported only where an edit has `from`."""
+    if any(edit.attribute for edit in manifest.image_edits):
+        from editc.manifests.attribute import check_attributes
+
+        check_attributes(manifest, faults)
+
+
 RULES: tuple[Callable[[Manifest, Faults], None], ...] = (
     names_have_one_edit,
     preserve_excludes_edits,
@@ -353,6 +361,7 @@ RULES: tuple[Callable[[Manifest, Faults], None], ...] = (
     shares_have_detector,
     attacks_have_detector,
     fusions_fit,
+    attributes_fit,
     keys_have_meaning,
 )
 """The rules, in the order in which they run."""

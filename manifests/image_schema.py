@@ -69,6 +69,12 @@ ERASE = KeyTable(
         KeyField("erase", NAME, "the concept to erase", required=True, into="concept"),
         ALSO,
         KeyField("to", NAME, "the target, shown in its place; left out: the family's neutral concept"),
+        KeyField("from", NAME, "a thing: what is erased is an attribute of it, which stays elsewhere", into="thing"),
+        KeyField(
+            "phrases",
+            ListOf(CONTEXT, min_items=1),
+            "with `from`: how the attribute is said of a thing, with {} for the thing; left out: before it",
+        ),
         LABEL,
         *COMMON,
     ),

@@ -44,6 +44,9 @@ LANGUAGE_SYNTAX = EditSyntax(
 _IMAGE_KEYS = ("scale", "keys", "token_weights", "expand", "shares")
 """Keys of an image model's edits that have no meaning here."""
 
+_ATTRIBUTE_KEYS = ("from", "phrases")
+"""Keys of an image model's `erase` that take an attribute out of a thing."""
+
 
 @dataclass(frozen=True)
 class _LanguageDraft:
@@ -169,7 +172,8 @@ def _read_options(
     known = {option.name for method in methods_of(draft.kind) for option in options(method)}
     rest = []
     for key, node in draft.block.unknown:
-        if key.text in _IMAGE_KEYS and key.text not in known:
+        image_only = key.text in _IMAGE_KEYS or (draft.kind == "erase" and key.text in _ATTRIBUTE_KEYS)
+        if image_only and key.text not in known:
             message = f"{tick(key.text)} has no meaning for a language model"
             faults.add("E185", message, key.span, help="remove it")
         else:

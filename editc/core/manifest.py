@@ -8,6 +8,7 @@ from typing import ClassVar, Literal, TypeAlias
 
 from editc.core.image_check import AttackCheck, ImageCheck, ShareSearch, SuiteCheck, TokenWeights
 from editc.core.places import ManifestBlock, Source
+from editc.core.text import Attribute
 
 Scalar: TypeAlias = str | int | float | bool
 """What an option of a method can be."""
@@ -58,8 +59,9 @@ class Request(ManifestBlock):
     scale: float = 1.0
     """The weight of this edit against the others of the manifest."""
     label: str | None = None
-    """What a detector looks for in the concept's pictures, where that has another name: a watermark that stands on
-    pictures of a word. None: the concept."""
+    """What a detector looks for in its pictures, where that is not the concept: a watermark. None: the concept."""
+    attribute: Attribute | None = None
+    """For `erase` with `from`: what is taken out of which thing. The concept is the thing with it, `to` the thing."""
 
     @property
     def names(self) -> tuple[str, ...]:

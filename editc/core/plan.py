@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 from editc.core.delta import Site
 from editc.core.family import Family
 from editc.core.manifest import Manifest, Request
-from editc.core.text import count
+from editc.core.text import count, mentions
 
 if TYPE_CHECKING:  # `editc check` makes plans and measures nothing
     from editc.core.measurements import Depth
@@ -98,6 +98,10 @@ class Plan:
 
     def contexts(self, request: Request | None = None) -> tuple[str, ...]:
         """The sentences with `{}` that names are put into: those of the request, else of the manifest, else of the
-        family."""
+        family. Sentences that have the attribute of a `from` in them are left out: there it would stay."""
         own = None if request is None else request.contexts
-        return own or self.manifest.contexts or self.family.contexts
+        found = own or self.manifest.contexts or self.family.contexts
+        if request is None or request.attribute is None:
+            return found
+        name = request.attribute.name
+        return tuple(one for one in found if not mentions(one, name)) or found

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 WORDS = {"matrix": "matrices", "entry": "entries", "is": "are", "was": "were"}
 """Words whose plural does not end in s."""
@@ -65,3 +66,19 @@ def _in_one_word(left: str, right: str) -> bool:
 def plain_words(text: str) -> list[str]:
     """The words of a text in lower case, without punctuation."""
     return "".join(c if c.isalnum() or c == "'" else " " for c in text.lower()).split()
+
+
+@dataclass(frozen=True)
+class Attribute:
+    """What `erase` takes out of the thing that `from` names."""
+
+    name: str
+    """The attribute, such as `red`."""
+    thing: str
+    """The thing, such as `circle`."""
+    phrases: tuple[str, ...]
+    """How the attribute is said of a thing, each with one `{}` for the thing, such as `red {}`."""
+
+    def of(self, thing: str) -> tuple[str, ...]:
+        """A thing with the attribute, in each phrase."""
+        return tuple(phrase.replace("{}", thing) for phrase in self.phrases)

@@ -8,6 +8,7 @@ from typing import Any
 from editc.core.manifest import Request
 from editc.core.solution import Edit, Solution, Verified
 from editc.passes.images.solve import moderate
+from editc.passes.images.solve.record import attribute_fields
 from editc.report.record_solve import describe_solve
 from editc.report.training import training_fields
 
@@ -38,6 +39,7 @@ def _edit(solution: Solution, index: int, request: Request) -> Mapping[str, Any]
         "shares": found[0] if found else None,
         "method": method["method"],
         "options": method["options"],
+        **attribute_fields(request),
         "rows": solution.problem.plan.manifest.keys,
         "asked": request.strength,
         "strength": solution.strengths[index],

@@ -84,7 +84,7 @@ def neighbours(
 def add_mined_names(
     manifest: Manifest, encoder: Encoder, prompts: Sequence[str], contexts: Sequence[str], most: int, alike: float
 ) -> Manifest:
-    """Add names mined from `prompts` to `also` of every edit except `moderate`.
+    """Add names mined from `prompts` to `also` of every edit except `moderate` and those with `from`.
 
     A name is added if it scores `alike` or more, to the edit with the nearer concept where two want it. At most `most`
     names are looked at for each concept. Names that the manifest uses otherwise (targets, names of other edits, what is
@@ -100,7 +100,7 @@ def add_mined_names(
             one for one in neighbours(encoder, request.concept, free, contexts, most) if one.score >= alike
         ]
         for request in manifest.image_edits
-        if request.kind != "moderate"
+        if request.kind != "moderate" and request.attribute is None
     }
     best = {one.name: max(_scores_of(found, one.name)) for names in found.values() for one in names}
     return replace(manifest, edits=tuple(_add_names(request, found, best) for request in manifest.image_edits))

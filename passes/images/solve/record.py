@@ -27,9 +27,16 @@ def record_edits(solution: Solution) -> Iterator[Mapping[str, Any]]:
             "keys": solution.problem.plan.manifest.keys,
             "strength": strength,
             "scale": request.scale,
+            **attribute_fields(request),
             **method,
             **({"shares": found[index]} if index in found else {}),
         }
+
+
+def attribute_fields(request: Request) -> dict[str, Any]:
+    """What an edit with `from` takes out of what, as deltas and reports record it. Empty for every other edit."""
+    one = request.attribute
+    return {} if one is None else {"from": {"attribute": one.name, "thing": one.thing, "phrases": list(one.phrases)}}
 
 
 def _target(request: Request, plan: Plan) -> str:

@@ -197,7 +197,7 @@ def _find_other_names(
     taken |= {name.casefold() for name in manifest.preserve.concepts}
     for request in manifest.image_edits:
         near = mined_names.neighbours(encoder, request.concept, found, _contexts(plan, request), MOST_MINED)
-        names = other_names([one for one in near if one.name.casefold() not in taken])
+        names = other_names([one for one in near if one.name.casefold() not in taken and not request.attribute])
         taken |= {one.name.casefold() for one in names.sure}
         mined.append((near, names))
     return mined
@@ -282,7 +282,7 @@ def _one_name_each(signals: Signals, names: Iterable[str]) -> tuple[str, ...]:
 
 def _trials(target_trials: TargetTrials, request: Request, near: Sequence[str]) -> tuple[TargetTrial, ...]:
     """Try every target; return the trials, best first (`TargetTrial.rank`)."""
-    if request.kind == "moderate":
+    if request.kind == "moderate" or request.attribute:
         return (target_trials.try_as_is(),)
     given = [] if request.to is None else [request.to]
     neutral = [] if request.kind == "replace" else [target_trials.plan.family.neutral]

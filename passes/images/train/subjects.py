@@ -37,7 +37,7 @@ def make_subjects(
     plan: Plan, ctx: Context, model: Diffusion, prompts: Sequence[str], steps: int, guidance: float
 ) -> Iterator[Subject]:
     """Yield one subject for each edit of the manifest. `prompts` are the preserved ones."""
-    every = [name for request in plan.manifest.image_edits for name in (*request.names, request.to or "") if name]
+    every = [name for request in plan.manifest.image_edits for name in _own_names(request) if name]
     preserved = tuple(one for one in prompts if not any(mentions(one, name) for name in every))
     named = [one for one in plan.manifest.preserve.concepts if one not in every][:OTHERS]
     for request in plan.manifest.image_edits:
@@ -45,7 +45,7 @@ def make_subjects(
             concept=request.concept,
             names=request.names,
             target=request.to or plan.family.neutral,
-            others=tuple(dict.fromkeys([*named, *find_candidates(plan, ctx, request, every, prompts)])),
+            others=tuple(dict.fromkeys([*named, *_find_others(plan, ctx, request, every, prompts)])),
             contexts=plan.contexts(request),
             preserved=preserved,
             seed=int(np.random.default_rng([plan.manifest.seed, *request.concept.encode()]).integers(2**31)),
@@ -55,6 +55,23 @@ def make_subjects(
             **_judge(ctx, request.concept),
         )
         yield sift(model, subject, frozenset(named))
+
+
+def _own_names(request: Request) -> tuple[str, ...]:
+    """The names of an edit that must not stay. The target of `from` must: it is the thing, which stays elsewhere."""
+    return request.names if request.attribute else (*request.names, request.to or "")
+
+
+def _find_others(
+    plan: Plan, ctx: Context, request: Request, edited: Sequence[str], prompts: Sequence[str]
+) -> Iterator[str]:
+    """Yield names that an edit must leave, found among the words of the preserved prompts. An attribute must stay with
+    other things: each of them with it, and by itself."""
+    part = request.attribute
+    for name in find_candidates(plan, ctx, request, [*edited, *((part.thing,) if part else ())], prompts):
+        if part and not mentions(name, part.name):
+            yield part.of(name)[0]
+        yield name
 
 
 def _judge(ctx: Context, concept: str) -> Mapping[str, Any]:

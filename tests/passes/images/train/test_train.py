@@ -15,7 +15,9 @@ from torch.nn.functional import softplus
 from train_cases import SUBJECT, ask, run, small, stir
 
 from editc.core.delta import Site
+from editc.core.manifest import Request
 from editc.core.ports import Diffusion
+from editc.core.text import Attribute
 from editc.passes.images.diffusion.residual import project
 from editc.passes.images.diffusion.sampling import add_noise, clean_of, goal_of_noise
 from editc.passes.images.schemes.adversaries import rows
@@ -39,6 +41,7 @@ from editc.passes.images.schemes.objectives.mosaic import Mosaic
 from editc.passes.images.schemes.objectives.noise import WrongNoise
 from editc.passes.images.schemes.objectives.residual import Residual
 from editc.passes.images.schemes.objectives.stay import StayAtEmpty, StayAtOthers, StayAtPrompts, StayAtRandom
+from editc.passes.images.train import subjects
 from editc.passes.images.train.subjects import sift
 from editc.passes.training import loop
 from editc.passes.training.checkpoint import Checkpoints
@@ -311,3 +314,21 @@ def test_a_name_with_the_concept_in_it_is_no_other_name(model: Diffusion) -> Non
     assert (found.others, found.preserved) == (("boat",), ("a boat",))
     found = sift(model, subject, frozenset({"animal"}))
     assert (found.others, found.preserved) == (("animal", "boat"), ("a red animal", "a boat"))
+
+
+def test_an_attribute_must_stay_with_other_things_and_its_thing_must_stay(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`{erase: red, from: circle}`: other names are things with it and by themselves, and prompts of circles stay."""
+    made = Request(kind="erase", concept="red circle", to="circle", attribute=Attribute("red", "circle", ("red {}",)))
+    found: list[str] = []
+
+    def candidates(plan: Any, ctx: Any, request: Request, edited: Any, prompts: Any) -> tuple[str, ...]:
+        found.extend(edited)
+        return ("square", "red")
+
+    monkeypatch.setattr(subjects, "find_candidates", candidates)
+    nothing: Any = None
+    others = [*subjects._find_others(nothing, nothing, made, subjects._own_names(made), ())]
+    assert others == ["red square", "square", "red"]
+    assert found == ["red circle", "circle"] and subjects._own_names(made) == ("red circle",)
+    plain = replace(made, attribute=None)
+    assert subjects._own_names(plain) == ("red circle", "circle")
