@@ -13,9 +13,11 @@ from editc.core.manifest import (
     LanguageEdit,
     Manifest,
     PromptAnswer,
+    Redirect,
 )
 from editc.core.text import fold_name
 from editc.manifests.faults import Faults, tick
+from editc.manifests.language_edits import leads_of
 from editc.manifests.language_schema import COLUMNS
 from editc.manifests.shared_rules import (
     EditedText,
@@ -61,15 +63,12 @@ def facts_change(manifest: Manifest, faults: Faults) -> None:
 
 
 def redirects_lead_somewhere(manifest: Manifest, faults: Faults) -> None:
-    """E189: a concept leads to one other concept, to noise, or to a refusal.
-
-    Only the method `rocr` knows noise and refusals. `concept-vectors` takes a concept out and leads nowhere.
-    """
+    """E189: a concept leads to one other concept, to noise, or to a refusal, as far as its method can do that."""
     joint = _joint_method(manifest.redirects)
     for edit in manifest.redirects:
         named, toward = "to" in edit.spans, "toward" in edit.spans
-        method = edit.method or joint
-        if method == COLUMNS and (named or toward or edit.kind == "redirect"):
+        leads = leads_of(edit.method or joint)
+        if not leads and (named or toward or edit.kind == "redirect"):
             place = edit.at("to:") if named else edit.at("toward:") if toward else edit.at("concept")
             message = f"{tick(COLUMNS)} removes columns from the weights and takes no target"
             help = "remove it" if edit.kind == "erase" else f"write `erase: {edit.concept}`"
@@ -81,10 +80,24 @@ def redirects_lead_somewhere(manifest: Manifest, faults: Faults) -> None:
         elif not named and not toward and edit.kind == "redirect":
             help = "add `to: CONCEPT`, or `toward: noise` or `refusal`"
             faults.add("E189", f"no target is named for {tick(edit.concept)}", edit.at("concept"), help=help)
-        if method not in (None, "rocr", COLUMNS) and edit.to is None and not named and (toward or edit.kind == "erase"):
-            place = edit.at("toward") if toward else edit.at("concept")
-            message = f"{tick(str(method))} needs another concept as target, and none is named"
-            faults.add("E189", message, place, help="add `to: CONCEPT`, or write `method: rocr`")
+        if leads:
+            _refuse_target(edit, str(edit.method or joint), leads, faults)
+
+
+def _refuse_target(edit: Redirect, method: str, leads: Sequence[str], faults: Faults) -> None:
+    """E189: the target of an edit is none that its method can lead to."""
+    named, toward = "to" in edit.spans, "toward" in edit.spans
+    if named or edit.to is not None:
+        if "anchor" not in leads:
+            message = f"{tick(method)} leads to `toward: {leads[0]}` only, and not to another concept"
+            faults.add("E189", message, edit.at("to"), help="remove `to`, or write `method: rocr`")
+    elif "anchor" in leads and len(leads) == 1 and (toward or edit.kind == "erase"):
+        place = edit.at("toward") if toward else edit.at("concept")
+        message = f"{tick(method)} needs another concept as target, and none is named"
+        faults.add("E189", message, place, help="add `to: CONCEPT`, or write `method: rocr`")
+    elif toward and edit.toward not in leads:
+        message = f"{tick(method)} leads to `toward: {leads[0]}` only"
+        faults.add("E189", message, edit.at("toward"), help="remove `toward`, or write `method: rocr`")
 
 
 def targets_are_not_redirected(manifest: Manifest, faults: Faults) -> None:

@@ -32,6 +32,15 @@ def _solves(method: str) -> tuple[str, ...]:
     return kinds
 
 
+def leads_of(method: str | None) -> tuple[str, ...]:
+    """Where a method can lead a concept (`passes.methods.LeadsElsewhere`). None: the default method, which can lead
+    anywhere. A method that does not say leads to another concept."""
+    if method is None:
+        return ("anchor", "noise", "refusal")
+    found: tuple[str, ...] = getattr(METHODS.resolve(method), "leads", ("anchor",))
+    return found
+
+
 _REDIRECT_ADVICE = "to name a concept in its place write `redirect: {from: ..., to: ...}`"
 """Help for `from` or `to` in the wrong place."""
 LANGUAGE_SYNTAX = EditSyntax(
@@ -137,7 +146,7 @@ def _read_edit(
     if "concept" not in values:
         return None
     if "to" not in spans and kind == "erase":
-        values.setdefault("toward", "noise")
+        values.setdefault("toward", next((one for one in leads_of(shared.method) if one != "anchor"), "noise"))
     return Redirect(kind=kind, options=options, spans=spans, **values)  # type: ignore[arg-type]
 
 

@@ -250,7 +250,10 @@ MANIFEST = KeyTable(
         ),
         KeyField("chat", Flag(), "take keys inside the model's chat template as well", only="language"),
         KeyField(
-            "after", ListOf(Text()), "deltas that the model already contains, whose edits must stay", only="language"
+            "after",
+            ListOf(Text()),
+            "deltas that the model already contains, by file or id, whose edits must stay",
+            only="language",
         ),
         KeyField(
             "emit",

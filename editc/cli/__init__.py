@@ -27,6 +27,7 @@ LATE = {
     "fleet": "editc.cli.fleet:fleet",
     "init": "editc.cli.init:init",
     "list": "editc.cli.start:list_",
+    "log": "editc.cli.log:log",
     "pull": "editc.cli.publish:pull",
     "push": "editc.cli.publish:push",
     "schema": "editc.cli.start:schema",

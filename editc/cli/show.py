@@ -253,7 +253,7 @@ def status_result(found: Status) -> Output:
 
     lines = [_name_model(found.model)]
     for state in found.deltas:
-        concepts = ", ".join(_edit_heading(edit) for edit in state.edits)
+        concepts = ", ".join(edit_heading(edit) for edit in state.edits)
         lines.append(f"  {state.delta_id[:12]}  {state.presence:<12} {concepts}")
     if not found.deltas:
         lines.append("  no delta is recorded here; look for one with --delta FILE")
@@ -263,8 +263,8 @@ def status_result(found: Status) -> Output:
     return Output("\n".join(lines), describe_status(found))
 
 
-def _edit_heading(edit: Mapping[str, Any]) -> str:
-    """What a recorded edit is about."""
+def edit_heading(edit: Mapping[str, Any]) -> str:
+    """What a recorded edit is about, in a few words."""
     from editc.cli.show_language import headline, is_language
 
     return headline(edit) if is_language(edit) else str(edit.get("concept", "?"))

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from editc.core.delta import Array
-from editc.core.network import LearnedValue, Spot
+from editc.core.network import Cloze, LearnedValue, Spot
 from editc.core.problem import Problem
 
 
@@ -35,6 +35,17 @@ class MemoryKey:
     """How `residual` was learned. None where no gradient was used."""
     sinks: int = 0
     """How many contexts were left out because of position 0."""
+
+
+@dataclass(frozen=True)
+class EarlierEdits:
+    """What a delta that is in the model already asks of the edits after it."""
+
+    keys: tuple[tuple[Spot, ...], ...]
+    """Groups of positions where its edits read their keys. The mean over each group is one key, whose output must
+    stay."""
+    asked: tuple[Cloze, ...] = ()
+    """The prompts of its facts with their answers."""
 
 
 @dataclass(frozen=True)
@@ -91,11 +102,43 @@ class Memory:
     preserved: Array
     """(d_in, p): keys whose outputs must stay: those of earlier edits, of the target of a redirection, of preserved
     names."""
+    weight: Array = field(default_factory=lambda: np.zeros((0, 0)))
+    """W (d_out, d_in) as it is now. Empty where only a method that does not read it is called."""
 
     def weighted_moment(self) -> Array:
         """C + K K^T, (d_in, d_in): the moment C, as if each preserved key in K were read as often as all ordinary text
         together."""
         return np.asarray(self.moment + self.preserved @ self.preserved.T)
+
+
+@dataclass(frozen=True)
+class AnswerGradients:
+    """One matrix W (d_out, d_in) at the t tokens that stand before those of the answers, which are to become likely."""
+
+    keys: Array
+    """(d_in, t): what the matrix reads there."""
+    gradients: Array
+    """(d_out, t): the gradient of the answers' negative log-likelihood by the matrix's output there."""
+    earlier_keys: Array
+    """(d_in, s): the same of the facts of earlier deltas, in the model as it is now."""
+    earlier_gradients: Array
+    """(d_out, s): their gradients."""
+    strengths: Array
+    """(t,): how much of the fact that each token belongs to is to be made, 1 for all of it."""
+
+
+@dataclass(frozen=True)
+class KeyStates:
+    """The residual stream at a concept's keys, from which a method makes the value of each key."""
+
+    here: Array
+    """(d,): at one key."""
+    own: Array
+    """(d, n): at every key of the concept."""
+    unknown: Array
+    """(d, k): at the same places of the same sentences with invented names, which no model knows."""
+    seed: int
+    """The manifest's seed."""
 
 
 @dataclass(frozen=True)

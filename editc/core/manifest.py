@@ -337,7 +337,7 @@ class Manifest(ManifestBlock):
     retain: tuple[str, ...] = ()
     """Language models: texts that must stay as likely as they were. Empty: editc's own sentences."""
     after: tuple[str, ...] = ()
-    """Language models: files of deltas that are in the model already. What they wrote is preserved."""
+    """Language models: files or ids of deltas that are in the model already. What they wrote is preserved."""
     files: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """Language models: name of every other file that the manifest names -> its lines. The fields above hold them
     too."""

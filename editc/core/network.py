@@ -392,3 +392,9 @@ class Network(Protocol):
 
         Raises ValueError when that leaves none.
         """
+
+    def answer_gradients(
+        self, names: Sequence[str], asked: Sequence[Cloze], changed: Mapping[str, Array] | None = None
+    ) -> Mapping[str, tuple[Array, Array, NDArray[np.int64]]]:
+        """What each matrix reads (d_in, t) at the t tokens before those of the answers, the gradient (d_out, t) of the
+        answers' negative log-likelihood by what it writes there, and the number (t,) of each token's answer."""

@@ -15,7 +15,8 @@ from editc.core.diagnostics import Diagnostic
 from editc.core.family import Family
 
 if TYPE_CHECKING:  # `editc check` opens ports and needs none of these
-    from editc.core.network import Network, Spot
+    from editc.core.language_problem import EarlierEdits
+    from editc.core.network import Network
     from editc.core.problem import Adapter
     from editc.numerics.ball import Ball
 
@@ -327,8 +328,8 @@ class Context:
     """The language model, ready to run. None for image models."""
     oracle: Network | None = None
     """A language model that never saw what a suite is to forget. None where the manifest names none, or its figures."""
-    earlier: Mapping[str, Sequence[Spot]] = field(default_factory=dict)
-    """Id of a delta under `after` -> the spots at which its edits took their keys."""
+    earlier: Mapping[str, EarlierEdits] = field(default_factory=dict)
+    """Id of a delta under `after` -> what it asks of later edits."""
     streams: Mapping[str, Encoder] = field(default_factory=dict)
     """Name of a stream -> its encoder, for the streams other than `encoder`."""
     adapters: Sequence[Adapter] = ()

@@ -57,6 +57,22 @@ def subspace(present: Array, absent: Array, count: int, projected: bool = False)
     return np.ascontiguousarray(left[:, :count])
 
 
+def minor_components(outputs: Array, share: float) -> Array:
+    """Return the weakest principal components (d, k) of `outputs` (n, d), orthonormal, the weakest first.
+
+    They are as many as hold at most `share` of the energy about the mean together.
+    Components that the outputs do not have at all are left out. Raises SingularError if none is left, NonFiniteError.
+    """
+    require_finite("the outputs", outputs)
+    _, values, right = np.linalg.svd(outputs - outputs.mean(axis=0), full_matrices=False)
+    live = values > SAME_DIRECTION * values[0]
+    energy, components = values[live][::-1] ** 2, right[live][::-1]
+    count = int(np.count_nonzero(np.cumsum(energy) <= share * energy.sum() * (1 + SAME_DIRECTION)))
+    if not count:
+        raise SingularError(float("inf"))
+    return np.ascontiguousarray(components[:count].T)
+
+
 def joint_basis(bases: Sequence[Array]) -> Array:
     """Return an orthonormal basis (d, k) of what `bases`, (d, k_i) each, span together; a single basis as it is."""
     if len(bases) == 1:

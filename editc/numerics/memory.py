@@ -7,10 +7,11 @@ return F, which depends on neither W nor R.
     exact      min tr(D C D^T)                  with D K = R          ROME (arXiv 2202.05262, eq. 2) for any m; EMMET
     weighed    min lamb tr(D C D^T) + |D K - R|^2                     MEMIT (arXiv 2210.07229, eq. 14)
     confined   min |D K - R|^2 + |D K_p|^2 + l2 |D|^2  over D = D P   AlphaEdit (arXiv 2410.02355)
+    evolved    min |D K - R|^2 + l2 |D|^2  over D = D P, D K_p = 0    EvoEdit (arXiv 2510.13851)
 
 K_p are the keys of earlier edits, and P projects on the null space of ordinary text's keys. `right_factor` solves the
-first two (the first has lamb = 0), `confined_right_factor` the third. Each solves a system with one equation a key, and
-no matrix is inverted.
+first two (the first has lamb = 0), `confined_right_factor` the third, `evolved_right_factor` the fourth. Each solves a
+system with one equation a key, and no matrix is inverted.
 """
 
 from __future__ import annotations
@@ -23,6 +24,9 @@ from numpy.typing import NDArray
 from editc.numerics.ridge import Factor, factorise, require_finite
 
 Array: TypeAlias = NDArray[np.float64]
+
+ROUNDING = 1e-12
+"""Singular values of at most this share of the largest are rounding. Chosen by hand, above float64's own (1e-16)."""
 
 
 def right_factor(keys: Array, moment: Factor, lamb: float) -> tuple[Array, Factor]:
@@ -69,6 +73,42 @@ def null_space_basis(moment: Array, threshold: float | None = None, energy: floa
     else:
         count = int(np.count_nonzero(np.cumsum(values) <= energy * values.sum()))
     return np.ascontiguousarray(vectors[:, :count])
+
+
+def evolved_right_factor(keys: Array, earlier: Array, basis: Array, l2: float, tau: float) -> tuple[Array, Factor, int]:
+    """Return the right factor (K^T P K + l2 I)^-1 K^T P (m, d_in), the Cholesky factor of its system, and how many
+    directions are left in P.
+
+    P = basis basis^T - Q Q^T, where the columns of `basis` (d_in, k) are orthonormal and Q are the directions within it
+    that the keys K_p (d_in, p) of earlier edits use: left singular vectors of P_0 K_p whose singular value is above
+    `tau` times the largest, and above rounding. Raises SingularError and NonFiniteError.
+    """
+    require_finite("the keys", keys, earlier)
+    inside, used = basis.T @ keys, used_directions(basis.T @ earlier, tau)
+    inside = inside - used @ (used.T @ inside)
+    small = inside.T @ inside
+    small[np.diag_indices_from(small)] += l2
+    factor = factorise(small)
+    return factor.solve(inside.T) @ basis.T, factor, basis.shape[1] - used.shape[1]
+
+
+def used_directions(columns: Array, tau: float) -> Array:
+    """Return orthonormal directions (d, r) that the columns (d, p) span, without those whose singular value is at most
+    `tau` times the largest, or rounding."""
+    if not columns.size:
+        return columns[:, :0]
+    left, values, _ = np.linalg.svd(columns, full_matrices=False)
+    return np.asarray(left[:, values > max(tau, ROUNDING) * values[0]])
+
+
+def leading_directions(weight: Array, share: float) -> Array:
+    """Return the fewest leading right singular vectors (d_in, r) of W (d_out, d_in), each row at length 1, that hold at
+    least `share` of its energy. Rows of zeros stay zero. Raises NonFiniteError."""
+    require_finite("the matrix", weight)
+    size = np.linalg.norm(weight, axis=1, keepdims=True)
+    _, values, right = np.linalg.svd(weight / np.where(size > 0, size, 1.0), full_matrices=False)
+    energy = np.cumsum(values**2)
+    return np.ascontiguousarray(right[: int(np.searchsorted(energy, share * energy[-1])) + 1].T)
 
 
 def interference(keys: Array, moment: Factor) -> Array:

@@ -1,47 +1,98 @@
-"""The deltas that a language model's manifest names under `after`: the prompt positions of their keys."""
+"""The deltas that a language model's manifest names under `after`: what they ask of later edits.
+
+A delta is named by its file, or by its id where the model's journal names it. The journal is then the ledger: it has
+what each delta's edits ask of later ones.
+"""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from editc.core.delta import Delta
 from editc.core.diagnostics import fail, pointing_at
-from editc.core.network import Spot
+from editc.core.language_problem import EarlierEdits
 from editc.verbs.kind import OpenedManifest
+
+if TYPE_CHECKING:  # a manifest without `after` needs none of these
+    from editc.formats.apply.status import DeltaState
 
 IN_MODEL = ("result", "either")
 """States of a tensor, from `formats.apply.status`, which mean that the delta's result is in the model."""
 REASONS = {"missing": "is missing", "base": "is unedited"}
 """State of a tensor that is not the delta's result -> the words for it in a message."""
+ID = re.compile(r"[0-9a-f]{8,64}")
+"""The id of a delta, or its beginning, of at least eight digits."""
 
 
-def find_earlier_keys(opened: OpenedManifest) -> Mapping[str, tuple[Spot, ...]]:
-    """For each delta under `after`, by its id, the prompt positions at which its edits took their keys.
+def find_earlier_edits(opened: OpenedManifest) -> Mapping[str, EarlierEdits]:
+    """For each delta under `after`, by its id, what it asks of later edits.
 
-    A linked delta gives those of all its parts. Errors in reading a delta underline its name in the manifest. Raises
-    E213 for a delta of an image model, for one that records no manifest, and for one that is not in this model.
+    A linked delta asks what all its parts do. Errors in reading a delta underline its name in the manifest. Raises
+    E213 for a delta of an image model, for one that records no keys, and for one that is not in this model.
     """
-    from editc.formats.delta.parts import parts
     from editc.formats.exports.read import read_delta
 
     manifest = opened.manifest
-    found: dict[str, tuple[Spot, ...]] = {}
-    deltas: list[Delta] = []
+    found: dict[str, EarlierEdits] = {}
+    files: dict[int, Delta] = {}
     for index, name in enumerate(manifest.after):
         with pointing_at(manifest, f"after.{index}"):
-            delta = read_delta(Path(manifest.source.name).parent / name)
-            found[delta.delta_id] = tuple(spot for part in parts(delta) for spot in _key_spots(part, name))
-            deltas.append(delta)
-    _require_in_model(opened, deltas)
+            path = Path(manifest.source.name).parent / name
+            if ID.fullmatch(name) and not path.exists():
+                state = _find_recorded(opened, name)
+                found[state.delta_id] = _edits_of_record(state, name)
+                continue
+            files[index] = read_delta(path)
+            found[files[index].delta_id] = _edits_of_file(files[index], name)
+    _require_in_model(opened, files)
     return found
 
 
-def _key_spots(part: Delta, name: str) -> Iterator[Spot]:
-    """The prompt positions at which the edits of one delta took their keys. `name` is the name of its file."""
+def _find_recorded(opened: OpenedManifest, name: str) -> DeltaState:
+    """The delta whose id begins with `name`, by the model's journal. Raises E213 if none or several do, or if it is not
+    in the model any more."""
+    from editc.formats.apply.status import status
+
+    every = status(opened.model).deltas
+    begun = {one.delta_id: one for one in every if one.delta_id.startswith(name)}
+    help_text = "`editc log MODEL` lists the deltas of a model; or name the delta's file"
+    if len(begun) != 1:
+        why = f"{len(begun)} deltas whose ids begin" if begun else "no delta whose id begins"
+        raise fail("E213", f"the model's journal names {why} with `{name}`", place=name, help=help_text)
+    (state,) = begun.values()
+    if state.presence != "applied":
+        raise fail("E213", f"this delta is not applied to the model: it is {state.presence}", help=help_text)
+    return state
+
+
+def _edits_of_record(state: DeltaState, name: str) -> EarlierEdits:
+    """What a recorded delta asks of later edits. Raises E213 if its records do not say."""
+    from editc.passes.language.keys.key_spots import recorded_edits
+
+    found = recorded_edits(state.edits)
+    if found is None or not state.edits:
+        message = f"the journal does not say which keys `{name}` wrote"
+        raise fail("E213", message, place=name, help="name the delta's file: an older editc applied it")
+    return found
+
+
+def _edits_of_file(delta: Delta, name: str) -> EarlierEdits:
+    """What all parts of a delta ask of later edits."""
+    from editc.formats.delta.parts import parts
+
+    every = [_edits_of_part(part, name) for part in parts(delta)]
+    keys = tuple(group for one in every for group in one.keys)
+    return EarlierEdits(keys, tuple(cloze for one in every for cloze in one.asked))
+
+
+def _edits_of_part(part: Delta, name: str) -> EarlierEdits:
+    """What the edits of one delta ask of later ones. `name` is the name of its file."""
     from editc.formats.diff.diff import has_manifest
     from editc.opening.recorded import recorded_manifest
-    from editc.passes.language.sentences import edit_spots
+    from editc.passes.language.keys.key_spots import earlier_edits
 
     if not has_manifest(part):
         message = f"`{name}` records no manifest, so editc does not know which keys to preserve"
@@ -51,20 +102,29 @@ def _key_spots(part: Delta, name: str) -> Iterator[Spot]:
     if earlier.kind != "language":
         help_text = "name deltas that were built for this language model"
         raise fail("E213", f"`{name}` edits an image model", place=name, help=help_text)
-    yield from edit_spots(earlier)
+    return earlier_edits(earlier)
 
 
-def _require_in_model(opened: OpenedManifest, deltas: Sequence[Delta]) -> None:
-    """Raise E213 if an edited tensor of a delta under `after` is missing from the model, or differs from the delta's
-    result.
+def _require_in_model(opened: OpenedManifest, files: Mapping[int, Delta]) -> None:
+    """Raise E213 if an edited tensor of a delta whose file is named under `after` is missing from the model, or differs
+    from the delta's result. `files`: number under `after` -> the delta.
 
     A tensor may differ if another delta under `after` started from exactly that result.
     """
+    for index, why in _missing(opened, files):
+        help_text = "run `editc apply` first and name the edited model, or remove the delta from `after`"
+        with pointing_at(opened.manifest, f"after.{index}"):
+            raise fail("E213", f"this delta is not applied to the model: {why}", help=help_text)
+
+
+def _missing(opened: OpenedManifest, files: Mapping[int, Delta]) -> Iterator[tuple[int, str]]:
+    """The deltas that are not in the model, by their numbers under `after`, with the reason."""
     from editc.formats.apply.status import status
 
+    deltas: Sequence[Delta] = tuple(files.values())
     states = {one.delta_id: one for one in status(opened.model, deltas).deltas} if deltas else {}
     bases = {(one.site.name, digest) for delta in deltas for one in delta.sites for digest in one.base.values()}
-    for index, delta in enumerate(deltas):
+    for index, delta in files.items():
         results = {
             f"{r.site.component}/{r.site.name}": {(r.site.name, d) for d in r.result.values()} for r in delta.sites
         }
@@ -76,7 +136,4 @@ def _require_in_model(opened: OpenedManifest, deltas: Sequence[Delta]) -> None:
         if differing:
             first, what = next(iter(differing.items()))
             reason = REASONS.get(what, "has other weights")
-            why = f"{len(differing)} of its {len(delta.sites)} tensors differ; `{first}` {reason}"
-            help_text = "run `editc apply` first and name the edited model, or remove the delta from `after`"
-            with pointing_at(opened.manifest, f"after.{index}"):
-                raise fail("E213", f"this delta is not applied to the model: {why}", help=help_text)
+            yield index, f"{len(differing)} of its {len(delta.sites)} tensors differ; `{first}` {reason}"

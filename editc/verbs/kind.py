@@ -54,7 +54,7 @@ class ModelKind:
     open_ports: Callable[[OpenedManifest, Progress | None], Context]
     """Opens every port of a build. Raises E205, E207 and the errors of opening the model's parts."""
     with_earlier: Callable[[Context, OpenedManifest], Context]
-    """Adds `Context.earlier`: the prompt positions at which the deltas under `after` took their keys."""
+    """Adds `Context.earlier`: what the deltas under `after` ask of later edits."""
     locate_pass: Callable[[], Pass]
     """The pass locate: Manifest -> Plan."""
     passes: Callable[[Sequence[str]], tuple[Pass, ...]]

@@ -102,10 +102,10 @@ def require_folder(manifest: Manifest, model: Model) -> None:
 
 
 def with_earlier(ctx: Context, opened: OpenedManifest) -> Context:
-    """Add `ctx.earlier`: for each delta under `after`, the prompt positions at which its edits took their keys."""
-    from editc.verbs.earlier import find_earlier_keys
+    """Add `ctx.earlier`: for each delta under `after`, what it asks of later edits."""
+    from editc.verbs.earlier import find_earlier_edits
 
-    return replace(ctx, earlier=find_earlier_keys(opened))
+    return replace(ctx, earlier=find_earlier_edits(opened))
 
 
 def locate_pass() -> Pass:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from editc.core.delta import Delta, SiteRecord
@@ -45,6 +45,8 @@ class DeltaState:
     """What the delta says of its edits: one mapping each."""
     recorded: bool
     """True if the model's journal names the delta."""
+    after: tuple[str, ...] = ()
+    """The ids of its parents: the deltas that were in the model when it was built, and that it holds."""
 
 
 @dataclass(frozen=True)
@@ -98,7 +100,10 @@ def status(model: Model, deltas: Sequence[Delta] = ()) -> Status:
             for p in entry.ranges
         }
         states += [
-            _delta_state(d["delta_id"], _read_edits(d), _select_delta(found, entry, d["delta_id"]), True)
+            replace(
+                _delta_state(d["delta_id"], _read_edits(d), _select_delta(found, entry, d["delta_id"]), True),
+                after=_read_parents(d),
+            )
             for d in entry.deltas
         ]
         peeled |= {(p.component, p.name): p.base for p in entry.ranges if found[p.component, p.name] == "result"}
@@ -107,7 +112,8 @@ def status(model: Model, deltas: Sequence[Delta] = ()) -> Status:
         if delta.delta_id not in known:
             parts = {f"{r.site.component}/{r.site.name}": now.judge(r) for r in delta.sites}
             states = [state for state in states if state.delta_id != delta.delta_id]
-            states.insert(0, _delta_state(delta.delta_id, delta.edits, parts, False))
+            state = _delta_state(delta.delta_id, delta.edits, parts, False)
+            states.insert(0, replace(state, after=_read_parents(delta.extra)))
     return Status(model, tuple(reversed(states)), journal.interrupted_entry(journal_place) is not None)
 
 
@@ -190,6 +196,13 @@ def _read_edits(summary: Mapping[str, Any]) -> tuple[Mapping[str, Any], ...]:
     """Read the edits of a delta from a journal's summary. Entries that are not mappings are left out."""
     edits = summary.get("edits")
     return tuple(edit for edit in edits if isinstance(edit, dict)) if isinstance(edits, list) else ()
+
+
+def _read_parents(summary: Mapping[str, Any]) -> tuple[str, ...]:
+    """Read the ids of a delta's parents from a journal's summary or a delta's description. Others than texts are left
+    out."""
+    after = summary.get("after")
+    return tuple(one for one in after if isinstance(one, str)) if isinstance(after, list) else ()
 
 
 def _delta_state(

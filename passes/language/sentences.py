@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from editc.core.manifest import Fact, Manifest, Redirect
-from editc.core.network import PREFIXES, Spot
+from editc.core.network import PREFIXES, Cloze, Spot
 
 FACT_IN_CHAT = ("{}", "Complete the sentence: {}", "Finish this with one or two words: {}")
 """How a user may put the prompt of a fact to a chat model. Chosen by hand; `{}` is the prompt."""
@@ -21,6 +21,8 @@ CONCEPT_IN_TEXT = (
 )
 """A concept's name in plain text, with an article and without one, because some names hardly ever occur without it.
 Chosen by hand."""
+INVENTED_NAMES = ("Quorvane", "Zelmiport", "Bravundia", "Othrelle", "Kessimar", "Drumholt", "Vintarro", "Ulmeskia")
+"""Names of nothing, which no model knows. Chosen by hand."""
 CONCEPT_IN_CHAT = (
     "{}",
     "What do you know about {}",
@@ -82,17 +84,28 @@ def redirect_sentences(edit: Redirect, manifest: Manifest) -> Iterator[NameInSen
             )
 
 
+def whole_sentences(edit: Redirect, manifest: Manifest) -> Iterator[NameInSentences]:
+    """The sentences about each name of an erased concept, with what follows the name: the edit's relations or, if it
+    has none, the manifest's contexts or general sentences. With `chat: true` each name has a second item."""
+    relations = tuple(one.prompt for one in edit.relations)
+    for name in edit.names:
+        plain = edit.contexts or relations or manifest.contexts or CONCEPT_IN_TEXT
+        yield NameInSentences(name, "plain", tuple(dict.fromkeys(plain)))
+        if manifest.chat:
+            yield NameInSentences(name, "chat", tuple(dict.fromkeys(relations or CONCEPT_IN_CHAT)))
+
+
 def edit_sentences(edit: Fact | Redirect, manifest: Manifest) -> Iterator[NameInSentences]:
     """The sentences of every name of an edit, in each form, plain text first."""
     return fact_sentences(edit, manifest) if isinstance(edit, Fact) else redirect_sentences(edit, manifest)
 
 
-def edit_spots(manifest: Manifest) -> Iterator[Spot]:
-    """The positions at which the edits of a manifest read their keys. A later delta preserves the outputs there."""
-    edits: tuple[Fact | Redirect, ...] = (*manifest.facts, *manifest.redirects)
-    for edit in edits:
-        for one in edit_sentences(edit, manifest):
-            yield from one.contexts
+def answer_clozes(fact: Fact, manifest: Manifest) -> tuple[Cloze, ...]:
+    """A fact's prompt in the contexts that the manifest gives, else as it stands, each with the answer. With `chat:
+    true` also as a user says it."""
+    given = fact.contexts or manifest.contexts or ("{}",)
+    plain = tuple(Cloze(fill(text, fact.prompt), fact.answer) for text in given)
+    return (*plain, Cloze(fact.prompt, fact.answer, chat=True)) if manifest.chat else plain
 
 
 def preserved_sentences(edit: Fact | Redirect, manifest: Manifest) -> Iterator[NameInSentences]:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, ClassVar, Literal, Protocol, TypeAlias, runtime_checkable
 
+from editc.core.delta import Array
 from editc.core.problem import System
 from editc.core.solution import Edit
+
+if TYPE_CHECKING:  # a manifest for an image model needs neither this nor what it imports
+    from editc.core.language_problem import KeyStates
 
 
 def require_at_least_zero(**options: float | None) -> None:
@@ -13,6 +17,13 @@ def require_at_least_zero(**options: float | None) -> None:
     for name, value in options.items():
         if value is not None and value < 0:
             raise ValueError(f"`{name}` is {value:g}: it must be 0 or more")
+
+
+def require_share(**options: float) -> None:
+    """Raise ValueError for the first option above one, by its name."""
+    for name, value in options.items():
+        if value > 1:
+            raise ValueError(f"`{name}` is {value:g}: it is a share, at most 1")
 
 
 class Method(Protocol):
@@ -34,9 +45,10 @@ class LanguageMethod(Protocol):
     system. It is called once for each matrix that its stage edits."""
 
     works_on: ClassVar[str]
-    """What it is called with: `memory` (a `Memory`: keys and values of one matrix), `writer` (a `Writer`: a matrix that
-    writes to the residual stream) or `columns` (a `ScoredColumns`: a matrix with scores of its columns). `rows`: it is
-    trained on rows of text (`passes.language.trained.trained`)."""
+    """What it is called with: `memory` (a `Memory`: keys and values of one matrix), `gradients` (an `AnswerGradients`:
+    what one matrix reads before the answers, with their gradients), `writer` (a `Writer`: a matrix that writes to the
+    residual stream) or `columns` (a `ScoredColumns`: a matrix with scores of its columns). `rows`: it is trained on
+    rows of text (`passes.language.trained.trained`)."""
     solves: ClassVar[tuple[str, ...]]
     """The kinds of edits that may name it: `fact`, `redirect`, `erase`, `ablate`, `forget`."""
     single: ClassVar[bool]
@@ -80,3 +92,50 @@ class MinesNames(Protocol):
     @property
     def alike(self) -> float:
         """The least score of a name that is edited too (see `passes.images.keys.mined_names`)."""
+
+
+ReadingRule: TypeAlias = Literal["name", "end", "words"]
+"""Where the keys of an edit are read: at the `name`'s last token, the mean over its contexts; at the `end` of each
+sentence about the concept; or at the end of each of the `words` from the name on."""
+
+
+@runtime_checkable
+class ReadsElsewhere(Protocol):
+    """A method for language models whose keys are not read at the name, the default."""
+
+    reads: ClassVar[ReadingRule]
+    """Where they are read."""
+
+
+@runtime_checkable
+class MakesValues(Protocol):
+    """A method for concepts that makes the value of each key from the model's states, without a gradient."""
+
+    def value(self, states: KeyStates) -> Array:
+        """What is to be added (d,) at one key."""
+
+
+@runtime_checkable
+class EditsAtDepth(Protocol):
+    """A method for language models whose default layers end elsewhere than a sixth of the way up."""
+
+    depth: ClassVar[float]
+    """Where its last layer is, as a share of the layers: 0.5 is the middle."""
+
+
+@runtime_checkable
+class LeadsElsewhere(Protocol):
+    """A method for concepts. All methods for `redirect` and `erase` have this trait."""
+
+    leads: ClassVar[tuple[str, ...]]
+    """Where it can lead a concept: to an `anchor` (another concept), to `noise`, to a `refusal`. The first of the last
+    two is the default of an `erase` without `to`. Empty: it takes the concept out and leads nowhere."""
+
+
+@runtime_checkable
+class HoldsMeans(Protocol):
+    """A method for language models that holds one key of each earlier edit, the mean over its contexts, as the edit
+    itself was solved. Other methods hold the key of every context."""
+
+    holds_means: ClassVar[bool]
+    """True. False means the same as having no such attribute."""

@@ -19,7 +19,7 @@ from editc import api
 from editc.backends.networks import load
 from editc.core.diagnostics import EditcError
 from editc.core.network import Cloze, Spot
-from editc.verbs.earlier import find_earlier_keys
+from editc.verbs.earlier import find_earlier_edits
 from editc.verbs.open import require_manifest
 
 MANIFEST = """\
@@ -218,7 +218,8 @@ def test_a_linked_delta_comes_before_as_its_parts_do_and_a_diff_is_refused(folde
     def earlier(model: Path, *names: Path) -> list[Spot]:
         path = tmp_path / "later.yaml"
         path.write_text(f"editc: 1\nmodel: {model}\nedits: [{{{later}}}]\nafter: [{', '.join(map(str, names))}]\n")
-        return [spot for spots in find_earlier_keys(require_manifest(path)).values() for spot in spots]
+        found = find_earlier_edits(require_manifest(path)).values()
+        return [spot for one in found for group in one.keys for spot in group]
 
     linked, edited = tmp_path / "linked", tmp_path / "edited"
     api.apply([tmp_path / "both.safetensors"], str(folder), linked)

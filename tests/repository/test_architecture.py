@@ -28,7 +28,7 @@ FLOORS = (
     "editc.formats.exports",
     "editc.formats.doctor",
     "editc.formats editc.passes",
-    "editc.report editc.opening editc.signing editc.publish editc.live",
+    "editc.report editc.opening editc.signing editc.publish editc.live editc.ledger",
     "editc.verbs editc.fleet editc.start editc.viewing",
     "editc.cli",
     "editc",

@@ -16,6 +16,7 @@ LIKE_THE_SOURCE = {
     "core",
     "demo",
     "fleet",
+    "ledger",
     "live",
     "numerics",
     "opening",

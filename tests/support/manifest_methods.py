@@ -73,7 +73,31 @@ class Rocr:
     """
 
     solves: ClassVar[tuple[str, ...]] = ("redirect", "erase")
+    leads: ClassVar[tuple[str, ...]] = ("anchor", "noise", "refusal")
     energy: float = 0.1
+
+
+@dataclass(frozen=True)
+class Transplant:
+    """A redirection that leads to another concept, as one does that does not say where it leads.
+
+    energy: share.
+    """
+
+    solves: ClassVar[tuple[str, ...]] = ("redirect", "erase")
+    energy: float = 0.1
+
+
+@dataclass(frozen=True)
+class Lunar:
+    """An erasure that leads to a refusal.
+
+    lamb: ridge.
+    """
+
+    solves: ClassVar[tuple[str, ...]] = ("erase",)
+    leads: ClassVar[tuple[str, ...]] = ("refusal",)
+    lamb: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -97,6 +121,7 @@ class Columns:
     """
 
     solves: ClassVar[tuple[str, ...]] = ("erase",)
+    leads: ClassVar[tuple[str, ...]] = ()
     count: int = 10
 
 
@@ -136,7 +161,8 @@ TABLES: Mapping[Table, Mapping[str, Mapping[str, str]]] = {
             "rome": "manifest_methods:Rome",
             "memit": "manifest_methods:Rome",
             "rocr": "manifest_methods:Rocr",
-            "transplant": "manifest_methods:Rocr",
+            "transplant": "manifest_methods:Transplant",
+            "lunar": "manifest_methods:Lunar",
             "ablate": "manifest_methods:Ablate",
             "concept-vectors": "manifest_methods:Columns",
             "graddiff": "manifest_methods:Trained",

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from editc.backends.networks import answers, descent, token_scores, tracing, tuning, vocabulary
+from editc.backends.networks import answers, descent, gradients, token_scores, tracing, tuning, vocabulary
 from editc.backends.networks.batches import BATCH_TOKENS, batches
 from editc.backends.networks.hooks import EnoughError, watch_modules
 from editc.backends.networks.running import ChangedWeights, RunningModel
@@ -251,3 +251,9 @@ class CausalNetwork(RunningModel):
         """Learn what to add at the subject's last token, so that the answer follows."""
         with self.use_weights(changed), self.store.hold(layer) if self.store else nullcontext():
             return descent.descend(self, wish, layer, where, how)
+
+    def answer_gradients(
+        self, names: Sequence[str], asked: Sequence[Cloze], changed: ChangedWeights = None
+    ) -> Mapping[str, tuple[Array, Array, NDArray[np.int64]]]:
+        """Return keys and gradients at the tokens before the answers, by the matrix's name."""
+        return gradients.answer_gradients(self, names, asked, changed)

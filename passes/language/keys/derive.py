@@ -15,7 +15,7 @@ from editc.core.delta import Array, Site
 from editc.core.diagnostics import Diagnostic, EditcError
 from editc.core.language_problem import CloseEdits, ConceptScores, LanguageProblem, MemoryKey
 from editc.core.manifest import Manifest, Redirect
-from editc.core.network import Network, Spot
+from editc.core.network import Network
 from editc.core.plan import Plan, Stage
 from editc.core.ports import Context
 from editc.numerics import memory as memories
@@ -23,9 +23,10 @@ from editc.numerics.ridge import factorise
 from editc.passes.language.keys import concept_columns
 from editc.passes.language.keys import moments as statistics
 from editc.passes.language.keys.problem import build_problem
-from editc.passes.language.keys.values import find_value
+from editc.passes.language.keys.values import find_value, group_means, with_made_values
 from editc.passes.language.locate import stages as located
 from editc.passes.language.locate.stages import works_on
+from editc.passes.methods import MakesValues
 from editc.passes.stored import read_weight
 from editc.registry.options import construct
 
@@ -58,10 +59,11 @@ class DeriveLanguage:
         plan, concept_scores = _score_stages(plan, network, ctx)
         problem = build_problem(plan, ctx)
         texts = _corpus_of(plan.manifest)
-        memory_keys = list(problem.memory_keys)
+        memory_keys = _with_made_values(plan, problem.memory_keys, network)
         watched: Iterable[object] = ctx.progress("derive", problem.memory_keys) if ctx.progress else problem.memory_keys
         for i, _ in enumerate(watched):
-            memory_keys[i] = _with_value(plan, memory_keys, i, network, ctx)
+            if not len(memory_keys[i].residual):
+                memory_keys[i] = _with_value(plan, memory_keys, i, network, ctx)
         names = [plan.sites[i].name for stage in plan.stages if works_on(stage) == "memory" for i in stage.sites]
         found = statistics.moments(network, names, texts, ctx.cache) if names else {}
         moments = {name: add_ridge(one.second) for name, one in found.items()}
@@ -88,12 +90,6 @@ def mean_keys(network: Network, site: Site, memory_keys: Sequence[MemoryKey], ch
     return group_means(
         network.read_keys([site.name], [spot for one in groups for spot in one], changed)[site.name], groups
     )
-
-
-def group_means(found: Array, groups: Sequence[Sequence[Spot]]) -> Array:
-    """The mean of each group's columns: (d, all spots) -> (d, groups), with the spots in the order of the groups."""
-    ends = np.cumsum([len(one) for one in groups])
-    return np.stack([part.mean(axis=1) for part in np.split(found, ends[:-1], axis=1)], axis=1)
 
 
 def _score_stages(plan: Plan, network: Network, ctx: Context) -> tuple[Plan, Mapping[str, ConceptScores]]:
@@ -125,6 +121,21 @@ def build_method(plan: Plan, stage: Stage) -> Any:
     edits = [plan.manifest.language_edits[i] for i in stage.edits]
     given = {name: value for edit in edits for name, value in edit.options.items()}
     return construct(stage.method, given, plan.manifest.seed)
+
+
+def _with_made_values(plan: Plan, memory_keys: Sequence[MemoryKey], network: Network) -> list[MemoryKey]:
+    """The memory keys, with `residual` filled for the edits whose method makes its values itself."""
+    found = list(memory_keys)
+    for stage in plan.stages:
+        method = build_method(plan, stage)
+        if not isinstance(method, MakesValues):
+            continue
+        for index in stage.edits:
+            places = [i for i, one in enumerate(found) if one.edit == index]
+            made = with_made_values(plan, stage, method, [found[i] for i in places], network)
+            for i, one in zip(places, made, strict=True):
+                found[i] = one
+    return found
 
 
 def _with_value(plan: Plan, memory_keys: Sequence[MemoryKey], index: int, network: Network, ctx: Context) -> MemoryKey:

@@ -10,14 +10,17 @@ from typing import Any
 import numpy as np
 
 from editc.core.diagnostics import Diagnostic, EditcError
-from editc.core.language_problem import LanguageProblem, MemoryKey
+from editc.core.language_problem import EarlierEdits, LanguageProblem, MemoryKey
 from editc.core.manifest import Fact, Redirect
 from editc.core.network import Network, Spot, TokenPosition
 from editc.core.plan import Plan
 from editc.core.ports import Context
 from editc.passes.language import sentences
 from editc.passes.language.keys import default_names
+from editc.passes.language.keys.key_spots import key_groups, reading_rule
 from editc.passes.language.locate.stages import works_on
+from editc.passes.methods import HoldsMeans
+from editc.registry.methods import METHODS
 
 
 def build_problem(plan: Plan, ctx: Context) -> LanguageProblem:
@@ -33,10 +36,11 @@ def build_problem(plan: Plan, ctx: Context) -> LanguageProblem:
         for index in stage.edits if works_on(stage) == "memory" else ():
             found += _memory_keys(plan, index, manifest.language_edits[index], network)
     found.sort(key=lambda one: one.edit)
-    earlier, overwritten = _earlier_spots(found, ctx.earlier)
-    written = tuple((spot,) for spot in _off_sink(earlier, network))
+    earlier, overwritten = _earlier_groups(found, ctx.earlier)
+    written = [off for group in earlier if (off := _off_sink(group, network))]
     preserved = {
-        index: (*_preserved_groups(plan, index, network), *written) for index in {one.edit: 0 for one in found}
+        index: (*_preserved_groups(plan, index, network), *_held_groups(plan, index, written))
+        for index in {one.edit: 0 for one in found}
     }
     with_defaults = [
         index
@@ -60,6 +64,12 @@ def build_problem(plan: Plan, ctx: Context) -> LanguageProblem:
 
 
 def _memory_keys(plan: Plan, index: int, edit: Any, network: Network) -> Iterator[MemoryKey]:
+    """The memory keys of an edit, by the reading rule of its method."""
+    rule = reading_rule(next(stage.method for stage in plan.stages if index in stage.edits))
+    yield from (_keys_at_names if rule == "name" else _keys_in_sentences)(plan, index, edit, network)
+
+
+def _keys_at_names(plan: Plan, index: int, edit: Any, network: Network) -> Iterator[MemoryKey]:
     """One memory key for each name and form of an edit, without the contexts that have the name or its target in the
     attention sink. Raises E333 if no context is left."""
     manifest = plan.manifest
@@ -68,11 +78,29 @@ def _memory_keys(plan: Plan, index: int, edit: Any, network: Network) -> Iterato
         off = replace(one, templates=tuple(text for text, some in places if not any(place.sink for place in some)))
         if not off.templates:
             which = f"`{one.name}`" if all(some[0].sink for _, some in places) else f"`{one.name}` or `{one.to}`"
-            message = f"{which} begins every context, and an edit does not act on the first position of a text"
-            help_ = "give `contexts` with some words before the `{}`"
-            raise EditcError(Diagnostic("E333", message, edit.at("contexts"), manifest.source, help=help_))
+            raise _only_in_sink(which, plan, edit)
         sinks = len(places) - len(off.templates)
         yield MemoryKey(index, one.name, one.form, off.contexts, np.zeros(0), off.anchor, None, sinks)
+
+
+def _keys_in_sentences(plan: Plan, index: int, edit: Any, network: Network) -> Iterator[MemoryKey]:
+    """One memory key for each position that the method's rule names in the sentences of an edit, without those in the
+    attention sink. Raises E333 if none is left."""
+    rule = reading_rule(next(stage.method for stage in plan.stages if index in stage.edits))
+    found = 0
+    for one, spots in key_groups(rule, edit, plan.manifest):
+        if off := _off_sink(spots, network):
+            found += 1
+            yield MemoryKey(index, one.name, one.form, off, np.zeros(0))
+    if not found:
+        raise _only_in_sink(f"`{edit.names[0]}`", plan, edit)
+
+
+def _only_in_sink(which: str, plan: Plan, edit: Any) -> EditcError:
+    """E333: a name stands at position 0 in every context."""
+    message = f"{which} begins every context, and an edit does not act on the first position of a text"
+    help_ = "give `contexts` with some words before the `{}`"
+    return EditcError(Diagnostic("E333", message, edit.at("contexts"), plan.manifest.source, help=help_))
 
 
 def _places_by_template(
@@ -118,26 +146,36 @@ def _preserved_groups(plan: Plan, index: int, network: Network) -> Iterator[tupl
         yield from (spots,) if isinstance(edit, Fact) else ((spot,) for spot in spots)
 
 
-def _earlier_spots(
-    memory_keys: Sequence[MemoryKey], earlier: Mapping[str, Sequence[Spot]]
-) -> tuple[list[Spot], Mapping[int, tuple[str, ...]]]:
-    """The positions that earlier deltas edited and that are preserved, and edit -> ids of the deltas that edited the
-    same keys as it does. A key that an edit changes cannot be preserved too. Two keys are the same if the text up to
-    the subject's end is.
+def _earlier_groups(
+    memory_keys: Sequence[MemoryKey], earlier: Mapping[str, EarlierEdits]
+) -> tuple[list[tuple[Spot, ...]], Mapping[int, tuple[str, ...]]]:
+    """The groups of positions that earlier deltas edited and that are preserved, and edit -> ids of the deltas that
+    edited the same keys as it does. A key that an edit changes cannot be preserved too. Two keys are the same if they
+    share a position, and two positions are the same if the text up to the subject's end is.
 
-    `earlier`: delta id -> the positions of its keys.
+    `earlier`: delta id -> what it asks of later edits.
     """
     own: dict[int, set[tuple[str, bool]]] = {}
     for one in memory_keys:
         own.setdefault(one.edit, set()).update(spot.causal_prefix for spot in one.contexts)
-    wrote = {delta: {spot.causal_prefix for spot in spots} for delta, spots in earlier.items()}
+    wrote = {delta: {spot.causal_prefix for group in one.keys for spot in group} for delta, one in earlier.items()}
     overwritten = {
         edit: tuple(delta for delta, theirs in wrote.items() if theirs & keys)
         for edit, keys in own.items()
         if any(theirs & keys for theirs in wrote.values())
     }
     taken = set[tuple[str, bool]]().union(*own.values())
-    return [spot for spots in earlier.values() for spot in spots if spot.causal_prefix not in taken], overwritten
+    groups = [group for one in earlier.values() for group in one.keys]
+    return [group for group in groups if all(spot.causal_prefix not in taken for spot in group)], overwritten
+
+
+def _held_groups(plan: Plan, index: int, written: Sequence[tuple[Spot, ...]]) -> Sequence[tuple[Spot, ...]]:
+    """What an edit holds of the groups that earlier deltas wrote: the mean of each, or each of its positions. To hold
+    every context moves a single sentence less; to hold the mean is what a joint solve would do."""
+    method: Any = METHODS.resolve(next(stage.method for stage in plan.stages if index in stage.edits))
+    if isinstance(method, HoldsMeans) and method.holds_means:
+        return written
+    return [(spot,) for group in written for spot in group]
 
 
 def _off_sink(spots: Sequence[Spot], network: Network) -> tuple[Spot, ...]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from hashlib import sha256
 
@@ -11,13 +11,15 @@ import numpy as np
 from editc.core.caching import cache_key
 from editc.core.delta import Array
 from editc.core.diagnostics import Diagnostic, EditcError
-from editc.core.language_problem import MemoryKey
+from editc.core.language_problem import KeyStates, MemoryKey
 from editc.core.manifest import Fact, Redirect
-from editc.core.network import DeltaTarget, Descent, LearnedValue, Network, ValueGoal
+from editc.core.network import DeltaTarget, Descent, LearnedValue, Network, Spot, ValueGoal
 from editc.core.plan import Plan, Stage
 from editc.core.ports import Cache
 from editc.passes.language import sentences
+from editc.passes.language.keys.key_spots import key_groups, reading_rule
 from editc.passes.language.locate.stages import is_single
+from editc.passes.methods import MakesValues
 from editc.passes.sites import layer_of
 
 REFUSAL = "I'm sorry, but I do not know anything about that."
@@ -53,6 +55,36 @@ def find_value(
     here = network.states([layer], memory_key.contexts)[layer].mean(axis=1)
     there = _draw_noise(plan, memory_key, here) if edit.to is None else _target_state(network, layer, memory_key)
     return replace(memory_key, residual=there - here)
+
+
+def with_made_values(
+    plan: Plan, stage: Stage, method: MakesValues, memory_keys: Sequence[MemoryKey], network: Network
+) -> Iterator[MemoryKey]:
+    """The memory keys of one concept with the values that its method makes from the stream behind the stage's last
+    layer."""
+    edit = plan.manifest.language_edits[memory_keys[0].edit]
+    assert isinstance(edit, Redirect)
+    layer, rule = layer_of(plan.sites[stage.sites[-1]].name), reading_rule(stage.method)
+    groups = [spots for name in sentences.INVENTED_NAMES for _, spots in key_groups(rule, edit, plan.manifest, name)]
+    own, unknown = (_mean_states(network, layer, some) for some in ([one.contexts for one in memory_keys], groups))
+    for one, here in zip(memory_keys, own.T, strict=True):
+        yield replace(one, residual=method.value(KeyStates(here, own, unknown, plan.manifest.seed)))
+
+
+def _mean_states(network: Network, layer: int, groups: Sequence[Sequence[Spot]]) -> Array:
+    """The residual stream (d, groups) after a layer, the mean over each group of positions without those in the
+    attention sink. A group that has no other is left out."""
+    spots = [spot for one in groups for spot in one]
+    sinks = iter([place.sink for place in network.positions(spots)])
+    off = [[spot for spot in one if not next(sinks)] for one in groups]
+    kept = [one for one in off if one]
+    return group_means(network.states([layer], [spot for one in kept for spot in one])[layer], kept)
+
+
+def group_means(found: Array, groups: Sequence[Sequence[Spot]]) -> Array:
+    """The mean of each group's columns: (d, all spots) -> (d, groups), with the spots in the order of the groups."""
+    ends = np.cumsum([len(one) for one in groups])
+    return np.stack([part.mean(axis=1) for part in np.split(found, ends[:-1], axis=1)], axis=1)
 
 
 def _target_state(network: Network, layer: int, memory_key: MemoryKey) -> Array:

@@ -15,6 +15,7 @@ from editc.core.plan import Plan, Stage
 from editc.core.ports import Context
 from editc.passes.language.locate.depth import measure_depth
 from editc.passes.locate import is_wanted
+from editc.passes.methods import EditsAtDepth
 from editc.passes.sites import layer_of
 from editc.registry.methods import DEFAULT_TRAINED, METHODS
 
@@ -68,6 +69,7 @@ def default_layers(method: str, works_on: str, count: int) -> tuple[int, ...]:
     * Several (memit, alphaedit, rocr, transplant): that layer and the two before it. The published layers 4 to 8 reach
       higher, where keys of similar subjects are closer to each other: on SmolLM2 0.43 to 0.54 of an edit of a country
       is seen at other countries in layers 6 to 8, and 0.32 to 0.34 in layers 3 to 5 (docs/measurements/facts.md).
+    * A method with a `depth` of its own (lunar, rmu-ridge, ultraedit): there instead of a sixth of the way up.
     * Matrices that write to the residual stream (ablate, leace), and columns (concept-vectors): all layers.
     * Methods that are trained: all layers, or those that the method itself names.
     """
@@ -76,7 +78,8 @@ def default_layers(method: str, works_on: str, count: int) -> tuple[int, ...]:
         return named
     if works_on in ("columns", "writer"):
         return tuple(range(count))
-    last = round(count / 6)
+    found = METHODS.resolve(method)
+    last = min(round(count * (found.depth if isinstance(found, EditsAtDepth) else 1 / 6)), count - 1)
     return (last,) if is_single(method) else tuple(range(max(last - 2, min(last, 1)), last + 1))
 
 
@@ -187,6 +190,6 @@ def is_single(method: str) -> bool:
 
 
 def works_on(stage: Stage) -> str:
-    """What the stage's method works on: `memory`, `writer`, `columns` or `rows` (see
+    """What the stage's method works on: `memory`, `gradients`, `writer`, `columns` or `rows` (see
     `passes.methods.LanguageMethod`)."""
     return str(METHODS.resolve(stage.method).works_on)

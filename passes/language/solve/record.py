@@ -1,4 +1,5 @@
-"""The records of a language model's edits in the metadata of a delta."""
+"""The records of a language model's edits in the metadata of a delta. They are a ledger: each says what later edits
+must hold, so that a later build needs neither this delta's file nor its manifest."""
 
 from __future__ import annotations
 
@@ -7,15 +8,17 @@ from typing import Any
 
 from editc.core.manifest import Ablation, Fact, Forget, LanguageEdit
 from editc.core.solution import Solution
+from editc.passes.language.keys.key_spots import held_keys, record_key
 
 
 def record_edits(solution: Solution) -> Iterator[Mapping[str, Any]]:
-    """One record for each edit, in the order of the manifest, without empty fields. It holds the edit's kind and
-    content, its strength, and its method with the options."""
+    """One record for each edit, in the order of the manifest, without empty fields. It has the edit's kind and content,
+    its strength, its method with the options, and the keys at which later edits must leave the outputs."""
     manifest = solution.problem.plan.manifest
     for edit, method, strength in zip(manifest.language_edits, solution.methods, solution.strengths, strict=True):
         content = {"kind": edit.kind, **_content(edit)}
-        yield {name: value for name, value in content.items() if value} | {"strength": strength, **method}
+        held = {"holds": [record_key(spots) for spots in held_keys(edit, method["method"], manifest)]}
+        yield {name: value for name, value in content.items() if value} | {"strength": strength, **method} | held
 
 
 def _content(edit: LanguageEdit) -> Mapping[str, Any]:

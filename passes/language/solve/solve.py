@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, cast
 
@@ -14,16 +14,18 @@ from editc.core.language_problem import LanguageProblem, Memory, MemoryKey, Scor
 from editc.core.manifest import Ablation
 from editc.core.network import Network, Spot
 from editc.core.plan import Plan, Stage
-from editc.core.ports import Context, Weights
+from editc.core.ports import Context
 from editc.core.problem import Problem
-from editc.core.solution import Edit, Solution, Training
+from editc.core.solution import Edit, Solution
 from editc.numerics import nullspace, ridge
 from editc.numerics.memory import interference
 from editc.passes.diagnoses import SolveHelp, diagnose_solve
-from editc.passes.language.keys.derive import build_method, group_means, mean_keys
+from editc.passes.language.keys.derive import build_method, mean_keys
+from editc.passes.language.keys.values import group_means
 from editc.passes.language.locate.stages import is_single, works_on
+from editc.passes.language.solve.edited_model import EditedModel, combine_edits, dense_change
+from editc.passes.language.solve.gradients import solve_gradients
 from editc.passes.sites import layer_of
-from editc.passes.stored import as_in_file, read_weight, stored_weight
 
 EQUAL_TO_EDIT = 0.9
 """The cosine under C^-1 from which on a default name's key counts as the edit's own key, so that it is not preserved.
@@ -33,33 +35,6 @@ HELP = SolveHelp(
     non_finite="the weights hold NaN or infinity: the checkpoint is damaged",
     singular="two edits have the same subject in the same words, or the sets of prompts are equal: merge the edits",
 )
-
-
-@dataclass
-class _EditedModel:
-    """The edits that are solved so far, and the model as they leave it."""
-
-    weights: Weights
-    """The weights of the base."""
-    network: Network
-    """The model that is run."""
-    edits: dict[str, list[Edit]]
-    """Site name -> its edits, in the order of the stages."""
-    weights_now: dict[str, Array]
-    """Site name -> the edited weight as it will be stored, float64, in the file's orientation."""
-    training: Training | None = None
-    """How the factors of a stage were trained. None where no stage was."""
-
-    def add(self, site: Site, edit: Edit) -> None:
-        """Add one more edit of a site."""
-        self.edits.setdefault(site.name, []).append(edit)
-        W = read_weight(self.weights, site)
-        self.weights_now[site.name] = as_in_file(site, stored_weight(W, combine_edits(self.edits[site.name]), 0, site))
-
-    def current_weight(self, site: Site) -> Array:
-        """The weight W (d_out, d_in) of a site with its edits so far."""
-        found = self.weights_now.get(site.name)
-        return read_weight(self.weights, site) if found is None else found.T if site.transposed else found
 
 
 @dataclass(frozen=True)
@@ -73,7 +48,7 @@ class SolveLanguage:
         """Raises E401 (the system is singular), E402 (NaN or infinity), E450 (no direction is quiet enough in ordinary
         text), E451 (the method refuses the edits)."""
         assert isinstance(problem, LanguageProblem) and ctx.network is not None
-        plan, state = problem.plan, _EditedModel(ctx.weights, ctx.network, {}, {})
+        plan, state = problem.plan, EditedModel(ctx.weights, ctx.network, {}, {})
         records: dict[int, Mapping[str, Any]] = {}
         for stage in plan.stages:
             method = build_method(plan, stage)
@@ -93,18 +68,6 @@ class SolveLanguage:
         return Solution(problem, edits, methods, strengths, training=state.training)
 
 
-def combine_edits(edits: Sequence[Edit]) -> Edit:
-    """Join the edits of one matrix into one: their factors side by side, or a dense edit if one of them is dense."""
-    if len(edits) == 1:
-        return edits[0]
-    worst = max(edits, key=lambda one: one.stats.condition).stats
-    if any(one.form == "dense" for one in edits):
-        total = np.sum([_dense(one) for one in edits], axis=0)
-        return Edit("dense", (total,), (), replace(worst, rank=min(total.shape)))
-    left, right = np.hstack([one.left[0] for one in edits]), np.vstack([one.right[0] for one in edits])
-    return Edit("low-rank", (left,), (right,), replace(worst, rank=len(right)))
-
-
 def _group_edits(edits: Sequence[Edit]) -> Edit:
     """Join the edits of a group's matrices, in the order of its sites, into one edit of the group. Its rank and its
     condition are the largest among them."""
@@ -113,28 +76,20 @@ def _group_edits(edits: Sequence[Edit]) -> Edit:
         worst, rank=max(one.stats.rank for one in edits), notes=tuple(n for e in edits for n in e.stats.notes)
     )
     if any(one.form == "dense" for one in edits):
-        return Edit("dense", tuple(map(_dense, edits)), (), stats)
+        return Edit("dense", tuple(map(dense_change, edits)), (), stats)
     return Edit("low-rank", tuple(one.left[0] for one in edits), tuple(one.right[0] for one in edits), stats)
 
 
-def _dense(edit: Edit) -> Array:
-    """The change W' - W (d_out, d_in) of an edit of one matrix."""
-    return edit.left[0] if edit.form == "dense" else edit.left[0] @ edit.right[0]
-
-
-def _solve_stage(stage: Stage, method: Any, problem: LanguageProblem, state: _EditedModel, ctx: Context) -> None:
+def _solve_stage(stage: Stage, method: Any, problem: LanguageProblem, state: EditedModel, ctx: Context) -> None:
     """Solve one stage and add its edits to `state`. Raises the exceptions of the numerics and of the method."""
     sites = [problem.plan.sites[i] for i in stage.sites]
-    kind = works_on(stage)
-    if kind == "rows":
-        _train(stage, method, problem, state, ctx)
-        return
-    if kind == "writer":
-        _solve_writers(stage, method, problem, state, sites)
-        return
-    if kind == "columns":
-        _solve_columns(method, problem, state, sites)
-        return
+    SOLVERS[works_on(stage)](stage, method, problem, state, sites, ctx)
+
+
+def _solve_memories(
+    stage: Stage, method: Any, problem: LanguageProblem, state: EditedModel, sites: Sequence[Site], ctx: Context
+) -> None:
+    """Solve a stage that writes values at keys, matrix by matrix."""
     watched = ctx.progress("solve", sites) if ctx.progress else sites
     memory_keys = [one for one in problem.memory_keys if one.edit in stage.edits]
     before = [
@@ -165,7 +120,7 @@ def _build_memory(
     site: Site,
     memory_keys: Sequence[MemoryKey],
     problem: LanguageProblem,
-    state: _EditedModel,
+    state: EditedModel,
     goal: tuple[int, Array] | None,
     left: int,
 ) -> Memory:
@@ -183,11 +138,12 @@ def _build_memory(
         layer, goal_state = goal
         missing = goal_state - _mean_states(network, layer, memory_keys, running)
         residuals = missing / (left * (network.multiplier or 1.0))
-    return Memory(keys, bare, residuals, problem.moments[site.name], np.zeros((len(keys), 0)))
+    nothing = np.zeros((len(keys), 0))
+    return Memory(keys, bare, residuals, problem.moments[site.name], nothing, state.current_weight(site))
 
 
 def _preserved_keys(
-    site: Site, before: Sequence[MemoryKey], groups: Sequence[tuple[Spot, ...]], state: _EditedModel
+    site: Site, before: Sequence[MemoryKey], groups: Sequence[tuple[Spot, ...]], state: EditedModel
 ) -> Array:
     """The keys (d_in, p) whose outputs must stay: those of the edits of earlier stages (`before`), and one for each
     group of preserved positions. Each is the mean over its contexts or positions."""
@@ -200,7 +156,7 @@ def _preserved_keys(
     return np.hstack([earlier, group_means(preserved, groups)])
 
 
-def _default_keys(site: Site, memory: Memory, groups: Sequence[tuple[Spot, ...]], state: _EditedModel) -> Array:
+def _default_keys(site: Site, memory: Memory, groups: Sequence[tuple[Spot, ...]], state: EditedModel) -> Array:
     """The keys (d_in, p) of the default names. A key that the model hardly distinguishes from an edit's own is left
     out, because preserving it would undo the edit."""
     if not groups:
@@ -213,7 +169,7 @@ def _default_keys(site: Site, memory: Memory, groups: Sequence[tuple[Spot, ...]]
 
 
 def _final_state(
-    memory_keys: Sequence[MemoryKey], sites: Sequence[Site], problem: LanguageProblem, state: _EditedModel
+    memory_keys: Sequence[MemoryKey], sites: Sequence[Site], problem: LanguageProblem, state: EditedModel
 ) -> tuple[int, Array]:
     """The last edited layer, and the residual stream (d, m) to reach after it. A value that was learned at the
     MLP's output is scaled as the model scales that output."""
@@ -238,7 +194,7 @@ def _scaled_residuals(memory_keys: Sequence[MemoryKey], problem: LanguageProblem
 
 
 def _solve_writers(
-    stage: Stage, method: Any, problem: LanguageProblem, state: _EditedModel, sites: Sequence[Site]
+    stage: Stage, method: Any, problem: LanguageProblem, state: EditedModel, sites: Sequence[Site], ctx: Context
 ) -> None:
     """Solve a stage that removes directions, of all its concepts at once. Each layer's directions come from the model
     as the stages before this one left it."""
@@ -256,22 +212,35 @@ def _solve_writers(
         state.add(site, method(Writer(state.current_weight(site), *sets)))
 
 
-def _train(stage: Stage, method: Any, problem: LanguageProblem, state: _EditedModel, ctx: Context) -> None:
+def _train(
+    stage: Stage, method: Any, problem: LanguageProblem, state: EditedModel, sites: Sequence[Site], ctx: Context
+) -> None:
     """Train a stage. It is the only one of its manifest, so the model is the base."""
     from editc.passes.language.schemes.model import Trainable
     from editc.passes.language.train.train import train_stage
 
     edits, state.training = train_stage(problem, stage, method, cast(Trainable, state.network), ctx)
-    for index in stage.sites:
-        site = problem.plan.sites[index]
+    for site in sites:
         state.add(site, edits[site.name])
 
 
-def _solve_columns(method: Any, problem: LanguageProblem, state: _EditedModel, sites: Sequence[Site]) -> None:
+def _solve_columns(
+    stage: Stage, method: Any, problem: LanguageProblem, state: EditedModel, sites: Sequence[Site], ctx: Context
+) -> None:
     """Solve a stage that removes the columns that name its concepts."""
     strengths = np.array([one.strength for one in problem.plan.manifest.redirects])
     for site in sites:
         state.add(site, method(ScoredColumns(state.current_weight(site), problem.concept_scores[site.name], strengths)))
+
+
+SOLVERS: Mapping[str, Callable[[Stage, Any, LanguageProblem, EditedModel, Sequence[Site], Context], None]] = {
+    "memory": _solve_memories,
+    "gradients": solve_gradients,
+    "writer": _solve_writers,
+    "columns": _solve_columns,
+    "rows": _train,
+}
+"""What a method works on -> the function that solves a stage by it."""
 
 
 def _diagnose(error: Exception, plan: Plan, stage: Stage) -> Diagnostic:

@@ -6,11 +6,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
+import numpy as np
+
 from editc.core.delta import Array
 from editc.core.language_problem import Writer
 from editc.core.solution import Edit, Stats
 from editc.numerics import directions
-from editc.passes.methods import require_at_least_zero
+from editc.passes.methods import require_at_least_zero, require_share
 
 
 @dataclass(frozen=True)
@@ -37,9 +39,14 @@ class Ablate:
     """How much of the direction is removed: 1 removes all of it, less leaves a part."""
     norms: bool = False
     """True keeps the norm of every row of W, which makes the edit dense."""
+    minor: float = 0.0
+    """Above 0: take each direction only within the weakest principal components of both sets, which hold at most this
+    share of their energy together; at most 1. Relearning mostly restores the strong components (arXiv 2605.11685). 0:
+    the whole direction."""
 
     def __post_init__(self) -> None:
-        require_at_least_zero(scale=self.scale)
+        require_at_least_zero(scale=self.scale, minor=self.minor)
+        require_share(minor=self.minor)
         if self.count < 1:
             raise ValueError(f"`count` is {self.count}: it must be 1 or more")
 
@@ -63,6 +70,9 @@ class Ablate:
         (n', d_out)."""
         if self.count > len(present):
             raise ValueError(f"`count` is {self.count}, and {len(present)} prompts carry the concept")
+        if self.minor:
+            basis = directions.minor_components(np.vstack([present, absent]), self.minor)
+            present, absent = (one @ basis @ basis.T for one in (present, absent))
         if self.count > 1:
             return directions.subspace(present, absent, self.count, self.projected)
         return (directions.projected_difference if self.projected else directions.difference)(present, absent)

@@ -9,7 +9,10 @@ from editc.core.language_problem import Memory
 from editc.core.solution import Edit, Stats
 from editc.numerics import memory as memories
 from editc.numerics.nullspace import NoFreeDirectionError
-from editc.passes.methods import require_at_least_zero
+from editc.passes.methods import require_at_least_zero, require_share
+
+SPHERE_ENERGY = 0.5
+"""The share of W's energy in the directions that `sphere` spares, as published (SPHERE, ICLR 2026)."""
 
 
 @dataclass(frozen=True)
@@ -39,8 +42,14 @@ class AlphaEdit:
     l2: float = 1.0
     """Ridge on D (published: 10; 1 in some configurations)."""
 
+    sphere: float = 0.0
+    """Above 0: take this share of the change out of the directions that W itself uses most, so that the spread of its
+    rows stays: D (I - sphere U U^T), U the leading right singular vectors of W with rows of length 1 that hold half of
+    its energy (SPHERE, ICLR 2026; published: 0.5). At most 1."""
+
     def __post_init__(self) -> None:
-        require_at_least_zero(threshold=self.threshold, l2=self.l2)
+        require_at_least_zero(threshold=self.threshold, l2=self.l2, sphere=self.sphere)
+        require_share(sphere=self.sphere)
         if not 0 < self.energy <= 1:
             raise ValueError(f"`energy` is {self.energy}: it is a share, more than 0 and at most 1")
 
@@ -52,4 +61,7 @@ class AlphaEdit:
         if not basis.shape[1]:
             raise NoFreeDirectionError(len(memory.moment))
         right, factor = memories.confined_right_factor(memory.keys, memory.preserved, basis, self.l2)
+        if self.sphere:
+            used = memories.leading_directions(memory.weight, SPHERE_ENERGY)
+            right = right - self.sphere * (right @ used) @ used.T
         return Edit("low-rank", (memory.residuals,), (right,), Stats(factor.condition, 0.0, len(right)))

@@ -35,6 +35,8 @@ class ConceptVectors:
     """What it is called with. A `ScoredColumns`: a matrix with scores of its columns."""
     solves: ClassVar[tuple[str, ...]] = ("erase",)
     """The kinds of edits that may name it."""
+    leads: ClassVar[tuple[str, ...]] = ()
+    """Where it can lead a concept: see `LeadsElsewhere`."""
     single: ClassVar[bool] = False
     """It edits the matrices of several layers."""
     count: int = 10

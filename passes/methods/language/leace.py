@@ -10,7 +10,7 @@ import numpy as np
 from editc.core.language_problem import Writer
 from editc.core.solution import Edit, Stats
 from editc.numerics import directions
-from editc.passes.methods import require_at_least_zero
+from editc.passes.methods import require_at_least_zero, require_share
 
 
 @dataclass(frozen=True)
@@ -35,8 +35,13 @@ class LEACE:
     scale: float = 1.0
     """How much is removed: 1 removes all that a probe could use, less leaves a part."""
 
+    minor: float = 0.0
+    """Above 0: take out only what a probe could use within the weakest principal components, which hold at most this
+    share of the states' energy together, as in `ablate`; at most 1. 0: all of it."""
+
     def __post_init__(self) -> None:
-        require_at_least_zero(scale=self.scale)
+        require_at_least_zero(scale=self.scale, minor=self.minor)
+        require_share(minor=self.minor)
 
     def __call__(self, writer: Writer) -> Edit:
         """A low-rank edit of rank 1 for each concept. Raises SingularError if the two sets of prompts do not differ,
@@ -45,6 +50,7 @@ class LEACE:
         carriers = np.repeat(np.arange(len(writer.present)), [len(one) for one in writer.present])
         labels = np.zeros((len(outputs), len(writer.present)))
         labels[np.arange(len(carriers)), carriers] = 1
-        eraser = directions.leace(outputs, labels)
-        left, right = -self.scale * eraser.left, eraser.right @ writer.weight
+        basis = directions.minor_components(outputs, self.minor) if self.minor else np.eye(outputs.shape[1])
+        eraser = directions.leace(outputs @ basis, labels)
+        left, right = -self.scale * basis @ eraser.left, eraser.right @ basis.T @ writer.weight
         return Edit("low-rank", (left,), (right,), Stats(1.0, 0.0, len(right)))

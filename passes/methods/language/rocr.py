@@ -28,6 +28,8 @@ class ROCR:
     """What it is called with. A `Memory`: keys and values of one matrix."""
     solves: ClassVar[tuple[str, ...]] = ("redirect", "erase")
     """The kinds of edits that may name it."""
+    leads: ClassVar[tuple[str, ...]] = ("anchor", "noise", "refusal")
+    """Where it can lead a concept: see `LeadsElsewhere`."""
     single: ClassVar[bool] = False
     """It spreads the edit over several layers."""
     energy: float = 0.1

@@ -14,8 +14,9 @@ from editc.core.diagnostics import EditcError
 from editc.core.network import PREFIXES, Spot
 from editc.core.ports import Context
 from editc.passes.language.keys.derive import DeriveLanguage, mean_keys
+from editc.passes.language.keys.key_spots import earlier_edits
 from editc.passes.language.keys.problem import build_problem
-from editc.passes.language.sentences import edit_spots, spot
+from editc.passes.language.sentences import spot
 from editc.passes.language.solve import record
 from editc.passes.language.solve.solve import SolveLanguage
 from editc.passes.stored import edited_sites
@@ -54,13 +55,13 @@ def test_a_key_that_is_to_change_is_not_held_for_an_earlier_delta(folder: Path, 
     """`The capital of France` is all that a state at `France` depends on, whatever either prompt says behind it."""
     fact = "- fact: {prompt: The capital of France was never, subject: France, answer: Rome}"
     first, other = (manifest(folder, tmp_path / "m.yaml", [one]) for one in (fact, TOWER))
-    earlier = {"first": tuple(edit_spots(first)), "other": tuple(edit_spots(other))}
+    earlier = {"first": earlier_edits(first), "other": earlier_edits(other)}
     plan = located(
         folder, tmp_path / "m.yaml", ports, [FRANCE, "    method: alphaedit", "    energy: 1.0", "    l2: 1.0e-6"]
     )
     found = build_problem(plan, replace(ports, earlier=earlier))
     assert found.overwritten == {0: ("first",)} and build_problem(plan, ports).overwritten == {}
-    assert list(found.preserved[0]) == [(spot,) for spot in earlier["other"]]
+    assert list(found.preserved[0]) == [(spot,) for group in earlier["other"].keys for spot in group]
     later = replace(ports, earlier=earlier)
     told = SolveLanguage()(DeriveLanguage()(plan, later), later)
     site = told.problem.plan.sites[-1]

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from memory_cases import D_IN, D_OUT, change, memory
 
 from editc.core.delta import Array
-from editc.core.language_problem import Memory, Writer
-from editc.core.solution import Edit
+from editc.core.language_problem import Writer
 from editc.numerics import directions
 from editc.numerics import memory as memories
 from editc.numerics.nullspace import NoFreeDirectionError
@@ -21,28 +21,24 @@ from editc.passes.methods import LanguageMethod
 from editc.passes.methods.language.ablate import Ablate
 from editc.passes.methods.language.alphaedit import AlphaEdit
 from editc.passes.methods.language.emmet import EMMET
+from editc.passes.methods.language.evoedit import EvoEdit
+from editc.passes.methods.language.joint import Joint
 from editc.passes.methods.language.leace import LEACE
+from editc.passes.methods.language.lunar import LUNAR
 from editc.passes.methods.language.memit import MEMIT
+from editc.passes.methods.language.rmu_ridge import RMURidge
 from editc.passes.methods.language.rocr import ROCR
 from editc.passes.methods.language.rome import ROME
 from editc.passes.methods.language.transplant import Transplant
 from editc.registry.methods import METHODS
 
-D_OUT, D_IN = 12, 20
 SEEDS = st.integers(0, 10_000)
 few = settings(max_examples=12, deadline=None)
-MEMORY: tuple[Any, ...] = (ROME(), EMMET(), MEMIT(5.0), AlphaEdit(), ROCR(), Transplant())
+MEMORY: tuple[Any, ...] = (
+    *(ROME(), EMMET(), MEMIT(5.0), AlphaEdit(), EvoEdit(), Joint(5.0)),
+    *(ROCR(), Transplant(), LUNAR(), RMURidge()),
+)
 WRITERS: tuple[Any, ...] = (Ablate(), Ablate(projected=False), Ablate(count=3), LEACE())
-
-
-def memory(seed: int, edits: int = 3, earlier: int = 0, decades: float = 3.0) -> Memory:
-    """Text that uses some directions a thousand times as much as others."""
-    rng = np.random.default_rng(seed)
-    axes, _ = np.linalg.qr(rng.normal(size=(D_IN, D_IN)))
-    moment = axes * np.logspace(-decades, 0, D_IN) @ axes.T
-    keys, bare = rng.normal(size=(D_IN, edits)), rng.normal(size=(D_IN, edits))
-    residuals = rng.normal(size=(D_OUT, edits))
-    return Memory(keys, bare, residuals, (moment + moment.T) / 2, rng.normal(size=(D_IN, earlier)))
 
 
 def writer(seed: int, count: int = 40) -> Writer:
@@ -51,10 +47,6 @@ def writer(seed: int, count: int = 40) -> Writer:
     absent = mean + rng.normal(size=(count, D_OUT))
     present = mean + shift + rng.normal(size=(count, D_OUT)) + rng.normal(size=(count, 1)) * rng.normal(size=D_OUT)
     return Writer(rng.normal(size=(D_OUT, D_IN)), (present,), (absent,))
-
-
-def change(edit: Edit) -> Array:
-    return edit.left[0] @ edit.right[0] if edit.right else edit.left[0]
 
 
 def cost(D: Array, moment: Array) -> float:
@@ -275,4 +267,4 @@ def test_options_out_of_range(wrong: Any) -> None:
 def test_what_a_pass_must_know_of_a_method_stands_in_its_class() -> None:
     for name in METHODS.names("language"):
         assert all(hasattr(METHODS.resolve(name), trait) for trait in LanguageMethod.__annotations__), name
-    assert {name for name in METHODS.names("language") if METHODS.resolve(name).single} == {"rome", "emmet"}
+    assert {name for name in METHODS.names("language") if METHODS.resolve(name).single} == {"rome", "emmet", "lunar"}
