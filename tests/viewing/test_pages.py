@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from command import editc
 from fleet_cases import run, write_plan
+from imported import imported
 from PIL import Image
 from report_cases import EVIL, Structure
 from signing_cases import key_files
@@ -293,3 +294,8 @@ def test_a_fleet_as_it_runs_is_shown(tmp_path: Path) -> None:
     pages = dict(open_site(out).pages())
     assert "Apply: 2 of 4 cells done, 0 failed" in pages[HOME] and "2 cells wait" in pages[HOME]
     assert len(pages) == 3 and all("models/m" in text for text in pages.values())
+
+
+def test_pages_are_made_without_torch(build: Path, tmp_path: Path) -> None:
+    loaded = imported(["view", str(build), "--export", str(tmp_path / "page.html")])
+    assert not loaded & {"torch", "transformers", "diffusers", "scipy"}
