@@ -198,7 +198,7 @@ def is_shown_elsewhere(record: Mapping[str, Any], claim: Mapping[str, Any]) -> b
     """True for a claim that needs no row of its own: it has no bound, and its edit or its case shows it."""
     if "bound" in claim or "answers" not in record:
         return False
-    return claim["name"] in CASE_TITLES or any(_is_about(edit, claim) for edit in record["edits"])
+    return claim["name"] in (*CASE_TITLES, "suite") or any(_is_about(edit, claim) for edit in record["edits"])
 
 
 def purpose_counts(record: Mapping[str, Any]) -> Iterator[PurposeCount]:

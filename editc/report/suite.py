@@ -148,7 +148,9 @@ def _may(figures: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
     """Sentences that the figures bear out."""
     if (quality := figures.get("forget_quality")) is not None:
         told = "cannot be told" if quality["after"] > SAME_LEVEL else "can be told"
-        yield f"By truth ratios this model {told} from the oracle (p = {figure(quality['after'])})."
+        alike = (quality["before"] or 0) > SAME_LEVEL
+        known = "; nor could the unedited model be told, so this proves nothing" if alike else ""
+        yield f"By truth ratios this model {told} from the oracle (p = {figure(quality['after'])}){known}."
     if (said := figures.get("forget_said")) is not None:
         yield f"It answers {percent(said['after'])} of the forgotten questions right by itself; {_was(said)}."
     if (utility := figures.get("model_utility")) is not None and utility["before"]:

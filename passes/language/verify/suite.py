@@ -56,41 +56,35 @@ def measure_suite(
     """The claims of a suite and its part of report.json. `folder`: where relative paths of the manifest start."""
     how = Asking(seed=seed)
     items = ask.choose_items(read_suite(check.data, folder), how)
-    known = _known_oracle(check, oracle, items, folder, how)
-    before = ask_model(network, items, None, known.figures, check.blows, {}, how)
-    after = ask_model(network, items, changed, known.figures, check.blows, before.figures, how)
+    told = ask.read_model(network, items, None, how)
+    unedited = ask.figures_of(told, None, how)
+    known = _known_oracle(check, oracle, items, folder, unedited, how)
+    before = _finish(Target(network, items, None, unedited, seed), told, known.figures, check.blows, how)
+    now = ask.read_model(network, items, changed, how)
+    after = _finish(Target(network, items, changed, unedited, seed), now, known.figures, check.blows, how)
     return tuple(_claims(check, before.figures, after.figures)), record(check, before, after, known)
 
 
-def ask_model(
-    network: Network,
-    items: tuple[Item, ...],
-    changed: Mapping[str, Array] | None,
-    oracle: Figures,
-    blows: tuple[str, ...],
-    unedited: Figures,
-    how: Asking,
-) -> Outcome:
-    """One model's figures, those of the blows among them. `unedited`: the figures before the edit; empty for the
-    unedited model itself. A blow that a model cannot take, such as training while its layers are read from files, is
-    left out."""
-    readings = ask.read_model(network, items, changed, how)
-    figures = dict(ask.figures_of(readings, oracle, how))
-    target = Target(network, items, changed, unedited or figures, how.seed)
+def _finish(target: Target, told: Readings, oracle: Figures, blows: tuple[str, ...], how: Asking) -> Outcome:
+    """One model's figures, those of the blows among them. A blow that a model cannot take, such as training while its
+    layers are read from files, is left out."""
+    figures = dict(ask.figures_of(told, oracle, how))
     for name in blows:
         try:
             figures |= BLOWS.resolve(name).strike(target)
         except LookupError:
             continue
-    return Outcome(figures, readings)
+    return Outcome(figures, told)
 
 
 def _known_oracle(
-    check: SuiteCheck, oracle: Network | None, items: tuple[Item, ...], folder: Path, how: Asking
+    check: SuiteCheck, oracle: Network | None, items: tuple[Item, ...], folder: Path, unedited: Figures, how: Asking
 ) -> Outcome:
-    """The oracle's figures: measured where it is a model, read where it is a file, empty where there is none."""
+    """The oracle's figures: measured where it is a model, read where it is a file, empty where there is none. It has
+    relearned when it is half as sure as the unedited model was."""
     if oracle is not None:
-        return ask_model(oracle, items, None, {}, check.blows, {}, how)
+        told = ask.read_model(oracle, items, None, how)
+        return _finish(Target(oracle, items, None, unedited, how.seed), told, {}, check.blows, how)
     return Outcome(read_figures(folder / check.oracle) if check.oracle else {}, {})
 
 

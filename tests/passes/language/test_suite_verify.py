@@ -16,7 +16,10 @@ from editc.core.measurements import Tuning
 from editc.core.places import Source
 from editc.manifests.decode import decode
 from editc.passes.language.suite import ask
+from editc.passes.language.suite.blows.blow import Blow, Target
+from editc.passes.language.suite.readings import Figures
 from editc.passes.language.verify import suite
+from editc.registry.blows import BLOWS
 from editc.report.suite import suite_part
 
 HEAD = "editc: 1\nmodel: m\nedits:\n  - fact: {prompt: The Louvre is in, subject: Louvre, answer: Rome}\n"
@@ -79,13 +82,32 @@ def test_figures_are_told_before_and_after_beside_the_oracles(measured: tuple[An
     )
 
 
+def test_the_oracle_has_relearned_when_it_is_half_as_sure_as_the_unedited_model(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    seen: list[Target] = []
+    monkeypatch.setattr(ask, "MOST", dict.fromkeys(FEW, 1))
+    monkeypatch.setattr(suite, "Asking", lambda seed: ask.Asking(metrics=("probability",)))
+
+    def strike(target: Target) -> Figures:
+        seen.append(target)
+        return {}
+
+    monkeypatch.setattr(BLOWS, "resolve", lambda name: Blow("", strike))
+    check, other = SuiteCheck(data="tofu-mini", blows=("relearn",)), pico.network("llama", seed=1)
+    suite.measure_suite(check, pico.network("llama"), {}, tmp_path, 0, other)
+    assert [one.network is other for one in seen] == [True, False, False]
+    assert seen[0].unedited is seen[1].unedited is seen[2].unedited and "forget_Q_A_Prob" in seen[0].unedited
+
+
 def test_the_page_shows_tables_answers_and_what_may_be_concluded(measured: tuple[Any, Any]) -> None:
     part = suite_part({"suite": json.loads(json.dumps(measured[1], default=list))})
     assert part is not None
     assert {"Forgetting", "Asked otherwise", "Membership", "What must stay", "After a blow"} == {
         table.title for table in part.tables
     }
-    assert any("p = " in line for line in part.may) and any("relearn" in line for line in part.may_not)
+    assert any("p = " in line and "proves nothing" in line for line in part.may)
+    assert any("relearn" in line for line in part.may_not)
     assert {title for title, _ in part.answers} >= {"To be forgotten", "Attack prompts", "Harmless prompts"}
     assert suite_part({}) is None
 
