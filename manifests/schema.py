@@ -112,6 +112,9 @@ CONSTRAINTS = KeyTable(
         KeyField("unconditional_drift", _MAXIMUM, "the same for the empty prompt", only="image"),
         KeyField("rank", WholeNumber(1), "the largest rank of the delta"),
         KeyField(
+            "discarded", _SHARE, "share of the edit that may be dropped to lower its rank; 0: none of it", only="image"
+        ),
+        KeyField(
             "bystander_loss",
             _SHARE,
             "share of its pictures or answers that a concept or question not named here may lose",

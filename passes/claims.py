@@ -54,7 +54,7 @@ def claims_of_solve(solution: Solution, changed: int) -> tuple[Claim, ...]:
         *size,
         Claim("condition", max(one.condition for one in stats)),
         Claim("solve_residual", max(one.residual for one in stats)),
-        Claim("discarded", max(one.discarded for one in stats)),
+        Claim("discarded", max(one.discarded for one in stats), asked.discarded, span=asked.at("discarded")),
     )
 
 

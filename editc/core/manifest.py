@@ -123,6 +123,8 @@ class Constraints(ManifestBlock):
     """How far the outputs of the empty prompt may move, at the worst matrix."""
     rank: int | None = None
     """The largest rank that any part of the delta may have."""
+    discarded: float | None = None
+    """How much of an image edit may be dropped to lower its rank. None: the solver's own share."""
     bystander_loss: float | None = None
     """The share that a bystander (a concept or question that the manifest does not name) may lose. None: the default of
     the kind of model."""

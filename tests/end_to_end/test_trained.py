@@ -113,6 +113,7 @@ def test_two_trained_deltas_are_linked(fish: api.Built, tmp_path: Path) -> None:
         ("preserve_drift: 0.2", "safegen", {"E247"}),
         ("unconditional_drift: 0.2", "safegen", {"E247"}),
         ("bystander_loss: 0.2", "safegen", set()),
+        ("discarded: 0.05", "esd", {"E247"}),
     ],
 )
 def test_no_bound_is_ignored(more: str, method: str, refused: set[str], tmp_path: Path) -> None:

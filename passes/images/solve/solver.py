@@ -32,13 +32,16 @@ class Solver:
     """The share of an edit that a lower rank may lose."""
 
     def __call__(self, system: System) -> Edit:
-        """Return the method's edit at the least rank that loses at most `tolerance`, and at most at the rank bound.
+        """Return the method's edit at the least rank that loses at most `tolerance`, or the manifest's bound on
+        `discarded` if that is less, and at most at the rank bound.
 
         The edit of a method that needs its full rank is not reduced. Raises E430 where the bound does not allow it.
         """
         if isinstance(self.method, NeedsFullRank) and self.method.needs_full_rank:
             return _refuse_rank(self.method(system), self.manifest)
-        return reduce_rank(system, self.method(system), self.tolerance, self.manifest.constraints.rank)
+        bounds = self.manifest.constraints
+        tolerance = self.tolerance if bounds.discarded is None else min(self.tolerance, bounds.discarded)
+        return reduce_rank(system, self.method(system), tolerance, bounds.rank)
 
     def solve_all(self, systems: Mapping[str, System]) -> dict[str, Edit]:
         """Return the edit of every group."""

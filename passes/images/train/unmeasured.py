@@ -14,6 +14,8 @@ KEYS = "reads edited keys and values, and `method: {}` edits the text encoder"
 """Why a figure of keys and values says nothing of an edited text encoder."""
 OF_ROWS = ("recoverable", "preserve_drift", "unconditional_drift")
 """Bounds on what matrices that read the text make of rows."""
+SOLVED = {"discarded": "says what a solve dropped to lower the rank, and `method: {}` is trained at its own rank"}
+"""A bound on the solve alone, and why a trained edit has no figure for it."""
 
 
 def find_unmeasurable(plan: Plan) -> Iterator[Diagnostic]:
@@ -33,8 +35,9 @@ def find_unmeasurable(plan: Plan) -> Iterator[Diagnostic]:
 def _reasons(plan: Plan) -> dict[str, str]:
     """Bound -> why it has no figure, with a `{}` for the method."""
     if plan.family.component == TEXT_ENCODER:
-        return {"recoverable": KEYS, "erase_residual": KEYS}
-    found = {"erase_residual": "says how far rows are from their targets, and `method: {}` sends no row to a target"}
+        return {**SOLVED, "recoverable": KEYS, "erase_residual": KEYS}
+    unsent = "says how far rows are from their targets, and `method: {}` sends no row to a target"
+    found = {**SOLVED, "erase_residual": unsent}
     if not any(plan.family.reads_text(site.group) for site in plan.sites):
         found |= dict.fromkeys(OF_ROWS, "is measured where layers read the text, and `method: {}` edits none of these")
     return found

@@ -171,6 +171,7 @@ _HELP: Mapping[str, str] = {
     "more weight; `strength: auto` looks for a value that meets every bound",
     "unconditional_drift": "give `preserve` more `weight`, which the empty prompt has too, or choose another `to`",
     "rank": "edit fewer names at once, or use `keys: last`, which has one key a context; then raise the bound",
+    "discarded": "raise `rank`, or leave it out: a lower rank than the edit needs drops a part of it",
     "erased": "name under `also` what the pictures still show, or use `method: rece` with more `epochs`",
     "toward_fitted": "allow more `rounds`, give contexts or words in which the model can show what is wanted, or want "
     "shares nearer to those it shows now",
