@@ -37,6 +37,27 @@ def missing_parts(opened: OpenedManifest) -> Iterator[Diagnostic]:
             require_language_folder(opened.target.model)
     except EditcError as error:
         yield from error.diagnostics
+    try:
+        _require_suite(opened.manifest)
+    except EditcError as error:
+        yield from error.diagnostics
+
+
+def _require_suite(manifest: Manifest) -> None:
+    """Raise E111 where the questions of `verify.suite` cannot be read, or its oracle is neither a folder nor a file,
+    before anything is solved."""
+    check = manifest.suite
+    if check is None:
+        return
+    from editc.passes.language.suite.data import read_suite
+
+    folder = Path(manifest.source.name).parent
+    with pointing_at(manifest, "data", check):
+        read_suite(check.data, folder)
+    with pointing_at(manifest, "oracle", check):
+        if check.oracle is not None and not (folder / check.oracle).exists():
+            help_text = "give the folder of a model, or a JSON file of its figures"
+            raise fail("E111", f"there is no oracle at `{check.oracle}`", help=help_text)
 
 
 def open_ports(opened: OpenedManifest, progress: Progress | None) -> Context:
@@ -52,6 +73,7 @@ def open_ports(opened: OpenedManifest, progress: Progress | None) -> Context:
     assert ctx.family is not None
     locate_pass()(manifest, ctx)  # reports mistakes in the manifest before the model is loaded
     require_folder(manifest, model)
+    _require_suite(manifest)
     announce(progress, "loading libraries and the model")
     with pointing_at(manifest, "model"):
         require_language_folder(model)
