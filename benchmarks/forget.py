@@ -186,7 +186,7 @@ def main() -> None:
     given.folder, where = str(Path(given.folder).expanduser()), WORLDS[given.world]
     lab = open_lab(where.model, where.classifier, seed=70_000, prompts=where.prompts)
     print(f"{TITLE}\n{'|---' * 13}|", flush=True)
-    methods = [name for name in METHODS if name.split(",")[0] in given.methods.split(",") or name in given.methods]
+    methods = [name for name in METHODS if name.split(",")[0] in given.methods.split(",")]
     for concept in given.concepts.split(",") if given.concepts else where.targets:
         for method in methods:
             for shown in run(lab, where, concept, method, given):
