@@ -26,7 +26,7 @@ from editc.viewing.brush import Asked
 from editc.viewing.hand import why_absent
 from editc.viewing.page import policy
 from editc.viewing.site import HOME, Site
-from editc.viewing.studio import OPENER, Message, Studio
+from editc.viewing.studio import BUSY, OPENER, Message, Studio
 
 LOOPBACK = "127.0.0.1"
 """The only interface that the server listens on."""
@@ -100,14 +100,17 @@ class Server:
         if subject is None or absent:
             yield {"error": absent}
             return
-        given = str(subject.delta), subject.model
+        studio = self._studio_for((str(subject.delta), subject.model))
+        yield from studio.ask(asked) if studio else iter([{"error": BUSY}])
+
+    def _studio_for(self, given: tuple[str, str]) -> Studio | None:
+        """The process for a delta and a model. None while that of others answers a page."""
         with self._lock:
             if self._studio is None or self._studio.given != given:
-                if self._studio is not None:
-                    self._studio.close()
+                if self._studio is not None and not self._studio.close_if_idle():
+                    return None
                 self._studio = Studio(given, self.opener)
-            studio = self._studio
-        yield from studio.ask(asked)
+            return self._studio
 
 
 class _Http(ThreadingHTTPServer):

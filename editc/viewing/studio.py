@@ -46,17 +46,27 @@ class Studio:
     _line: Connection | None = None
 
     def ask(self, asked: Asked) -> Generator[Message, None, None]:
-        """Yield messages until the answer is whole. If the iterator is closed before, the work stops.
-
-        A page that was just stopped may still be at its last step, so that is waited for.
-        """
-        if not self._lock.acquire(timeout=GRACE + 1):
+        """Yield messages until the answer is whole. If the iterator is closed before, the work stops."""
+        if not self._reserve():
             yield {"error": BUSY}
             return
         try:
             yield from self._ask(asked)
         finally:
             self._lock.release()
+
+    def close_if_idle(self) -> bool:
+        """End the process, unless it answers a page. Returns whether it has ended."""
+        if not self._reserve():
+            return False
+        self.close()
+        self._lock.release()
+        return True
+
+    def _reserve(self) -> bool:
+        """Take the process for one page. A page that was just stopped may still be at its last step, so that is waited
+        for. False if another page has it."""
+        return self._lock.acquire(timeout=GRACE + 1)
 
     def _ask(self, asked: Asked) -> Generator[Message, None, None]:
         """The messages of one prompt."""

@@ -176,10 +176,13 @@ def test_the_work_stops_when_the_page_goes(server: Server, work: str, monkeypatc
 
 
 def test_two_pages_do_not_ask_at_once(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(studio, "GRACE", -0.9)
+    monkeypatch.setattr(studio, "GRACE", -0.5)
     with asking(server, *prompt(prompt="slow"), Content_Type="application/json") as first:
         assert first.readline()
         assert post(server).messages == [{"error": BUSY}]
+        assert server._studio_for(("another delta", "another model")) is None
+    monkeypatch.undo()
+    assert server._studio_for(("another delta", "another model")) is not None, "the page is gone"
 
 
 # ---------------------------------------------------------------- the command
