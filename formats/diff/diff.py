@@ -40,6 +40,13 @@ _MANIFEST_TEXT = "# Made by `editc diff` from two checkpoints: there was no mani
 """What stands in the delta in place of a manifest."""
 
 
+_SINGLE_NOTE = (
+    "no small edit was found of float32 matrices; if the program that edited them inverts a matrix in float32, as "
+    "UCE's script does, try --tolerance 4096"
+)
+"""A note. The errors of such a script are hundreds to thousands of roundings (docs/how-to/from-uce.md)."""
+
+
 @dataclass(frozen=True)
 class ChangedRow:
     """What the delta makes of one changed tensor. `editc diff --json` prints these fields."""
@@ -121,7 +128,9 @@ def difference(
     forms = list(find_forms(found.changed, form, tolerance))
     _check_form(found.changed, forms, form)
     options = {"form": form, "mend": mend, "tolerance": tolerance or "auto"}
-    return _assemble(base, found, forms, families, tool, options)
+    made = _assemble(base, found, forms, families, tool, options)
+    single = form == "auto" and tolerance is None and any(_is_single(found.changed[i]) for i in _without_form(forms))
+    return replace(made, notes=(*made.notes, _SINGLE_NOTE)) if single else made
 
 
 def has_manifest(delta: Delta) -> bool:
@@ -146,6 +155,16 @@ def _is_difference(part: Delta) -> bool:
     return any(edit.get("kind") == DIFF_KIND for edit in part.edits)
 
 
+def _without_form(forms: Sequence[FoundForm]) -> list[int]:
+    """The places of the tensors that no small form holds."""
+    return [i for one in forms if one.factors.form in ("xor", "dense") for i in one.factors.sites]
+
+
+def _is_single(one: ChangedTensor) -> bool:
+    """True for a matrix that EDITED stores in float32 or finer."""
+    return one.dtype in ("F32", "F64") and min(one.shape) > 1
+
+
 def _check_form(changed: Sequence[ChangedTensor], forms: Sequence[FoundForm], form: str) -> None:
     """Raises E649 where the form that was asked for does not hold the edit."""
     if form == "xor" and any(one.cast for one in changed):
@@ -156,7 +175,7 @@ def _check_form(changed: Sequence[ChangedTensor], forms: Sequence[FoundForm], fo
             help=help_text,
         )
     if form in ("shared", "low-rank"):
-        rest = [changed[i].name for f in forms if f.factors.form in ("xor", "dense") for i in f.factors.sites]
+        rest = [changed[i].name for i in _without_form(forms)]
         if rest:
             message = f"there is no small {form} edit of {count(len(rest), 'tensor')} within the tolerance"
             help_text = "leave --form out: these tensors are then stored bit by bit; or allow more with --tolerance"

@@ -155,6 +155,21 @@ def test_the_same_pair_gives_the_same_bytes(tmp_path: Path) -> None:
     assert made[0] == made[1]
 
 
+def test_a_script_that_inverts_in_float32_hides_its_rank_and_a_note_says_how_to_find_it(tmp_path: Path) -> None:
+    """UCE's own script leaves errors of some 1e-5 of a weight. In float16 nobody sees them."""
+    base = weights(24, SHAPES)
+    edited = {
+        name: W + 2e-5 * np.std(W) * np.random.default_rng(k).normal(size=W.shape)
+        for k, (name, W) in enumerate(multiplied(base, 1, 25).items())
+    }
+    hidden = found(tmp_path, base, edited)
+    assert forms(hidden) != [("shared", 1)] and any("--tolerance 4096" in note for note in hidden.notes)
+    shown = found(tmp_path, base, edited, tolerance=4096.0)
+    assert forms(shown) == [("shared", 1)] and not any("--tolerance" in note for note in shown.notes)
+    half = found(tmp_path, base, edited, dtype="F16")
+    assert forms(half) == [("shared", 1)] and not half.notes
+
+
 CASES = sorted(
     folder for folder in GOLDEN.iterdir() if re.match("uce|rece|mace|speed", folder.name) and "flux" not in folder.name
 )
