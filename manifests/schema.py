@@ -186,6 +186,7 @@ SUITE = KeyTable(
     (
         KeyField("data", Text(), "tofu-mini, rwku-mini, muse-mini, or a file or folder as published", required=True),
         KeyField("oracle", Text(), "a model that never saw what is forgotten: its folder, or a JSON of its figures"),
+        KeyField("chat", Flag(), "put the questions through the model's chat template, as an instruct model expects"),
         KeyField(
             "blows",
             ListOf(RegistryName("editc.registry.blows:BLOWS")),

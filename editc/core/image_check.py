@@ -96,6 +96,8 @@ class SuiteCheck(ManifestBlock):
     oracle: str | None = None
     """The folder of a model that never saw what is forgotten, or a JSON file of its figures, relative to the manifest.
     None: there is none, and forget quality is not measured."""
+    chat: bool = False
+    """True: questions go through the model's chat template. False: they stand between `Question:` and `Answer:`."""
     blows: tuple[str, ...] = ()
     """The blows that are struck, by name."""
     forget_quality: float | None = None

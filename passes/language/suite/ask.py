@@ -36,18 +36,20 @@ class Asking:
     """Drawn answers depend on this alone."""
     most: Mapping[str, int] | None = None
     """Group -> the most items of it. None: MOST."""
+    chat: bool = False
+    """True: questions go through the model's chat template."""
     metrics: tuple[str, ...] = ()
     """The metrics that are wanted, by name. Empty: all."""
 
 
 def cloze_of(item: Item, answer: str) -> Cloze:
     """A question with an answer, as the model is asked."""
-    return Cloze(prompt_of(item), answer)
+    return Cloze(prompt_of(item), answer, item.chat)
 
 
 def prompt_of(item: Item) -> str:
     """The text before the answer."""
-    return item.question if item.raw else ASKED.format(item.question)
+    return item.question if item.raw or item.chat else ASKED.format(item.question)
 
 
 def chosen_metrics(how: Asking) -> tuple[Metric, ...]:
@@ -59,7 +61,8 @@ def chosen_metrics(how: Asking) -> tuple[Metric, ...]:
 def choose_items(items: Sequence[Item], how: Asking) -> tuple[Item, ...]:
     """The items that are asked: those of the suite as far as `most` allows, and attack prompts made of them."""
     most = MOST if how.most is None else how.most
-    return of_groups((*items, *attack_items(items)), most)
+    chosen = of_groups((*items, *attack_items(items)), most)
+    return tuple(replace(item, chat=how.chat and not item.raw) for item in chosen)
 
 
 def read_model(
@@ -71,11 +74,15 @@ def read_model(
     drawn = frozenset[str]().union(*(one.sampled for one in metrics))
     found = _score(network, items, changed)
     greedy = [i for i, item in enumerate(items) if item.group in spoken]
-    said = network.generate([Prompt(prompt_of(items[i])) for i in greedy], how.tokens, changed) if greedy else ()
+    said = (
+        network.generate([Prompt(prompt_of(items[i]), items[i].chat) for i in greedy], how.tokens, changed)
+        if greedy
+        else ()
+    )
     for i, text in zip(greedy, said, strict=True):
         found[i] = replace(found[i], said=text or " ")
     sampled = [i for i, item in enumerate(items) if item.group in drawn]
-    prompts = [Prompt(prompt_of(items[i])) for i in sampled]
+    prompts = [Prompt(prompt_of(items[i]), items[i].chat) for i in sampled]
     texts = network.sample(prompts, how.tokens, how.samples, how.seed, changed) if prompts else ()
     for i, several in zip(sampled, texts, strict=True):
         found[i] = replace(found[i], sampled=several)

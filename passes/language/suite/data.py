@@ -119,7 +119,7 @@ def _item(values: Mapping[str, Any], group: str, raw: bool) -> Item:
     """The item of a row. A cloze of RWKU becomes a question with its blank shown."""
     wrong = values.get("perturbed_answer", ())
     several = (wrong,) if isinstance(wrong, str) else tuple(map(str, wrong))
-    texts = {name: str(value) for name, value in values.items() if name != "perturbed_answer"}
+    texts: dict[str, Any] = {name: str(value) for name, value in values.items() if name != "perturbed_answer"}
     if BLANK in texts["question"]:
         texts["question"] = f"Which words stand for the blank? {texts['question']}"
     return Item(group, perturbed_answer=several, raw=raw or group == "capability", **texts)

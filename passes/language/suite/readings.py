@@ -35,6 +35,8 @@ class Item:
     """What kind of question it is, such as `birthplace`, or one of RWKU's kinds of attacks."""
     raw: bool = False
     """True: the question is a text that goes on, and gets no `Question:` before it."""
+    chat: bool = False
+    """True: the question goes through the chat template, by itself."""
 
 
 @dataclass(frozen=True)

@@ -54,7 +54,7 @@ def measure_suite(
     oracle: Network | None = None,
 ) -> tuple[tuple[Claim, ...], Mapping[str, Any]]:
     """The claims of a suite and its part of report.json. `folder`: where relative paths of the manifest start."""
-    how = Asking(seed=seed)
+    how = Asking(seed=seed, chat=check.chat)
     items = ask.choose_items(read_suite(check.data, folder), how)
     told = ask.read_model(network, items, None, how)
     unedited = ask.figures_of(told, None, how)

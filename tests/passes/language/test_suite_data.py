@@ -11,6 +11,7 @@ import pytest
 import tiny_language as pico
 
 from editc.core.diagnostics import EditcError
+from editc.core.network import Cloze
 from editc.passes.language.suite import ask
 from editc.passes.language.suite.attacks import ATTACKS, MOST, attack_items
 from editc.passes.language.suite.data import of_groups, read_suite
@@ -133,3 +134,11 @@ def test_only_what_the_wanted_metrics_need_is_generated() -> None:
     (only,) = readings["forget"]
     assert only.answer is not None and not only.said and not only.sampled
     assert set(ask.figures_of(readings, how=how)) == {"forget_Q_A_Prob"}
+
+
+def test_with_chat_questions_go_through_the_template_and_texts_that_go_on_do_not() -> None:
+    both = [Item("forget", "Who?", "Rome"), Item("verbatim", "Once upon", "a time", raw=True)]
+    first, second = ask.choose_items(both, ask.Asking(chat=True))[:2]
+    assert ask.cloze_of(first, "Rome") == Cloze("Who?", "Rome", chat=True)
+    assert ask.cloze_of(second, "a time") == Cloze("Once upon", "a time")
+    assert ask.cloze_of(both[0], "Rome") == Cloze("Question: Who?\nAnswer:", "Rome")

@@ -61,7 +61,7 @@ def test_a_suite_makes_an_erasure_a_language_models() -> None:
 def measured(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> tuple[Any, Any]:
     """A pico model whose edit scales one matrix, asked a few questions of tofu-mini, with itself as the oracle."""
     monkeypatch.setattr(ask, "MOST", FEW)
-    monkeypatch.setattr(suite, "Asking", lambda seed: ask.Asking(tokens=2, samples=1, seed=seed))
+    monkeypatch.setattr(suite, "Asking", lambda **how: ask.Asking(tokens=2, samples=1, **how))
     network, name = pico.network("llama"), pico.writer("llama", 1)
     changed = {name: 3 * network.parameters[name].double().numpy()}
     check = SuiteCheck(data="tofu-mini", extraction_strength=0.5, forget_quality=0.01, blows=("probes",))
@@ -87,7 +87,7 @@ def test_the_oracle_has_relearned_when_it_is_half_as_sure_as_the_unedited_model(
 ) -> None:
     seen: list[Target] = []
     monkeypatch.setattr(ask, "MOST", dict.fromkeys(FEW, 1))
-    monkeypatch.setattr(suite, "Asking", lambda seed: ask.Asking(metrics=("probability",)))
+    monkeypatch.setattr(suite, "Asking", lambda **how: ask.Asking(metrics=("probability",)))
 
     def strike(target: Target) -> Figures:
         seen.append(target)

@@ -7,6 +7,7 @@ tried on forgotten ones. Guessing gets 0.5.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -53,7 +54,7 @@ def _spots(items: Sequence[Item]) -> list[Spot]:
     """The last token of each item's right answer and of its first wrong one, in turn. The right one is in the words of
     the wrong ones where the item has it so."""
     both = [(item, (item.paraphrased_answer or item.answer, item.perturbed_answer[0])) for item in items]
-    return [Spot(f"{prompt_of(item)} {text}") for item, texts in both for text in texts]
+    return [Spot(f"{prompt_of(replace(item, chat=False))} {text}") for item, texts in both for text in texts]
 
 
 BLOW = Blow("whether a linear probe still tells right answers from wrong ones: 0.5 is guessing", strike)
