@@ -27,7 +27,7 @@ FIRST_CLAIMS = frozenset(
 )
 """Claims that are shown on the terminal even without a bound. The rest are in the report."""
 TEXT_CLAIMS = frozenset(
-    {"present_nll", "absent_nll", "known", "forgotten_nll_before", "forgotten_nll_after"}
+    {"present_nll", "absent_nll", "forgotten_nll_before", "forgotten_nll_after"}
     | {"retained", "retained_nll_before", "retained_nll_after"}
 )
 """Claims about the texts of an ablated concept, and about the rows of a set that is forgotten."""
