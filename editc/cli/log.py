@@ -28,7 +28,10 @@ MOST_KEYS = 4
 @click.option("--keys", is_flag=True, help="Show every key that later edits must hold.")
 @terminal.json_option
 def log(model: str, delta: tuple[Path, ...], keys: bool, json_: bool) -> int:
-    """List the deltas in a model in their order, with their parents and what later edits must hold."""
+    """List the deltas in a model in their order.
+
+    Each is shown with its parents and with what later edits must hold.
+    """
     from editc.ledger.log import read_log
     from editc.verbs import public as api
 

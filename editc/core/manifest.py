@@ -265,8 +265,7 @@ class DataSet:
     sha256: str
     """sha256 of its text in UTF-8."""
     rows: tuple[PromptAnswer, ...] = field(default=(), compare=False, repr=False)
-    """Prompts with their answers. A piece of plain text is the answer to an empty prompt. Empty where only the hash is
-    known, as in a delta's record."""
+    """Prompts with their answers; plain text answers an empty prompt. Empty in a delta's record, which has the hash."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -341,8 +340,7 @@ class Manifest(ManifestBlock):
     after: tuple[str, ...] = ()
     """Language models: files or ids of deltas that are in the model already. What they wrote is preserved."""
     files: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    """Language models: name of every other file that the manifest names -> its lines. The fields above hold them
-    too."""
+    """Language models: name of every other file that the manifest names -> its lines, which fields above hold too."""
 
     def __repr__(self) -> str:
         """Short: a manifest holds its whole text."""
@@ -392,8 +390,7 @@ class Manifest(ManifestBlock):
 
     @property
     def keys(self) -> str:
-        """The key rule of all edits of an image model. They name at most one, because the weights of two rules differ
-        in scale."""
+        """The key rule of an image model's edits. They name at most one: the weights of two rules differ in scale."""
         return next((edit.keys for edit in self.image_edits if edit.keys is not None), "aligned")
 
     @property
