@@ -19,6 +19,7 @@ import resource
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -31,6 +32,7 @@ from editc.core.delta import Array
 from editc.core.language_problem import AnswerGradients, Memory
 from editc.core.manifest import Fact
 from editc.core.network import Cloze, Descent, Prompt, ValueGoal
+from editc.core.solution import Edit
 from editc.numerics import memory as memories
 from editc.passes.language import sentences
 from editc.passes.language.keys import moments
@@ -104,7 +106,7 @@ def value(made: Lab, layer: int, relation: Relation, answer: str) -> Array:
 class Sequence10:
     """One way as it goes through the batches: the weights so far, and what it holds of the batches before."""
 
-    def __init__(self, given: Bed, method: Callable[[Memory], object], held: bool) -> None:
+    def __init__(self, given: Bed, method: Callable[[Any], Edit], held: bool) -> None:
         self.bed, self.method, self.held = given, method, held
         self.W = given.weight.copy()
         self.done = 0
@@ -126,7 +128,7 @@ class Sequence10:
         left = self.bed.values[:, part] - (self.W - self.bed.weight) @ keys
         preserved = self.bed.keys[:, : self.done if self.held else 0]
         edit = self.method(Memory(keys, keys, left, self.bed.moment, preserved))
-        self.W = self.W + edit.left[0] @ edit.right[0]  # type: ignore[attr-defined]
+        self.W = self.W + edit.left[0] @ edit.right[0]
         self.done = part.stop
         self.seconds.append((time.process_time() - begin) / len(facts))
 
@@ -156,8 +158,8 @@ class Gradients(Sequence10):
             none = (keys[:, :0], gradients[:, :0])
             old = [np.hstack(part) for part in zip(none, *self.read[name], strict=True)]
             given = AnswerGradients(keys, gradients, *old, np.ones(keys.shape[1]))
-            edit = self.method(given)  # type: ignore[arg-type]
-            self.now[name] = self.now[name] + edit.left[0] @ edit.right[0]  # type: ignore[attr-defined]
+            edit = self.method(given)
+            self.now[name] = self.now[name] + edit.left[0] @ edit.right[0]
             self.read[name].append((keys, gradients))
         self.done += len(facts)
         self.seconds.append((time.process_time() - begin) / len(facts))
@@ -172,22 +174,26 @@ class Once(Sequence10):
     def changed(self) -> Mapping[str, Array]:
         begin = time.process_time()
         keys, values = self.bed.keys[:, : self.done], self.bed.values[:, : self.done]
-        edit = Joint()(Memory(keys, keys, values, self.bed.moment, keys[:, :0]))
+        edit = self.method(Memory(keys, keys, values, self.bed.moment, keys[:, :0]))
         self.W = self.bed.weight + edit.left[0] @ edit.right[0]
         self.seconds = [(time.process_time() - begin) / self.done]
         return {self.bed.name: self.W}
 
 
-def ways(given: Bed, rate: float) -> Mapping[str, Callable[[], Sequence10]]:
-    """Name of a way -> how it begins."""
+Ways: TypeAlias = Mapping[str, Callable[[], Sequence10]]
+"""Name of a way -> how it begins."""
+
+
+def ways(given: Bed, rate: float, lamb: float) -> Ways:
+    """Name of a way -> how it begins. `rate` is `ultraedit`'s, `lamb` that of `joint`, `memit` and `once`."""
     return {
-        "joint": lambda: Sequence10(given, Joint(), True),
-        "memit": lambda: Sequence10(given, MEMIT(), False),
-        "memit, held": lambda: Sequence10(given, MEMIT(), True),
+        "joint": lambda: Sequence10(given, Joint(lamb), True),
+        "memit": lambda: Sequence10(given, MEMIT(lamb), False),
+        "memit, held": lambda: Sequence10(given, MEMIT(lamb), True),
         "alphaedit": lambda: Sequence10(given, AlphaEdit(), True),
         "evoedit": lambda: Sequence10(given, EvoEdit(), True),
         "ultraedit": lambda: Gradients(given, rate),
-        "once": lambda: Once(given, Joint(), False),
+        "once": lambda: Once(given, Joint(lamb), False),
     }
 
 
@@ -275,7 +281,7 @@ def measure_keys(given: Bed, state: Sequence10, strangers: Array) -> str:
     return " | ".join([*shares, *(f"{one:.2f}" for one in took), f"{peak:.0f}"])
 
 
-def run_keys(given: Bed, facts: Sequence[Fact], sizes: Sequence[int], names: Sequence[str]) -> None:
+def run_keys(given: Bed, facts: Sequence[Fact], sizes: Sequence[int], names: Sequence[str], some: Ways) -> None:
     """Print one row for each way and size, from the matrix alone."""
     spots = [
         sentences.spot(facts[i].template.partition("{}")[0] + "{}", f"{facts[i].subject.split()[0]} {last}")
@@ -284,7 +290,7 @@ def run_keys(given: Bed, facts: Sequence[Fact], sizes: Sequence[int], names: Seq
     strangers = given.lab.network.read_keys([given.name], spots)[given.name]
     print(KEYS_TITLE, flush=True)
     for name in names:
-        state = ways(given, 0.0)[name]()
+        state = some[name]()
         for start in range(0, max(sizes), BATCH):
             state.write(facts[start : start + BATCH])
             if state.done in sizes:
@@ -298,7 +304,7 @@ def tasks(given: Bed, changed: Mapping[str, Array]) -> float:
     return float(np.mean(total[::2] > total[1::2]))
 
 
-def run(given: Bed, facts: Sequence[Fact], sizes: Sequence[int], names: Sequence[str], rate: float) -> None:
+def run(given: Bed, facts: Sequence[Fact], sizes: Sequence[int], names: Sequence[str], some: Ways) -> None:
     """Print one row for each way and size."""
     base = given.lab.network.final_states([Prompt(one) for one in RETAIN[:ASKED]])
     about = {
@@ -308,7 +314,7 @@ def run(given: Bed, facts: Sequence[Fact], sizes: Sequence[int], names: Sequence
     nothing = Sequence10(given, MEMIT(), False)
     print(f"| none | {sizes[-1]} | {measure(given, about[sizes[-1]], nothing, base)} |", flush=True)
     for name in names:
-        state = ways(given, rate)[name]()
+        state = some[name]()
         for start in range(0, max(sizes), BATCH):
             state.write(facts[start : start + BATCH])
             if state.done in sizes:
@@ -322,6 +328,7 @@ def main() -> None:
     parser.add_argument("--at", default="10,100,500,1000", help="after how many facts to measure")
     parser.add_argument("--layer", type=int, default=5, help="the layer whose MLP is edited")
     parser.add_argument("--rate", type=float, default=1e-6, help="of ultraedit")
+    parser.add_argument("--lamb", type=float, default=3000.0, help="of joint, memit and once")
     parser.add_argument("--relations", type=int, default=4, help="how many kinds of facts, 1 to 4")
     parser.add_argument("--keys-only", action="store_true", help="measure in the matrix, and ask the model nothing")
     given = parser.parse_args()
@@ -329,11 +336,9 @@ def main() -> None:
     facts = thousand(given.relations)[: max(sizes)]
     memories.null_space_basis = _cached(memories.null_space_basis)
     made = bed(facts, given.layer)
-    names = given.ways or [one for one in ways(made, given.rate) if not (given.keys_only and one == "ultraedit")]
-    if given.keys_only:
-        run_keys(made, facts, sizes, names)
-    else:
-        run(made, facts, sizes, names, given.rate)
+    some = ways(made, given.rate, given.lamb)
+    names = given.ways or [one for one in some if not (given.keys_only and one == "ultraedit")]
+    (run_keys if given.keys_only else run)(made, facts, sizes, names, some)
 
 
 def _cached(function: Callable[..., Array]) -> Callable[..., Array]:
