@@ -37,7 +37,7 @@ MODEL = terminal.late_completion("editc.cli.completing:complete_model")
     "out",
     type=PATH,
     metavar="OUT",
-    help="Serve nothing; write OUT.html, or a folder.",
+    help="Serve nothing; write a file that ends in .html, or a folder.",
 )
 @terminal.device_option
 @terminal.json_option

@@ -49,8 +49,10 @@ def commands() -> list[str]:
 
 def typed(line: str) -> list[str]:
     """The command with a file in place of each word in capitals. An edit is made in place too, so that `revert` has
-    something to undo."""
+    something to undo; a page is exported, because it is served until Ctrl-C."""
     line = re.sub(r"\b[A-Z]+\b", lambda word: WORDS.get(word[0], word[0]), line)
+    if line.startswith("editc view"):
+        return [f"{line} --export page.html"]
     return [line, line.replace("--out patched", "--in-place")] if line.startswith("editc apply") else [line]
 
 
@@ -77,4 +79,5 @@ def test_the_commands_of_the_readme_run(tmp_path: Path, monkeypatch: pytest.Monk
                     done = type_command(line)
                     assert done.returncode == 0, f"{line}\n{done.stdout}{done.stderr}"
         assert hub.repos["owner/name"]
-    assert all(Path(name).exists() for name in ("patched", "both.safetensors", "diff.safetensors", "fleet/fleet.html"))
+    assert all(Path(name).exists() for name in ("patched", "both.safetensors", "diff.safetensors", "page.html"))
+    assert Path("fleet/fleet.html").exists()
