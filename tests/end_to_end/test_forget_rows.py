@@ -58,6 +58,7 @@ def test_a_delta_holds_the_hash_of_what_it_forgets_and_no_row(built: api.Built, 
         "strength": 1.0,
         "method": "npo",
         "options": 0,
+        "holds": [],
     }
 
 

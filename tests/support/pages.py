@@ -10,6 +10,7 @@ command must succeed unless the page shows that it does not, by `error[` or `NO`
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 import subprocess
@@ -61,7 +62,8 @@ def type_command(line: str) -> CompletedProcess[str]:
     """Run one line in the working directory: `editc` and Python files in this process, the rest as programs."""
     program, *words = shlex.split(line, comments=True)
     if program == "editc":
-        return editc(*words)
+        with patch.dict(os.environ, COLUMNS="100"):  # the width of the pages' output
+            return editc(*words)
     if program == "python" and not words[0].startswith("-"):
         return _run_python(line, words)
     program = sys.executable if program == "python" else program

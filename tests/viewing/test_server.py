@@ -190,7 +190,14 @@ def test_two_pages_do_not_ask_at_once(server: Server, monkeypatch: pytest.Monkey
 
 def test_ctrl_c_ends_the_command_cleanly(tmp_path: Path) -> None:
     given = [sys.executable, "-P", "-m", "editc", "view", str(build_folder(tmp_path / "out")), "--json"]
-    process = subprocess.Popen(given, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        given,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        # What runs in the background of a shell ignores Ctrl-C, and hands that down.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
     assert process.stdout
     said = json.loads(process.stdout.readline())
     assert said["status"] == "serving" and said["path"] == str(tmp_path / "out")

@@ -241,16 +241,12 @@ def test_rece_from_the_original_minimises_its_sum_of_problems() -> None:
         assert cost(D, W0) < min(cost(near, W0), cost(C, W0), cost(0 * D, W0))
 
 
-@few
-@given(seed=SEEDS)
-def test_rece_from_the_original_keeps_what_is_kept_nearer(seed: int) -> None:
-    """After three rounds: held to W_0, the kept rows lie nearer to where they were than held to the round before."""
-    problem = system(seed)
-    drift = {
-        anchor: sum(
-            float(np.linalg.norm(D @ problem.preserved.rows) ** 2)
-            for D in changes(RECE(epochs=3, anchor=anchor)(problem), tuple(problem.weights))
-        )
-        for anchor in ("current", "original")
-    }
+def test_rece_from_the_original_keeps_what_is_kept_nearer() -> None:
+    """After three rounds, over twelve problems: held to W_0, the kept rows lie nearer to where they were than held to
+    the round before. Of a single problem it need not be true: seed 452 is one."""
+    drift = {"current": 0.0, "original": 0.0}
+    for problem in map(system, range(12)):
+        for anchor in drift:
+            for D in changes(RECE(epochs=3, anchor=anchor)(problem), tuple(problem.weights)):
+                drift[anchor] += float(np.linalg.norm(D @ problem.preserved.rows) ** 2)
     assert drift["original"] < drift["current"]
