@@ -247,6 +247,6 @@ def test_rece_from_the_original_keeps_what_is_kept_nearer() -> None:
     drift = {"current": 0.0, "original": 0.0}
     for problem in map(system, range(12)):
         for anchor in drift:
-            for D in changes(RECE(epochs=3, anchor=anchor)(problem), tuple(problem.weights)):
+            for D in changes(construct("rece", {"epochs": 3, "anchor": anchor})(problem), tuple(problem.weights)):
                 drift[anchor] += float(np.linalg.norm(D @ problem.preserved.rows) ** 2)
     assert drift["original"] < drift["current"]
