@@ -103,7 +103,7 @@ def value(made: Lab, layer: int, relation: Relation, answer: str) -> Array:
     return np.asarray(found["delta"])
 
 
-class Sequence10:
+class Way:
     """One way as it goes through the batches: the weights so far, and what it holds of the batches before."""
 
     def __init__(self, given: Bed, method: Callable[[Any], Edit], held: bool) -> None:
@@ -133,7 +133,7 @@ class Sequence10:
         self.seconds.append((time.process_time() - begin) / len(facts))
 
 
-class Gradients(Sequence10):
+class Gradients(Way):
     """`ultraedit`: a forward and a backward pass of the edited model for each batch. What earlier batches read is kept
     for the normalisation, as the paper keeps it."""
 
@@ -165,7 +165,7 @@ class Gradients(Sequence10):
         self.seconds.append((time.process_time() - begin) / len(facts))
 
 
-class Once(Sequence10):
+class Once(Way):
     """All facts so far in one solve from the unedited weights."""
 
     def write(self, facts: Sequence[Fact]) -> None:
@@ -180,18 +180,18 @@ class Once(Sequence10):
         return {self.bed.name: self.W}
 
 
-Ways: TypeAlias = Mapping[str, Callable[[], Sequence10]]
+Ways: TypeAlias = Mapping[str, Callable[[], Way]]
 """Name of a way -> how it begins."""
 
 
 def ways(given: Bed, rate: float, lamb: float) -> Ways:
     """Name of a way -> how it begins. `rate` is `ultraedit`'s, `lamb` that of `joint`, `memit` and `once`."""
     return {
-        "joint": lambda: Sequence10(given, Joint(lamb), True),
-        "memit": lambda: Sequence10(given, MEMIT(lamb), False),
-        "memit, held": lambda: Sequence10(given, MEMIT(lamb), True),
-        "alphaedit": lambda: Sequence10(given, AlphaEdit(), True),
-        "evoedit": lambda: Sequence10(given, EvoEdit(), True),
+        "joint": lambda: Way(given, Joint(lamb), True),
+        "memit": lambda: Way(given, MEMIT(lamb), False),
+        "memit, held": lambda: Way(given, MEMIT(lamb), True),
+        "alphaedit": lambda: Way(given, AlphaEdit(), True),
+        "evoedit": lambda: Way(given, EvoEdit(), True),
         "ultraedit": lambda: Gradients(given, rate),
         "once": lambda: Once(given, Joint(lamb), False),
     }
@@ -249,7 +249,7 @@ def known_facts(given: Bed, name: str) -> tuple[Cloze, ...]:
     return _KNOWN[name]
 
 
-def measure(given: Bed, asked: Questions, state: Sequence10, base: Sequence[Array]) -> str:
+def measure(given: Bed, asked: Questions, state: Way, base: Sequence[Array]) -> str:
     """The figures of a row, from ES to MB."""
     network, changed = given.lab.network, state.changed()
     groups = (asked.efficacy, asked.paraphrase, asked.neighbours, asked.strangers)
@@ -267,7 +267,7 @@ def measure(given: Bed, asked: Questions, state: Sequence10, base: Sequence[Arra
     return " | ".join([*figures, *rest, f"{peak:.0f}"])
 
 
-def measure_keys(given: Bed, state: Sequence10, strangers: Array) -> str:
+def measure_keys(given: Bed, state: Way, strangers: Array) -> str:
     """The figures of a row without asking the model."""
     state.changed()
     D = state.W - given.weight
@@ -311,7 +311,7 @@ def run(given: Bed, facts: Sequence[Fact], sizes: Sequence[int], names: Sequence
         size: questions(given, [facts[i * size // min(size, ASKED)] for i in range(min(size, ASKED))]) for size in sizes
     }
     print(TITLE, flush=True)
-    nothing = Sequence10(given, MEMIT(), False)
+    nothing = Way(given, MEMIT(), False)
     print(f"| none | {sizes[-1]} | {measure(given, about[sizes[-1]], nothing, base)} |", flush=True)
     for name in names:
         state = some[name]()

@@ -55,13 +55,9 @@ class AttachedFiles:
             return Corpus(name, str(self.recorded["corpus"]))
         if self.folder is None:
             return Corpus(name, "")
-        text, problem, help = read_text_file(self.folder / name, "a megabyte of text is enough for statistics")
-        if not problem and not text.strip():
-            problem, help = "holds no text", "name a file with ordinary text, or leave `corpus` out"
-        if problem:
-            faults.add("E111", f"{tick(name)} {problem}", span, help=help)
-            return None
-        return Corpus(name, hashlib.sha256(text.encode()).hexdigest(), text)
+        empty = "holds no text", "name a file with ordinary text, or leave `corpus` out"
+        text = _read(self.folder / name, name, "a megabyte of text is enough for statistics", empty, span, faults)
+        return None if text is None else Corpus(name, hashlib.sha256(text.encode()).hexdigest(), text)
 
     def data_set(self, name: str, span: Span | None, faults: Faults) -> DataSet | None:
         """The rows in the file `name`, with its sha256. None if it has a mistake: E111 for the file, E126 for a row.
@@ -73,19 +69,19 @@ class AttachedFiles:
         if name in recorded:
             sha256 = str(recorded[name])
             for folder in self.near:
-                text, problem, _ = read_text_file(folder / name, "")
-                if not problem and hashlib.sha256(text.encode()).hexdigest() == sha256:
-                    return DataSet(name, sha256, read_rows(name, text, faults))
+                found, problem, _ = read_text_file(folder / name, "")
+                if not problem and hashlib.sha256(found.encode()).hexdigest() == sha256:
+                    return DataSet(name, sha256, read_rows(name, found, faults))
             return DataSet(name, sha256)
         if self.folder is None:
             return DataSet(name, "")
-        text, problem, help = read_text_file(self.folder / name, "split it into several edits")
-        if not problem and not text.strip():
-            problem, help = "holds no rows", "write one question with its answer a line, or name another file"
-        if problem:
-            faults.add("E111", f"{tick(name)} {problem}", span, help=help)
-            return None
-        return DataSet(name, hashlib.sha256(text.encode()).hexdigest(), read_rows(name, text, faults))
+        empty = "holds no rows", "write one question with its answer a line, or name another file"
+        text = _read(self.folder / name, name, "split it into several edits", empty, span, faults)
+        return (
+            None
+            if text is None
+            else DataSet(name, hashlib.sha256(text.encode()).hexdigest(), read_rows(name, text, faults))
+        )
 
     def _prompts(self, wanted: PromptFile, span: Span, faults: Faults) -> tuple[str | PromptAnswer, ...]:
         """The prompts of one file. Empty if it has a mistake, which E111 reports."""
@@ -135,3 +131,17 @@ def _parse_line(line: str) -> PromptAnswer:
     """A prompt, and its answer if a tab and text follow."""
     prompt, _, answer = line.partition("\t")
     return PromptAnswer(prompt.strip(), answer.strip() or None)
+
+
+def _read(
+    path: Path, name: str, too_large: str, empty: tuple[str, str], span: Span | None, faults: Faults
+) -> str | None:
+    """The text of a file that the manifest calls `name`. None, with E111, if it cannot be read or has no text.
+    `too_large` is the help for a file that is; `empty` says what an empty one lacks, and the help for it."""
+    text, problem, help = read_text_file(path, too_large)
+    if not problem and not text.strip():
+        problem, help = empty
+    if problem:
+        faults.add("E111", f"{tick(name)} {problem}", span, help=help)
+        return None
+    return text
