@@ -179,12 +179,13 @@ def main() -> None:
     parser.add_argument("--again", default=AGAIN, help="the attacks that are run with further seeds")
     parser.add_argument("--seeds", type=int, default=3, help="attack seeds")
     parser.add_argument("--seed", type=int, default=90_000, help="the first attack seed")
+    parser.add_argument("--lab", type=int, default=70_000, help="the seed of the prompts and pictures that are counted")
     parser.add_argument("--count", type=int, default=200, help="plain prompts; half as many by other names")
     parser.add_argument("--each", type=int, default=10, help="prompts for each other object")
     parser.add_argument("--folder", default="~/.cache/editc-benchmarks/forget")
     given = parser.parse_args()
     given.folder, where = str(Path(given.folder).expanduser()), WORLDS[given.world]
-    lab = open_lab(where.model, where.classifier, seed=70_000, prompts=where.prompts)
+    lab = open_lab(where.model, where.classifier, seed=given.lab, prompts=where.prompts)
     print(f"{TITLE}\n{'|---' * 13}|", flush=True)
     methods = [name for name in METHODS if name.split(",")[0] in given.methods.split(",")]
     for concept in given.concepts.split(",") if given.concepts else where.targets:

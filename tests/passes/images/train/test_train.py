@@ -12,12 +12,10 @@ import torch
 import train_cases
 from cache_cases import Memory
 from torch.nn.functional import softplus
-from train_cases import SUBJECT, ask, run, small, stir
+from train_cases import ask, run, small, stir
 
 from editc.core.delta import Site
-from editc.core.manifest import Request
 from editc.core.ports import Diffusion
-from editc.core.text import Attribute
 from editc.passes.images.diffusion.residual import project
 from editc.passes.images.diffusion.sampling import add_noise, clean_of, goal_of_noise
 from editc.passes.images.schemes.adversaries import rows
@@ -41,8 +39,6 @@ from editc.passes.images.schemes.objectives.mosaic import Mosaic
 from editc.passes.images.schemes.objectives.noise import WrongNoise
 from editc.passes.images.schemes.objectives.residual import Residual
 from editc.passes.images.schemes.objectives.stay import StayAtEmpty, StayAtOthers, StayAtPrompts, StayAtRandom
-from editc.passes.images.train import subjects
-from editc.passes.images.train.subjects import sift
 from editc.passes.training import loop
 from editc.passes.training.checkpoint import Checkpoints
 from editc.passes.training.factors import Factors, attach_factors
@@ -304,31 +300,3 @@ def test_a_rule_without_conflict_is_the_sum() -> None:
     x = torch.nn.Parameter(torch.ones(2))
     (joined,) = Total().gradients({"erase": x.sum(), "keep": 2 * x.sum()}, [x])
     torch.testing.assert_close(joined, torch.full((2,), 3.0))
-
-
-def test_a_name_with_the_concept_in_it_is_no_other_name(model: Diffusion) -> None:
-    """The demo model paints a fish for `animal`: its answers would leave nothing of the fish that is its own."""
-    prompts = ("a red animal", "a trout on sand", "a boat")
-    subject = replace(SUBJECT, others=("animal", "trout", "boat"), preserved=prompts)
-    found = sift(model, subject, frozenset())
-    assert (found.others, found.preserved) == (("boat",), ("a boat",))
-    found = sift(model, subject, frozenset({"animal"}))
-    assert (found.others, found.preserved) == (("animal", "boat"), ("a red animal", "a boat"))
-
-
-def test_an_attribute_must_stay_with_other_things_and_its_thing_must_stay(monkeypatch: pytest.MonkeyPatch) -> None:
-    """`{erase: red, from: circle}`: other names are things with it and by themselves, and prompts of circles stay."""
-    made = Request(kind="erase", concept="red circle", to="circle", attribute=Attribute("red", "circle", ("red {}",)))
-    found: list[str] = []
-
-    def candidates(plan: Any, ctx: Any, request: Request, edited: Any, prompts: Any) -> tuple[str, ...]:
-        found.extend(edited)
-        return ("square", "red")
-
-    monkeypatch.setattr(subjects, "find_candidates", candidates)
-    nothing: Any = None
-    others = [*subjects._find_others(nothing, nothing, made, subjects._own_names(made), ())]
-    assert others == ["red square", "square", "red"]
-    assert found == ["red circle", "circle"] and subjects._own_names(made) == ("red circle",)
-    plain = replace(made, attribute=None)
-    assert subjects._own_names(plain) == ("red circle", "circle")
