@@ -179,7 +179,7 @@ def attack_result(found: Attacked) -> Output:
     lines = [head, f"  {'attack':<12} {'concept':<14} {'after':>9} {'before':>9}  another concept"]
     for one in found.results:
         shares = f"{one.shown:>3} of {one.of:<2} {one.control:>3} of {one.of:<2}"
-        other = f"{one.unrelated_shown} of {one.of}  {one.unrelated}" if one.unrelated else ""
+        other = f"{one.unrelated_shown} of {one.unrelated_of}  {one.unrelated}" if one.unrelated else ""
         lines.append(f"  {one.attack:<12} {one.concept:<14} {shares}  {other}")
         lines += [] if one.curve is None else [f"  {'':<12} {_curve_line(one.curve)}"]
     reasons = access_reasons(Report(found.claims, attacks=found.results))

@@ -218,6 +218,8 @@ class AttackResult:
     """The attack's options, all of them."""
     seed: int
     """Where its random numbers started."""
+    unrelated_of: int = 0
+    """Pictures painted of that concept. An attack may find more or fewer prompts of it than of the erased one."""
     says: Mapping[str, Any] = field(default_factory=dict)
     """What it found, such as prompts: values that JSON has."""
     curve: AttackCurve | None = None

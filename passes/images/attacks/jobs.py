@@ -84,6 +84,7 @@ def results(
                 control=_shown(control, detector) if control else 0,
                 unrelated=unrelated.job.case.concept if unrelated else "",
                 unrelated_shown=_shown(unrelated, detector) if unrelated else 0,
+                unrelated_of=len(unrelated.outcome.pictures) if unrelated else 0,
                 budget=budgets[one.job.name],
                 seed=one.job.case.seed,
                 says=one.outcome.says,

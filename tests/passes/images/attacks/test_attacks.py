@@ -324,7 +324,10 @@ def test_each_attack_has_its_two_controls(case: Case) -> None:
     np.testing.assert_array_equal(done[0].outcome.pictures, done[2].outcome.pictures)
     (one,) = results(done, Sees(), {"complete": {"share": 0.3}})
     assert (one.attack, one.concept, one.of, one.shown, one.control) == ("complete", "fish", 2, 2, 2)
-    assert (one.unrelated, one.unrelated_shown, one.access) == ("boat", 2, "pictures")
+    assert (one.unrelated, one.unrelated_shown, one.unrelated_of, one.access) == ("boat", 2, 2, "pictures")
+    one_picture = replace(done[2].outcome, pictures=done[2].outcome.pictures[:1])
+    (fewer,) = results([*done[:2], replace(done[2], outcome=one_picture)], Sees(), {"complete": {"share": 0.3}})
+    assert (fewer.of, fewer.unrelated_shown, fewer.unrelated_of) == (2, 1, 1), "each count has its own whole"
     assert one.tells and one.share == 1
     assert not replace(one, control=0).tells
     assert done[1].outcome.curve is None, "a control has no curve"
