@@ -26,6 +26,8 @@ NAMES = {
     "statements": "delta.safetensors.intoto.jsonl",
     "policy": "editc-policy.yaml",
     "bom": "delta.safetensors.cdx.json",
+    "card": "README.md",
+    "layout": "OCI layout",
 }
 """Target -> the file in the table."""
 

@@ -8,20 +8,21 @@ import random
 import re
 import shutil
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import yaml
 from command import editc
+from publish_cases import files_of
 from signing_cases import BASE, DELTAS, KeyFiles, key_files
 
 from editc.formats.delta.container import write_delta
 from editc.formats.exports.read import read_delta
 from editc.signing.places import statements_place
 from editc.signing.policy_file import load_policy
-from editc.verbs import evidence
+from editc.verbs import evidence, public
 
 ATTACK = {"attack": "rows", "concept": "circle", "shown": 1, "of": 20, "control": 19, "seed": 7}
 LINES = {line: {"state": "green"} for line in ("works", "costs", "robust")}
@@ -36,19 +37,24 @@ attacks: {rows: 0.1}
 tiers: [exact, cast]
 verdict: {works: green, costs: amber}
 """
-TARGETS = ("delta", "bundle", "folder", "statements", "policy", "bom")
-"""What is changed: the delta, its signature, that of its folder, the statements, the policy, the bill of materials."""
+TARGETS = ("delta", "bundle", "folder", "statements", "policy", "bom", "card", "layout")
+"""What is changed: the delta, its signature, that of its folder, the statements, the policy, the bill of materials, the
+model card, and any file of the OCI layout that the folder was pushed to."""
 Rule = Callable[[random.Random, bytes], bytes]
 
 
 @dataclass(frozen=True)
 class Scene:
-    """A signed delta in a signed folder, with a policy that admits it."""
+    """A signed delta in a signed folder, with a policy that admits it, pushed to an OCI layout."""
 
-    files: Mapping[str, Path]
-    """Target -> its file."""
-    whole: Mapping[str, bytes]
-    """Target -> its bytes."""
+    files: Mapping[str, Sequence[Path]]
+    """Target -> its files, in the order of their names. The layout has several, each other target one."""
+    pulled: Mapping[str, bytes]
+    """Name -> bytes of every file that comes out of the layout."""
+
+    def file(self, target: str) -> Path:
+        """The first file of a target."""
+        return self.files[target][0]
 
 
 @dataclass(frozen=True)
@@ -83,43 +89,57 @@ def make_scene(folder: Path, name: str = "now", form: str = "low-rank") -> Scene
 
 
 def _signed(folder: Path, out: Path, key: KeyFiles) -> Scene:
-    delta = out / "delta.safetensors"
-    bom = evidence.sbom(delta)
+    delta, layout = out / "delta.safetensors", folder / "layout"
+    bom, card = evidence.sbom(delta), public.write_card(out)
     bundle = evidence.sign(delta, key.secret).file
     whole = evidence.sign(out, key.secret).file
-    files = dict(
-        zip(TARGETS, (delta, bundle, whole, statements_place(delta), folder / "policy.yaml", bom), strict=True)
-    )
-    return Scene(files, {target: file.read_bytes() for target, file in files.items()})
+    public.push(out, f"oci:{layout}")
+    single = (delta, bundle, whole, statements_place(delta), folder / "policy.yaml", bom, card)
+    files = {target: [file] for target, file in zip(TARGETS[:-1], single, strict=True)}
+    files["layout"] = sorted(path for path in layout.rglob("*") if path.is_file())
+    return Scene(files, files_of(public.pull(f"oci:{layout}", folder / "pulled").folder))
 
 
 def tamper(scene: Scene, other: Scene, seed: int) -> Outcome:
     """Change one file by the seed, run what reads it, and put the file back."""
     rng = random.Random(seed)
     target = TARGETS[seed % len(TARGETS)]
-    rules: dict[str, Rule] = {**BYTES, **(LINEWISE if target == "policy" else STRUCTURED if target != "delta" else {})}
+    at = rng.randrange(min(len(one.files[target]) for one in (scene, other)))
+    file, stranger = scene.files[target][at], other.files[target][at]
+    before = file.read_bytes()
+    rules = {**BYTES, **_rules_of(target, before)}
     name = rng.choice([*sorted(rules), "other"])
-    before, file = scene.whole[target], scene.files[target]
-    changed = other.whole[target] if name == "other" else rules[name](rng, before)
+    changed = stranger.read_bytes() if name == "other" else rules[name](rng, before)
     file.write_bytes(changed)
     try:
         started = time.process_time()
         codes, odd = read_all(scene, target)
         seconds = time.process_time() - started
-        wrong = odd or ("" if codes or _means_the_same(target, before, changed, file) else "accepted, and it says more")
-        return Outcome(target, name, codes, wrong, seconds)
+        same = bool(codes) or _means_the_same(scene, target, before, changed)
+        return Outcome(target, name, codes, odd or ("" if same else "accepted, and it says more"), seconds)
     finally:
         file.write_bytes(before)
 
 
+def _rules_of(target: str, data: bytes) -> Mapping[str, Rule]:
+    """The changes of a file by what is in it."""
+    if target in ("policy", "card"):
+        return LINEWISE
+    return STRUCTURED if target != "delta" and data.startswith(b"{") and data.strip() != b"{}" else {}
+
+
 def read_all(scene: Scene, target: str) -> tuple[tuple[str, ...], str]:
     """The codes by which the commands that read a target refuse it, and what is wrong with how they end."""
-    delta, policy = str(scene.files["delta"]), str(scene.files["policy"])
-    commands = [["verify-signature", delta, "--policy", policy]]
-    if target in ("folder", "bom"):
-        commands = [["verify-signature", str(scene.files["delta"].parent), "--policy", policy]]
+    delta, policy = scene.file("delta"), str(scene.file("policy"))
+    commands = [["verify-signature", str(delta), "--policy", policy]]
+    if target in ("folder", "bom", "card"):
+        commands = [["verify-signature", str(delta.parent), "--policy", policy]]
+    elif target == "layout":
+        got = delta.parent.parent / "got"
+        shutil.rmtree(got, ignore_errors=True)
+        commands = [["pull", f"oci:{delta.parent.parent / 'layout'}", "-o", str(got)]]
     elif target != "statements":
-        commands.append(["apply", delta, "--to", str(BASE), "--dry-run", "--policy", policy])
+        commands.append(["apply", str(delta), "--to", str(BASE), "--dry-run", "--policy", policy])
     found: list[str] = []
     for command in commands:
         ran = editc(*command, "--json")
@@ -132,14 +152,16 @@ def read_all(scene: Scene, target: str) -> tuple[tuple[str, ...], str]:
     return tuple(found), ""
 
 
-def _means_the_same(target: str, before: bytes, after: bytes, file: Path) -> bool:
+def _means_the_same(scene: Scene, target: str, before: bytes, after: bytes) -> bool:
     """True where an accepted file says nothing that it did not say before."""
     if target in ("bundle", "folder"):
         return _payload(json.loads(before)["dsseEnvelope"]) == _payload(json.loads(after)["dsseEnvelope"])
     if target == "statements":  # one that is not asked for may be taken away
         return _stated(after) <= _stated(before)
     if target == "policy":
-        return _as_written(file)
+        return _as_written(scene.file("policy"))
+    if target == "layout":
+        return files_of(scene.file("delta").parent.parent / "got") == scene.pulled
     return before == after
 
 
@@ -195,7 +217,7 @@ def _exchange(rng: random.Random, data: bytes) -> bytes:
 
 def _digit(rng: random.Random, data: bytes) -> bytes:
     places = [found.start() for found in re.finditer(rb"[0-9a-fA-F]", data)]
-    place = rng.choice(places)
+    place = rng.choice(places or range(len(data)))
     return data[:place] + rng.choice(b"0123456789abcdefABCDEF").to_bytes() + data[place + 1 :]
 
 
