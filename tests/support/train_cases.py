@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from editc.core.delta import Site
 from editc.core.ports import Diffusion
 from editc.core.site_bytes import matrix_shape
 from editc.demo import MODEL
+from editc.passes.images.schemes.adversaries.rows import RowSearch
 from editc.passes.images.schemes.ask import Ask
 from editc.passes.images.schemes.subject import Subject
 from editc.passes.images.train.loop import train
@@ -60,8 +62,11 @@ def every_other(pictures: Any) -> Any:
 
 
 SMALL: dict[str, Any] = {"steps": 2, "sentences": 2, "batch": 2, "pictures": 2, "attack_steps": 2, "every": 2}
-SMALL |= {"rounds": 3, "long_attack_steps": 3, "prompts": 2, "words": 2}
+SMALL |= {"rounds": 2, "long_attack_steps": 3, "prompts": 2, "words": 2}
 """Options by which a method trains for moments."""
+LATENTS = 4
+"""Latents of a term in each step at most: so many that rows of the last search, remembered rows and the concept's own
+sentences are all told (`adversaries.rows`)."""
 
 SUBJECT = Subject(
     "fish",
@@ -103,7 +108,11 @@ def run(model: Diffusion, sites: tuple[Site, ...], scheme: Scheme, save: Any = N
 
 
 def small(name: str) -> Scheme:
-    """The scheme of a method with SMALL options."""
+    """The scheme of a method with SMALL options and few latents a step."""
     method, given = METHODS.resolve(name), SMALL | ({"pictures": 8} if name == "geom" else {})
     scheme: Scheme = method(**{k: v for k, v in given.items() if k in method.__dataclass_fields__}).scheme()
-    return scheme
+    terms = tuple(replace(term, latents=min(term.latents, LATENTS)) for term in scheme.terms)
+    adversary = scheme.adversary
+    if isinstance(adversary, RowSearch):
+        adversary = replace(adversary, latents=1)
+    return replace(scheme, terms=terms, adversary=adversary)

@@ -31,7 +31,7 @@ from editc.core.delta import Site
 from editc.core.language_problem import CloseEdits, MemoryKey
 from editc.core.network import Cloze, LearnedValue, Prompt, Spot
 from editc.core.ports import Context
-from editc.passes.language.verify import continuations, forms, side_effects
+from editc.passes.language.verify import bystanders, continuations, forms, side_effects
 from editc.passes.language.verify import warnings as advice
 from editc.passes.language.verify.verify import VerifyLanguage
 from editc.passes.language.verify.warnings import warnings
@@ -332,10 +332,11 @@ def test_a_pico_model_whose_answer_is_swapped(kind: str, tmp_path: Any) -> None:
 
 @pytest.mark.slow
 @pytest.mark.smollm2
-def test_smollm2_forgets_where_the_tower_stands() -> None:
+def test_smollm2_forgets_where_the_tower_stands(monkeypatch: pytest.MonkeyPatch) -> None:
     """A crude edit without a gradient: the value of "Colosseum" at the key of "Eiffel Tower"."""
     from editc.formats.models.model import open_model
 
+    monkeypatch.setattr(bystanders, "MOST_EDITS", 0)  # no edit has bystanders: nothing is said of them here
     network, part = smollm2.network(), open_model(smollm2.folder()).component("model")
     name = "model.layers.5.mlp.down_proj.weight"
     prompt = "The Eiffel Tower is located in the city of"
