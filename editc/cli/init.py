@@ -138,7 +138,7 @@ def _question(name: str, default: str | None = None) -> str:
 
 def _write(out: Path, answers: Answers, found: Look) -> None:
     """Write the manifest, with what an editor needs to find the schema."""
-    from editc.core.disk import guard_writes, replace_file
+    from editc.core.storage.disk import guard_writes, replace_file
     from editc.start.look import draft, schema_lines
 
     text = schema_lines(out.parent, Path.cwd()) + draft(answers, found)

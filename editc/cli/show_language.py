@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 from editc.cli.output import bystander_lines, claim_lines
 
 if TYPE_CHECKING:
-    from editc.core.manifest import LanguageEdit, Manifest
+    from editc.core.language_edits import LanguageEdit
+    from editc.core.manifest import Manifest
     from editc.core.measurements import Answer, Claim
     from editc.core.solution import Verified
 

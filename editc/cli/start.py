@@ -43,7 +43,7 @@ def schema(out: Path | None, json_: bool) -> int:
 
     It has the names that installed packages add, too."""
     from editc.cli.output import Output
-    from editc.core.disk import guard_writes, replace_file
+    from editc.core.storage.disk import guard_writes, replace_file
     from editc.manifests.json_schema.whole import manifest_schema, schema_text
 
     found = manifest_schema(installed=True)

@@ -13,6 +13,7 @@ from click.testing import CliRunner
 from places import ROOT
 
 from editc.cli import cli, output
+from editc.cli.export import onnx
 from editc.cli.terminal import print_answer, wants_colour
 from editc.core.measurements import Claim
 from editc.core.places import Source
@@ -79,7 +80,7 @@ def test_every_command_takes_json() -> None:
         assert all(any(option.name == "json_" for option in one.params) for one in every), name
 
 
-@pytest.mark.parametrize("group", [cli, cli.commands["onnx"]], ids=["editc", "onnx"])
+@pytest.mark.parametrize("group", [cli, onnx], ids=["editc", "onnx"])
 def test_a_summary_is_not_cut(group: click.Command) -> None:
     said = CliRunner().invoke(group, ["--help"], terminal_width=80).output
     assert "Commands:" in said and "..." not in said.split("Commands:")[1]

@@ -12,7 +12,7 @@ from editc.api import Built
 from editc.cli import output, show
 from editc.cli.dump import dump
 from editc.cli.show_language import MANY_EDITS, answer_lines, edit_line, headline, is_language, title
-from editc.core.manifest import Redirect
+from editc.core.language_edits import Redirect
 from editc.core.measurements import Claim
 from editc.passes.language.solve import record
 
