@@ -19,7 +19,8 @@ import smollm2
 
 from editc import api
 from editc.backends.networks import load
-from editc.core.network import Network, Prompt
+from editc.core.network import Network
+from editc.core.prompts import Prompt
 from editc.core.solution import Verified
 from editc.core.text import fold_name
 from editc.formats.models.model import open_model

@@ -21,7 +21,8 @@ from editc.backends.networks import load
 from editc.backends.networks.causal import CausalNetwork
 from editc.core.delta import Array, Site
 from editc.core.language_problem import ConceptScores, ScoredColumns
-from editc.core.network import Cloze, Network, Prompt
+from editc.core.network import Network
+from editc.core.prompts import Cloze, Prompt
 from editc.passes.language.keys import concept_columns
 from editc.passes.methods.language.concept_vectors import ConceptVectors
 

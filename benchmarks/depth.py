@@ -17,14 +17,8 @@ import smollm2
 
 from editc.backends.networks import load
 from editc.core.diagnostics import EditcError
-from editc.core.manifest import (
-    Ablation,
-    Fact,
-    LanguageEdit,
-    Manifest,
-    PromptAnswer,
-    Redirect,
-)
+from editc.core.language_edits import Ablation, Fact, LanguageEdit, PromptAnswer, Redirect
+from editc.core.manifest import Manifest
 from editc.core.measurements import Depth
 from editc.core.network import Network
 from editc.core.places import Source

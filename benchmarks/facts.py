@@ -17,7 +17,7 @@ from benchmarks import facts_concepts, facts_direction, facts_edits, facts_enoug
 from benchmarks.facts_data import RETAIN
 from benchmarks.facts_edits import Changed, Lab, edited, summed, timed
 from benchmarks.facts_measure import Row, averaged, measured
-from editc.core.manifest import Fact
+from editc.core.language_edits import Fact
 
 PARTS = ("single", "batch", "curve", "redirect", "ablate", "enough")
 SIZES = (1, 2, 5, 12, 30, 60)

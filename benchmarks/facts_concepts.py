@@ -11,8 +11,9 @@ from benchmarks.facts_data import CONCEPTS, RELATIONS, RETAIN, Concept, Relation
 from benchmarks.facts_edits import Changed, Lab, edited, timed
 from benchmarks.facts_known import known, knows
 from editc.core.delta import Array
-from editc.core.manifest import Redirect
-from editc.core.network import Cloze, Network, Prompt
+from editc.core.language_edits import Redirect
+from editc.core.network import Network
+from editc.core.prompts import Cloze, Prompt
 
 TITLE = (
     "| edit | concept | to | relations | P(old) after / before, worst | mean | P(anchor's answer) | the anchor's own | "

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 from benchmarks.facts_data import ENGLISH, FRENCH, RETAIN, UNSEEN_ENGLISH, UNSEEN_FRENCH
 from benchmarks.facts_edits import Changed, Lab, edited, timed
-from editc.core.manifest import Ablation, Scalar
-from editc.core.network import Prompt
+from editc.core.language_edits import Ablation
+from editc.core.places import Scalar
+from editc.core.prompts import Prompt
 
 TITLE = (
     "| edit | matrices | layers | French NLL | English NLL | retain KL | top-1 | s |\n|---|---|---|---|---|---|---|---|"

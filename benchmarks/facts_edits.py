@@ -11,14 +11,8 @@ import smollm2
 from editc.backends.networks import CausalNetwork, load
 from editc.cache.disk import open_cache
 from editc.core.delta import Array
-from editc.core.manifest import (
-    Ablation,
-    Fact,
-    Manifest,
-    Preserve,
-    Redirect,
-    Sites,
-)
+from editc.core.language_edits import Ablation, Fact, Redirect
+from editc.core.manifest import Manifest, Preserve, Sites
 from editc.core.places import Source
 from editc.core.ports import Context
 from editc.core.solution import Solution

@@ -14,7 +14,7 @@ from benchmarks.facts_edits import Lab, edited, timed
 from benchmarks.facts_known import chosen
 from benchmarks.facts_measure import Row, averaged, measured
 from editc.backends.networks import CausalNetwork
-from editc.core.manifest import Fact
+from editc.core.language_edits import Fact
 from editc.core.network import DeltaTarget, Descent, LearnedValue, ValueGoal
 
 FIRST, LAST = 12, 36

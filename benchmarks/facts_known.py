@@ -8,8 +8,9 @@ from itertools import zip_longest
 from math import log
 
 from benchmarks.facts_data import RELATIONS, Relation
-from editc.core.manifest import Fact, PromptAnswer
-from editc.core.network import Cloze, Network
+from editc.core.language_edits import Fact, PromptAnswer
+from editc.core.network import Network
+from editc.core.prompts import Cloze
 
 EACH = 5
 """Facts of a relation that may be edited; the rest are neighbours."""

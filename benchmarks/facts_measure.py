@@ -8,8 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from editc.core.delta import Array
-from editc.core.manifest import Fact
-from editc.core.network import Cloze, Network, Prompt
+from editc.core.language_edits import Fact
+from editc.core.network import Network
+from editc.core.prompts import Cloze, Prompt
 
 Changed = Mapping[str, Array]
 

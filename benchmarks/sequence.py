@@ -27,12 +27,13 @@ from benchmarks.facts_data import RELATIONS as KNOWN
 from benchmarks.facts_data import RETAIN
 from benchmarks.facts_edits import Lab, lab
 from benchmarks.sequence_data import STRANGERS, TASKS, Relation, relation_of, thousand
-from editc.core.caching import cache_key
 from editc.core.delta import Array
+from editc.core.language_edits import Fact
 from editc.core.language_problem import AnswerGradients, Memory
-from editc.core.manifest import Fact
-from editc.core.network import Cloze, Descent, Prompt, ValueGoal
+from editc.core.network import Descent, ValueGoal
+from editc.core.prompts import Cloze, Prompt
 from editc.core.solution import Edit
+from editc.core.storage.caching import cache_key
 from editc.numerics import memory as memories
 from editc.passes.language import sentences
 from editc.passes.language.keys import moments

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from random import Random
 
-from editc.core.manifest import Fact
+from editc.core.language_edits import Fact
 
 FIRST = tuple(
     """Arvid Rosa Tobias Ingrid Matthew Leona Casimir Edith Joaquin Marta Silas Beatrice Oskar Yvonne Hector Agnes

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from editc.core.manifest import Corpus, DataSet, PromptAnswer
+from editc.core.language_edits import Corpus, DataSet, PromptAnswer
 from editc.core.places import Span
 from editc.manifests.data_sets import read_rows
 from editc.manifests.faults import Faults, tick

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from editc.core.diagnostics import Diagnostic
-from editc.core.manifest import PromptAnswer
+from editc.core.language_edits import PromptAnswer
 from editc.core.places import Source, Span
 from editc.manifests.faults import Faults, list_words
 

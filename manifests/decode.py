@@ -11,7 +11,8 @@ from typing import Any, TypeVar
 
 from editc.core.diagnostics import Diagnostic, EditcError, fail, sort_by_place
 from editc.core.image_check import AttackCheck, BystanderCheck, ImageCheck, SuiteCheck
-from editc.core.manifest import Constraints, DataSet, Forget, Manifest, Preserve, Sites
+from editc.core.language_edits import DataSet, Forget
+from editc.core.manifest import Constraints, Manifest, Preserve, Sites
 from editc.core.places import Source
 from editc.manifests import schema, value_kinds
 from editc.manifests.faults import FIRST_KEYS, START, Faults

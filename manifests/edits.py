@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from editc.core.image_check import ShareSearch, TokenWeights
-from editc.core.manifest import Request, Scalar
-from editc.core.places import Span
+from editc.core.manifest import Request
+from editc.core.places import Scalar, Span
 from editc.manifests import image_schema
 from editc.manifests.faults import Faults, list_words, tick
 from editc.manifests.fields import BlockValues, read_block

@@ -6,15 +6,8 @@ from collections.abc import Callable, Sequence
 
 from editc.core.diagnostics import Diagnostic
 from editc.core.edited import EditedPrompts, edited_texts
-from editc.core.manifest import (
-    Ablation,
-    Fact,
-    Forget,
-    LanguageEdit,
-    Manifest,
-    PromptAnswer,
-    Redirect,
-)
+from editc.core.language_edits import Ablation, Fact, Forget, LanguageEdit, PromptAnswer, Redirect
+from editc.core.manifest import Manifest
 from editc.core.text import fold_name
 from editc.manifests.faults import Faults, tick
 from editc.manifests.language_edits import leads_of

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from editc.core.manifest import Ablation, DataSet, Fact, Forget, PromptAnswer, Redirect
+from editc.core.language_edits import Ablation, DataSet, Fact, Forget, PromptAnswer, Redirect
 from editc.core.places import Span
 from editc.core.text import occurrences
 from editc.manifests import language_schema as tables

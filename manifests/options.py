@@ -7,8 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from editc.core.diagnostics import EditcError
-from editc.core.manifest import Scalar
-from editc.core.places import Span
+from editc.core.places import Scalar, Span
 from editc.manifests import image_schema, value_kinds
 from editc.manifests.faults import Faults, list_words, suggest_name, tick
 from editc.manifests.scalars import read_scalar

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from editc.core.manifest import PromptAnswer
+from editc.core.language_edits import PromptAnswer
 from editc.core.places import Span
 from editc.manifests.faults import Faults, tick
 from editc.manifests.scalars import read_scalar, report_wrong_type

@@ -8,7 +8,7 @@ import unicodedata
 from typing import TypeAlias
 
 from editc.core.diagnostics import EditcError
-from editc.core.manifest import Scalar
+from editc.core.places import Scalar
 from editc.manifests import value_kinds
 from editc.manifests.faults import Faults, list_words, suggest_name, tick
 from editc.manifests.tree import Items, Leaf, Node, Pairs

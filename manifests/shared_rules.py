@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from typing import Protocol, TypeAlias
 
 from editc.core.diagnostics import EditcError
-from editc.core.manifest import Ablation, Forget, Manifest, ManifestEdit, Preserve, Scalar
-from editc.core.places import Span
+from editc.core.language_edits import Ablation, Forget
+from editc.core.manifest import Manifest, ManifestEdit, Preserve
+from editc.core.places import Scalar, Span
 from editc.core.text import fold_name
 from editc.manifests import schema
 from editc.manifests.faults import Faults, list_words, tick

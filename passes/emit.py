@@ -9,7 +9,6 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from editc.core.caching import environments_elsewhere
 from editc.core.delta import Delta, Factors, SiteRecord
 from editc.core.manifest import Manifest
 from editc.core.measurements import GENERATED_CLAIMS, RUN_CLAIMS, Claim, claim_fields
@@ -17,6 +16,7 @@ from editc.core.plan import Plan
 from editc.core.ports import Context
 from editc.core.site_bytes import site_record
 from editc.core.solution import Edit, Solution, Verified
+from editc.core.storage.caching import environments_elsewhere
 from editc.numerics.bits.dtypes import are_halves
 
 CLAIM_DIGITS = 7

@@ -17,7 +17,7 @@ from pathlib import Path
 from editc.backends.networks import CausalNetwork, load
 from editc.core.delta import Array
 from editc.core.measurements import Tuning
-from editc.core.network import Cloze
+from editc.core.prompts import Cloze
 
 SEEN: Mapping[str, tuple[str, ...]] = {"full": ("retain", "forget"), "oracle": ("retain",)}
 """Name of a model -> the groups of questions that it memorises."""

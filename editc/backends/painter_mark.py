@@ -7,7 +7,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from editc.backends.painter import PipelinePainter
-from editc.core.caching import cache_key
+from editc.core.storage.caching import cache_key
 from editc.libraries.device import choose_device, is_cpu
 
 

@@ -22,7 +22,7 @@ from editc.cache.entry import EntryRecord, hash_bytes, imported_name, own_name, 
 from editc.cache.folder import Entry, list_entries
 from editc.cache.sizes import show_size
 from editc.core.diagnostics import EditcError, fail
-from editc.core.disk import check_file, guard_writes, make_parent, rename, sync_file, temporary_path
+from editc.core.storage.disk import check_file, guard_writes, make_parent, rename, sync_file, temporary_path
 
 FORMAT = "editc-cache 1"
 """The first line of the index."""

@@ -29,8 +29,8 @@ from editc.cache.environment import describe_environment
 from editc.cache.sizes import parse_size
 from editc.core.delta import Array
 from editc.core.diagnostics import EditcError
-from editc.core.disk import replace_file
 from editc.core.ports import Context
+from editc.core.storage.disk import replace_file
 
 SIZE_LIMIT = 2 << 30
 """Bytes that the folder may hold where `EDITC_CACHE_SIZE` does not say. Beyond, the entries that were not used for

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
-from editc.core.manifest import Ablation, Fact, Forget, Manifest, Redirect
+from editc.core.language_edits import Ablation, Fact, Forget, Redirect
+from editc.core.manifest import Manifest
 from editc.core.places import Span
 from editc.core.text import fold_name
 

@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from editc.core.delta import Array
-from editc.core.network import Cloze, LearnedValue, Spot
+from editc.core.network import LearnedValue
 from editc.core.problem import Problem
+from editc.core.prompts import Cloze, Spot
 
 
 @dataclass(frozen=True)

@@ -7,9 +7,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from types import MappingProxyType
+from typing import TypeAlias
 
 _NOWHERE: Mapping[str, Span] = MappingProxyType({})
 _LINE_BREAK = re.compile("\r\n|[\n\r\x85\u2028\u2029]")  # what YAML counts as a line break
+
+Scalar: TypeAlias = str | int | float | bool
+"""What an option of a method can be."""
 
 
 @dataclass(frozen=True, order=True)

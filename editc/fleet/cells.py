@@ -9,9 +9,9 @@ from json import dumps
 from pathlib import Path
 from typing import Any
 
-from editc.core.caching import cache_key
 from editc.core.diagnostics import Diagnostic, EditcError
 from editc.core.ports import Progress
+from editc.core.storage.caching import cache_key
 from editc.fleet.content import KnownHashes
 from editc.fleet.plan import FleetPlan, NamedInput
 from editc.fleet.verbs import call

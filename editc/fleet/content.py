@@ -13,9 +13,9 @@ from dataclasses import dataclass, field
 from hashlib import file_digest
 from pathlib import Path
 
-from editc.core.caching import cache_key
 from editc.core.diagnostics import EditcError, fail
-from editc.core.disk import replace_file
+from editc.core.storage.caching import cache_key
+from editc.core.storage.disk import replace_file
 from editc.formats.models.paths import find_model
 from editc.manifests.decode import parse_file
 from editc.manifests.tree import Items, Leaf, Node, Pairs

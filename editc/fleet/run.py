@@ -10,8 +10,8 @@ from types import MappingProxyType
 from typing import Any
 
 from editc.core.diagnostics import Diagnostic
-from editc.core.disk import check_folder, guard_writes
 from editc.core.ports import Progress
+from editc.core.storage.disk import check_folder, guard_writes
 from editc.core.text import count, first_rows
 from editc.fleet.cells import Cell, plan_cells
 from editc.fleet.content import KnownHashes

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from editc.core.disk import replace_file
+from editc.core.storage.disk import replace_file
 from editc.fleet.cells import Cell
 from editc.fleet.page import as_html
 from editc.fleet.results.store import ALL, Store

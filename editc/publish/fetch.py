@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import BinaryIO, Protocol, TypeAlias
 
 from editc.core.diagnostics import EditcError, fail
-from editc.core.disk import guard_writes
+from editc.core.storage.disk import guard_writes
 from editc.publish.listing import Entry, Listing
 
 Stream: TypeAlias = tuple[int, Iterator[bytes]]

@@ -9,8 +9,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from editc.core import disk
 from editc.core.diagnostics import fail
+from editc.core.storage import disk
 from editc.publish.fetch import PIECE, Stream
 from editc.publish.listing import LISTING, MOST_BYTES, Entry, Listing, damaged, parse_listing, to_bytes
 from editc.publish.parcel import Parcel, link_error

@@ -11,8 +11,8 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from editc.core import disk
 from editc.core.diagnostics import EditcError, fail
+from editc.core.storage import disk
 from editc.publish.fetch import PIECE, Stream
 from editc.publish.folder import open_within, read_small
 from editc.publish.image import INDEX_TYPE, MANIFEST_TYPE, MOST_BYTES, Image, as_image, parse_image

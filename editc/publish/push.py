@@ -112,7 +112,7 @@ PUSHERS: Mapping[type[Place], Callable[[Parcel, Any], Pushed]] = {
 
 def write_card(build: Build, out: Path | None, licence: str) -> Path:
     """Write the model card of a delta, to `out` or as README.md beside it. Raises E697 where the file is there."""
-    from editc.core import disk
+    from editc.core.storage import disk
 
     file = out or build.delta.parent / CARD
     if file.exists() and out is None:

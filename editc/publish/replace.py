@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from editc.core import disk
+from editc.core.storage import disk
 
 
 def replace_folder(folder: Path, write: Callable[[Path], None]) -> None:

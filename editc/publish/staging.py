@@ -9,9 +9,9 @@ from functools import partial
 from hashlib import sha256
 from pathlib import Path
 
-from editc.core import disk
 from editc.core.diagnostics import EditcError, fail
 from editc.core.ports import Progress, announce
+from editc.core.storage import disk
 from editc.formats.exports.read import read_delta
 from editc.publish.fetch import Origin, fetch
 from editc.publish.listing import Entry, Listing, damaged

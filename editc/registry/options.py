@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias, Union, get_args, get_
 from editc.registry.methods import METHODS
 
 if TYPE_CHECKING:
-    from editc.core.manifest import Scalar
+    from editc.core.places import Scalar
 
 OptionType: TypeAlias = type[int] | type[float] | type[bool] | type[str] | tuple[str, ...]
 """The type of an option; a tuple of words where only these are allowed."""

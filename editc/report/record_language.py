@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
+from editc.core.language_edits import Ablation, Fact, Forget, LanguageEdit, Redirect
 from editc.core.language_problem import LanguageProblem, MemoryKey
-from editc.core.manifest import Ablation, Fact, Forget, LanguageEdit, Redirect
 from editc.core.plan import Plan, Stage
 from editc.core.solution import Solution, Verified
 from editc.passes.language.questions import titles

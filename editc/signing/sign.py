@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Literal, Protocol
 
-from editc.core.disk import guard_writes, replace_file
+from editc.core.storage.disk import guard_writes, replace_file
 from editc.formats.exports.read import read_delta
 from editc.signing import bundle, contents, envelope, statement
 from editc.signing.bom import state_bom

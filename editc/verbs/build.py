@@ -7,13 +7,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from editc.core.caching import environments_elsewhere, refused_entries
 from editc.core.delta import Delta
 from editc.core.diagnostics import Diagnostic, EditcError
-from editc.core.disk import check_folder
 from editc.core.places import Source
 from editc.core.ports import Context, Progress, announce
 from editc.core.solution import Verified
+from editc.core.storage.caching import environments_elsewhere, refused_entries
+from editc.core.storage.disk import check_folder
 from editc.core.text import count, first_rows
 from editc.libraries.tool import tool
 from editc.opening.default_list import default_prompts, name_warnings
@@ -123,7 +123,7 @@ def _write_files(built: Built, opened: OpenedManifest, out: Path) -> Built:
     The previous build's delta and exports are deleted if there is a new delta. Otherwise they move into the folder
     `last-good`.
     """
-    from editc.core.disk import guard_writes
+    from editc.core.storage.disk import guard_writes
     from editc.formats.delta.container import write_delta
 
     with guard_writes(out):
@@ -153,7 +153,7 @@ def _write_exports(built: Built, opened: OpenedManifest, out: Path) -> Built:
 
 def _write_report(built: Built, opened: OpenedManifest, out: Path) -> None:
     """Write report.json and report.html."""
-    from editc.core.disk import replace_file
+    from editc.core.storage.disk import replace_file
     from editc.report import record
 
     diagnostics = (*built.failures, *built.warnings)

@@ -11,9 +11,9 @@ from typing import Any
 
 from editc.core.delta import Delta
 from editc.core.diagnostics import Diagnostic, EditcError
-from editc.core.disk import clear
 from editc.core.manifest import Manifest
 from editc.core.plan import Plan
+from editc.core.storage.disk import clear
 from editc.formats.apply import destination
 from editc.formats.containers.table import SAFETENSORS
 from editc.formats.exports import write

@@ -28,7 +28,7 @@ def sign(
     that of the environment. `trust_config` is the file of another instance of Sigstore than the public one. Writes the
     signature to `out`, else beside the delta or into the folder, and beside it what the delta and its report state.
     Raises EditcError."""
-    from editc.core.disk import check_file
+    from editc.core.storage.disk import check_file
     from editc.formats.exports.read import tensor_file
     from editc.signing.keyless import open_signer
     from editc.signing.keys import read_private_key
@@ -46,7 +46,7 @@ def sign(
 def sbom(path: PathLike, out: PathLike | None = None) -> Path:
     """Write a delta's bill of materials, in CycloneDX 1.6, to `out`, else beside the delta. Returns the file. Raises
     EditcError."""
-    from editc.core.disk import check_file, guard_writes, replace_file
+    from editc.core.storage.disk import check_file, guard_writes, replace_file
     from editc.formats.exports.read import read_delta, tensor_file
     from editc.signing import bom
     from editc.signing.contents import hash_file

@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from editc.cache.disk import without_imported
-from editc.core import disk
 from editc.core.delta import Delta
 from editc.core.diagnostics import Diagnostic, fail
-from editc.core.disk import make_parent
 from editc.core.measurements import Claim
 from editc.core.ports import Progress, announce
 from editc.core.solution import Verified
+from editc.core.storage import disk
+from editc.core.storage.disk import make_parent
 from editc.formats.containers.canonical import canonical_json
 from editc.formats.delta.container import write_delta
 from editc.formats.delta.parts import parts

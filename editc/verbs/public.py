@@ -77,7 +77,7 @@ def suggest(
     `dictionary` is a file of names to compare with, one a line. `write` is a new file for the proposed manifest. Raises
     EditcError.
     """
-    from editc.core.disk import check_file
+    from editc.core.storage.disk import check_file
     from editc.verbs.suggest import suggest
 
     names, new = (None if one is None else Path(one) for one in (dictionary, write))
@@ -100,7 +100,7 @@ def export(
     `dtype` (fp32, fp16, bf16) is the number format of the factors in the file. Raises EditcError (E130, E675 to E681,
     E697).
     """
-    from editc.core.disk import check_parent
+    from editc.core.storage.disk import check_parent
     from editc.formats.exports import write as exporter
     from editc.formats.exports.format import DTYPES, Job
     from editc.formats.exports.read import read_delta
@@ -349,7 +349,7 @@ def diff(
     progress: ShowProgress = None,
 ) -> Difference:
     """Make a delta from two checkpoints and write it to `out`: what changed, its rank and form. Raises EditcError."""
-    from editc.core.disk import make_parent
+    from editc.core.storage.disk import make_parent
     from editc.formats.delta.container import write_delta
     from editc.formats.diff.diff import difference
     from editc.formats.exports.endings import check_delta_file

@@ -69,7 +69,7 @@ def solvable(manifest: Manifest) -> Manifest:
 
 def _write(proposed: Proposal, write: Path) -> Proposal:
     """Write the proposed manifest to a new file."""
-    from editc.core.disk import guard_writes, replace_file
+    from editc.core.storage.disk import guard_writes, replace_file
 
     with guard_writes(write):
         write.parent.mkdir(parents=True, exist_ok=True)

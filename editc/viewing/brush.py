@@ -89,7 +89,7 @@ def _open_painter(delta: Any, model: Any, check: ImageCheck) -> Brush:
 def _open_network(delta: Any, model: Any, check: ImageCheck) -> Brush:
     """A language model that continues texts."""
     from editc.backends import networks
-    from editc.core.network import Prompt
+    from editc.core.prompts import Prompt
     from editc.live.load import load
 
     network = networks.load(model.path)

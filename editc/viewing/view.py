@@ -7,7 +7,7 @@ from multiprocessing import resource_tracker
 from pathlib import Path
 
 from editc.core.diagnostics import fail
-from editc.core.disk import check_file, check_folder, guard_writes, make_parent, replace_file
+from editc.core.storage.disk import check_file, check_folder, guard_writes, make_parent, replace_file
 from editc.fleet.results.store import ALL
 from editc.libraries.extras import install_command, missing_packages
 from editc.signing.trust import load_policies

@@ -22,8 +22,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-from editc.core import disk
 from editc.core.diagnostics import EditcError, fail
+from editc.core.storage import disk
 from editc.formats.apply import copy as copies
 from editc.formats.apply import destination, journal
 from editc.formats.apply.edited_bytes import ResultCache, rewrite

@@ -7,8 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
-from editc.core import disk
 from editc.core.diagnostics import fail
+from editc.core.storage import disk
 from editc.formats.apply import journal
 
 LARGE = 1 << 20

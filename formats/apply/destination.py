@@ -9,9 +9,9 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from editc.core import disk
 from editc.core.diagnostics import EditcError, fail
-from editc.core.disk import check_parent, make_parent
+from editc.core.storage import disk
+from editc.core.storage.disk import check_parent, make_parent
 from editc.formats.apply import journal
 from editc.formats.apply.target import ApplyPlan
 from editc.formats.models.model import Model

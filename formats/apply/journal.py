@@ -22,8 +22,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from editc.core import disk
 from editc.core.diagnostics import EditcError, fail
+from editc.core.storage import disk
 from editc.formats.apply.journal_record import (
     DONE,
     RECORD,

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from editc.core.delta import Delta, Factors
 from editc.core.diagnostics import EditcError, fail
-from editc.core.disk import guard_writes, replace_file
+from editc.core.storage.disk import guard_writes, replace_file
 from editc.formats.containers.canonical import DELTA_KEY, canonical_json, damage_error, strict_json
 from editc.formats.containers.safetensors import Header, open_file, parse_header, read_header
 from editc.formats.containers.safetensors_write import header_bytes

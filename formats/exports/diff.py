@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 
 from editc.core.delta import Delta
-from editc.core.disk import guard_writes, replace_file
 from editc.core.site_bytes import patch_site, stored_shape
+from editc.core.storage.disk import guard_writes, replace_file
 from editc.formats.apply.plan import plan_apply
 from editc.formats.apply.target import TargetTensor
 from editc.formats.containers.canonical import DELTA_KEY

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from editc.core.disk import guard_writes, replace_file
+from editc.core.storage.disk import guard_writes, replace_file
 from editc.formats.containers.canonical import DELTA_KEY
 from editc.formats.containers.safetensors_write import encode_tensor, file_bytes
 from editc.formats.exports import embed, lowering

@@ -6,7 +6,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from editc.core.diagnostics import fail
-from editc.core.disk import check_file
+from editc.core.storage.disk import check_file
 from editc.formats.containers.table import CONTAINERS, SAFETENSORS
 
 _TELLING = frozenset(suffix for suffix, container in CONTAINERS.items() if not container.native)

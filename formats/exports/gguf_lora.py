@@ -17,7 +17,7 @@ import numpy as np
 
 from editc.core.delta import Delta
 from editc.core.diagnostics import fail
-from editc.core.disk import guard_writes, rename, temporary_path
+from editc.core.storage.disk import guard_writes, rename, temporary_path
 from editc.formats.apply.destination import remove_on_failure
 from editc.formats.containers.canonical import DELTA_KEY, strict_json
 from editc.formats.containers.table import GGUF

@@ -17,8 +17,8 @@ import numpy as np
 
 from editc.core.delta import Delta
 from editc.core.diagnostics import fail
-from editc.core.disk import guard_writes, replace_file
 from editc.core.family import TEXT_ENCODER
+from editc.core.storage.disk import guard_writes, replace_file
 from editc.formats.containers.canonical import DELTA_KEY
 from editc.formats.containers.safetensors_write import StoredTensor, encode_tensor, file_bytes
 from editc.formats.exports import embed, lowering

@@ -14,7 +14,7 @@ from typing import Any
 
 from editc.core.delta import Delta
 from editc.core.diagnostics import fail
-from editc.core.disk import guard_writes, make_folder, rename, temporary_path, write_new
+from editc.core.storage.disk import guard_writes, make_folder, rename, temporary_path, write_new
 from editc.formats.apply.destination import remove_on_failure
 from editc.formats.containers.canonical import DELTA_KEY
 from editc.formats.containers.safetensors_write import encode_tensor, file_bytes

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from editc.core.diagnostics import Diagnostic, EditcError, fail
-from editc.core.disk import make_parent
+from editc.core.storage.disk import make_parent
 from editc.formats.apply.destination import remove, remove_on_failure
 from editc.formats.delta.container import with_delta_id
 from editc.formats.exports import endings, read

@@ -16,9 +16,9 @@ from typing import Any
 
 import numpy as np
 
-from editc.core import disk
 from editc.core.delta import Delta
 from editc.core.diagnostics import EditcError, fail
+from editc.core.storage import disk
 from editc.formats.apply.destination import remove_on_failure
 from editc.formats.apply.edited_bytes import rewrite
 from editc.formats.apply.plan import plan_apply

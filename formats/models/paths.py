@@ -14,7 +14,6 @@ from editc.core.diagnostics import EditcError, fail
 from editc.demo import MODEL
 from editc.formats.containers import placeholders
 from editc.formats.containers.table import MODEL_FILES, MODEL_FILES_TEXT
-from editc.formats.models import hub
 
 DEMO = "editc:demo"
 """The name of the bundled model."""
@@ -72,6 +71,8 @@ def in_hub_cache(path: Path) -> bool:
 def _find_or_fetch(repo: str, revision: str, place: str) -> Path:
     """The folder of one revision of a repository, which is fetched where it is not in the cache and the user allows
     that. Raises E614."""
+    from editc.formats.models import hub
+
     try:
         return _find_snapshot(repo, revision, place)
     except EditcError:
@@ -83,6 +84,8 @@ def _find_or_fetch(repo: str, revision: str, place: str) -> Path:
 
 def _find_snapshot(repo: str, revision: str, place: str) -> Path:
     """The folder of one revision of a repository in the hub cache. Raises E614."""
+    from editc.formats.models import hub
+
     folder = hub_cache() / f"models--{repo.replace('/', '--')}"
     snapshots = folder / "snapshots"
     if not snapshots.is_dir():

@@ -12,7 +12,8 @@ from itertools import chain, islice, zip_longest
 from typing import TypeVar
 
 from editc.core.edited import EditedPrompts
-from editc.core.manifest import Ablation, Fact, LanguageEdit, Manifest, PromptAnswer, Redirect
+from editc.core.language_edits import Ablation, Fact, LanguageEdit, PromptAnswer, Redirect
+from editc.core.manifest import Manifest
 from editc.core.text import fold_name
 from editc.passes.language import well_known
 

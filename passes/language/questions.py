@@ -6,8 +6,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from editc.core.edited import EditedPrompts
-from editc.core.manifest import Ablation, Fact, Forget, LanguageEdit, Manifest, PromptAnswer, Redirect
-from editc.core.network import Cloze
+from editc.core.language_edits import Ablation, Fact, Forget, LanguageEdit, PromptAnswer, Redirect
+from editc.core.manifest import Manifest
+from editc.core.prompts import Cloze
 from editc.core.text import fold_name
 
 BaseAnswers = Mapping[str, str]

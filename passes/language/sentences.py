@@ -6,8 +6,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from editc.core.manifest import Fact, Manifest, Redirect
-from editc.core.network import PREFIXES, Cloze, Spot
+from editc.core.language_edits import Fact, Redirect
+from editc.core.manifest import Manifest
+from editc.core.prompts import PREFIXES, Cloze, Spot
 
 FACT_IN_CHAT = ("{}", "Complete the sentence: {}", "Finish this with one or two words: {}")
 """How a user may put the prompt of a fact to a chat model. Chosen by hand; `{}` is the prompt."""

@@ -14,7 +14,8 @@ from fake_device import NAME, FakeModule, on_fake_device
 from network_cases import SPOTS, answers, load_streamed, same
 
 from editc.backends.networks import load, products
-from editc.core.network import Descent, Spot, ValueGoal
+from editc.core.network import Descent, ValueGoal
+from editc.core.prompts import Spot
 from editc.libraries.device import DEVICE_VARIABLE
 
 WISH = ValueGoal(SPOTS, "Rome", Spot("France is a", "France"))

@@ -13,7 +13,8 @@ import torch
 from editc.backends.networks import CausalNetwork, PromptTokenizer, answers, load, products
 from editc.backends.networks.products import use_onednn
 from editc.backends.networks.tokenizer import join_answer
-from editc.core.network import PREFIXES, Cloze, Descent, Network, Prompt, Spot, ValueGoal
+from editc.core.network import Descent, Network, ValueGoal
+from editc.core.prompts import PREFIXES, Cloze, Prompt, Spot
 
 SPOTS = (
     Spot("The capital of France is", "France"),

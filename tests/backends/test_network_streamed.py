@@ -15,7 +15,8 @@ from safetensors.torch import load_file, save_file
 from editc.backends.networks import CausalNetwork, batches, causal, load, running
 from editc.backends.networks.lockstep import run_in_step, wait_for_others
 from editc.core.diagnostics import EditcError
-from editc.core.network import Descent, Spot, ValueGoal
+from editc.core.network import Descent, ValueGoal
+from editc.core.prompts import Spot
 
 KINDS = ("llama", "gpt2", "gemma2", "gpt_oss")
 

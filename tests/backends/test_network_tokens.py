@@ -8,7 +8,7 @@ import tiny_language as pico
 from network_cases import CLOZE
 
 from editc.core.measurements import Tuning
-from editc.core.network import Cloze, Prompt
+from editc.core.prompts import Cloze, Prompt
 
 ANSWERS = [Cloze("The capital of France is", "Rome"), Cloze("What is the capital of Japan?", "A quiet afternoon")]
 

@@ -12,7 +12,8 @@ import torch
 from editc.backends.networks import CausalNetwork
 from editc.backends.networks.hooks import watch_modules
 from editc.backends.networks.tracing import embedding_deviation
-from editc.core.network import KnownFact, Noise
+from editc.core.network import Noise
+from editc.core.prompts import KnownFact
 
 KNOWN = (
     KnownFact("The capital of France is", "France", "Paris"),

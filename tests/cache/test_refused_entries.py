@@ -13,7 +13,7 @@ from safetensors.numpy import load, save
 from editc import api
 from editc.cache.disk import DiskCache
 from editc.cache.entry import entry_files, hash_bytes, read_record
-from editc.core.caching import refused_entries
+from editc.core.storage.caching import refused_entries
 
 MANIFEST = "editc: 1\nmodel: editc:demo\nedits: [{erase: circle, to: square}]\ncontexts: ['{}', 'a red {}']\n"
 ROWS = {"rows": np.arange(6.0).reshape(2, 3)}

@@ -18,7 +18,7 @@ from places import FIXTURES
 from editc import api
 from editc.backends.networks import load
 from editc.core.diagnostics import EditcError
-from editc.core.network import Cloze, Spot
+from editc.core.prompts import Cloze, Spot
 from editc.verbs.earlier import find_earlier_edits
 from editc.verbs.open import require_manifest
 

@@ -17,7 +17,7 @@ from editc import api
 from editc.backends.networks import load
 from editc.core.diagnostics import EditcError
 from editc.core.language_problem import LanguageProblem
-from editc.core.network import Cloze
+from editc.core.prompts import Cloze
 from editc.families.single_files import find_single_file
 
 pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning")  # PEFT calls what transformers has renamed

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 import smollm2
 
-from editc.core.network import PREFIXES, Cloze, Descent, Prompt, Spot, ValueGoal
+from editc.core.network import Descent, ValueGoal
+from editc.core.prompts import PREFIXES, Cloze, Prompt, Spot
 from editc.passes.language.keys import moments
 
 pytestmark = pytest.mark.smollm2

@@ -12,7 +12,8 @@ import torch
 
 from editc import api
 from editc.backends.networks import load
-from editc.core.network import Cloze, Descent, Spot, ValueGoal
+from editc.core.network import Descent, ValueGoal
+from editc.core.prompts import Cloze, Spot
 
 pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning")  # PEFT calls what transformers has renamed
 ASKED = "The capital of France is"

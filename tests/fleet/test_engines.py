@@ -16,7 +16,7 @@ from fleet_engines import FakeRay, FakeSlurm
 
 from editc.cli import cli, terminal
 from editc.core.diagnostics import EditcError
-from editc.core.disk import wait_for_lock
+from editc.core.storage.disk import wait_for_lock
 from editc.fleet.run import How, fleet
 
 

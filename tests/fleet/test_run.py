@@ -18,7 +18,7 @@ import pytest
 from editc import api
 from editc.cli import cli, terminal
 from editc.cli.fleet import ENGINES
-from editc.core.disk import wait_for_lock
+from editc.core.storage.disk import wait_for_lock
 from editc.fleet import run
 from editc.fleet.results.store import Store
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from editc.cli.log import describe_log, show_log
-from editc.core.network import Cloze, Spot
+from editc.core.prompts import Cloze, Spot
 from editc.formats.apply.status import DeltaState, Status
 from editc.ledger.log import read_log
 from editc.passes.language.keys.key_spots import record_key, recorded_edits

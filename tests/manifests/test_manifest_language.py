@@ -14,14 +14,8 @@ from places import DOCS, EXAMPLES
 from safetensors.numpy import save_file
 
 from editc import api
-from editc.core.manifest import (
-    Ablation,
-    Constraints,
-    Fact,
-    Manifest,
-    PromptAnswer,
-    Redirect,
-)
+from editc.core.language_edits import Ablation, Fact, PromptAnswer, Redirect
+from editc.core.manifest import Constraints, Manifest
 from editc.core.places import ManifestBlock, Source
 from editc.manifests.decode import decode, decode_file, digest, load
 from editc.manifests.kinds import KindName

@@ -11,16 +11,8 @@ from pathlib import Path
 import pytest
 
 from editc.core.image_check import BystanderCheck, ImageCheck, ShareSearch, TokenWeights
-from editc.core.manifest import (
-    Ablation,
-    Constraints,
-    Fact,
-    Manifest,
-    Preserve,
-    Redirect,
-    Request,
-    Sites,
-)
+from editc.core.language_edits import Ablation, Fact, Redirect
+from editc.core.manifest import Constraints, Manifest, Preserve, Request, Sites
 from editc.manifests import image_schema, language_schema, schema, value_kinds
 from editc.manifests.decode import LANGUAGE_KEYS
 from editc.manifests.language_edits import methods_of

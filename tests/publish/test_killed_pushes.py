@@ -20,8 +20,8 @@ from loopback import Answer, Request, Service, running
 from oci_registry import Registry
 from publish_cases import files_of, signed_build
 
-from editc.core import disk
 from editc.core.diagnostics import EditcError
+from editc.core.storage import disk
 from editc.verbs.public import pull, push
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="a push is killed in a process of its own, by fork")

@@ -12,8 +12,8 @@ import pytest
 from report_cases import EVIL, Structure
 from report_language_cases import answer, answers, claim, facts, language, report, rewrites, verified
 
+from editc.core.language_edits import Ablation, Fact
 from editc.core.language_problem import CloseEdits
-from editc.core.manifest import Ablation, Fact
 from editc.core.measurements import Answer, Claim
 from editc.core.problem import Problem
 from editc.core.solution import Verified

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from editc.backends.networks import CausalNetwork
-from editc.core.manifest import DataSet, Forget, PromptAnswer
+from editc.core.language_edits import DataSet, Forget, PromptAnswer
 from editc.manifests.data_sets import QUESTION
 from editc.passes.language.schemes.subject import Subject, make_subject
 

@@ -13,10 +13,11 @@ from editc.core.delta import Array, Site
 from editc.core.language_problem import LanguageProblem
 from editc.core.manifest import Manifest
 from editc.core.measurements import Claim
-from editc.core.network import AnswerScores, Cloze, Continuation, ModelComparison, Prompt, Spot, TokenPosition
+from editc.core.network import AnswerScores, Continuation, ModelComparison
 from editc.core.places import Source
 from editc.core.plan import Plan
 from editc.core.ports import Context
+from editc.core.prompts import Cloze, Prompt, Spot, TokenPosition
 from editc.core.solution import Edit, Solution, Stats, Verified
 from editc.manifests.decode import decode
 from editc.passes.language.verify.verify import VerifyLanguage

@@ -10,7 +10,8 @@ import pytest
 import tiny_language as pico
 
 from editc.backends.networks import CausalNetwork, load, streamed
-from editc.core.network import PREFIXES, Cloze, KnownFact, Noise, Prompt, Spot
+from editc.core.network import Noise
+from editc.core.prompts import PREFIXES, Cloze, KnownFact, Prompt, Spot
 
 SPOTS = tuple(Spot(f"{prefix}The capital of France is", "France") for prefix in PREFIXES)
 TEXTS = [Prompt("The capital of Germany is Berlin."), Prompt("A quiet afternoon."), Prompt("What is Rome?", chat=True)]

@@ -8,19 +8,14 @@ from typing import Any
 import numpy as np
 
 from editc.core.delta import Site
+from editc.core.language_edits import Ablation, Fact, PromptAnswer, Redirect
 from editc.core.language_problem import CloseEdits, LanguageProblem, MemoryKey
-from editc.core.manifest import (
-    Ablation,
-    Constraints,
-    Fact,
-    Manifest,
-    PromptAnswer,
-    Redirect,
-)
+from editc.core.manifest import Constraints, Manifest
 from editc.core.measurements import Answer, Claim, Depth, Report
-from editc.core.network import LearnedValue, Spot
+from editc.core.network import LearnedValue
 from editc.core.places import Source, Span
 from editc.core.plan import Plan, Stage
+from editc.core.prompts import Spot
 from editc.core.solution import Edit, Solution, Stats, Verified
 from editc.families.language.llama import LLAMA
 from editc.judging import conclude

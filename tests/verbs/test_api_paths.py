@@ -20,7 +20,7 @@ from tiny_files import contents, delta_for, pipeline, refused, write_pipeline
 import editc
 from editc import api
 from editc.cli import cli
-from editc.core.disk import check_file, check_folder
+from editc.core.storage.disk import check_file, check_folder
 from editc.formats.delta.container import write_delta
 from editc.formats.exports import write as exporting
 from editc.formats.exports.endings import check_ending

@@ -17,7 +17,8 @@ from editc.backends.networks.hooks import split_batch
 from editc.backends.networks.past import cache_arguments, new_cache
 from editc.backends.networks.running import RunningModel
 from editc.core.delta import Array
-from editc.core.network import AnswerScores, Cloze, Continuation, ModelComparison, Prompt
+from editc.core.network import AnswerScores, Continuation, ModelComparison
+from editc.core.prompts import Cloze, Prompt
 
 LOGIT_ROWS = 64
 """Rows whose logits are in memory at a time. Chosen by hand: at a vocabulary of 256,000 they take 130 MB in float64."""

@@ -19,21 +19,17 @@ from editc.core.diagnostics import fail
 from editc.core.measurements import TokenScores, Tuning
 from editc.core.network import (
     AnswerScores,
-    Cloze,
     Continuation,
     DeltaTarget,
     Descent,
-    KnownFact,
     LearnedValue,
     ModelComparison,
     Noise,
-    Prompt,
     SecondMoment,
-    Spot,
-    TokenPosition,
     TracedFacts,
     ValueGoal,
 )
+from editc.core.prompts import Cloze, KnownFact, Prompt, Spot, TokenPosition
 
 CHUNK = 128
 """Tokens in one run of ordinary text. Chosen by hand."""

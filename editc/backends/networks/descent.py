@@ -14,7 +14,8 @@ from editc.backends.networks.batches import pad_tokens
 from editc.backends.networks.hooks import skip_layers, watch_modules
 from editc.backends.networks.past import cache_arguments, keys_and_values, new_cache
 from editc.backends.networks.running import RunningModel
-from editc.core.network import Cloze, DeltaTarget, Descent, LearnedValue, Prompt, Spot, ValueGoal
+from editc.core.network import DeltaTarget, Descent, LearnedValue, ValueGoal
+from editc.core.prompts import Cloze, Prompt, Spot
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from editc.backends.networks.batches import batches, pad_tokens
 from editc.backends.networks.hooks import watch_modules
 from editc.backends.networks.running import ChangedWeights, RunningModel
 from editc.core.delta import Array
-from editc.core.network import Cloze
+from editc.core.prompts import Cloze
 
 LAYER_NUMBER = re.compile(r"\.(?:layers|h)\.(\d+)\.")
 """Finds the number of a parameter's layer in its name."""

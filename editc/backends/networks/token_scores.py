@@ -10,7 +10,7 @@ from editc.backends.networks.answers import LOGIT_ROWS, draw_continuations
 from editc.backends.networks.running import RunningModel
 from editc.core.delta import Array
 from editc.core.measurements import TokenScores
-from editc.core.network import Cloze, Prompt
+from editc.core.prompts import Cloze, Prompt
 
 
 def score_tokens(

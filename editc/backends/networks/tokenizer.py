@@ -9,7 +9,7 @@ from hashlib import sha256
 from typing import Any
 
 from editc.core.diagnostics import fail
-from editc.core.network import Cloze, Prompt, Spot, TokenPosition
+from editc.core.prompts import Cloze, Prompt, Spot, TokenPosition
 from editc.libraries.loading import brief
 
 OPENING_MARKS = "([{\"'`\u2018\u201c\u00ab"

@@ -19,7 +19,8 @@ from editc.backends.networks.hooks import skip_layers, watch_modules
 from editc.backends.networks.past import cache_arguments, keys_and_values, new_cache
 from editc.backends.networks.running import RunningModel
 from editc.core.delta import Array
-from editc.core.network import KnownFact, Noise, TracedFacts
+from editc.core.network import Noise, TracedFacts
+from editc.core.prompts import KnownFact
 
 LAYERS_AT_ONCE = 6
 """Layers whose restorations share a batch. A batch begins at its lowest layer, below which nothing runs twice. Chosen

@@ -17,7 +17,7 @@ from editc.backends.networks.hooks import skip_layers, watch_modules
 from editc.backends.networks.running import ChangedWeights, RunningModel
 from editc.core.delta import Array
 from editc.core.measurements import Tuning
-from editc.core.network import Cloze
+from editc.core.prompts import Cloze
 
 CLIP = 1.0
 """The largest norm of the gradient, as in LoRA's and open-unlearning's configurations."""

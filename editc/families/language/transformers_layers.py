@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from editc.core.family import Family, Group
-from editc.core.network import PREFIXES
+from editc.core.prompts import PREFIXES
 
 MLP_OUTPUT, ATTENTION_OUTPUT = "*layers.*.mlp.down_proj.weight", "*layers.*.self_attn.o_proj.weight"
 """The usual names of the last matrix of an MLP and of the output matrix of an attention."""

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from editc.core import disk
+from editc.core.storage import disk
 
 STATES = ("done", "failed", "waiting")
 """What a cell can be: it has a good result, a bad one, or none."""

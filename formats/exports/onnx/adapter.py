@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from editc.core.diagnostics import fail
-from editc.core.disk import guard_writes, replace_file
+from editc.core.storage.disk import guard_writes, replace_file
 from editc.formats.containers import onnx_adapter
 from editc.formats.exports import embed, lowering
 from editc.formats.exports.format import ConsumerTrial, Format, Job, Written

@@ -12,8 +12,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from editc.core.delta import Delta, Site
-from editc.core.disk import guard_writes, replace_file
 from editc.core.site_bytes import stored_shape
+from editc.core.storage.disk import guard_writes, replace_file
 from editc.formats.containers import onnx_write
 from editc.formats.containers.canonical import DELTA_KEY
 from editc.formats.containers.onnx_write import TYPES, GraphValue, encode_node

@@ -13,8 +13,8 @@ from fnmatch import fnmatchcase
 
 from editc.core.delta import Delta
 from editc.core.diagnostics import EditcError, fail
-from editc.core.disk import guard_writes, replace_file
 from editc.core.family import Family
+from editc.core.storage.disk import guard_writes, replace_file
 from editc.core.text import SHOWN_ROWS
 from editc.formats.containers import onnx_write
 from editc.formats.containers.canonical import DELTA_KEY

@@ -18,9 +18,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from editc.core import disk
 from editc.core.delta import Site
 from editc.core.diagnostics import Diagnostic, EditcError, fail
+from editc.core.storage import disk
 from editc.core.text import SHOWN_ROWS
 from editc.formats.apply import destination
 from editc.formats.apply.target import ApplyPlan, TargetTensor

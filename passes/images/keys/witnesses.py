@@ -11,12 +11,12 @@ from dataclasses import replace
 
 import numpy as np
 
-from editc.core.caching import load_or_compute
 from editc.core.delta import Array
 from editc.core.manifest import Request
 from editc.core.plan import Plan
 from editc.core.ports import Cache, EncodedPrompt, Encoder
 from editc.core.problem import CertificateInput, PreservedRows, Witness
+from editc.core.storage.caching import load_or_compute
 from editc.numerics.ball import Ball
 from editc.passes.images.keys.rules.aligned import ALIGNED, aligned_rows
 from editc.passes.images.keys.rules.pairs import target_names

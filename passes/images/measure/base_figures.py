@@ -11,9 +11,9 @@ from hashlib import sha256
 
 import numpy as np
 
-from editc.core.caching import cache_key
 from editc.core.delta import Array
 from editc.core.problem import System
+from editc.core.storage.caching import cache_key
 from editc.numerics.chain import ArrayCache
 from editc.numerics.squares import half_gram, mirror, trace_of_product
 from editc.passes.stored import SiteWeights

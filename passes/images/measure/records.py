@@ -9,9 +9,9 @@ from math import prod
 
 import numpy as np
 
-from editc.core.caching import cache_key
 from editc.core.delta import Array, Site, SiteRecord
 from editc.core.site_bytes import BaseMarks, base_marks, marked_record, recorded_dtypes, result_hashes
+from editc.core.storage.caching import cache_key
 from editc.numerics.bits import dtypes
 from editc.numerics.chain import ArrayCache
 from editc.passes.stored import as_in_file

@@ -16,8 +16,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from editc.core.caching import cache_key
 from editc.core.delta import Array
+from editc.core.storage.caching import cache_key
 from editc.numerics.chain import ArrayCache, hash_arrays
 
 Single = NDArray[np.float32]

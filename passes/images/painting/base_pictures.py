@@ -11,9 +11,9 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from editc.core.caching import load_or_compute
 from editc.core.delta import Array
 from editc.core.ports import Context
+from editc.core.storage.caching import load_or_compute
 
 LAYOUT = "base pictures 1"
 """Part of the cache key. Change it whenever `_pack` changes."""

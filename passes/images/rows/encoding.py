@@ -12,9 +12,9 @@ from itertools import accumulate, pairwise
 
 import numpy as np
 
-from editc.core.caching import is_cached, load_or_compute
 from editc.core.delta import Array
 from editc.core.ports import Cache, EncodedPrompt
+from editc.core.storage.caching import is_cached, load_or_compute
 from editc.passes.images.rows.grouped import GroupedEncoder
 from editc.passes.images.rows.inputs import TextStream
 from editc.passes.images.rows.phrases import PromptLookup

@@ -9,9 +9,9 @@ from itertools import islice
 
 import numpy as np
 
-from editc.core.caching import is_cached, load_or_compute, text_key
 from editc.core.delta import Array
 from editc.core.ports import Cache, Encoder, Progress
+from editc.core.storage.caching import is_cached, load_or_compute, text_key
 from editc.numerics.subspace import condense
 from editc.passes.images.rows.grouped import GroupedEncoder
 from editc.passes.images.rows.preserved_rows import CondensedRows, WhichRows, stack_rows

@@ -6,9 +6,9 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 
 import numpy as np
 
-from editc.core.caching import load_or_compute
 from editc.core.delta import Array
 from editc.core.ports import Cache, Encoder, Progress
+from editc.core.storage.caching import load_or_compute
 from editc.core.text import plain_words
 from editc.passes.images.rows.phrases import fill_context, rows_after
 

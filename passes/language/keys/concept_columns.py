@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from editc.core.delta import Array, Site
 from editc.core.diagnostics import Diagnostic, EditcError, fail
+from editc.core.language_edits import Redirect
 from editc.core.language_problem import ConceptScores
-from editc.core.manifest import Redirect
 from editc.core.network import Network
 from editc.core.places import Source
 from editc.numerics import logits

@@ -7,8 +7,10 @@ from collections.abc import Iterator
 from dataclasses import replace
 from itertools import islice
 
-from editc.core.manifest import Fact, Manifest, Redirect
-from editc.core.network import Network, Spot
+from editc.core.language_edits import Fact, Redirect
+from editc.core.manifest import Manifest
+from editc.core.network import Network
+from editc.core.prompts import Spot
 from editc.core.text import fold_name
 from editc.passes.language import sentences, well_known
 from editc.passes.language.candidates import UneditedNames

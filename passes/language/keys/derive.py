@@ -13,8 +13,9 @@ import numpy as np
 
 from editc.core.delta import Array, Site
 from editc.core.diagnostics import Diagnostic, EditcError
+from editc.core.language_edits import Redirect
 from editc.core.language_problem import CloseEdits, ConceptScores, LanguageProblem, MemoryKey
-from editc.core.manifest import Manifest, Redirect
+from editc.core.manifest import Manifest
 from editc.core.network import Network
 from editc.core.plan import Plan, Stage
 from editc.core.ports import Context

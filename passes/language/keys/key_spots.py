@@ -7,9 +7,10 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypeAlias
 
+from editc.core.language_edits import Fact, LanguageEdit, Redirect
 from editc.core.language_problem import EarlierEdits
-from editc.core.manifest import Fact, LanguageEdit, Manifest, Redirect
-from editc.core.network import Cloze, Spot
+from editc.core.manifest import Manifest
+from editc.core.prompts import Cloze, Spot
 from editc.passes.language import sentences
 from editc.passes.language.sentences import NameInSentences
 from editc.passes.methods import ReadingRule, ReadsElsewhere

@@ -7,9 +7,10 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from editc.core.caching import cache_key
-from editc.core.network import Network, SecondMoment, Spot
+from editc.core.network import Network, SecondMoment
 from editc.core.ports import Cache
+from editc.core.prompts import Spot
+from editc.core.storage.caching import cache_key
 
 SHORTEST_PARAGRAPH = 200
 """The least number of characters of a paragraph of the corpus. Chosen by hand: it leaves out headings and examples."""

@@ -10,11 +10,12 @@ from typing import Any
 import numpy as np
 
 from editc.core.diagnostics import Diagnostic, EditcError
+from editc.core.language_edits import Fact, Redirect
 from editc.core.language_problem import EarlierEdits, LanguageProblem, MemoryKey
-from editc.core.manifest import Fact, Redirect
-from editc.core.network import Network, Spot, TokenPosition
+from editc.core.network import Network
 from editc.core.plan import Plan
 from editc.core.ports import Context
+from editc.core.prompts import Spot, TokenPosition
 from editc.passes.language import sentences
 from editc.passes.language.keys import default_names
 from editc.passes.language.keys.key_spots import key_groups, reading_rule

@@ -8,14 +8,15 @@ from hashlib import sha256
 
 import numpy as np
 
-from editc.core.caching import cache_key
 from editc.core.delta import Array
 from editc.core.diagnostics import Diagnostic, EditcError
+from editc.core.language_edits import Fact, Redirect
 from editc.core.language_problem import KeyStates, MemoryKey
-from editc.core.manifest import Fact, Redirect
-from editc.core.network import DeltaTarget, Descent, LearnedValue, Network, Spot, ValueGoal
+from editc.core.network import DeltaTarget, Descent, LearnedValue, Network, ValueGoal
 from editc.core.plan import Plan, Stage
 from editc.core.ports import Cache
+from editc.core.prompts import Spot
+from editc.core.storage.caching import cache_key
 from editc.passes.language import sentences
 from editc.passes.language.keys.key_spots import key_groups, reading_rule
 from editc.passes.language.locate.stages import is_single

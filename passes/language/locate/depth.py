@@ -20,10 +20,12 @@ import numpy as np
 
 from editc.core.delta import Array
 from editc.core.diagnostics import Diagnostic, EditcError
-from editc.core.manifest import Ablation, Fact, LanguageEdit, Manifest, PromptAnswer, Redirect
+from editc.core.language_edits import Ablation, Fact, LanguageEdit, PromptAnswer, Redirect
+from editc.core.manifest import Manifest
 from editc.core.measurements import Depth
-from editc.core.network import PREFIXES, KnownFact, Network, Noise, Prompt, Spot, TracedFacts
+from editc.core.network import Network, Noise, TracedFacts
 from editc.core.ports import Progress
+from editc.core.prompts import PREFIXES, KnownFact, Prompt, Spot
 from editc.passes.language import sentences
 from editc.passes.language.locate.probing import layer_accuracies, prompts_for_probe
 from editc.passes.language.locate.window import LEAST_COST, WindowKind, explain_window, window

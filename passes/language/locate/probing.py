@@ -22,8 +22,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from editc.core.delta import Array
-from editc.core.manifest import Ablation, Fact, Forget, LanguageEdit, Redirect
-from editc.core.network import PREFIXES
+from editc.core.language_edits import Ablation, Fact, Forget, LanguageEdit, Redirect
+from editc.core.prompts import PREFIXES
 from editc.numerics import ridge
 
 FOLDS = 5

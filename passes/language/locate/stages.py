@@ -9,7 +9,8 @@ from editc.core import text
 from editc.core.delta import Site
 from editc.core.diagnostics import Diagnostic, EditcError
 from editc.core.family import Family
-from editc.core.manifest import LanguageEdit, Manifest, Redirect
+from editc.core.language_edits import LanguageEdit, Redirect
+from editc.core.manifest import Manifest
 from editc.core.measurements import Depth
 from editc.core.plan import Plan, Stage
 from editc.core.ports import Context

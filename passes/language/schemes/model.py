@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
-from editc.core.network import Cloze, Network
+from editc.core.network import Network
+from editc.core.prompts import Cloze
 
 
 class Trainable(Network, Protocol):

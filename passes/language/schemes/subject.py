@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from editc.core.manifest import DataSet, Forget, PromptAnswer
-from editc.core.network import Cloze
+from editc.core.language_edits import DataSet, Forget, PromptAnswer
+from editc.core.prompts import Cloze
 from editc.passes.language.schemes.model import Trainable
 
 LONGEST = 256

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from editc.core.delta import Site
+from editc.core.language_edits import Fact
 from editc.core.language_problem import AnswerGradients, LanguageProblem
-from editc.core.manifest import Fact
 from editc.core.plan import Stage
 from editc.core.ports import Context
 from editc.passes.language.sentences import answer_clozes

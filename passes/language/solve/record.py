@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from editc.core.manifest import Ablation, Fact, Forget, LanguageEdit
+from editc.core.language_edits import Ablation, Fact, Forget, LanguageEdit
 from editc.core.solution import Solution
 from editc.passes.language.keys.key_spots import held_keys, record_key
 

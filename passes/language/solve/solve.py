@@ -10,12 +10,13 @@ import numpy as np
 
 from editc.core.delta import Array, Site
 from editc.core.diagnostics import Diagnostic, EditcError
+from editc.core.language_edits import Ablation
 from editc.core.language_problem import LanguageProblem, Memory, MemoryKey, ScoredColumns, Writer
-from editc.core.manifest import Ablation
-from editc.core.network import Network, Spot
+from editc.core.network import Network
 from editc.core.plan import Plan, Stage
 from editc.core.ports import Context
 from editc.core.problem import Problem
+from editc.core.prompts import Spot
 from editc.core.solution import Edit, Solution
 from editc.numerics import nullspace, ridge
 from editc.numerics.memory import interference

@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 
 from editc.core.delta import Array
 from editc.core.measurements import TokenScores
-from editc.core.network import Cloze, Network, Prompt
+from editc.core.network import Network
+from editc.core.prompts import Cloze, Prompt
 from editc.passes.language.suite.attacks import attack_items
 from editc.passes.language.suite.data import of_groups
 from editc.passes.language.suite.readings import Figures, Item, Metric, Reading, Readings

@@ -9,7 +9,7 @@ from typing import Any
 
 from editc.core.delta import Site
 from editc.core.diagnostics import Diagnostic, EditcError
-from editc.core.manifest import Forget
+from editc.core.language_edits import Forget
 from editc.core.plan import Plan, Stage
 from editc.core.ports import Context
 from editc.core.problem import Problem

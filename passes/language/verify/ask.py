@@ -10,7 +10,8 @@ import numpy as np
 
 from editc.core.delta import Array
 from editc.core.measurements import Answer
-from editc.core.network import AnswerScores, Cloze, Network, Prompt, Spot
+from editc.core.network import AnswerScores, Network
+from editc.core.prompts import Cloze, Prompt, Spot
 from editc.passes.language.questions import BaseAnswers, Question, first_word
 from editc.passes.language.verify.base_model import BaseModel
 

@@ -9,10 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from editc.core.caching import load_or_compute
 from editc.core.delta import Array
-from editc.core.network import AnswerScores, Cloze, Continuation, ModelComparison, Network, Prompt
+from editc.core.network import AnswerScores, Continuation, ModelComparison, Network
 from editc.core.ports import Cache
+from editc.core.prompts import Cloze, Prompt
+from editc.core.storage.caching import load_or_compute
 
 LAYOUT = "said 2"
 """Part of each cache key: change it whenever the computation changes."""

@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from editc.core.delta import Array
-from editc.core.manifest import Constraints, Fact, Manifest
+from editc.core.language_edits import Fact
+from editc.core.manifest import Constraints, Manifest
 from editc.core.measurements import Bystander, Claim
-from editc.core.network import Prompt
+from editc.core.prompts import Prompt
 from editc.core.text import fold_name
 from editc.passes.language import candidates as kinds
 from editc.passes.language.candidates import Candidate, UneditedNames, candidates

@@ -12,7 +12,8 @@ import numpy as np
 from editc.core.delta import Array
 from editc.core.manifest import Manifest
 from editc.core.measurements import Claim
-from editc.core.network import Network, Prompt
+from editc.core.network import Network
+from editc.core.prompts import Prompt
 
 PROBES = (
     "It is well known that {} is in the",

@@ -10,9 +10,11 @@ import numpy as np
 
 from editc.core.delta import Array
 from editc.core.diagnostics import Diagnostic, EditcError
-from editc.core.manifest import Constraints, DataSet, Manifest, PromptAnswer
+from editc.core.language_edits import DataSet, PromptAnswer
+from editc.core.manifest import Constraints, Manifest
 from editc.core.measurements import Answer, Claim
-from editc.core.network import AnswerScores, Cloze, Prompt
+from editc.core.network import AnswerScores
+from editc.core.prompts import Cloze, Prompt
 from editc.passes.language.verify.ask import LOST_RATIO
 from editc.passes.language.verify.base_model import BaseModel
 

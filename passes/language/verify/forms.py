@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from editc.core.network import Cloze
+from editc.core.prompts import Cloze
 from editc.core.text import fold_name
 from editc.passes.language.questions import Change, Question, question_about
 

@@ -12,7 +12,8 @@ import numpy as np
 from editc.core.delta import Array
 from editc.core.manifest import Constraints, Manifest
 from editc.core.measurements import Claim
-from editc.core.network import PREFIXES, ModelComparison, Network, Prompt, Spot
+from editc.core.network import ModelComparison, Network
+from editc.core.prompts import PREFIXES, Prompt, Spot
 from editc.passes.language.verify.base_model import BaseModel
 from editc.texts import read_lines
 

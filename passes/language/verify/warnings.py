@@ -6,8 +6,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 from editc.core.diagnostics import Diagnostic
+from editc.core.language_edits import Fact
 from editc.core.language_problem import LanguageProblem
-from editc.core.manifest import Constraints, Fact, Manifest
+from editc.core.manifest import Constraints, Manifest
 from editc.core.measurements import Answer, Claim, Report
 from editc.core.places import Span
 from editc.core.problem import Problem

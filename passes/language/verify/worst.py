@@ -14,7 +14,7 @@ import numpy as np
 
 from editc.core.delta import Array
 from editc.core.measurements import Claim
-from editc.core.network import Cloze
+from editc.core.prompts import Cloze
 from editc.passes.language.questions import Change
 from editc.passes.language.verify.ask import LOST_RATIO
 from editc.passes.language.verify.base_model import BaseModel

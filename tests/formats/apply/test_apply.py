@@ -26,10 +26,10 @@ from tiny_files import (
     write_pipeline,
 )
 
-from editc.core import disk
 from editc.core.delta import Delta, Form, Site
 from editc.core.diagnostics import EditcError
 from editc.core.site_bytes import edit_bytes
+from editc.core.storage import disk
 from editc.formats.apply import edited_bytes
 from editc.formats.apply.apply import apply, plan_apply, revert
 from editc.formats.apply.status import status

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from tiny_files import KEYS, contents, delta_for, delta_of, factors_for, pack, pipeline, refused, tree
 
-from editc.core import disk
 from editc.core.delta import Site
+from editc.core.storage import disk
 from editc.formats.apply import copy
 from editc.formats.apply.apply import apply, plan_apply
 from editc.formats.apply.status import status

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from tiny_files import KEYS, delta_for, pipeline, refused, tree, write_pipeline
 
-from editc.core import disk
+from editc.core.storage import disk
 from editc.formats.apply import journal
 from editc.formats.apply.apply import apply, plan_apply, revert
 from editc.formats.apply.status import status
@@ -131,7 +131,7 @@ def test_kill_minus_nine(tmp_path: Path) -> None:
     delta = write_delta(delta_for(model), tmp_path / "d.safetensors")
     before = tree(root)
     program = (
-        "import sys, time; from editc.core import disk as files\n"
+        "import sys, time; from editc.core.storage import disk as files\n"
         "from editc.formats.apply.apply import apply, plan_apply; from editc.formats.models.model import open_model\n"
         "from editc.formats.delta.container import read_delta\n"
         "real = files.write_at\n"

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 from tiny_files import delta_for, pipeline, refused, tree, write_pipeline
 
-from editc.core import disk
 from editc.core.diagnostics import EditcError
+from editc.core.storage import disk
 from editc.formats.apply import destination
 from editc.formats.apply.apply import apply, plan_apply, revert
 from editc.formats.apply.status import status

@@ -77,7 +77,7 @@ def stranger(tensors: dict[str, Any], like: str) -> dict[str, Any]:
 
 def test_nothing_is_left_where_writing_fails(models: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A full disk in the middle, of a file and of a folder; and an export that does not read back."""
-    from editc.core import disk
+    from editc.core.storage import disk
     from editc.formats.exports import peft
 
     model = models("llama")

@@ -9,7 +9,8 @@ import pytest
 import tiny_language as pico
 from language_verify_cases import FRENCH, HEAD, Oracle, claims, language, manifest, verified
 
-from editc.core.network import Continuation, Prompt
+from editc.core.network import Continuation
+from editc.core.prompts import Prompt
 from editc.core.text import fold_name
 from editc.passes.language import candidates as made
 from editc.passes.language import well_known

@@ -12,8 +12,8 @@ import pytest
 from language_pass_cases import FRANCE, TOWER, columns, located, manifest, network, run_with, solved
 
 from editc.core.diagnostics import EditcError
-from editc.core.network import Cloze, Spot
 from editc.core.ports import Context
+from editc.core.prompts import Cloze, Spot
 from editc.passes.language import sentences
 from editc.passes.language.keys.derive import DeriveLanguage, mean_keys
 from editc.passes.language.keys.key_spots import earlier_edits

@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 
 from editc.core.delta import Array, Site
 from editc.core.diagnostics import EditcError
+from editc.core.language_edits import Redirect
 from editc.core.language_problem import ConceptScores, ScoredColumns
-from editc.core.manifest import Redirect
 from editc.core.network import Network
 from editc.core.places import Source
 from editc.core.solution import Edit
@@ -332,7 +332,7 @@ def test_the_method_explains_itself_and_needs_no_target() -> None:
 def test_a_real_model_has_columns_for_countries_and_they_are_brakes() -> None:
     """The French column of the last layer is negative, and without it Paris is likelier than before."""
     from benchmarks import columns as bench
-    from editc.core.network import Cloze
+    from editc.core.prompts import Cloze
 
     lab = bench.Lab(smollm2.network())
     last = lab.sites[-1:]

@@ -14,9 +14,9 @@ import tiny_language as pico
 
 from benchmarks.depth import CAPITALS, FRANCE, FRENCH, asked
 from editc.core.diagnostics import EditcError
-from editc.core.manifest import Ablation, PromptAnswer, Redirect
+from editc.core.language_edits import Ablation, PromptAnswer, Redirect
 from editc.core.measurements import Depth
-from editc.core.network import PREFIXES
+from editc.core.prompts import PREFIXES
 from editc.passes.language.locate.depth import evenly, measure_depth, prompts_to_trace
 from editc.passes.language.locate.probing import probe_accuracy, prompts_for_probe
 from editc.passes.language.locate.window import carrying_layers, explain_window, window

@@ -14,7 +14,7 @@ from editc.cli.output import claim_lines, claim_record
 from editc.cli.render import render
 from editc.core.delta import Array, Delta
 from editc.core.measurements import GENERATED_CLAIMS, RUN_CLAIMS, Claim
-from editc.core.network import Cloze, Prompt
+from editc.core.prompts import Cloze, Prompt
 from editc.passes.emit import claim_as_json, round_claim
 from editc.passes.language.verify import base_model
 from editc.passes.language.verify.base_model import BaseModel

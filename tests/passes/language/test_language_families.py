@@ -13,7 +13,7 @@ import torch
 
 from editc import api
 from editc.backends.networks import load
-from editc.core.network import Cloze, Spot
+from editc.core.prompts import Cloze, Spot
 from editc.formats.models.model import Checkpoint, open_model
 from editc.passes.locate import best_fit
 from editc.passes.sites import layer_of, sites_of

@@ -6,8 +6,8 @@ import pytest
 from language_verify_cases import HEAD, TOWER, language
 
 from editc.core.edited import EditedPrompts
-from editc.core.network import Cloze
 from editc.core.places import Source
+from editc.core.prompts import Cloze
 from editc.manifests.decode import decode
 from editc.passes.language import questions
 from editc.passes.language.verify import forms

@@ -11,8 +11,8 @@ import pytest
 from language_pass_cases import FRANCE, JAPAN, LIST, TOWER, columns, located, manifest, network, run_with, solved
 
 from editc.core.diagnostics import EditcError
-from editc.core.network import PREFIXES, Spot
 from editc.core.ports import Context
+from editc.core.prompts import PREFIXES, Spot
 from editc.passes.language.keys.derive import DeriveLanguage, mean_keys
 from editc.passes.language.keys.key_spots import earlier_edits
 from editc.passes.language.keys.problem import build_problem

@@ -16,8 +16,8 @@ from language_train_cases import FORGET, subject
 
 from editc.backends.networks import CausalNetwork
 from editc.core.delta import Array, Site
-from editc.core.network import Cloze
 from editc.core.ports import Context
+from editc.core.prompts import Cloze
 from editc.passes.language.schemes.adversaries.collapse import components
 from editc.passes.language.schemes.adversaries.relearning import Relearning
 from editc.passes.language.schemes.ask import Ask

@@ -29,8 +29,9 @@ from language_verify_cases import (
 from editc.backends.networks.batches import SPARE_PADDING, batches
 from editc.core.delta import Site
 from editc.core.language_problem import CloseEdits, MemoryKey
-from editc.core.network import Cloze, LearnedValue, Prompt, Spot
+from editc.core.network import LearnedValue
 from editc.core.ports import Context
+from editc.core.prompts import Cloze, Prompt, Spot
 from editc.passes.language.verify import bystanders, continuations, forms, side_effects
 from editc.passes.language.verify import warnings as advice
 from editc.passes.language.verify.verify import VerifyLanguage

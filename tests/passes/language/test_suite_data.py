@@ -11,7 +11,7 @@ import pytest
 import tiny_language as pico
 
 from editc.core.diagnostics import EditcError
-from editc.core.network import Cloze
+from editc.core.prompts import Cloze
 from editc.passes.language.suite import ask
 from editc.passes.language.suite.attacks import ATTACKS, MOST, attack_items
 from editc.passes.language.suite.data import of_groups, read_suite

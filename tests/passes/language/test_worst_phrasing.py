@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from editc.core.network import AnswerScores, Cloze
+from editc.core.network import AnswerScores
+from editc.core.prompts import Cloze
 from editc.passes.language.questions import Change
 from editc.passes.language.verify import worst
 from editc.passes.language.verify.base_model import BaseModel

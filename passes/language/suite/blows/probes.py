@@ -12,7 +12,7 @@ from dataclasses import replace
 import numpy as np
 
 from editc.core.delta import Array
-from editc.core.network import Spot
+from editc.core.prompts import Spot
 from editc.passes.language.locate.probing import probe_scores
 from editc.passes.language.suite.ask import prompt_of
 from editc.passes.language.suite.blows.blow import Blow, Target
