@@ -58,6 +58,7 @@ types: install
 	cd build/typecheck && ../../$(BIN)/mypy --config-file ../../pyproject.toml integrations/github-action/run.py
 
 tests quick: export OMP_NUM_THREADS = 1   # two workers for two cores
+tests quick: export PYTHONDONTWRITEBYTECODE =   # pytest keeps the test modules that it has rewritten
 
 tests: install
 	$(BIN)/python $(READY)
