@@ -17,7 +17,15 @@ from numpy.typing import NDArray
 
 from editc.numerics.bits import dtypes
 from editc.numerics.bits.arithmetic import patch
-from editc.numerics.bits.row_sums import ErrorBound, InOrder, RowSums, WholeRows, sum_in_order
+from editc.numerics.bits.row_sums import (
+    ErrorBound,
+    InBlocks,
+    RowSums,
+    WholeRows,
+    bound_single_values,
+    join_rows,
+    sum_in_order,
+)
 from editc.numerics.bits.scratch import Scratch, block_rows
 from editc.numerics.bits.ties import round_block, settle_ends
 
@@ -116,7 +124,7 @@ def _error_bound(edit: Edit, wanted: Sequence[str]) -> ErrorBound:
     """Return the bound that takes less time: the closer one where float32 is wanted of a shared edit."""
     shared = edit.form == "shared"
     in_order = shared and "F32" in wanted
-    return InOrder.of(edit.left, edit.right) if in_order else WholeRows.of(shared, edit.left, edit.right)
+    return InBlocks.of(edit.left, edit.right) if in_order else WholeRows.of(shared, edit.left, edit.right)
 
 
 def _round_rows(
@@ -148,9 +156,9 @@ def _round_rows(
             for one, out, found in zip(wanted, outs, near, strict=True):
                 places = round_block(one, value, error, block, out[mine])
                 found.append((mine.start * width + places, value.reshape(-1)[places]))
-    total = RowSums(np.vstack([one.value for one in sums]), np.concatenate([one.size for one in sums]))
+    total = join_rows(sums)
     each = zip(wanted, outs, near, strict=True)
-    return [_find_doubts(one, found, total.size, bound.columns, out) for one, out, found in each], total
+    return [_find_doubts(one, found, total, bound.columns, edit.right, out) for one, out, found in each], total
 
 
 def _largest(bounds: Array) -> float:
@@ -163,15 +171,22 @@ def _are_sound(size: Array) -> NDArray[np.bool_]:
     return np.asarray(np.isfinite(size) & (size > 0))
 
 
-def _find_doubts(dtype: str, near: Sequence[tuple[Places, Array]], size: Array, columns: Array, out: Bits) -> Places:
+def _find_doubts(
+    dtype: str, near: Sequence[tuple[Places, Array]], sums: RowSums, columns: Array, right: Array, out: Bits
+) -> Places:
     """Return the places (n,) of elements in doubt: those near a tie, with their values, that two ends of the bound
     round to different numbers, and all elements of rows without a bound. What is in no doubt is written into `out`."""
     places, value = (np.concatenate(part) for part in zip(*near, strict=True))
     row, column = np.divmod(places, len(columns))
     with np.errstate(all="ignore"):
-        error = size[row] * columns[column]
+        error = sums.size[row] * columns[column]
     doubted = settle_ends(dtype, value, error, places, out)
-    unsound = np.flatnonzero(~_are_sound(size))
+    if sums.errors is not None:
+        left_over = np.searchsorted(places, doubted)
+        row, column, value = row[left_over], column[left_over], value[left_over]
+        error = bound_single_values(sums.errors, right, row, column, value)
+        doubted = settle_ends(dtype, value, error, doubted, out)
+    unsound = np.flatnonzero(~_are_sound(sums.size))
     if not len(unsound):
         return doubted
     whole = (unsound[:, None] * len(columns) + np.arange(len(columns))).reshape(-1)

@@ -4,13 +4,14 @@
                                          (Higham, Accuracy and Stability of Numerical Algorithms, section 3.1)
 
 An error is bounded by `size` (one number a row) times `columns` (one number a column). `WholeRows` sums W left with a
-BLAS and bounds the errors of both products. `InOrder` sums W left in the fixed order, so that only the product with
-right may differ. Its bound is some 50 times closer than twice that of `WholeRows` and it takes longer, so it pays where
-float32 is wanted, whose numbers lie close.
+BLAS and bounds the errors of both products. `InBlocks` sums some terms at a time, and what the sums are on the way
+bounds the error of the next. Its bound is some 10 times closer and it takes twice as long, so it pays where float32 is
+wanted, whose numbers lie close.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeAlias
 
@@ -21,22 +22,23 @@ from editc.numerics.bits.arithmetic import product
 
 Array: TypeAlias = NDArray[np.float64]
 Real: TypeAlias = NDArray[np.floating]
+Places: TypeAlias = NDArray[np.intp]
 
 UNIT_ROUNDOFF = 2.0**-53
 """u, the unit roundoff of float64."""
 QUICK_ELEMENTS = 1 << 18
 """Elements of the rows that `WholeRows` sums together. Chosen by hand: at a width of 2048 these are 128 rows, of which
 a BLAS sums each in half the time of 32. They take 2 MB in float64."""
-ORDERED_ELEMENTS = 1 << 22
-"""The same of `InOrder`, at most. Measured at a width of 2048: 1280 rows at once take half the time of 160 at a time.
-They take 32 MB in float64, twice."""
+BLOCK = 64
+"""Terms that `InBlocks` sums at a time. Chosen by hand: half as many take a third longer, and leave a third fewer
+elements in doubt."""
 SAFETY = 1.1
 """Bounds are a tenth larger than theory asks for, which covers the rounding of the bounds themselves."""
 LAST_ROUNDINGS = 4
 """Roundings, each by u (|W_rc| + the product), after both products: of the sum with W on either side, and of that with
 the bound."""
-_FEW_TERMS = 1 << 22
-"""Terms that numpy sums as fast as scipy is loaded. Chosen by hand: 10 ms."""
+_FEW_TERMS = 1 << 21
+"""Terms that numpy sums in 5 ms. Chosen by hand: scipy takes longer to load, and half as long once it is loaded."""
 _TURNED_ROWS = 32
 """Rows that are copied to columns at a time. Measured at a width of 2048: a quarter of the time of all at once."""
 
@@ -49,6 +51,15 @@ class RowSums:
     """(rows, r): W left for the form `shared`; the left factor itself for `low-rank`."""
     size: Array
     """(rows,): the part of the error bound that depends on the row."""
+    errors: Array | None = None
+    """(rows, r): what bounds the error of each number of `value`, in units of u. None where only rows are bounded."""
+
+
+def join_rows(parts: Sequence[RowSums]) -> RowSums:
+    """Return the sums of the rows of all parts, one part after the other."""
+    errors = [one.errors for one in parts if one.errors is not None]
+    value, size = np.vstack([one.value for one in parts]), np.concatenate([one.size for one in parts])
+    return RowSums(value, size, np.vstack(errors) if errors else None)
 
 
 class ErrorBound(Protocol):
@@ -112,8 +123,19 @@ class WholeRows:
 
 
 @dataclass(frozen=True)
-class InOrder:
-    """The closer bound for the form `shared`."""
+class InBlocks:
+    """The closer bound for the form `shared`, from the sums W left over blocks of m = BLOCK terms.
+
+    Let t_b be the sum of block b, S_b that of the first b blocks, and s_k that of the first k terms of W_r left_j. The
+    fixed order errs by at most u sum_k |s_k|. A part of a block and the rest of it add up to at most |W_rb| |left_jb|
+    in size (Cauchy-Schwarz), and s_k is S_b-1 plus the one or S_b minus the other, so |s_k| <= (|S_b-1| + |S_b| +
+    |W_rb| |left_jb|) / 2. A BLAS adds the terms of a block in some order, and whatever it has on the way is at most
+    (|t_b| + |W_rb| |left_jb|) / 2. Then blocks are added one after the other. So both are apart by at most
+
+        u ((m + 2) |W_r| |left_j| + m/2 sum_b |t_b| + (m + 1) sum_b |S_b|)
+
+    with 2 for the products, up to terms in u^2, which SAFETY covers.
+    """
 
     columns: Array
     """(width,): q_c, and `rest`."""
@@ -121,23 +143,20 @@ class InOrder:
     """What is added to every q_c, for the roundings that do not depend on it."""
     lengths: Array
     """(r,): |left_j|."""
-    singles: bool
-    """True where left has finite numbers of float32 only. W does, where its rows have finite lengths: no other dtype is
-    rounded here."""
-    in_order: bool = True
-    """The sums have the bits of the fixed order."""
+    in_order: bool = False
+    """The sums are within the bound of those in the fixed order."""
 
     @classmethod
-    def of(cls, left: Array, right: Array) -> InOrder:
+    def of(cls, left: Array, right: Array) -> InBlocks:
         """Make the bound of left (width, r), right (r, width)."""
         with np.errstate(all="ignore"):
             reach = _column_reach(left, right)
             rest = float(reach.max(initial=0.0)) / 8 or 1.0
-            return cls(reach + rest, rest, np.sqrt((left * left).sum(axis=0)), _are_singles(left))
+            return cls(reach + rest, rest, np.sqrt((left * left).sum(axis=0)))
 
     def rows_together(self, width: int) -> int:
         """See `ErrorBound.rows_together`."""
-        return max(1, ORDERED_ELEMENTS // width)
+        return max(1, QUICK_ELEMENTS // width)
 
     def sum_rows(self, W: Array, left: Array) -> RowSums:
         """See `ErrorBound.sum_rows`.
@@ -146,12 +165,36 @@ class InOrder:
         """
         with np.errstate(all="ignore"):
             size = np.sqrt(np.einsum("ij,ij->i", W, W))
-        value = sum_in_order(W, left, self.singles and bool(np.isfinite(size).all()))
-        with np.errstate(all="ignore"):
-            each = UNIT_ROUNDOFF * (2 * (left.shape[1] + 2) + LAST_ROUNDINGS) * np.abs(value)
-            each = np.divide(each, self.lengths, out=np.zeros_like(each), where=each != 0)
-            last = LAST_ROUNDINGS * UNIT_ROUNDOFF / self.rest * size
-            return RowSums(value, SAFETY * np.maximum(each.max(axis=1, initial=0.0), last))
+            value, errors = _sum_blocks(W, left)
+            errors += (2 * (left.shape[1] + 2) + 2 * LAST_ROUNDINGS) * np.abs(value)
+            errors += (BLOCK + 2) * size[:, None] * self.lengths
+            each = np.divide(errors, self.lengths, out=np.zeros_like(errors), where=errors != 0)
+            most = np.maximum(each.max(axis=1, initial=0.0), LAST_ROUNDINGS / self.rest * size)
+            return RowSums(value, SAFETY * UNIT_ROUNDOFF * most, errors)
+
+
+def bound_single_values(errors: Array, right: Array, row: Places, column: Places, value: Array) -> Array:
+    """Return the bound on the error of some edited values (n,), which lie in these rows and columns (n,).
+
+    `errors` (rows, r) are those of `RowSums`. |W_rc| is at most |value| and the product, whose part `errors` has.
+    """
+    with np.errstate(all="ignore"):
+        reach = LAST_ROUNDINGS * np.abs(value)
+        for j, each in enumerate(np.abs(right)):
+            reach += errors[row, j] * each[column]
+        return np.asarray(SAFETY * UNIT_ROUNDOFF * reach)
+
+
+def _sum_blocks(W: Array, left: Array) -> tuple[Array, Array]:
+    """Return W left (n, r), and m/2 sum_b |t_b| + (m + 1) sum_b |S_b| of `InBlocks`, (n, r)."""
+    shape = len(W), left.shape[1]
+    total, blockwise, along, part = np.zeros(shape), np.zeros(shape), np.zeros(shape), np.empty(shape)
+    for start in range(0, W.shape[1], BLOCK):
+        np.matmul(W[:, start : start + BLOCK], left[start : start + BLOCK], out=part)
+        np.add(total, part, out=total)
+        np.add(blockwise, np.abs(part, out=part), out=blockwise)
+        np.add(along, np.abs(total, out=part), out=along)
+    return total, BLOCK / 2 * blockwise + (BLOCK + 1) * along
 
 
 def sum_in_order(W: Array, left: Array, singles: bool | None = None) -> Array:

@@ -43,11 +43,10 @@ def settle_ends(dtype: str, value: Array, error: Array, places: Places, out: Bit
 
 def _round_to_floats(value: Array, error: float, dtype: str, space: Scratch, out: Bits) -> Places:
     """See `round_block`."""
-    low, high, _ = space.bits
-    for pattern, side in ((low, -error), (high, error)):
+    high = space.bits[0]
+    for pattern, side in ((out, -error), (high, error)):
         np.copyto(pattern.view(np.float32), np.add(value, side, out=space.end), casting="same_kind")
-    np.copyto(out, low)
-    return np.flatnonzero(low != high)
+    return np.flatnonzero(out != high)
 
 
 def _round_to_halves(value: Array, error: float, dtype: str, space: Scratch, out: Bits) -> Places:
