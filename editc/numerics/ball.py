@@ -44,26 +44,45 @@ def unbounded_ball(width: int) -> Ball:
 
 @dataclass(frozen=True)
 class Ellipsoid:
-    """A set that contains every row that encoders can give: x = shift + frame y with |y| <= radius."""
+    """A set that contains every row that encoders can give: x = shift + lengths * (B y) with |y| <= radius.
+
+    B (d, k) has orthonormal columns: those of I, or where sum(u) = 0 holds for the coordinates of an encoder, all but
+    the first of the Householder reflection that takes the first of these coordinates to (1, ..., 1). So a product with
+    B takes O(d) operations a column.
+    """
 
     shift: Array
     """The centre, (d,)."""
-    frame: Array
-    """The axes as columns, (d, k); or (d,), their lengths, where each lies along a coordinate."""
+    lengths: Array
+    """(d,). What stretches each coordinate."""
     radius: float
     """The bound on |y|."""
     exact: bool
     """True if the set is just the rows of the balls that it was made of, False if it is larger."""
     proven: bool
     """True if every one of these balls is proven."""
+    centred: tuple[tuple[int, int], ...] = ()
+    """Where the coordinates lie, first and end, whose u sums to 0."""
+
+    @property
+    def frame(self) -> Array:
+        """The axes as columns, (d, k); or (d,), their lengths, where each lies along a coordinate."""
+        return self.combine(np.eye(int(self._free.sum()))) if self.centred else self.lengths
 
     def combine(self, y: Array) -> Array:
         """Return frame y, (d, m), for y (k, m)."""
-        return np.asarray(self.frame[:, None] * y if self.frame.ndim == 1 else self.frame @ y)
+        if not self.centred:
+            return np.asarray(self.lengths[:, None] * y)
+        u = np.zeros((len(self.lengths), y.shape[1]))
+        u[self._free] = y
+        self._reflect(u)
+        u *= self.lengths[:, None]
+        return u
 
     def project(self, columns: Array) -> Array:
         """Return frame^T columns, (k, m), for columns (d, m)."""
-        return np.asarray(self.frame[:, None] * columns if self.frame.ndim == 1 else self.frame.T @ columns)
+        u = self.lengths[:, None] * columns
+        return self._reflect(u)[self._free] if self.centred else u
 
     def contains(self, columns: Array, slack: float = 1e-6) -> NDArray[np.bool_]:
         """Say which of the columns (d, m) lie in the set, up to `slack` of their length: (m,)."""
@@ -78,15 +97,38 @@ class Ellipsoid:
         y *= np.minimum(1.0, self.radius / np.maximum(np.linalg.norm(y, axis=0), self.radius))
         return np.asarray(self.shift[:, None] + self.combine(y))
 
+    @property
+    def _free(self) -> NDArray[np.bool_]:
+        """(d,): the coordinates of y among those of u."""
+        free = np.ones(len(self.lengths), bool)
+        free[[first for first, _ in self.centred]] = False
+        return free
+
+    def _reflect(self, u: Array) -> Array:
+        """Reflect each centred part of u (d, m), in place."""
+        for first, end in self.centred:
+            part, share = u[first:end], (end - first) ** -0.5
+            pull = (share * part.sum(axis=0) + part[0]) / (1 + share)
+            part -= share * pull
+            part[0] -= pull
+        return u
+
     def _coordinates(self, away: Array) -> Array:
-        """Return y (k, m) with frame y nearest to `away` (d, m). Axes that are shorter than rounding get 0."""
+        """Return y (k, m) with frame y nearest to `away` (d, m). Axes that are shorter than rounding get 0.
+
+        What of `away` no y gives lies along 1 / lengths in each centred part; it is taken out first.
+        """
         from scipy.linalg import lstsq
 
-        cutoff = EPS * len(self.frame)
-        if self.frame.ndim == 1:
-            size = np.abs(self.frame)[:, None]
-            return np.divide(away, self.frame[:, None], out=np.zeros_like(away), where=size > cutoff * size.max())
-        return np.asarray(lstsq(self.frame, away, cond=cutoff, lapack_driver="gelsy", check_finite=False)[0])
+        cutoff, size = EPS * len(self.lengths), np.abs(self.lengths)[:, None]
+        long = size > cutoff * size.max()
+        if self.centred and not long.all():
+            return np.asarray(lstsq(self.frame, away, cond=cutoff, lapack_driver="gelsy", check_finite=False)[0])
+        u = np.divide(away, self.lengths[:, None], out=np.zeros_like(away), where=long)
+        for first, end in self.centred:
+            across = self.lengths[first:end, None] ** -2
+            u[first:end] -= across * (u[first:end].sum(axis=0) / across.sum())
+        return self._reflect(u)[self._free] if self.centred else u
 
 
 def unmoved(columns: Array, moved: Array, slack: float = 1e-6) -> NDArray[np.bool_]:
@@ -102,14 +144,11 @@ def join_balls(balls: Sequence[Ball]) -> Ellipsoid:
     exact. For several it allows more rows, so the minimum over the ellipsoid is a lower bound of the true minimum.
     Raises NonFiniteError if a ball has no finite radius, or a gain or shift is NaN or infinite.
     """
-    scale = np.concatenate([ball.gamma * ball.radius for ball in balls])
-    require_finite("the encoder's LayerNorm", scale, *(ball.beta for ball in balls))
+    lengths = np.concatenate([ball.gamma * ball.radius for ball in balls])
+    require_finite("the encoder's LayerNorm", lengths, *(ball.beta for ball in balls))
     ends = np.cumsum([len(ball.gamma) for ball in balls])
-    normals = np.zeros((len(scale), sum(ball.centred for ball in balls)))
-    for column, (end, ball) in enumerate((e, b) for e, b in zip(ends, balls, strict=True) if b.centred):
-        normals[end - len(ball.gamma) : end, column] = 1.0
-    shift = np.concatenate([ball.beta for ball in balls])
-    proven, frame = all(ball.proven for ball in balls), scale
-    if normals.size:
-        frame = scale[:, None] * np.linalg.qr(normals, mode="complete")[0][:, normals.shape[1] :]
-    return Ellipsoid(shift, frame, float(np.sqrt(len(balls))), len(balls) == 1, proven)
+    centred = tuple(
+        (int(end) - len(ball.gamma), int(end)) for end, ball in zip(ends, balls, strict=True) if ball.centred
+    )
+    shift, proven = np.concatenate([ball.beta for ball in balls]), all(ball.proven for ball in balls)
+    return Ellipsoid(shift, lengths, float(np.sqrt(len(balls))), len(balls) == 1, proven, centred)

@@ -188,12 +188,41 @@ def test_axes_along_coordinates_are_given_by_their_lengths() -> None:
     """As the same axes in columns. One that is shorter than rounding is no direction of the set."""
     rng = np.random.default_rng(4)
     lengths = np.array([2.0, 0.5, 1.0, 1e-18])
-    short, long = (Ellipsoid(np.ones(4), frame, 1.5, True, True) for frame in (lengths, np.diag(lengths)))
+    short, long = Ellipsoid(np.ones(4), lengths, 1.5, True, True), np.diag(lengths)
     columns = 3 * rng.normal(size=(4, 60))
-    np.testing.assert_allclose(short.move_inside(columns), long.move_inside(columns), rtol=1e-14)
-    assert np.array_equal(short.combine(columns), long.combine(columns))
-    assert np.array_equal(short.project(columns), long.project(columns))
+    np.testing.assert_allclose(short.move_inside(columns), nearest_inside(short, long, columns), rtol=1e-14)
+    assert np.array_equal(short.combine(columns), long @ columns)
+    assert np.array_equal(short.project(columns), long.T @ columns)
     assert join_balls([Ball(np.ones(8), np.zeros(8), 4.0, centred=False, proven=False)]).frame.shape == (8,)
+
+
+def nearest_inside(ellipsoid: Ellipsoid, frame: Array, columns: Array) -> Array:
+    """`move_inside` by least squares with the axes as columns."""
+    y = np.linalg.lstsq(frame, columns - ellipsoid.shift[:, None], rcond=1e-15 * len(frame))[0]
+    y *= np.minimum(1.0, ellipsoid.radius / np.linalg.norm(y, axis=0))
+    return np.asarray(ellipsoid.shift[:, None] + frame @ y)
+
+
+@pytest.mark.parametrize("gain", [0.7, -1e-3, 0.0])
+@pytest.mark.parametrize("balls", [1, 2, 3])
+def test_axes_of_centred_rows_are_applied_without_a_matrix(balls: int, gain: float) -> None:
+    """They span just what sums to 0 for each encoder, stretched. A gain of 0 leaves a coordinate where it is."""
+    rng = np.random.default_rng(6)
+    parts = [ball(rng, 9 + index, centred=index != 1) for index in range(balls)]
+    parts[0].gamma[3] = gain
+    found, normals = join_balls(parts), np.zeros((sum(len(one.gamma) for one in parts), 0))
+    for end, one in zip(np.cumsum([len(one.gamma) for one in parts]), parts, strict=True):
+        normal = np.zeros((len(normals), 1))
+        normal[end - len(one.gamma) : end] = 1.0
+        normals = np.hstack([normals, normal]) if one.centred else normals
+    scale = np.concatenate([one.gamma * one.radius for one in parts])[:, None]
+    frame = scale * np.linalg.qr(normals, mode="complete")[0][:, normals.shape[1] :]
+    assert found.frame.shape == frame.shape
+    np.testing.assert_allclose(found.frame @ found.frame.T, frame @ frame.T, atol=1e-12)
+    columns, y = 3 * rng.normal(size=(len(frame), 60)), rng.normal(size=(frame.shape[1], 60))
+    np.testing.assert_allclose(found.combine(y), found.frame @ y, atol=1e-12)
+    np.testing.assert_allclose(found.project(columns), found.frame.T @ columns, atol=1e-12)
+    np.testing.assert_allclose(found.move_inside(columns), nearest_inside(found, frame, columns), atol=1e-11)
 
 
 def test_two_encoders_in_one_ball_are_a_relaxation() -> None:
