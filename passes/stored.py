@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
+from numpy.typing import NDArray
 
 from editc.core.delta import Array, Site
 from editc.core.diagnostics import EditcError, fail
@@ -128,7 +129,7 @@ def round_site(
     kept: QuickSums | None = None
     for base, outs in [(site.dtype, same), *((one, [one]) for one in wanted if one not in same)]:
         if outs:
-            raw = stored if stored and base == site.dtype else encode(W, base)
+            raw = stored if stored and base == site.dtype else encode(_narrow(W, site), base)
             own = keep and base == site.dtype
             made, sums = round_with_sums(raw, base, outs, W.shape[1], edit.form, left, right, own)
             found |= dict(zip(outs, made, strict=True))
@@ -136,13 +137,18 @@ def round_site(
     return RoundedSite(found, kept)
 
 
-def require_fit(raw: bytes, W: Array, site: Site) -> None:
+def _narrow(W: Array, site: Site) -> Array | NDArray[np.float32]:
+    """Return W in float32, where that holds every number of the site's dtype."""
+    return W if site.dtype == "F64" else W.astype(np.float32)
+
+
+def require_fit(raw: bytes | memoryview, W: Array, site: Site) -> None:
     """Raise E503 where an edited value of a site, of which `raw` has the bytes, is not finite."""
     if not is_finite(raw, site.dtype):
         raise _not_finite(site, W, decode(raw, site.dtype, W.shape))
 
 
-def decode_edited(raw: bytes, W: Array, site: Site) -> Array:
+def decode_edited(raw: bytes | memoryview, W: Array, site: Site) -> Array:
     """Return the edited values of a site in float64, from their bytes. Raises E503 where one is not finite."""
     require_fit(raw, W, site)
     return decode(raw, site.dtype, W.shape)

@@ -59,7 +59,7 @@ def base_marks(site: Site, stored: Array, recorded: Sequence[str]) -> BaseMarks:
     return BaseMarks(hashes, sketch.sketch(stored.T if site.transposed else stored))
 
 
-def result_hashes(results: Mapping[str, bytes]) -> dict[str, str]:
+def result_hashes(results: Mapping[str, bytes | memoryview]) -> dict[str, str]:
     """dtype -> sha256 of the edited bytes in it, in the shape that the file stores. A dtype in which they are not
     finite is left out."""
     return {dtype: dtypes.sha256(raw) for dtype, raw in results.items() if dtypes.is_finite(raw, dtype)}

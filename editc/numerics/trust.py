@@ -82,7 +82,7 @@ class NearestProblem:
 
     def terms(self, keys: Array) -> KeyTerms:
         """Return what f takes of keys (d, m)."""
-        return KeyTerms(np.einsum("im,im->m", keys, self.base @ keys), self.cross @ keys)
+        return KeyTerms(np.sum(keys * (self.base @ keys), axis=0), self.cross @ keys)
 
     def objective(self, points: Array, keys: Array, terms: KeyTerms | None = None) -> Array:
         """Return f (m,) at points (d, m), inside the ellipsoid or not.
@@ -95,7 +95,7 @@ class NearestProblem:
     def distance(self, keys: Array, targets: Array) -> Array:
         """Return sum_l |W_l c - W_l t|^2 (m,): how far keys c and targets t, (d, m) each, are apart before the edit."""
         moved = keys - targets
-        return np.asarray(np.einsum("im,im->m", moved, self.base @ moved))
+        return np.asarray(np.sum(moved * (self.base @ moved), axis=0))
 
     def minimise(self, keys: Array, terms: KeyTerms | None = None) -> Minimum:
         """Return the minimum of f over the ellipsoid for every key of `keys` (d, m), exact up to rounding. `terms` are

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Array: TypeAlias = NDArray[np.float64]
+Real: TypeAlias = NDArray[np.floating]
 
 BITS: Mapping[str, int] = MappingProxyType(
     {
@@ -75,8 +76,8 @@ def native_values(patterns: NDArray[np.unsignedinteger], dtype: str) -> NDArray[
     return patterns.view(_NUMPY[dtype])
 
 
-def encode(values: Array, dtype: str) -> bytes:
-    """Return the bytes of `values` in `dtype`, each value rounded once.
+def encode(values: Real, dtype: str) -> bytes:
+    """Return the bytes of `values`, float64 or float32, in `dtype`, each value rounded once.
 
     A value that is too large becomes infinite, or NaN in E4M3 (see `is_finite`).
     """
@@ -85,7 +86,7 @@ def encode(values: Array, dtype: str) -> bytes:
     return encode_patterns(values, dtype).tobytes()
 
 
-def encode_patterns(values: Array, dtype: str) -> NDArray[np.unsignedinteger]:
+def encode_patterns(values: Real, dtype: str) -> NDArray[np.unsignedinteger]:
     """Return `values` in `dtype` as bit patterns of the same shape, each value rounded once.
 
     Patterns are little-endian unsigned integers as wide as `dtype`, which is one of EDITABLE.
@@ -112,7 +113,7 @@ def are_halves(part: NDArray[Any]) -> bool:
         return bool(np.array_equal(part.astype(np.float16).astype(np.float32), part))
 
 
-def is_finite(raw: bytes, dtype: str) -> bool:
+def is_finite(raw: bytes | memoryview, dtype: str) -> bool:
     """Say whether no element of `raw` is infinite or NaN, by its exponent bits alone."""
     if dtype in EIGHT_BITS:
         return bool(np.isfinite(_eight_bits(dtype)[np.unique(np.frombuffer(raw, np.uint8))]).all())
@@ -147,7 +148,7 @@ def _eight_bits(dtype: str) -> Array:
     return table
 
 
-def _to_eight_bits(values: Array, dtype: str) -> NDArray[np.uint8]:
+def _to_eight_bits(values: Real, dtype: str) -> NDArray[np.uint8]:
     """Return the patterns (n,) of all values, flattened.
 
     A pattern is the number of midpoints between neighbouring numbers that are below |x|; a tie goes to the even
@@ -167,20 +168,21 @@ def _to_eight_bits(values: Array, dtype: str) -> NDArray[np.uint8]:
     return signed
 
 
-def _to_bfloat16(values: Array) -> NDArray[np.uint16]:
+def _to_bfloat16(values: Real) -> NDArray[np.uint16]:
     """Return the bfloat16 patterns of `values`, in their shape, some at a time so that scratch stays in the caches.
 
     float64 is first rounded to float32 "to odd", and then to nearest even. The second rounding can then tell whether
     the first dropped anything, so both together are one correct rounding (Boldo and Melquiond, 2008). Numbers that
     float32 holds, such as those of a weight in half precision, need the second rounding only.
     """
-    entries = np.ascontiguousarray(values, np.float64).reshape(-1)
+    single = values.dtype == np.float32
+    entries = np.ascontiguousarray(values, np.float32 if single else np.float64).reshape(-1)
     out = np.empty(entries.shape, np.uint16)
     for start in range(0, len(entries), _CONVERTED):
         part = entries[start : start + _CONVERTED]
         with np.errstate(over="ignore", under="ignore", invalid="ignore"):
-            near = part.astype(np.float32)
-        exact = bool((near == part).all())
+            near = part.astype(np.float32, copy=False)
+        exact = bool(np.isfinite(part).all() if single else (near == part).all())
         bits = near.view(np.uint32) if exact else _to_odd_float32(part)
         found = bits >> np.uint32(16)
         np.bitwise_and(found, np.uint32(1), out=found)
@@ -205,12 +207,12 @@ def _to_odd_float32(values: Array) -> NDArray[np.uint32]:
     return odd
 
 
-def sha256(raw: bytes) -> str:
+def sha256(raw: bytes | memoryview) -> str:
     """Return the SHA-256 digest of `raw` in hexadecimal."""
     return hashlib.sha256(raw).hexdigest()
 
 
-def transpose(raw: bytes, dtype: str, shape: tuple[int, int]) -> bytes:
+def transpose(raw: bytes | memoryview, dtype: str, shape: tuple[int, int]) -> bytes:
     """Return the bytes of the transpose of a matrix stored as `raw`, (rows, columns) = `shape`."""
     item = np.dtype(f"<u{BITS[dtype] // 8}")
     return np.frombuffer(raw, item).reshape(shape).T.tobytes()

@@ -42,7 +42,7 @@ _SETTLED_ROWS = 512
 class Rounded:
     """Edited rows in one dtype."""
 
-    raw: bytes
+    raw: bytes | memoryview
     """Their bytes."""
     doubted: int = 0
     """Elements that two ends of the bound round to different numbers, so that they were computed in the fixed order."""
@@ -63,7 +63,7 @@ def edited_rows(raw: bytes, dtype: str, width: int, form: str, left: Real, right
 
     `left` and `right` are those of `arithmetic.patch`. The result equals `encode(patch(decode(raw)))` bit for bit.
     """
-    return round_edited(raw, dtype, (dtype,), width, form, left, right)[0].raw
+    return bytes(round_edited(raw, dtype, (dtype,), width, form, left, right)[0].raw)
 
 
 def round_edited(
@@ -100,7 +100,9 @@ def round_with_sums(
         for part in _split_by_rows(places, width):
             exact = _settle(part, stored, dtype, edit, sums.value if bound.in_order else None)
             out.reshape(-1)[part] = dtypes.encode_patterns(exact, one)
-    made = tuple(Rounded(out.tobytes(), len(places)) for out, places in zip(outs, doubted, strict=True))
+    made = tuple(
+        Rounded(out.reshape(-1).view(np.uint8).data, len(places)) for out, places in zip(outs, doubted, strict=True)
+    )
     return made, None if value is None else QuickSums(sums.value, value)
 
 

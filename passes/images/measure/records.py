@@ -40,7 +40,9 @@ class Recorder:
         found = store.get(_key(RESULTS_VERSION, site, digest, edit)) if store is not None else None
         return {} if found is None else {dtype: _text(numbers) for dtype, numbers in found.items()}
 
-    def hash_results(self, site: Site, digest: str, edit: str, results: Mapping[str, bytes]) -> dict[str, str]:
+    def hash_results(
+        self, site: Site, digest: str, edit: str, results: Mapping[str, bytes | memoryview]
+    ) -> dict[str, str]:
         """The `result_hashes` of a site, which are kept. `results` has the edited bytes in each dtype, in the order of
         (d_out, d_in)."""
         if site.transposed:

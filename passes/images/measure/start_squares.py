@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from editc.core.delta import Array
 from editc.core.storage.caching import cache_key
 from editc.numerics.chain import ArrayCache, hash_arrays
+from editc.numerics.squares import dot_halves
 
 Single = NDArray[np.float32]
 
@@ -62,9 +63,7 @@ class SplitOffsets:
         found = float(np.linalg.norm(W @ self.leading)) ** 2
         if self.below is None or half is None:
             return found
-        found += float(np.einsum("ij,ij->j", W, W) @ self.diagonal)
-        rows = zip(half, self.below, strict=True)
-        return found + sum(float(one @ other) for one, other in rows)
+        return found + float(np.einsum("ij,ij->j", W, W) @ self.diagonal) + dot_halves(half, self.below)
 
 
 @dataclass(frozen=True, eq=False)

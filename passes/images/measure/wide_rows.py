@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from editc.core.delta import Array
+from editc.numerics.squares import dot_halves, dot_rows
 from editc.passes.images.measure.row_sums import RowColumns
 
 Single = NDArray[np.float32]
@@ -83,9 +84,9 @@ class WideRows:
     plain: Single
     """(lists, r, d): B X^T of the sets without offsets."""
     mixed: Single
-    """(sets with offsets, d d): (Y + left B) X^T."""
+    """(sets with offsets, d, d): (Y + left B) X^T."""
     keys: Single
-    """(sets, d d): the lower half of X X^T, so that its product with the lower half of R^T R is the whole sum."""
+    """(sets, d, d): the lower half of X X^T, so that its product with the lower half of R^T R is the whole sum."""
 
     @staticmethod
     def of(rows: Sequence[RowColumns], known: Sequence[Array], before: Array, left: Array, right: Array) -> WideRows:
@@ -96,8 +97,8 @@ class WideRows:
         width, rank = left.shape
         inner, slant = np.zeros((len(rows), rank, rank)), np.zeros((len(rows), width, rank))
         lists = len(before)
-        plain, keys = np.empty((lists, rank, width), np.float32), np.empty((len(rows), width * width), np.float32)
-        mixed = np.empty((len(rows) - lists, width * width), np.float32)
+        plain, keys = np.empty((lists, rank, width), np.float32), np.empty((len(rows), width, width), np.float32)
+        mixed = np.empty((len(rows) - lists, width, width), np.float32)
         for index, one in enumerate(rows):
             moment = known[index] if index < len(known) else one.keys @ one.keys.T
             reached = right @ moment
@@ -107,8 +108,8 @@ class WideRows:
             else:
                 cross = one.start @ one.keys.T
                 slant[index] = cross @ right.T
-                mixed[index - lists] = (cross + left @ reached).reshape(-1)
-            keys[index] = (np.tril(moment) + np.tril(moment, -1)).reshape(-1)
+                mixed[index - lists] = cross + left @ reached
+            keys[index] = np.tril(moment) + np.tril(moment, -1)
         return WideRows(before, tuple(one.start is not None for one in rows), inner, slant, plain, mixed, keys)
 
     def squares(self, site: int, layer: RoundedLayer, A: Array, starts: Array) -> Array:
@@ -122,6 +123,6 @@ class WideRows:
             after += np.where(self.offset, before + 2 * np.einsum("sdr,dr->s", self.slant, layer.W.T @ A), 0.0)
         reached = (A.astype(np.float32).T @ layer.rest).reshape(-1)
         after[: len(self.plain)] += 2.0 * (self.plain.reshape(len(self.plain), -1) @ reached)
-        after[len(self.plain) :] += 2.0 * (self.mixed @ layer.cross.reshape(-1))
-        after += self.keys @ layer.noise.reshape(-1)
+        after[len(self.plain) :] += [2.0 * dot_rows(one, layer.cross) for one in self.mixed]
+        after += [dot_halves(one, layer.noise) for one in self.keys]
         return np.stack([np.maximum(after, 0.0), before], axis=1)
