@@ -75,6 +75,17 @@ def test_every_half_precision_value_comes_back(dtype: str) -> None:
     assert finite == np.isfinite(values[::97]).tolist()
 
 
+@pytest.mark.parametrize("dtype", ("F32", "F16", "BF16", "F8_E4M3"))
+def test_float32_has_the_bytes_of_its_float64(dtype: str) -> None:
+    """Also where it is not finite, and with zeros of both signs."""
+    values = np.random.default_rng(0).normal(size=70_000).astype(np.float32)
+    values *= np.float32(2.0) ** np.random.default_rng(1).integers(-140, 120, len(values)).astype(np.float32)
+    for part in (values, np.array([0.0, -0.0, 65504, 65520, 1e-45], np.float32)):
+        assert dtypes.encode(part, dtype) == dtypes.encode(part.astype(np.float64), dtype)
+    special = np.array([np.inf, -np.inf, np.nan, 1.5], np.float32)
+    assert dtypes.encode(special, dtype) == dtypes.encode(special.astype(np.float64), dtype)
+
+
 def test_the_transpose_has_the_hash_of_the_transposed_array() -> None:
     matrix = np.arange(12.0).reshape(3, 4)
     for dtype in dtypes.EDITABLE:

@@ -163,6 +163,11 @@ def test_the_closer_bound_holds_for_the_fixed_order() -> None:
         inner = rng.permutation(8)
         assert (np.abs(W + sums[:, inner] @ singles[1][inner] - exact) <= near).all()
     assert np.median(near / far) < 0.1
+    found, (row, column) = blocks.sum_rows(W, singles[0]), np.indices(W.shape).reshape(2, -1)
+    assert found.errors is not None
+    value = W + found.value @ singles[1]
+    single = row_sums.bound_single_values(found.errors, singles[1], row, column, value.reshape(-1)).reshape(W.shape)
+    assert (np.abs(value - exact) <= single).all() and (single <= near).mean() > 0.99
 
 
 def test_the_closer_bound_allows_for_what_the_fixed_order_loses_at_every_step() -> None:

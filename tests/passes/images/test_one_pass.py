@@ -18,7 +18,7 @@ from editc.cache.disk import DiskCache
 from editc.core.delta import Array, Factors
 from editc.core.site_bytes import site_record
 from editc.formats.models.model import Checkpoint
-from editc.numerics import ridge, subspace
+from editc.numerics import ridge, squares, subspace
 from editc.numerics.bits.dtypes import sha256
 from editc.passes.images.measure import base_figures, start_squares
 from editc.passes.images.measure.certificate import LayerSums
@@ -195,3 +195,12 @@ def test_squares_of_offsets_are_those_of_float64(columns: int, monkeypatch: pyte
         found = [starts.at(site, W, W.astype(np.float32)) for site, W in enumerate(layers)]
         np.testing.assert_allclose(found, wanted, rtol=2e-7 if columns > 4 else 1e-14)
     assert len(kept.entries) == 2
+
+
+@pytest.mark.parametrize("width", [5, 128, 300])
+def test_halves_are_multiplied_without_what_is_above_the_diagonal(width: int) -> None:
+    """In float32, and added up in float64."""
+    halves = [np.tril(np.random.default_rng(seed).normal(size=(width, width))).astype(np.float32) for seed in (1, 2)]
+    exact = float(np.vdot(*(half.astype(np.float64) for half in halves)))
+    assert squares.dot_halves(*halves) == pytest.approx(exact, abs=1e-6 * width)
+    assert squares.dot_rows(*halves) == pytest.approx(exact, abs=1e-6 * width)
