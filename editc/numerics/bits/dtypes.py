@@ -195,7 +195,7 @@ def _to_bfloat16(values: Real) -> NDArray[np.uint16]:
     return out.reshape(values.shape)
 
 
-def _to_odd_float32(values: Array) -> NDArray[np.uint32]:
+def _to_odd_float32(values: Real) -> NDArray[np.uint32]:
     """Return float32 patterns of `values`, cut toward zero, with the last bit set wherever something was cut off."""
     with np.errstate(over="ignore", under="ignore", invalid="ignore"):
         near = values.astype(np.float32)
