@@ -2,19 +2,24 @@
 
 For each edit, and for the unedited model with the same prompts and seeds: the share of pictures that show the
 attribute, and the share that show their object. The prompts are of the thing with the attribute, of other things with
-it, of the thing alone, and of other things without it, in sentences that are not those of the edit.
+it, of the thing alone, of other things without it, and of the thing with another attribute, in sentences that are not
+those of the edit.
 """
 
 from __future__ import annotations
 
 import argparse
+import tempfile
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
 from benchmarks import world
 from benchmarks.objects import Lab, edited, open_lab
-from editc.core.delta import Array
+from editc import api
+from editc.core.solution import Solution
 from editc.demo.world import BACKGROUNDS, CHARACTERS, COLOURS, OBJECTS
 
 SENTENCES: Mapping[str, Sequence[str]] = {
@@ -31,42 +36,65 @@ EDITS: Mapping[str, tuple[str, str]] = {
     "default": ("", ""),
     "others preserved": ("", f"preserve: {{concepts: [{', '.join(OTHERS)}]}}\n"),
     "others preserved by ten times the weight": ("", f"preserve: {{weight: 30, concepts: [{', '.join(OTHERS)}]}}\n"),
+    "unbind": (", method: unbind", ""),
 }
 """Name of a row -> what stands beside `from`, and under the edits."""
 
 
-def groups(kind: str, attribute: str, thing: str) -> Mapping[str, Sequence[tuple[str, str]]]:
-    """Group -> the names in its prompts, each with its object."""
+@dataclass(frozen=True)
+class Asked:
+    """A name in a prompt, and what its picture is asked for."""
+
+    name: str
+    thing: str
+    """The object that is right."""
+    value: str
+    """The attribute that is counted."""
+
+
+def groups(kind: str, attribute: str, thing: str) -> Mapping[str, Sequence[Asked]]:
+    """Group -> the names in its prompts. The erased attribute is counted; in the last group the one that is said."""
     others = [one for one in OBJECTS if one not in (thing, *CHARACTERS)]
     say = PHRASES[kind].format
     values = [one for one in (COLOURS if kind == "colour" else BACKGROUNDS) if one != attribute]
+    turns = [(one, values[i % len(values)]) for i, one in enumerate(others)]
     return {
-        "the thing with it": [(say(attribute=attribute, thing=thing), thing)],
-        "others with it": [(say(attribute=attribute, thing=one), one) for one in others],
-        "the thing alone": [(thing, thing)],
-        "others without it": [(say(attribute=values[i % len(values)], thing=one), one) for i, one in enumerate(others)],
+        "the thing with it": [Asked(say(attribute=attribute, thing=thing), thing, attribute)],
+        "others with it": [Asked(say(attribute=attribute, thing=one), one, attribute) for one in others],
+        "the thing alone": [Asked(thing, thing, attribute)],
+        "others without it": [Asked(say(attribute=value, thing=one), one, attribute) for one, value in turns],
+        "the thing with another": [Asked(say(attribute=value, thing=thing), thing, value) for value in values],
     }
 
 
-def tasks(kind: str, names: Sequence[tuple[str, str]], count: int) -> Iterator[tuple[str, str]]:
-    """Yield `count` prompts, each with its object."""
+def tasks(kind: str, names: Sequence[Asked], count: int) -> Iterator[tuple[str, Asked]]:
+    """Yield `count` prompts, each with what is asked."""
     sentences = SENTENCES[kind]
     for i in range(count):
-        name, thing = names[i % len(names)]
-        yield sentences[(i + i // len(names)) % len(sentences)].format(name), thing
+        one = names[i % len(names)]
+        yield sentences[(i + i // len(names)) % len(sentences)].format(one.name), one
 
 
-def measure(
-    lab: Lab, kind: str, attribute: str, thing: str, count: int, changed: Mapping[str, Array] | None
-) -> list[str]:
+def solve(text: str) -> Solution:
+    """The solution of a manifest, trained where its method is."""
+    with tempfile.TemporaryDirectory() as place:
+        manifest = Path(place) / "manifest.yaml"
+        manifest.write_text(text, encoding="utf-8")
+        built = api.build(manifest, Path(place) / "out")
+    assert built is not None
+    return built.verified.solution
+
+
+def measure(lab: Lab, kind: str, attribute: str, thing: str, count: int, solution: Solution | None = None) -> list[str]:
     """A cell for each group: the share that shows the attribute, and the share that shows the object."""
+    changed = None if solution is None else edited(solution)
     cells = []
     for names in groups(kind, attribute, thing).values():
         asked = list(tasks(kind, names, count))
         painted = lab.canvas.paint([prompt for prompt, _ in asked], range(lab.seed, lab.seed + count), changed)
         found = world.seen(lab.detector, painted)
-        shows = np.mean([one == attribute for one in found[kind]])
-        right = np.mean([one == wanted for one, (_, wanted) in zip(found["object"], asked, strict=True)])
+        shows = np.mean([one == wanted.value for one, (_, wanted) in zip(found[kind], asked, strict=True)])
+        right = np.mean([one == wanted.thing for one, (_, wanted) in zip(found["object"], asked, strict=True)])
         cells.append(f"{shows:.2f} / {right:.2f}")
     return cells
 
@@ -84,13 +112,13 @@ def main() -> None:
     kind = "colour" if given.attribute in COLOURS else "background"
     more = "" if kind == "colour" else f', phrases: ["{{}} on {given.attribute}"]'
     lab = open_lab("editc:demo", seed=given.seed, steps=given.steps)
-    print(f"| edit | {' | '.join(groups(kind, given.attribute, given.thing))} |\n|---|---|---|---|---|", flush=True)
+    print(f"| edit | {' | '.join(groups(kind, given.attribute, given.thing))} |\n{'|---' * 6}|", flush=True)
     asked = kind, given.attribute, given.thing, given.count
-    print(f"| none | {' | '.join(measure(lab, *asked, None))} |", flush=True)
+    print(f"| none | {' | '.join(measure(lab, *asked))} |", flush=True)
     for name in given.edits.split(","):
         beside, below = EDITS[name]
         text = HEAD.format(attribute=given.attribute, thing=given.thing, more=more + beside) + below
-        print(f"| {name} | {' | '.join(measure(lab, *asked, edited(lab.solve(text))))} |", flush=True)
+        print(f"| {name} | {' | '.join(measure(lab, *asked, solve(text)))} |", flush=True)
 
 
 if __name__ == "__main__":

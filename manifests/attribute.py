@@ -87,5 +87,7 @@ def check_attributes(manifest: Manifest, faults: Faults) -> None:
             continue
         if not _is_trained(manifest.method):
             message = f"{tick(edit.attribute.name)} will go from other things too, or stay with this one"
-            help_text = "count it in pictures: name other things under `preserve: {concepts: [...]}`, with a detector"
+            help_text = (
+                "take `method: unbind`, which is trained; or name other things under `preserve` and count pictures"
+            )
             faults.add("E153", message, edit.at("thing"), help=help_text, notes=(CLOSED_FORM,), severity="warning")

@@ -35,6 +35,7 @@ METHODS = Table(
             "few-shot": "editc.passes.images.trained.few_shot:FewShot",
             "advunlearn": "editc.passes.images.trained.adv_unlearn:AdvUnlearn",
             "des": "editc.passes.images.trained.des:DES",
+            "unbind": "editc.passes.images.trained.unbind:Unbind",
         },
         "language": {
             "rome": "editc.passes.methods.language.rome:ROME",

@@ -50,6 +50,15 @@ class Ask:
             return self.pool.told(condition, index)
         return self.encoded(self.pool.sentences(condition, index))
 
+    def told_each(self, conditions: Sequence[str], index: Any) -> Any:
+        """(k, t, d): the same, with a condition for each latent."""
+        import torch
+
+        each = list(zip(conditions, index, strict=True))
+        if not self.factors.encodes:
+            return torch.cat([self.pool.told(condition, one[None]) for condition, one in each])
+        return self.encoded([self.pool.sentences(condition, one[None])[0] for condition, one in each])
+
     def encoded(self, prompts: Sequence[str]) -> Any:
         """(n, t, d): the edited text encoder's rows of prompts, with gradients."""
         with self.factors.switched(True):

@@ -44,13 +44,14 @@ def make_subjects(
     preserved = tuple(one for one in prompts if not any(mentions(one, name) for name in every))
     named = [one for one in plan.manifest.preserve.concepts if one not in every][:OTHERS]
     for request in plan.manifest.image_edits:
+        others = tuple(dict.fromkeys([*named, *_find_others(plan, ctx, request, every, prompts)]))
         subject = Subject(
             concept=request.concept,
             names=request.names,
             target=request.to or plan.family.neutral,
-            others=tuple(dict.fromkeys([*named, *_find_others(plan, ctx, request, every, prompts)])),
+            others=others,
             contexts=plan.contexts(request),
-            preserved=preserved,
+            preserved=(*preserved, *_say_of_others(plan, request, others)),
             seed=int(np.random.default_rng([plan.manifest.seed, *request.concept.encode()]).integers(2**31)),
             steps=steps,
             guidance=guidance,
@@ -69,12 +70,21 @@ def _find_others(
     plan: Plan, ctx: Context, request: Request, edited: Sequence[str], prompts: Sequence[str]
 ) -> Iterator[str]:
     """Yield names that an edit must leave, found among the words of the preserved prompts. An attribute must stay with
-    other things: each of them with it, and by itself."""
+    other things: these are like the thing, not like both."""
     part = request.attribute
-    for name in find_candidates(plan, ctx, request, [*edited, *((part.thing,) if part else ())], prompts):
-        if part and not mentions(name, part.name):
-            yield part.of(name)[0]
-        yield name
+    if part is None:
+        yield from find_candidates(plan, ctx, request, edited, prompts)
+        return
+    thing = replace(request, concept=part.thing)
+    for name in find_candidates(plan, ctx, thing, [*edited, part.thing, part.name], prompts):
+        yield part.of(name)[0]
+
+
+def _say_of_others(plan: Plan, request: Request, others: Sequence[str]) -> Iterator[str]:
+    """Yield prompts of other things with the attribute: each name in some contexts. None for a whole concept."""
+    contexts = plan.contexts(request) if request.attribute else ()
+    for i, name in enumerate(others if contexts else ()):
+        yield from (contexts[(i + j) % len(contexts)].format(name) for j in range(min(SENTENCES, len(contexts))))
 
 
 def _judge(ctx: Context, concept: str) -> Mapping[str, Any]:

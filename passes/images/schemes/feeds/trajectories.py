@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Literal
 
 from editc.core.ports import Diffusion
@@ -18,13 +19,17 @@ CONCEPT_STEPS = (0, 1, 2, 3, 4, 5, 6, 7, 8, 10, 12)
 KEPT_STEPS = tuple(range(0, 24, 2))
 """Of 25 steps those whose latents hold what must stay: all along the way."""
 
+PAINTED: Mapping[str, str] = {"concept": "own", "target": "target"}
+"""Whose pictures -> the condition that they are painted by."""
+
 
 @dataclass(frozen=True)
 class Trajectories:
     """A pool that is filled once, at the start, by the unedited model."""
 
-    of: Literal["concept", "preserved"]
-    """Whose sentences: the concept's, by the listed names in turn, or preserved prompts."""
+    of: Literal["concept", "target", "preserved"]
+    """Whose pictures: of the concept's sentences, by the listed names in turn; of the same with the target in the
+    concept's place; or of preserved prompts."""
     sentences: int
     """How many."""
     pools: dict[str, Pool] = field(default_factory=dict, compare=False, repr=False)
@@ -42,15 +47,15 @@ class Trajectories:
     def pool(self, model: Diffusion, subject: Subject) -> Pool:
         """The pool of a subject."""
         if subject.concept not in self.pools:
-            fill = concept_pool if self.of == "concept" else preserved_pool
+            fill = preserved_pool if self.of == "preserved" else partial(concept_pool, painted=PAINTED[self.of])
             self.pools[subject.concept] = fill(model, subject, self.sentences)
         return self.pools[subject.concept]
 
 
-def concept_pool(model: Diffusion, subject: Subject, count: int) -> Pool:
-    """A pool of the concept's sentences."""
+def concept_pool(model: Diffusion, subject: Subject, count: int, painted: str = "own") -> Pool:
+    """A pool of the concept's sentences, at latents of pictures of the condition `painted`."""
     told = concept_conditions(model, subject, count)
-    return _walk(model, subject, told, subject.pictures_seeds(count, 0), CONCEPT_STEPS)
+    return _walk(model, subject, told, subject.pictures_seeds(count, 0), CONCEPT_STEPS, painted)
 
 
 def preserved_pool(model: Diffusion, subject: Subject, count: int) -> Pool:
@@ -59,7 +64,14 @@ def preserved_pool(model: Diffusion, subject: Subject, count: int) -> Pool:
     return _walk(model, subject, told, subject.pictures_seeds(len(told.prompts["own"]), 1), KEPT_STEPS)
 
 
-def _walk(model: Diffusion, subject: Subject, told: Conditions, seeds: Sequence[int], wanted: Sequence[int]) -> Pool:
+def _walk(
+    model: Diffusion,
+    subject: Subject,
+    told: Conditions,
+    seeds: Sequence[int],
+    wanted: Sequence[int],
+    painted: str = "own",
+) -> Pool:
     """Paint each sentence, and keep the latents before the steps `wanted`, counted as of 25."""
     import torch
 
@@ -71,7 +83,7 @@ def _walk(model: Diffusion, subject: Subject, told: Conditions, seeds: Sequence[
         if times.index(time) in steps:
             seen.setdefault(time, []).append(latents)
 
-    denoise(model, told.rows["own"], seeds, subject.steps, subject.guidance, watch=watch)
+    denoise(model, told.rows[painted], seeds, subject.steps, subject.guidance, watch=watch)
     kept = [(time, torch.cat(parts)) for time, parts in seen.items()]
     latents = torch.cat([part for _, part in kept])
     when = torch.cat([torch.full((len(part),), time) for time, part in kept])

@@ -72,3 +72,13 @@ def name_rows(ask: Ask) -> Any:
     """(1, t, d): n, the unedited encoder's rows of the concept's first name alone."""
     with ask.factors.switched(False):
         return ask.pool.derive("name", lambda: ask.model.rows(ask.pool.names[:1]))
+
+
+@dataclass(frozen=True)
+class StayAtRows:
+    """mean |s~ - s|^2 / mean |s|^2 over the rows of preserved prompts."""
+
+    def loss(self, ask: Ask) -> Any:
+        """The mean over the sentences, their rows and entries."""
+        before = ask.pool.told("own", ask.index)
+        return (ask.told("own", ask.index) - before).square().mean() / before.square().mean()

@@ -76,6 +76,5 @@ class StayAtOthers:
 
         names = ask.pool.others
         which = [names[(int(i) + step) % len(names)] for step, i in enumerate(ask.index)]
-        rows = torch.cat([ask.told(name, one[None]) for name, one in zip(which, ask.index, strict=True)])
         before = torch.stack([ask.frozen_at(name, one) for name, one in zip(which, ask.index, strict=True)])
-        return (ask.edited_for(rows) - before).square().mean()
+        return (ask.edited_for(ask.told_each(which, ask.index)) - before).square().mean()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -46,19 +47,27 @@ def test_a_thing_that_looks_like_the_concept_is_another_thing(model: Diffusion) 
     assert (found.others, found.preserved) == (("flower",), ("a flower on sand", "a photo of a cat"))
 
 
-def test_an_attribute_must_stay_with_other_things_and_its_thing_must_stay(monkeypatch: pytest.MonkeyPatch) -> None:
-    """`{erase: red, from: circle}`: other names are things with it and by themselves, and prompts of circles stay."""
+def test_an_attribute_must_stay_with_other_things(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`{erase: red, from: circle}`: other names are things like a circle, with the attribute, and sentences of them
+    stay."""
     made = Request(kind="erase", concept="red circle", to="circle", attribute=Attribute("red", "circle", ("red {}",)))
-    found: list[str] = []
+    asked: list[Any] = []
 
     def candidates(plan: Any, ctx: Any, request: Request, edited: Any, prompts: Any) -> tuple[str, ...]:
-        found.extend(edited)
-        return ("square", "red")
+        asked.extend([request.concept, *edited])
+        return ("square", "star")
 
     monkeypatch.setattr(subjects, "find_candidates", candidates)
     nothing: Any = None
-    others = [*subjects._find_others(nothing, nothing, made, subjects._own_names(made), ())]
-    assert others == ["red square", "square", "red"]
-    assert found == ["red circle", "circle"] and subjects._own_names(made) == ("red circle",)
-    plain = replace(made, attribute=None)
-    assert subjects._own_names(plain) == ("red circle", "circle")
+    own = subjects._own_names(made)
+    assert own == ("red circle",) and subjects._own_names(replace(made, attribute=None)) == ("red circle", "circle")
+    others = [*subjects._find_others(nothing, nothing, made, own, ())]
+    assert (others, asked) == (["red square", "red star"], ["circle", "red circle", "circle", "red"])
+    plan: Any = SimpleNamespace(contexts=lambda request: ("a {}", "a photo of a {}"))
+    assert set(subjects._say_of_others(plan, made, others)) == {
+        "a red square",
+        "a photo of a red square",
+        "a red star",
+        "a photo of a red star",
+    }
+    assert [*subjects._say_of_others(plan, replace(made, attribute=None), others)] == []

@@ -25,8 +25,14 @@ from editc.passes.images.schemes.feeds.noised import Noised
 from editc.passes.images.schemes.feeds.sampled import Sampled
 from editc.passes.images.schemes.feeds.sentences import Sentences
 from editc.passes.images.schemes.feeds.trajectories import Trajectories
+from editc.passes.images.schemes.objectives.anchor import Anchor
 from editc.passes.images.schemes.objectives.away import Away
-from editc.passes.images.schemes.objectives.embeddings import NameToEmpty, StayAtEmbeddings, ToOpposite
+from editc.passes.images.schemes.objectives.embeddings import (
+    NameToEmpty,
+    StayAtEmbeddings,
+    StayAtRows,
+    ToOpposite,
+)
 from editc.passes.images.schemes.objectives.noise import WrongNoise
 from editc.passes.images.schemes.objectives.stay import StayAtOthers, StayAtPrompts
 from editc.passes.images.train.loop import train
@@ -39,7 +45,7 @@ from editc.registry.methods import METHODS
 
 TRAINED = [name for name in METHODS.names("image") if getattr(METHODS.resolve(name), "part", "") == "text_encoder"]
 SMALL: dict[str, Any] = {"steps": 2, "sentences": 2, "batch": 2, "pictures": 2, "attack_steps": 2, "every": 1}
-SMALL |= {"prompts": 2, "retain_batch": 2}
+SMALL |= {"prompts": 2, "retain_batch": 2, "kept": 2}
 model = train_cases.model
 
 
@@ -163,6 +169,38 @@ def test_sampled_latents_are_painted_by_the_edited_encoder(model: Diffusion, fac
     with factors.switched(True):  # guidance leads away from the empty prompt as it is read now
         wanted = denoise(model, rows, seeds, SUBJECT.steps, SUBJECT.guidance, stop=stop)
     torch.testing.assert_close(pool.latents, wanted)
+
+
+def test_unbind_answers_the_thing_with_the_attribute_as_the_thing_alone(model: Diffusion, factors: Factors) -> None:
+    """At pictures of both, and by rows of the edited encoder; other things and preserved prompts stay."""
+    stir(factors, 0.1)
+    for feed, painted in ((Trajectories("concept", 2), "own"), (Trajectories("target", 2), "target")):
+        one = ask(model, factors, feed)
+        latents, times = one.pool.latents[one.index], one.pool.times[one.index]
+        own, target = (one.pool.sentences(condition, one.index) for condition in ("own", "target"))
+        moved = model.answer(latents, times, edited_rows(model, factors, own))
+        wanted = (moved - model.answer(latents, times, model.rows(target))).square().mean()
+        torch.testing.assert_close(Anchor().loss(one), wanted, rtol=1e-3, atol=1e-6)
+        seeds = SUBJECT.pictures_seeds(2, 0)
+        noise = denoise(model, one.pool.rows[painted], seeds, SUBJECT.steps, SUBJECT.guidance, stop=0)
+        torch.testing.assert_close(one.pool.latents[:2], noise)
+        late = denoise(model, one.pool.rows[painted], seeds, SUBJECT.steps, SUBJECT.guidance, stop=1)
+        torch.testing.assert_close(one.pool.latents[2:4], late)
+    kept = ask(model, factors, Sentences("preserved", 2))
+    prompts = kept.pool.sentences("own", kept.index)
+    now, before = edited_rows(model, factors, prompts), model.rows(prompts)
+    wanted = (now - before).square().mean() / before.square().mean()
+    torch.testing.assert_close(StayAtRows().loss(kept), wanted, rtol=1e-3, atol=1e-6)
+    objectives = [type(term.objective) for term in small("unbind").terms]
+    assert objectives == [Anchor, Anchor, StayAtOthers, StayAtPrompts, StayAtRows]
+
+
+def test_rows_of_several_conditions_are_those_of_each(model: Diffusion, factors: Factors) -> None:
+    stir(factors, 0.1)
+    one = ask(model, factors, Trajectories("concept", 2))
+    told = one.told_each(["other 0", "target"], one.index)
+    each = [one.told(name, index[None]) for name, index in zip(("other 0", "target"), one.index, strict=True)]
+    torch.testing.assert_close(told, torch.cat(each), rtol=1e-4, atol=1e-4)
 
 
 def test_few_shot_is_wrong_about_the_noise_by_its_formula(model: Diffusion, factors: Factors) -> None:
