@@ -176,7 +176,7 @@ def _to_bfloat16(values: Real) -> NDArray[np.uint16]:
     float32 holds, such as those of a weight in half precision, need the second rounding only.
     """
     single = values.dtype == np.float32
-    entries = np.ascontiguousarray(values, np.float32 if single else np.float64).reshape(-1)
+    entries: Real = np.ascontiguousarray(values if single else values.astype(np.float64, copy=False)).reshape(-1)
     out = np.empty(entries.shape, np.uint16)
     for start in range(0, len(entries), _CONVERTED):
         part = entries[start : start + _CONVERTED]
