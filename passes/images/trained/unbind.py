@@ -40,7 +40,7 @@ class Unbind(Trained):
     steps: int = 800
     """Steps of training, for each edit."""
     sentences: int = 32
-    """Sentences of the thing with the attribute."""
+    """Sentences of the thing with the attribute, for each name of it."""
     prompts: int = 240
     """Preserved prompts whose pictures are kept, and of which twice as many rows are kept."""
     batch: int = 8
@@ -62,7 +62,8 @@ class Unbind(Trained):
         from editc.passes.training.rules.total import Total
         from editc.passes.training.scheme import Optimiser, Scheme, Term
 
-        concept, target = Trajectories("concept", self.sentences), Trajectories("target", self.sentences)
+        concept = Trajectories("concept", self.sentences, each=True)
+        target = Trajectories("target", self.sentences, each=True)
         preserved, rows = Trajectories("preserved", self.prompts), Sentences("preserved", 2 * self.prompts)
         terms = (
             Term("target", "erase", concept, Anchor(), 0.5, self.batch),

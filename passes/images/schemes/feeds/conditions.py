@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import cycle, islice
 from typing import Any
 
 from editc.core.diagnostics import fail
@@ -26,14 +27,15 @@ class Conditions:
         return Conditions(prompts, {name: model.rows(each) for name, each in prompts.items()})
 
 
-def concept_conditions(model: Diffusion, subject: Subject, count: int) -> Conditions:
-    """`count` sentences that name the concept, by the listed names in turn: `own`, `target`, `empty`, and `other N` for
-    other name number N."""
-    contexts = subject.sentences(count)
+def concept_conditions(model: Diffusion, subject: Subject, count: int, each: bool = False) -> Conditions:
+    """`count` sentences that name the concept, by the listed names in turn, or `count` of `each` name: `own`, `target`,
+    `empty`, and `other N` for other name number N."""
+    names = [name for name in subject.names for _ in range(count)] if each else [*islice(cycle(subject.names), count)]
+    contexts = [*subject.sentences(count)] * (len(names) // count)
     prompts = {
-        "own": [one.format(subject.names[i % len(subject.names)]) for i, one in enumerate(contexts)],
+        "own": [one.format(name) for one, name in zip(contexts, names, strict=True)],
         "target": [one.format(subject.target) if subject.target else "" for one in contexts],
-        "empty": [""] * count,
+        "empty": [""] * len(names),
     }
     prompts |= {f"other {i}": [one.format(name) for one in contexts] for i, name in enumerate(subject.others)}
     return Conditions.encode(model, prompts)

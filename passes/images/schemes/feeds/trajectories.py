@@ -32,6 +32,8 @@ class Trajectories:
     concept's place; or of preserved prompts."""
     sentences: int
     """How many."""
+    each: bool = False
+    """True: as many of each listed name, so that no name has a context that another lacks."""
     pools: dict[str, Pool] = field(default_factory=dict, compare=False, repr=False)
     """Concept -> its pool, once it is made."""
 
@@ -47,15 +49,16 @@ class Trajectories:
     def pool(self, model: Diffusion, subject: Subject) -> Pool:
         """The pool of a subject."""
         if subject.concept not in self.pools:
-            fill = preserved_pool if self.of == "preserved" else partial(concept_pool, painted=PAINTED[self.of])
+            make = partial(concept_pool, painted=PAINTED.get(self.of, "own"), each=self.each)
+            fill = preserved_pool if self.of == "preserved" else make
             self.pools[subject.concept] = fill(model, subject, self.sentences)
         return self.pools[subject.concept]
 
 
-def concept_pool(model: Diffusion, subject: Subject, count: int, painted: str = "own") -> Pool:
-    """A pool of the concept's sentences, at latents of pictures of the condition `painted`."""
-    told = concept_conditions(model, subject, count)
-    return _walk(model, subject, told, subject.pictures_seeds(count, 0), CONCEPT_STEPS, painted)
+def concept_pool(model: Diffusion, subject: Subject, count: int, painted: str = "own", each: bool = False) -> Pool:
+    """A pool of the concept's sentences, at latents of pictures of the condition `painted`. `each` name has as many."""
+    told = concept_conditions(model, subject, count, each)
+    return _walk(model, subject, told, subject.pictures_seeds(len(told.prompts["own"]), 0), CONCEPT_STEPS, painted)
 
 
 def preserved_pool(model: Diffusion, subject: Subject, count: int) -> Pool:

@@ -13,6 +13,7 @@ from train_cases import SUBJECT
 from editc.core.manifest import Request
 from editc.core.ports import Diffusion
 from editc.core.text import Attribute
+from editc.passes.images.schemes.feeds.conditions import concept_conditions
 from editc.passes.images.train import subjects
 from editc.passes.images.train.subjects import sift
 
@@ -45,6 +46,16 @@ def test_a_thing_that_looks_like_the_concept_is_another_thing(model: Diffusion) 
     )
     found = sift(model, subject, frozenset())
     assert (found.others, found.preserved) == (("flower",), ("a flower on sand", "a photo of a cat"))
+
+
+def test_names_take_the_sentences_in_turn_or_each_has_them_all(model: Diffusion) -> None:
+    subject = replace(SUBJECT, names=("fish", "trout"))
+    first, second = subject.sentences(2)
+    told = concept_conditions(model, subject, 2).prompts
+    assert told["own"] == [first.format("fish"), second.format("trout")]
+    told = concept_conditions(model, subject, 2, each=True).prompts
+    assert told["own"] == [one.format(name) for name in ("fish", "trout") for one in (first, second)]
+    assert told["target"] == [first.format("arrow"), second.format("arrow")] * 2 and told["empty"] == [""] * 4
 
 
 def test_an_attribute_must_stay_with_other_things(monkeypatch: pytest.MonkeyPatch) -> None:
