@@ -162,7 +162,7 @@ def _residuals(solution: Solution, measured: Sequence[SiteMeasurement]) -> Itera
         yield Claim("erase_residual", value, asked.erase_residual, block.request.concept, asked.at("erase_residual"))
 
 
-_HELP: Mapping[str, str] = {
+_HELP: dict[str, str] = {
     "erase_residual": "raise `strength` towards 1, or lower `preserve.weight`; `strength: auto` looks for a value that "
     "meets every bound",
     "recoverable": "erase more: a `strength` nearer to 1, a lower `preserve.weight`, `method: rece` with "
@@ -186,6 +186,8 @@ _HELP: Mapping[str, str] = {
     "kept_loss": "preserve the concepts that suffered by name, choose a nearer `to`, or lower `strength`",
 }
 """Name of a claim -> what to do where its bound is broken."""
+_TRAINED: dict[str, str] = {"erased": "name under `also` what the pictures still show, or train on: raise `steps`"}
+"""The same where the edit was trained, if it differs."""
 
 
 def advise(claim: Claim, verified: Verified) -> Advice:
@@ -193,7 +195,8 @@ def advise(claim: Claim, verified: Verified) -> Advice:
 
     `kept_already` in `_HELP` is for a bystander that is preserved by name.
     """
-    manifest = verified.solution.problem.plan.manifest
+    solution = verified.solution
+    manifest, help_ = solution.problem.plan.manifest, _HELP | (_TRAINED if solution.training else {})
     if claim.name == "bystander_loss" and claim.subject in manifest.preserve.concepts:
-        return Advice(_HELP["kept_already"])
-    return Advice(_HELP.get(claim.name, "").replace("{subject}", claim.subject))
+        return Advice(help_["kept_already"])
+    return Advice(help_.get(claim.name, "").replace("{subject}", claim.subject))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -14,9 +15,11 @@ from train_cases import SUBJECT
 
 from editc import api
 from editc.core.diagnostics import EditcError
+from editc.core.measurements import Claim
 from editc.core.ports import Diffusion
 from editc.core.solution import Training
 from editc.passes.images.train.loop import train
+from editc.passes.images.verify.verify import advise
 from editc.passes.training import loop
 from editc.passes.training.factors import attach_factors
 from editc.passes.training.loop import Progressed, make_optimizer
@@ -108,3 +111,16 @@ def build(folder: Path, more: str) -> api.Built:
 
 def claim(built: api.Built, name: str) -> float:
     return next(one.value for one in built.verified.report.claims if one.name == name)
+
+
+def test_a_trained_edit_that_erased_too_little_is_trained_on() -> None:
+    """`epochs` are those of a closed form."""
+    manifest: Any = SimpleNamespace(preserve=SimpleNamespace(concepts=()))
+    problem = SimpleNamespace(plan=SimpleNamespace(manifest=manifest))
+
+    def says(training: Training | None) -> str:
+        verified: Any = SimpleNamespace(solution=SimpleNamespace(problem=problem, training=training))
+        return advise(Claim("erased", 0.4, 0.3, "fish"), verified).help
+
+    assert "`epochs`" in says(None)
+    assert "raise `steps`" in says(Training(6, (), (), ())) and "`epochs`" not in says(Training(6, (), (), ()))
