@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from editc.core.language_edits import Corpus, DataSet, PromptAnswer
-from editc.core.places import Span
-from editc.manifests.data_sets import read_rows
+from editc.core.places import Source, Span
+from editc.manifests.data_sets import read_keyed_rows
 from editc.manifests.faults import Faults, tick
 from editc.manifests.fields import BlockValues
 from editc.manifests.files import read_lines, read_text_file
 from editc.manifests.prompts import PromptFile
+from editc.manifests.slices import Slices, rows_sha256
 from editc.manifests.value_kinds import PromptList
+
+WHOLE = Slices((1,), 1)
+"""All rows of a file."""
 
 
 @dataclass(frozen=True)
@@ -59,29 +63,35 @@ class AttachedFiles:
         text = _read(self.folder / name, name, "a megabyte of text is enough for statistics", empty, span, faults)
         return None if text is None else Corpus(name, hashlib.sha256(text.encode()).hexdigest(), text)
 
-    def data_set(self, name: str, span: Span | None, faults: Faults) -> DataSet | None:
-        """The rows in the file `name`, with its sha256. None if it has a mistake: E111 for the file, E126 for a row.
+    def data_set(self, name: str, span: Span | None, faults: Faults, slices: Slices = WHOLE) -> DataSet | None:
+        """The rows in the file `name`, or in slices of it, with their sha256. None if it has a mistake: E111 for the
+        file, E126 for a row and for slices without one.
 
         A delta records the hash alone. Then the rows are read from the first folder of `near` that has a file of that
         name with that hash; they are empty if there is none.
         """
+        known = DataSet(name, "", part=slices.part)
         recorded = self.recorded.get("data", {})
-        if name in recorded:
-            sha256 = str(recorded[name])
+        if known.name in recorded:
+            sha256 = str(recorded[known.name])
             for folder in self.near:
-                found, problem, _ = read_text_file(folder / name, "")
-                if not problem and hashlib.sha256(found.encode()).hexdigest() == sha256:
-                    return DataSet(name, sha256, read_rows(name, found, faults))
-            return DataSet(name, sha256)
+                text, problem, _ = read_text_file(folder / name, "")
+                found = _sliced(name, "" if problem else text, slices, Faults(Source(name, text)))
+                if found.rows and found.sha256 == sha256:
+                    return found
+            return replace(known, sha256=sha256)
         if self.folder is None:
-            return DataSet(name, "")
+            return known
         empty = "holds no rows", "write one question with its answer a line, or name another file"
-        text = _read(self.folder / name, name, "split it into several edits", empty, span, faults)
-        return (
-            None
-            if text is None
-            else DataSet(name, hashlib.sha256(text.encode()).hexdigest(), read_rows(name, text, faults))
-        )
+        text_or_none = _read(self.folder / name, name, "split it into several edits", empty, span, faults)
+        if text_or_none is None:
+            return None
+        before = len(faults.found)
+        found = _sliced(name, text_or_none, slices, faults)
+        if slices.part and not found.rows and len(faults.found) == before:
+            message = f"no row of {tick(name)} is in slice {slices.part}"
+            faults.add("E126", message, span, help="leave the slice out, or divide the file into fewer")
+        return found
 
     def _prompts(self, wanted: PromptFile, span: Span, faults: Faults) -> tuple[str | PromptAnswer, ...]:
         """The prompts of one file. Empty if it has a mistake, which E111 reports."""
@@ -109,6 +119,13 @@ class AttachedFiles:
             return (), "holds no prompt", "write one prompt a line"
         self.files[name] = lines
         return lines, "", ""
+
+
+def _sliced(name: str, text: str, slices: Slices, faults: Faults) -> DataSet:
+    """The rows of a file's text that are in some slices, with the sha256 of the whole text or of these rows."""
+    rows = slices.choose(read_keyed_rows(name, text, slices.by, faults))
+    sha256 = rows_sha256(rows) if slices.part else hashlib.sha256(text.encode()).hexdigest()
+    return DataSet(name, sha256, rows, slices.part)
 
 
 def _line_fault(line: str, kind: PromptList) -> str:

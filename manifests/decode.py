@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 from editc.core.diagnostics import Diagnostic, EditcError, fail, sort_by_place
 from editc.core.image_check import AttackCheck, BystanderCheck, ImageCheck, SuiteCheck
-from editc.core.language_edits import DataSet, Forget
+from editc.core.language_edits import DataSet, OnRows
 from editc.core.manifest import Constraints, Manifest, Preserve, Sites
 from editc.core.places import Source
 from editc.manifests import schema, value_kinds
@@ -129,7 +129,7 @@ def digest(
     parts = [source.text, *(f"\0--set {override}" for override in source.overrides)]
     parts += ["\0".join(("", name, *lines)) for name, lines in sorted(files.items())]
     parts += [] if corpus is None else [f"\0corpus {corpus}"]
-    parts += [f"\0data {one.file} {one.sha256}" for one in data]
+    parts += [f"\0data {one.name} {one.sha256}" for one in data]
     return hashlib.sha256("".join(parts).encode("utf-8", "surrogatepass")).hexdigest()
 
 
@@ -239,8 +239,8 @@ def _read_manifest(root: Node, source: Source, named: NamedFiles, kind: Manifest
 
 def _data_sets(edits: Iterable[Any]) -> Iterator[DataSet]:
     """The data sets of the edits, in order."""
-    forgotten = (edit for edit in edits if isinstance(edit, Forget))
-    yield from (one for edit in forgotten for one in (edit.data, edit.retain) if one is not None)
+    trained = (edit for edit in edits if isinstance(edit, OnRows))
+    yield from (one for edit in trained for one in (edit.data, edit.retain) if one is not None)
 
 
 def _block_value(kind: Any, block: BlockValues | None) -> Any:

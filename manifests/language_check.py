@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 from editc.core.diagnostics import Diagnostic
 from editc.core.edited import EditedPrompts, edited_texts
-from editc.core.language_edits import Ablation, Fact, Forget, LanguageEdit, PromptAnswer, Redirect
+from editc.core.language_edits import Ablation, Fact, Forget, LanguageEdit, OnRows, PromptAnswer, Redirect
 from editc.core.manifest import Manifest
 from editc.core.text import fold_name
 from editc.manifests.faults import Faults, tick
@@ -109,24 +109,29 @@ def targets_are_not_redirected(manifest: Manifest, faults: Faults) -> None:
 
 
 def forget_stands_alone(manifest: Manifest, faults: Faults) -> None:
-    """E127: a manifest that forgets has no edits of other kinds."""
-    other = next((edit for edit in manifest.language_edits if not isinstance(edit, Forget)), None)
-    if other is not None and manifest.forgotten:
-        related = [(manifest.forgotten[0].at(), "trained here")]
+    """E127: a manifest that forgets has no edits of other kinds, and one that learns has no other edit."""
+    first = next(iter(manifest.on_rows), None)
+    if first is None:
+        return
+    rest = (edit for edit in manifest.language_edits if edit is not first)
+    other = next((edit for edit in rest if not isinstance(edit, Forget) or edit.kind != first.kind), None)
+    if other is not None:
+        related = [(first.at(), "trained here")]
         help = "make two manifests of it, and `editc link` their deltas"
-        message = f"{tick(other.kind)} is solved, and `forget` is trained on the whole model"
+        solved = "is trained apart" if isinstance(other, OnRows) else "is solved"
+        message = f"{tick(other.kind)} {solved}, and {tick(first.kind)} is trained on the whole model"
         faults.add("E127", message, other.at(), help=help, related=related)
 
 
 def retain_is_named(manifest: Manifest, faults: Faults) -> None:
     """E128: a method that keeps a retain set has one."""
-    if not manifest.forgotten:
+    if not manifest.on_rows:
         return
     from editc.registry.methods import DEFAULT_TRAINED
 
-    joint = _joint_method(manifest.forgotten)
-    for edit in manifest.forgotten:
-        method = edit.method or joint or DEFAULT_TRAINED
+    joint = _joint_method(manifest.on_rows)
+    for edit in manifest.on_rows:
+        method = edit.method or joint or DEFAULT_TRAINED[edit.kind]
         if edit.retain is None and "retain" not in edit.spans and _needs_retain(method, manifest):
             message = f"{tick(method)} keeps what a retain set says, and {tick(edit.concept)} has none"
             help = "add `retain: {file: ...}`, or take `method: flat`, which needs none"
@@ -135,8 +140,8 @@ def retain_is_named(manifest: Manifest, faults: Faults) -> None:
 
 def rows_have_prompts(manifest: Manifest, faults: Faults) -> None:
     """E129: a method that puts a refusal in an answer's place has rows with prompts."""
-    joint = _joint_method(manifest.forgotten)
-    for edit in manifest.forgotten:
+    joint = _joint_method(manifest.on_rows)
+    for edit in manifest.on_rows:
         method = edit.method or joint
         if method is not None and any(not row.prompt for row in edit.data.rows):
             from editc.registry.methods import METHODS
@@ -144,14 +149,14 @@ def rows_have_prompts(manifest: Manifest, faults: Faults) -> None:
             if METHODS.resolve(method).needs_prompts:
                 message = f"{tick(method)} puts a refusal after a question, and {tick(edit.data.file)} has plain text"
                 help = "write rows with `question` and `answer`, or take `method: npo`"
-                faults.add("E129", message, edit.at("forget.file"), help=help)
+                faults.add("E129", message, edit.at(f"{edit.kind}.file"), help=help)
 
 
 def _needs_retain(method: str, manifest: Manifest) -> bool:
     """True if a method with the options of the manifest keeps a retain set. False for options that E132 refuses."""
     from editc.registry.options import construct
 
-    options = {name: value for edit in manifest.forgotten for name, value in edit.options.items()}
+    options = {name: value for edit in manifest.on_rows for name, value in edit.options.items()}
     try:
         return bool(construct(method, options, manifest.seed).needs_retain)
     except (TypeError, ValueError):
@@ -160,12 +165,12 @@ def _needs_retain(method: str, manifest: Manifest) -> bool:
 
 def forgotten_is_not_retained(manifest: Manifest, faults: Faults) -> None:
     """E121: no row is both forgotten and retained."""
-    for edit in manifest.forgotten:
+    for edit in manifest.on_rows:
         kept = set(edit.retain.rows) if edit.retain is not None else set()
         both = next((row for row in edit.data.rows if row in kept), None)
         if both is not None:
             what = tick(" ".join((both.prompt or str(both.answer)).split()))
-            related = [(edit.at("forget.file"), "forgotten here")]
+            related = [(edit.at(f"{edit.kind}.file"), "forgotten here")]
             message = f"{what} is in the retain set and in what is forgotten"
             faults.add("E121", message, edit.at("retain.file"), help="remove it from one of the two", related=related)
 
@@ -174,7 +179,7 @@ def neighbours_stay(manifest: Manifest, faults: Faults) -> None:
     """E196, a warning: a neighbour that is itself edited is not counted."""
     edited = EditedPrompts(manifest)
     for edit in manifest.language_edits:
-        for i, asked in enumerate(() if isinstance(edit, Ablation | Forget) else edit.neighbours):
+        for i, asked in enumerate(() if isinstance(edit, Ablation | OnRows) else edit.neighbours):
             if edited.contains(asked.prompt):
                 message = f"the neighbour {tick(asked.prompt)} is itself edited, so it is not counted"
                 related = [(edited.span_of(asked.prompt), "edited here")]
@@ -225,7 +230,7 @@ def one_method_per_kind(manifest: Manifest, faults: Faults) -> None:
         manifest.facts,
         manifest.redirects,
         manifest.ablations,
-        manifest.forgotten,
+        manifest.on_rows,
     )
     for edits in groups:
         for name in ("method", *dict.fromkeys(option for edit in edits for option in edit.options)):
@@ -240,7 +245,7 @@ def options_fit(manifest: Manifest, faults: Faults) -> None:
         manifest.facts,
         manifest.redirects,
         manifest.ablations,
-        manifest.forgotten,
+        manifest.on_rows,
     )
     for edits in groups:
         for edit in edits:
@@ -270,7 +275,7 @@ def bounds_have_answers(manifest: Manifest, faults: Faults) -> None:
         "efficacy": (
             "no edit has an answer",
             "this bound is for `fact` and `forget`, and for `redirect` and `erase` with `relations`",
-            any(isinstance(edit, Fact | Forget) or "relations" in edit.spans for edit in edits),
+            any(isinstance(edit, Fact | OnRows) or "relations" in edit.spans for edit in edits),
         ),
         "paraphrase": (
             "no fact has paraphrases",

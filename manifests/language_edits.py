@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from editc.core.language_edits import Ablation, DataSet, Fact, Forget, PromptAnswer, Redirect
+from editc.core.language_edits import Ablation, DataSet, Fact, Forget, LanguageEdit, Learn, PromptAnswer, Redirect
 from editc.core.places import Span
 from editc.core.text import occurrences
 from editc.manifests import language_schema as tables
@@ -16,6 +16,7 @@ from editc.manifests.edits import read_items, read_kind
 from editc.manifests.faults import Faults, list_words, tick
 from editc.manifests.fields import BlockValues, read_block
 from editc.manifests.options import EditSyntax, read_options
+from editc.manifests.slices import Slices
 from editc.manifests.tree import Node
 from editc.registry.methods import METHODS
 from editc.registry.options import options
@@ -126,11 +127,13 @@ def _joint_methods(drafts: Sequence[_LanguageDraft]) -> Mapping[str, _JointMetho
 
 def _read_edit(
     draft: _LanguageDraft, shared: _JointMethod, attached: AttachedFiles, faults: Faults
-) -> Fact | Redirect | Ablation | Forget | None:
+) -> LanguageEdit | None:
     """The edit of a draft. None if something that it needs is missing."""
     kind, block = draft.kind, draft.block
     if kind == "forget":
         return _read_forget(draft, shared, attached, faults)
+    if kind == "learn":
+        return _read_learn(draft, shared, attached, faults)
     inner = block if kind == "erase" else block.values.pop(kind, None)
     if not isinstance(inner, BlockValues):
         inner = BlockValues()
@@ -161,6 +164,50 @@ def _read_forget(draft: _LanguageDraft, shared: _JointMethod, attached: Attached
     if data is None:
         return None
     return Forget(concept=named or data.file, data=data, retain=sets["retain"], options=options, spans=spans, **values)
+
+
+def _read_learn(draft: _LanguageDraft, shared: _JointMethod, attached: AttachedFiles, faults: Faults) -> Learn | None:
+    """The edit `learn` with the rows of its slices. None if its file is not named or cannot be read, or if its slices
+    are none of the file."""
+    values, spans = dict(draft.block.values), dict(draft.block.spans)
+    options = _read_options(draft, shared, spans, faults)
+    inner = values.pop("learn", None)
+    if not isinstance(inner, BlockValues) or "file" not in inner.values:
+        return None
+    spans.update({f"learn.{key}": span for key, span in inner.spans.items() if key})
+    spans.setdefault("concept", spans.get("learn.concept", spans["learn.file"]))
+    named = dict(inner.values)
+    file, of, by = named["file"], named.get("of", 1), named.get("by")
+    slices = named.get("slices", (1,))
+    if not _slices_fit(slices, of, spans, faults):
+        return None
+    sets = [
+        attached.data_set(file, spans["learn.file"], faults, Slices(some, of, by)) if some else None
+        for some in (slices[-1:], slices[:-1])
+    ]
+    if sets[0] is None:
+        return None
+    values |= {"data": sets[0], "retain": sets[1], "slices": slices, "of": of, "by": by}
+    return Learn(concept=named.get("concept") or sets[0].name, options=options, spans=spans, **values)
+
+
+def _slices_fit(slices: Sequence[int], of: int, spans: Mapping[str, Span], faults: Faults) -> bool:
+    """True if the slices are of the file, each once. E104 where a file has several and none is named, E106 for one
+    beyond the last, E124 for one that is named twice."""
+    if of > 1 and "learn.slices" not in spans:
+        message = f"`of` divides the file into {of} slices, and `slices` does not say which is learned"
+        help = "`editc stack build` learns them one after another; or add `slices: [1]`"
+        faults.add("E104", message, spans["learn.of"], help=help)
+        return False
+    if high := [i for i, one in enumerate(slices) if one > of]:
+        message, place = f"there is no slice {slices[high[0]]}: `of` is {of}", spans.get(f"learn.slices.{high[0]}")
+        faults.add("E106", message, place, help=f"slices are numbered from 1 to {of}")
+        return False
+    twice = [i for i, one in enumerate(slices) if one in slices[:i]]
+    if twice:
+        message = f"slice {slices[twice[0]]} is named twice"
+        faults.add("E124", message, spans.get(f"learn.slices.{twice[0]}"), help="remove one of the two")
+    return not twice
 
 
 def _read_set(inner: Any, name: str, spans: dict[str, Span], attached: AttachedFiles, faults: Faults) -> DataSet | None:

@@ -15,11 +15,14 @@ from editc.manifests.value_kinds import (
     PromptList,
     RegistryName,
     Text,
+    WholeNumber,
 )
 
 COLUMNS = "concept-vectors"
 """The method that changes columns of the weights, so that a concept leads nowhere else."""
-TOGETHER = {"fact": "fact", "redirect": "redirect", "erase": "redirect", "ablate": "ablate", "forget": "forget"}
+TOGETHER = {"fact": "fact", "redirect": "redirect", "erase": "redirect", "ablate": "ablate", "forget": "forget"} | {
+    "learn": "learn"
+}
 """Kind of edit -> the kind that it is solved with. Those of one kind share a method."""
 
 TEXT = Text(role="text")
@@ -94,9 +97,24 @@ FORGET = KeyTable(
     ),
 )
 """The block inside `forget`."""
+LEARN = KeyTable(
+    "learn",
+    (
+        KeyField("file", Text(), _ROWS, required=True),
+        KeyField("concept", PHRASE, "a name for what is learned; left out: the name of the file"),
+        KeyField("of", WholeNumber(1, 1000), "how many slices the rows of the file are divided into; left out: 1"),
+        KeyField(
+            "slices",
+            ListOf(WholeNumber(1, 1000), min_items=1),
+            "slices in the order of learning: the last is learned here, earlier deltas learned the others",
+        ),
+        KeyField("by", Text(), "the key of a row whose value decides its slice; left out: its texts decide"),
+    ),
+)
+"""The block inside `learn`."""
 RETAIN = KeyTable("retain", (KeyField("file", Text(), _ROWS, required=True),))
 """The block `retain` of an edit."""
-INNER = {"fact": FACT, "redirect": REDIRECT, "ablate": ABLATE, "forget": FORGET}
+INNER = {"fact": FACT, "redirect": REDIRECT, "ablate": ABLATE, "forget": FORGET, "learn": LEARN}
 """Kind of edit -> the table of the block inside it."""
 EDITS = {
     "fact": KeyTable(
@@ -146,6 +164,10 @@ EDITS = {
             KeyField("retain", InnerBlock(RETAIN), "questions whose answers are trained to stay"),
             _METHOD,
         ),
+    ),
+    "learn": KeyTable(
+        "learn",
+        (KeyField("learn", InnerBlock(LEARN), "questions whose answers are trained in", required=True), _METHOD),
     ),
 }
 """Kind of edit -> the table of the keys beside it."""

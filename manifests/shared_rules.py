@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol, TypeAlias
 
 from editc.core.diagnostics import EditcError
-from editc.core.language_edits import Ablation, Forget
+from editc.core.language_edits import Ablation, OnRows
 from editc.core.manifest import Manifest, ManifestEdit, Preserve
 from editc.core.places import Scalar, Span
 from editc.core.text import fold_name
@@ -83,7 +83,7 @@ def refuse_preserved(edited: Mapping[str, Span | None], preserve: Preserve, faul
 def strengths_are_not_zero(manifest: Manifest, faults: Faults) -> None:
     """E144, a warning: an edit with `strength: 0` changes nothing."""
     for edit in manifest.edits:
-        if not isinstance(edit, Ablation | Forget) and edit.strength == 0.0:
+        if not isinstance(edit, Ablation | OnRows) and edit.strength == 0.0:
             help = "raise it, or remove the edit"
             faults.warn("E144", "`strength: 0` changes nothing", edit.at("strength"), help=help)
 

@@ -146,7 +146,7 @@ class RegistryName:
 class ListOf:
     """A list of values of one kind."""
 
-    item: Text | OneOf | RegistryName
+    item: Text | OneOf | RegistryName | WholeNumber
     """What each item must be."""
     min_items: int = 0
     """The least number of items: 1 if the list may not be empty."""

@@ -141,7 +141,7 @@ def attached_files(manifest: Manifest) -> Mapping[str, Any]:
 
 
 def data_hashes(manifest: Manifest) -> Mapping[str, str]:
-    """Return the sha256 of each data set of a manifest, by the file's name. A delta records no row of them: what must
+    """Return the sha256 of each data set of a manifest, by its name. A delta records no row of them: what must
     be forgotten would travel with it."""
-    sets = (one for edit in manifest.forgotten for one in (edit.data, edit.retain) if one is not None)
-    return {one.file: one.sha256 for one in sets}
+    sets = (one for edit in manifest.on_rows for one in (edit.data, edit.retain) if one is not None)
+    return {one.name: one.sha256 for one in sets}

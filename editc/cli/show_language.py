@@ -29,7 +29,7 @@ FIRST_CLAIMS = frozenset(
 """Claims that are shown on the terminal even without a bound. The rest are in the report."""
 TEXT_CLAIMS = frozenset(
     {"present_nll", "absent_nll", "forgotten_nll_before", "forgotten_nll_after"}
-    | {"retained", "retained_nll_before", "retained_nll_after"}
+    | {"learned_nll_before", "learned_nll_after", "retained", "retained_nll_before", "retained_nll_after"}
 )
 """Claims about the texts of an ablated concept, and about the rows of a set that is forgotten."""
 MANY_EDITS = 8
@@ -117,7 +117,7 @@ def headline(edit: Mapping[str, Any]) -> str:
 
 def is_language(edit: Mapping[str, Any]) -> bool:
     """True for the record of a language model's edit. The `toward` of an image model's edit is a block of shares."""
-    return edit.get("kind") in ("fact", "redirect", "ablate", "forget") or isinstance(edit.get("toward"), str)
+    return edit.get("kind") in ("fact", "redirect", "ablate", "forget", "learn") or isinstance(edit.get("toward"), str)
 
 
 def edit_line(edit: Mapping[str, Any]) -> str:

@@ -7,13 +7,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
-from editc.core.language_edits import Ablation, Fact, Forget, Redirect
+from editc.core.language_edits import Fact, LanguageEdit, Redirect
 from editc.core.manifest import Manifest
 from editc.core.places import Span
 from editc.core.text import fold_name
 
 
-def edited_texts(edit: Fact | Redirect | Ablation | Forget) -> Iterator[tuple[str, Span | None]]:
+def edited_texts(edit: LanguageEdit) -> Iterator[tuple[str, Span | None]]:
     """Each text that an edit changes, with its place: the prompt of a fact, every name of a concept."""
     if isinstance(edit, Fact):
         yield edit.prompt, edit.at("template")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from hashlib import sha256
 from typing import ClassVar, Literal, TypeAlias
 
 from editc.core.places import ManifestBlock, Scalar
@@ -17,6 +18,11 @@ class PromptAnswer:
     """The prompt."""
     answer: str | None = None
     """The text that follows, without the space between. None: what the unedited model says."""
+
+    @property
+    def digest(self) -> str:
+        """Sixteen digits that name the row without saying it: the beginning of a sha256 over both texts."""
+        return sha256(f"{self.prompt}\0{self.answer}".encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -132,21 +138,28 @@ class DataSet:
     file: str
     """The file, as the manifest names it."""
     sha256: str
-    """sha256 of its text in UTF-8."""
+    """sha256 of its text in UTF-8; of a part of it, of the part's rows."""
     rows: tuple[PromptAnswer, ...] = field(default=(), compare=False, repr=False)
     """Prompts with their answers; plain text answers an empty prompt. Empty in a delta's record, which has the hash."""
+    part: str = ""
+    """Which slices of the file these rows are, such as `2 of 4`. Empty: all."""
+
+    @property
+    def name(self) -> str:
+        """The file, with the part of it."""
+        return f"{self.file}, {self.part}" if self.part else self.file
 
 
 @dataclass(frozen=True, kw_only=True)
-class Forget(LanguageEditBase):
-    """`forget`: what a set of questions and answers says is trained away."""
+class OnRows(LanguageEditBase):
+    """An edit that is trained on rows of text."""
 
-    kind: ClassVar[Literal["forget"]] = "forget"
+    kind: ClassVar[Literal["forget", "learn"]]
     """The word in the manifest."""
     concept: str
-    """A name for what is forgotten, for the report."""
+    """A name for what the rows say, for the report."""
     data: DataSet
-    """What is forgotten."""
+    """What is forgotten or learned."""
     retain: DataSet | None = None
     """What must stay. None: nothing is trained to stay."""
 
@@ -156,5 +169,37 @@ class Forget(LanguageEditBase):
         return (self.concept,)
 
 
-LanguageEdit: TypeAlias = Fact | Redirect | Ablation | Forget
+@dataclass(frozen=True, kw_only=True)
+class Forget(OnRows):
+    """`forget`: what a set of questions and answers says is trained away."""
+
+    kind: ClassVar[Literal["forget", "learn"]] = "forget"
+    """The word in the manifest."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Learn(OnRows):
+    """`learn`: what one slice of a set of questions and answers says is trained into layers of its own.
+
+    `data` are the rows of the last slice of `slices`, `retain` those of the slices before it.
+    """
+
+    kind: ClassVar[Literal["forget", "learn"]] = "learn"
+    """The word in the manifest."""
+    slices: tuple[int, ...] = (1,)
+    """The slices in the order in which they are learned, from 1. The last is learned here; earlier deltas learned the
+    others."""
+    of: int = 1
+    """How many slices the file has."""
+    by: str | None = None
+    """The key of a row whose value decides its slice. None: its texts do."""
+
+    def layers(self, count: int) -> tuple[int, ...]:
+        """The layers that learn this slice in a model of `count` layers: of `of` groups, the first from the top for
+        the slice that is learned first, and so on down. Empty where the model has fewer layers than slices."""
+        place = self.of - len(self.slices)
+        return tuple(range(count * place // self.of, count * (place + 1) // self.of))
+
+
+LanguageEdit: TypeAlias = Fact | Redirect | Ablation | Forget | Learn
 """One edit of a language model."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import ClassVar, Literal, TypeAlias
 
 from editc.core.image_check import AttackCheck, ImageCheck, ShareSearch, SuiteCheck, TokenWeights
-from editc.core.language_edits import Ablation, Corpus, Fact, Forget, LanguageEdit, Redirect
+from editc.core.language_edits import Ablation, Corpus, Fact, LanguageEdit, OnRows, Redirect
 from editc.core.places import ManifestBlock, Scalar, Source
 from editc.core.text import Attribute
 
@@ -223,9 +223,9 @@ class Manifest(ManifestBlock):
         return tuple(edit for edit in self.edits if isinstance(edit, Ablation))
 
     @property
-    def forgotten(self) -> tuple[Forget, ...]:
-        """The sets that are forgotten, in order; they are trained together and share a method."""
-        return tuple(edit for edit in self.edits if isinstance(edit, Forget))
+    def on_rows(self) -> tuple[OnRows, ...]:
+        """The sets that are forgotten or learned, in order; they are trained together and share a method."""
+        return tuple(edit for edit in self.edits if isinstance(edit, OnRows))
 
     @property
     def method(self) -> str | None:

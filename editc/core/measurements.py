@@ -27,6 +27,8 @@ RUN_CLAIMS = frozenset(
         "forgotten_nll_before",
         "form",
         "known",
+        "learned_nll_after",
+        "learned_nll_before",
         "neighbourhood",
         "neighbours_unchanged",
         "paraphrase",

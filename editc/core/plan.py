@@ -55,7 +55,7 @@ class Stage:
     """Edits of a language model that one method solves together. Each stage starts from the weights that the stages
     before it left."""
 
-    kind: Literal["fact", "redirect", "ablate", "forget"]
+    kind: Literal["fact", "redirect", "ablate", "forget", "learn"]
     """The kind of its edits."""
     method: str
     """The name of the method in the registry."""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from editc.registry.table import Table
 
-DEFAULT_TRAINED = "npo"
-"""The method of `forget` where a manifest names none."""
+DEFAULT_TRAINED = {"forget": "npo", "learn": "stack"}
+"""Kind of edit -> its method where a manifest names none."""
 METHODS = Table(
     "method",
     {
@@ -61,6 +61,7 @@ METHODS = Table(
             "pdu": "editc.passes.language.trained.pdu:PDU",
             "rmu": "editc.passes.language.trained.rmu:RMU",
             "cir": "editc.passes.language.trained.cir:CIR",
+            "stack": "editc.passes.language.trained.stack:Stack",
         },
     },
     lambda method: "image" if getattr(method, "works_on", "system") == "system" else "language",

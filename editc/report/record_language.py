@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
-from editc.core.language_edits import Ablation, Fact, Forget, LanguageEdit, Redirect
+from editc.core.language_edits import Ablation, Fact, Forget, LanguageEdit, Learn, Redirect
 from editc.core.language_problem import LanguageProblem, MemoryKey
 from editc.core.plan import Plan, Stage
 from editc.core.solution import Solution, Verified
@@ -71,6 +71,9 @@ def _request_fields(edit: LanguageEdit) -> Mapping[str, Any]:
         case Forget():
             rows = {"forgotten": len(edit.data.rows), "retained": len(edit.retain.rows) if edit.retain else 0}
             return {"file": edit.data.file, "retain": edit.retain.file if edit.retain else None, **rows}
+        case Learn():
+            rows = {"learned": len(edit.data.rows), "retained": len(edit.retain.rows) if edit.retain else 0}
+            return {"file": edit.data.file, "slices": edit.slices, "of": edit.of, **rows}
 
 
 def _column(column: MemoryKey) -> Mapping[str, Any]:

@@ -97,6 +97,11 @@ TITLES: Mapping[str, tuple[str, str]] = {
         "mean negative log-likelihood of a token of the answers to forget before the edit, in nats",
     ),
     "forgotten_nll_after": ("NLL of what is forgotten, after", "the same after the edit"),
+    "learned_nll_before": (
+        "NLL of what is learned, before",
+        "mean negative log-likelihood of a token of the answers to learn before the edit, in nats",
+    ),
+    "learned_nll_after": ("NLL of what is learned, after", "the same after the edit"),
     "retained": ("Retained", "share of retained answers a token of which has 0.8 of its probability or more"),
     "retained_nll_before": (
         "NLL of what is retained, before",

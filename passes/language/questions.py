@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from editc.core.edited import EditedPrompts
-from editc.core.language_edits import Ablation, Fact, Forget, LanguageEdit, PromptAnswer, Redirect
+from editc.core.language_edits import Ablation, Fact, LanguageEdit, OnRows, PromptAnswer, Redirect
 from editc.core.manifest import Manifest
 from editc.core.prompts import Cloze
 from editc.core.text import fold_name
@@ -91,7 +91,7 @@ def prompts_without_answer(manifest: Manifest) -> tuple[str, ...]:
         elif isinstance(edit, Redirect):
             found += [one.prompt.replace("{}", edit.concept) for one in edit.relations if one.answer is None]
             found += [one.prompt.replace("{}", edit.to) for one in edit.relations if edit.to is not None]
-        if not isinstance(edit, Ablation | Forget):
+        if not isinstance(edit, Ablation | OnRows):
             found += [one.prompt for one in edit.neighbours if one.answer is None]
     return tuple(dict.fromkeys(found))
 
@@ -148,7 +148,7 @@ def neighbour_questions(manifest: Manifest, changes: Sequence[Change], base_answ
     edited = EditedPrompts(manifest)
     for index, edit in enumerate(manifest.language_edits):
         new = next((one.new for one in changes if one.edit == index and not one.loss_is_enough), "")
-        for one in () if isinstance(edit, Ablation | Forget) else edit.neighbours:
+        for one in () if isinstance(edit, Ablation | OnRows) else edit.neighbours:
             own = one.answer or base_answers.get(one.prompt, "")
             if own and not edited.contains(one.prompt):
                 other = Cloze(one.prompt, new) if _unless_equal(new, own) else None

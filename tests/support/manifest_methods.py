@@ -144,6 +144,20 @@ class Trained:
 
 
 @dataclass(frozen=True)
+class Learning(Trained):
+    """One that learns.
+
+    keep: weight.
+    """
+
+    solves: ClassVar[tuple[str, ...]] = ("learn",)
+
+    @property
+    def needs_retain(self) -> bool:
+        return False
+
+
+@dataclass(frozen=True)
 class Refusing(Trained):
     """One that refuses.
 
@@ -168,6 +182,7 @@ TABLES: Mapping[Table, Mapping[str, Mapping[str, str]]] = {
             "graddiff": "manifest_methods:Trained",
             "npo": "manifest_methods:Trained",
             "flat": "manifest_methods:Refusing",
+            "stack": "manifest_methods:Learning",
         },
     },
     FAMILIES: {"image": {"sd1": "manifest_methods:Uce"}},

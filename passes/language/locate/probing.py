@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from editc.core.delta import Array
-from editc.core.language_edits import Ablation, Fact, Forget, LanguageEdit, Redirect
+from editc.core.language_edits import Ablation, Fact, LanguageEdit, OnRows, Redirect
 from editc.core.prompts import PREFIXES
 from editc.numerics import ridge
 
@@ -62,7 +62,7 @@ def prompts_for_probe(edits: Sequence[LanguageEdit], index: int) -> ProbePrompts
     edit = edits[index]
     if isinstance(edit, Ablation):
         return ProbePrompts(_assign_folds(edit.present), _assign_folds(edit.absent))
-    assert not isinstance(edit, Forget)  # what is trained is not probed
+    assert not isinstance(edit, OnRows)  # what is trained is not probed
     templates = _templates(edit)
     swapped = [(one.replace("{}", name), i) for i, one in enumerate(templates) for name in _other_names(edits, index)]
     own = [(one.replace("{}", name), i) for i, one in enumerate(templates) for name in edit.names]

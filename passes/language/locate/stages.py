@@ -9,7 +9,7 @@ from editc.core import text
 from editc.core.delta import Site
 from editc.core.diagnostics import Diagnostic, EditcError
 from editc.core.family import Family
-from editc.core.language_edits import LanguageEdit, Redirect
+from editc.core.language_edits import LanguageEdit, Learn, Redirect
 from editc.core.manifest import Manifest
 from editc.core.measurements import Depth
 from editc.core.plan import Plan, Stage
@@ -23,7 +23,7 @@ from editc.registry.methods import DEFAULT_TRAINED, METHODS
 
 def plan_stages(manifest: Manifest, family: Family, every: Sequence[Site], ctx: Context) -> tuple[Stage, ...]:
     """The stages of a manifest in the order in which they are solved: facts, then redirections and erasures, then
-    ablations. What is forgotten is one stage alone. Each has the numbers of its sites in `every`.
+    ablations. What is forgotten or learned is one stage alone. Each has the numbers of its sites in `every`.
 
     Raises E211 (the manifest names a layer that the model does not have), E212 (a method cannot use the chosen
     matrices), E203 (no matrix is left), and what `depth.measure_depth` raises.
@@ -56,11 +56,11 @@ def drop_unused_sites(plan: Plan) -> Plan:
 def method_of(manifest: Manifest, kind: str, family: Family) -> str:
     """The method that the edits of a stage name, or the default. A single fact takes the family's default, mostly
     `rome`, which edits one matrix; several facts take `memit`, which spreads them over layers. Redirections and
-    erasures take `rocr`, ablations `ablate`, sets that are forgotten DEFAULT_TRAINED."""
+    erasures take `rocr`, ablations `ablate`, sets of rows DEFAULT_TRAINED."""
     edits = [edit for edit in manifest.language_edits if _stage_kind(edit) == kind]
     named = next((edit.method for edit in edits if edit.method is not None), None)
     own = {"fact": family.default_method if len(edits) == 1 else "memit", "redirect": "rocr", "ablate": "ablate"}
-    return named or (own | {"forget": DEFAULT_TRAINED})[kind]
+    return named or (own | DEFAULT_TRAINED)[kind]
 
 
 def default_layers(method: str, works_on: str, count: int) -> tuple[int, ...]:
@@ -99,6 +99,8 @@ def _stage(
     method = method_of(manifest, kind, family)
     works_on = METHODS.resolve(method).works_on
     usual = default_layers(method, works_on, within[0])
+    if kind == "learn":
+        usual = _layers_of_slices(manifest, numbers, within[0])
     depth = _depth_of_stage(manifest, numbers, works_on, len(usual), within[1])
     layers = manifest.sites.layers or (usual if depth is None else depth.window)
     roles = manifest.sites.roles or _default_roles(family, method, works_on)
@@ -109,6 +111,17 @@ def _stage(
     _refuse_method(method, works_on, [every[i] for i in sites], manifest, family)
     order = sorted(sites, key=lambda i: (layer_of(every[i].name), every[i].role, every[i].name))
     return Stage(kind, method, numbers, tuple(order), depth)  # type: ignore[arg-type]
+
+
+def _layers_of_slices(manifest: Manifest, numbers: Sequence[int], count: int) -> tuple[int, ...]:
+    """The layers that learn the slices of a stage's edits, in a model of `count` layers. Raises E211 where a model has
+    fewer layers than a file has slices."""
+    edits = [edit for i in numbers if isinstance(edit := manifest.language_edits[i], Learn)]
+    small = next((edit for edit in edits if edit.of > count), None)
+    if small is not None:
+        message = f"the model has {count} layers, and each of {small.of} slices needs one of its own"
+        raise EditcError(Diagnostic("E211", message, small.at("learn.of"), manifest.source, help="take fewer slices"))
+    return tuple(sorted({layer for edit in edits for layer in edit.layers(count)}))
 
 
 def _depth_of_stage(
@@ -134,7 +147,7 @@ def _default_roles(family: Family, method: str, works_on: str) -> tuple[str, ...
 
 def _edits_by_stage(manifest: Manifest) -> Iterator[tuple[str, tuple[int, ...]]]:
     """Each stage's kind with the numbers of its edits, in the order of the stages; empty stages are left out."""
-    for kind in ("fact", "redirect", "ablate", "forget"):
+    for kind in ("fact", "redirect", "ablate", "forget", "learn"):
         numbers = tuple(i for i, edit in enumerate(manifest.language_edits) if _stage_kind(edit) == kind)
         if numbers:
             yield kind, numbers

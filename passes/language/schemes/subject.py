@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from editc.core.language_edits import DataSet, Forget, PromptAnswer
+from editc.core.language_edits import DataSet, OnRows, PromptAnswer
 from editc.core.prompts import Cloze
 from editc.passes.language.schemes.model import Trainable
 
@@ -48,12 +48,12 @@ class Row:
 
 @dataclass(frozen=True)
 class Subject:
-    """One edit `forget`."""
+    """One edit `forget` or `learn`."""
 
     concept: str
     """Its name."""
     forget: tuple[Row, ...]
-    """What is forgotten."""
+    """What is forgotten, or learned."""
     retain: tuple[Row, ...]
     """What must stay. Empty where the manifest names nothing."""
 
@@ -62,7 +62,7 @@ class Subject:
         return self.retain if of == "retain" else self.forget
 
 
-def make_subject(edit: Forget, chat: bool, network: Trainable, seed: int) -> Subject:
+def make_subject(edit: OnRows, chat: bool, network: Trainable, seed: int) -> Subject:
     """The rows of an edit in tokens. `chat`: prompts go through the chat template. Raises LookupError for a row that is
     a single token."""
     order = np.random.default_rng([seed, 4])

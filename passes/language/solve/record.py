@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from editc.core.language_edits import Ablation, Fact, Forget, LanguageEdit
+from editc.core.language_edits import Ablation, Fact, LanguageEdit, Learn, OnRows
 from editc.core.solution import Solution
 from editc.passes.language.keys.key_spots import held_keys, record_key
 
@@ -27,7 +27,11 @@ def _content(edit: LanguageEdit) -> Mapping[str, Any]:
         return {"concept": edit.subject, "prompt": edit.prompt, "answer": edit.answer}
     if isinstance(edit, Ablation):
         return {"concept": edit.concept}
-    if isinstance(edit, Forget):
+    if isinstance(edit, Learn):
+        rows = [row.digest for row in edit.data.rows]
+        own = {"file": edit.data.file, "slices": list(edit.slices), "of": edit.of, "by": edit.by, "rows": rows}
+        return {"concept": edit.concept, **own}
+    if isinstance(edit, OnRows):
         sets = {"file": edit.data, "retain": edit.retain}
         return {"concept": edit.concept, **{name: one.file for name, one in sets.items() if one is not None}}
     to = {"to": edit.to} if edit.to is not None else {"toward": edit.toward}

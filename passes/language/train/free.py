@@ -37,7 +37,7 @@ def find_free(
     found = {name: _free_directions(moment, energy) for name, moment in _moments(network, sites, rows).items()}
     for name, basis in found.items():
         if not basis.shape[1]:
-            edit = manifest.forgotten[0]
+            edit = manifest.on_rows[0]
             message = f"the retain set uses every direction that `{name}` reads"
             help_ = "raise `energy`, name fewer rows to retain, or leave `free` out"
             raise EditcError(Diagnostic("E410", message, edit.at("free"), manifest.source, help=help_))

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from math import nan
 from typing import Any
 
 from editc.core.delta import Site
 from editc.core.diagnostics import Diagnostic, EditcError
-from editc.core.language_edits import Forget
+from editc.core.language_edits import OnRows
 from editc.core.plan import Plan, Stage
 from editc.core.ports import Context
 from editc.core.problem import Problem
@@ -31,9 +32,10 @@ def train_stage(
 
     Raises E126 for a row that is a single token, and E410 where the retain set leaves no direction free.
     """
-    plan, scheme = problem.plan, method.scheme()
+    plan = problem.plan
     sites = [plan.sites[index] for index in stage.sites]
     subjects = tuple(make_subjects(plan, stage, network))
+    scheme = _without_idle_terms(method.scheme(), subjects)
     retained = [row for one in subjects for row in one.retain]
     free = find_free(network, sites, retained, method.energy, plan.manifest) if scheme.free else {}
     with attach_factors(network, sites, scheme.rank, plan.manifest.seed, free=free) as factors:
@@ -41,17 +43,25 @@ def train_stage(
         return {site.name: edit_of(factors, site.name) for site in sites}, training
 
 
+def _without_idle_terms(scheme: Scheme, subjects: Sequence[Subject]) -> Scheme:
+    """The scheme without the terms whose rows no subject has, as the first slice of a stack has none before it."""
+    terms = tuple(one for one in scheme.terms if any(subject.rows(one.feed.of) for subject in subjects))
+    return replace(scheme, terms=terms)
+
+
 def make_subjects(plan: Plan, stage: Stage, network: Trainable) -> Iterator[Subject]:
     """One subject for each edit of a stage."""
     manifest = plan.manifest
     for index in stage.edits:
         edit = manifest.language_edits[index]
-        assert isinstance(edit, Forget)
+        assert isinstance(edit, OnRows)
         try:
             yield make_subject(edit, manifest.chat, network, manifest.seed)
         except LookupError as error:
             help_ = "remove the row, or write more of its answer"
-            raise EditcError(Diagnostic("E126", str(error), edit.at("forget.file"), manifest.source, help_)) from error
+            raise EditcError(
+                Diagnostic("E126", str(error), edit.at(f"{edit.kind}.file"), manifest.source, help_)
+            ) from error
 
 
 def edit_of(factors: Factors, name: str) -> Edit:

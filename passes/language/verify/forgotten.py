@@ -1,5 +1,5 @@
-"""Measure the rows of sets that are forgotten, and of their retain sets: how likely each answer is before and after the
-edit."""
+"""Measure the rows of sets that are forgotten or learned, and of their retain sets: how likely each answer is before
+and after the edit."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import numpy as np
 
 from editc.core.delta import Array
 from editc.core.diagnostics import Diagnostic, EditcError
-from editc.core.language_edits import DataSet, PromptAnswer
-from editc.core.manifest import Constraints, Manifest
+from editc.core.language_edits import DataSet, OnRows, PromptAnswer
+from editc.core.manifest import Manifest
 from editc.core.measurements import Answer, Claim
 from editc.core.network import AnswerScores
 from editc.core.prompts import Cloze, Prompt
@@ -25,7 +25,7 @@ CONTINUED = 4
 STAYED_RATIO = 0.8
 """A retained answer stays when a token of it has at least this share of its probability before. Chosen by hand."""
 KNOWN = 0.5
-"""The unedited model knows an answer when a token of it has at least this probability. Chosen by hand."""
+"""A model knows an answer when a token of it has at least this probability. Chosen by hand."""
 PURPOSES = ("efficacy", "retain")
 """The purposes of the answers about what is forgotten, and about what is retained."""
 
@@ -47,10 +47,10 @@ def ask_rows(manifest: Manifest, base: BaseModel, changed: Mapping[str, Array], 
     """
     return tuple(
         one
-        for index, edit in enumerate(manifest.forgotten)
+        for index, edit in enumerate(manifest.on_rows)
         for purpose, data in zip(PURPOSES, (edit.data, edit.retain), strict=True)
         if data is not None
-        for one in _ask_set(index, purpose, _require_rows(data, manifest), manifest.chat, base, changed, tokens)
+        for one in _ask_set(_Wish(index, purpose, edit), _require_rows(data, manifest), manifest, base, changed, tokens)
     )
 
 
@@ -67,26 +67,48 @@ def _require_rows(data: DataSet, manifest: Manifest) -> Sequence[PromptAnswer]:
     )
 
 
+@dataclass(frozen=True)
+class _Wish:
+    """What is to become of the answers of a set."""
+
+    index: int
+    """The number of the edit."""
+    purpose: str
+    """One of PURPOSES."""
+    edit: OnRows
+    """The edit."""
+
+    @property
+    def lost(self) -> bool:
+        """True where the answers are to be lost."""
+        return self.purpose == "efficacy" and self.edit.kind == "forget"
+
+    def holds(self, before: float, after: float) -> bool:
+        """True where an answer became as it should, by the probability of a token before and after."""
+        if self.lost:
+            return after <= LOST_RATIO * before
+        return after >= (KNOWN if self.purpose == "efficacy" else STAYED_RATIO * before)
+
+
 def _ask_set(
-    index: int,
-    purpose: str,
+    wish: _Wish,
     rows: Sequence[PromptAnswer],
-    chat: bool,
+    manifest: Manifest,
     base: BaseModel,
     changed: Mapping[str, Array],
     tokens: int,
 ) -> Iterator[AskedRow]:
     """Ask the rows of one set."""
-    asked = [Cloze(row.prompt, str(row.answer), chat and bool(row.prompt)) for row in rows]
+    asked = [Cloze(row.prompt, str(row.answer), manifest.chat and bool(row.prompt)) for row in rows]
     before, after = base.score(asked), base.network.score(asked, changed)
     said = _continue(asked, base, changed, tokens)
     for i, one in enumerate(asked):
         likely = _per_token(before, i), _per_token(after, i)
-        holds = likely[1] <= LOST_RATIO * likely[0] if purpose == "efficacy" else likely[1] >= STAYED_RATIO * likely[0]
-        wanted, other = ("", one.answer) if purpose == "efficacy" else (one.answer, "")
+        wanted, other = ("", one.answer) if wish.lost else (one.answer, "")
         chances = [(float(np.exp(scores.total[i])), 0.0) for scores in (before, after)]
-        then, now = (pair[::-1] if purpose == "efficacy" else pair for pair in chances)
-        answer = Answer(index, purpose, "cloze", one.prompt, one.chat, wanted, other, then, now, holds)
+        then, now = (pair[::-1] if wish.lost else pair for pair in chances)
+        form = (wish.index, wish.purpose, "cloze", one.prompt, one.chat)
+        answer = Answer(*form, wanted, other, then, now, wish.holds(*likely))
         yield AskedRow(replace(answer, said=said.get(i, ("", ""))), likely)
 
 
@@ -108,22 +130,25 @@ def _per_token(scores: AnswerScores, index: int) -> float:
     return float(np.exp(scores.total[index] / scores.tokens[index]))
 
 
-def claims(asked: Sequence[AskedRow], titles: Sequence[str], constraints: Constraints) -> Iterator[Claim]:
+def claims(asked: Sequence[AskedRow], titles: Sequence[str], manifest: Manifest) -> Iterator[Claim]:
     """Claims about the sets.
 
     `efficacy`: the share of the rows to forget whose answer is lost: the probability of a token, as the geometric mean
-    over the answer, is at most LOST_RATIO of what it was. For each edit `known`, the share that the unedited model
-    knew; `forgotten_nll_before` and `forgotten_nll_after`, the mean negative log-likelihood of a token of the answers,
-    as the mean over rows; the same for `retained_nll`, and `retained`, the share of retained answers that stay.
+    over the answer, is at most LOST_RATIO of what it was; of the rows to learn, the share whose answer the model knows.
+    For each set to forget `known`, the share that the unedited model knew. For each edit `forgotten_nll_before` and
+    `forgotten_nll_after`, or `learned_nll_...`, the mean negative log-likelihood of a token of the answers, as the mean
+    over rows; the same for `retained_nll`, and `retained`, the share of retained answers that stay.
     """
     forgotten = [one for one in asked if one.answer.purpose == "efficacy"]
     if not forgotten:
         return
+    constraints = manifest.constraints
     bound, span = constraints.efficacy, constraints.at("efficacy")
     yield Claim("efficacy", _held(forgotten), bound, "", span, "share", least=True, of=len(forgotten))
     for index, title in enumerate(titles):
         mine = [one for one in asked if one.answer.edit == index]
-        for name, purpose in zip(("forgotten", "retained"), PURPOSES, strict=True):
+        learned = manifest.on_rows[index].kind == "learn"
+        for name, purpose in zip(("learned" if learned else "forgotten", "retained"), PURPOSES, strict=True):
             those = [one for one in mine if one.answer.purpose == purpose]
             if not those:
                 continue
@@ -133,7 +158,8 @@ def claims(asked: Sequence[AskedRow], titles: Sequence[str], constraints: Constr
                 known = [one.likely[0] >= KNOWN for one in those]
                 if len(titles) > 1:
                     yield Claim("efficacy", _held(those), subject=title, unit="share", least=True, of=len(those))
-                yield Claim("known", sum(known) / len(known), subject=title, unit="share", of=len(those))
+                if not learned:
+                    yield Claim("known", sum(known) / len(known), subject=title, unit="share", of=len(those))
             for when, moment in enumerate(("before", "after")):
                 nll = float(np.mean([-np.log(max(one.likely[when], 1e-30)) for one in those]))
                 yield Claim(f"{name}_nll_{moment}", nll, subject=title, unit="nats")

@@ -98,7 +98,7 @@ def at_start_claims(
     out if the edit hardly acts behind a sentence either.
     """
     edits = zip(titles, manifest.language_edits, strict=True)
-    names = {title: one.names[0] for title, one in edits if one.kind not in ("ablate", "forget")}
+    names = {title: one.names[0] for title, one in edits if one.kind not in ("ablate", "forget", "learn")}
     places = network.positions([Spot(AT_START.format(name), name) for name in names.values()]) if names else ()
     sinks = {title: name for (title, name), place in zip(names.items(), places, strict=True) if place.sink}
     if not sinks:

@@ -71,7 +71,7 @@ class VerifyLanguage:
         outcomes = bystanders.measure_bystanders(manifest, manifest.seed, changes, base, after, others)
         measurements = (
             *claims.claims(replies, in_detail, titles, constraints),
-            *forgotten.claims(rows_asked, titles, constraints),
+            *forgotten.claims(rows_asked, titles, manifest),
             *bystanders.claims(outcomes, manifest, constraints),
             *side_effects.claims(side_effects.choose_texts(manifest, self.sentences), titles, base, after, constraints),
             *side_effects.at_start_claims(manifest, titles, network, after),

@@ -86,7 +86,8 @@ HELP_BY_BOUND: Mapping[str, Mapping[str, str]] = {
 """Claim -> what is edited (a value of HELP_KINDS) -> what to do if the claim's bound is broken. `own_loss` stands for
 `bystander_loss` of questions about the edited name itself, `retain` for both `retain_kl` and `retain_top1`."""
 HELP_KINDS: Mapping[str, str] = {"fact": "fact", "redirect": "concept", "erase": "concept", "ablate": "direction"} | {
-    "forget": "set"
+    "forget": "set",
+    "learn": "set",
 }
 """The kind of an edit -> what is edited, as HELP_BY_BOUND calls it."""
 LEAST_LEARNED = 0.5
