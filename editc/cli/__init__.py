@@ -33,6 +33,7 @@ LATE = {
     "pull": "editc.cli.publish:pull",
     "push": "editc.cli.publish:push",
     "schema": "editc.cli.start:schema",
+    "stack": "editc.cli.stack:stack",
     "sbom": "editc.cli.signing:sbom",
     "sign": "editc.cli.signing:sign",
     "verify-signature": "editc.cli.signing:verify_signature",

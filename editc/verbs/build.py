@@ -15,6 +15,7 @@ from editc.core.solution import Verified
 from editc.core.storage.caching import environments_elsewhere, refused_entries
 from editc.core.storage.disk import check_folder
 from editc.core.text import count, first_rows
+from editc.formats.models.model import Model
 from editc.libraries.tool import tool
 from editc.opening.default_list import default_prompts, name_warnings
 from editc.verbs import emit
@@ -33,15 +34,16 @@ def build(
     overrides: tuple[str, ...] = (),
     progress: Progress | None = None,
     after: Callable[[str, Any], bool] | None = None,
+    model: Model | None = None,
 ) -> Built | None:
     """Compile a manifest (its path, or its text) into the folder `out`. If a constraint is broken, write the report and
     no delta.
 
     `after(pass name, value)` is called with the result of each pass. When it returns False, the build stops, writes
-    nothing and returns None.
+    nothing and returns None. `model` takes the place of the model that the manifest names.
     """
     announce(progress, "reading the manifest")
-    opened = require_manifest(given, overrides)
+    opened = require_manifest(given, overrides, model)
     check_folder(out)
     kind, manifest = opened.kind, opened.manifest
     ctx = kind.with_adapters(kind.open_ports(opened, progress), manifest)

@@ -51,12 +51,15 @@ def open_manifest(
     return OpenedManifest(manifest, found, target, kind_of(manifest)), found
 
 
-def require_manifest(given: Path | Source, overrides: Sequence[str] = ()) -> OpenedManifest:
-    """`open_manifest` for a manifest that must be sound. Raises EditcError with everything found if it has an error."""
+def require_manifest(given: Path | Source, overrides: Sequence[str] = (), model: Model | None = None) -> OpenedManifest:
+    """`open_manifest` for a manifest that must be sound. Raises EditcError with everything found if it has an error.
+
+    `model` takes the place of the model that the manifest names: it is that one, with earlier deltas in it.
+    """
     opened, found = open_manifest(given, overrides)
     if opened is None or not opened.sound:
         raise EditcError(*found)
-    return opened
+    return opened if model is None else replace(opened, target=Target(model.place, opened.manifest.model, model))
 
 
 def open_decoded(manifest: Manifest, model: Model | None = None) -> OpenedManifest:

@@ -36,11 +36,15 @@ def check_linkable(
 
 
 def _check_same_model(deltas: Sequence[Delta]) -> None:
-    """Raises E651 unless all deltas have one family, the same components and one text encoder."""
+    """Raises E651 unless all deltas have one family, the same components and one text encoder.
+
+    A delta that was built on others among these has another encoder: the model with them in it.
+    """
+    roots = [delta for delta in deltas if not built_on(delta, deltas)]
     kinds = {
         "families": [delta.family for delta in deltas],
         "components": [", ".join(sorted({record.site.component for record in delta.sites})) for delta in deltas],
-        "text encoders": [delta.encoder for delta in deltas if delta.encoder],
+        "text encoders": [delta.encoder for delta in roots if delta.encoder],
     }
     for what, found in kinds.items():
         distinct = list(dict.fromkeys(found))
@@ -48,6 +52,13 @@ def _check_same_model(deltas: Sequence[Delta]) -> None:
             message = f"the deltas are for different {what}: '{distinct[0]}' and '{distinct[1]}'"
             help_text = "link deltas for one model only; apply these one after the other"
             raise fail("E651", message, help=help_text, notes=_describe_deltas(deltas))
+
+
+def built_on(delta: Delta, deltas: Sequence[Delta]) -> bool:
+    """True for a delta that was built on others, which are all among `deltas`."""
+    after = delta.extra.get("after")
+    known = {part.delta_id for other in deltas if other is not delta for part in parts(other)}
+    return isinstance(after, list) and bool(after) and known.issuperset(map(str, after))
 
 
 def _check_once(deltas: Sequence[Delta]) -> None:

@@ -19,7 +19,7 @@ from editc.core.site_bytes import site_record
 from editc.core.text import count, first_rows
 from editc.formats.delta.parts import join_parts, parts
 from editc.formats.diff.diff import has_manifest
-from editc.formats.link.check import check_linkable
+from editc.formats.link.check import built_on, check_linkable
 from editc.formats.models.model import Checkpoint, Model
 from editc.numerics.bits import dtypes, terms
 from editc.numerics.bits.terms import Term
@@ -127,7 +127,8 @@ def link(arrangement: Arrangement, model: Model | None, tool: str) -> Delta:
                 records[place] = site_record(site, weights[site.component].read(site.name), made, k)
     sites = tuple(records[place] for place in arrangement.sites)
     first = arrangement.deltas[0]
-    encoder = next((delta.encoder for delta in arrangement.deltas if delta.encoder), "")
+    roots = (delta for delta in arrangement.deltas if not built_on(delta, arrangement.deltas))
+    encoder = next((delta.encoder for delta in roots if delta.encoder), "")
     fields = join_parts([part for delta in arrangement.deltas for part in parts(delta)], sites, arrangement.composed)
     newest = max(delta.version for delta in arrangement.deltas)
     return Delta(first.family, sites, factors, encoder, tool=tool, version=newest, **fields)
