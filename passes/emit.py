@@ -114,8 +114,8 @@ def _extra(verified: Verified, ctx: Context) -> Mapping[str, Any]:
 
     A later `verify` derives the same problem from it: the values given by `--set`, the preserved prompts that files
     held, the deltas named under `after`, the hashes of the text encoders, and attached files. It also says which
-    detector judged the pictures, where imported cache entries were computed, what each attack made of the concepts and,
-    where evidence chose the sites, why each candidate was chosen or left out.
+    detector judged the pictures, where imported cache entries were computed, what each attack made of the concepts,
+    what is left of earlier deltas and, where evidence chose the sites, why each candidate was chosen or left out.
     """
     manifest = verified.solution.problem.plan.manifest
     plan = verified.solution.problem.plan
@@ -128,6 +128,7 @@ def _extra(verified: Verified, ctx: Context) -> Mapping[str, Any]:
     every |= {"after": list(ctx.earlier), "detector": dict(verified.report.detector)}
     every |= {"encoder_parts": dict(ctx.encoder_parts)}
     every |= {"computed_elsewhere": list(environments_elsewhere(ctx.cache))}
+    every |= {"earlier": [dict(one) for one in verified.report.earlier]}
     every |= {"attacks": [one.as_recorded() for one in verified.report.attacks]}
     return {name: value for name, value in {**every, **attached_files(manifest)}.items() if value}
 

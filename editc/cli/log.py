@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -62,6 +62,7 @@ def describe_log(found: Log) -> dict[str, object]:
             "edits": [dict(edit) for edit in one.edits],
             "holds": list(one.holds),
             "overwrites": list(one.overwrites),
+            "earlier": [dict(left) for left in one.earlier],
         }
         for one in found.entries
     ]
@@ -79,8 +80,26 @@ def _entry_lines(entry: LogEntry, every: bool) -> Iterator[str]:
         yield f"    built on   {', '.join(names)}"
     if entry.overwrites:
         yield f"    overwrites {', '.join(one[:SHORT] for one in entry.overwrites)}"
+    shown_left = entry.earlier if every else entry.earlier[-MOST_KEYS:]
+    for number, left in enumerate(shown_left):
+        yield f"    {'' if number else 'leaves':<10} {_left_of(left)}"
+    if len(entry.earlier) > len(shown_left):
+        yield f"    {'':<10} and {count(len(entry.earlier) - len(shown_left), 'delta')} before these"
     shown = entry.holds if every else entry.holds[:MOST_KEYS]
     for number, text in enumerate(shown):
         yield f"    {'' if number else 'holds':<10} the output at the end of `{text}`"
     if len(entry.holds) > len(shown):
         yield f"    {'':<10} and {count(len(entry.holds) - len(shown), 'more key')}"
+
+
+def _left_of(left: Mapping[str, Any]) -> str:
+    """What a build left of an earlier delta, by its record. What is malformed is left out: a journal may be forged."""
+    said, moved = [left.get("before"), left.get("after")], left.get("moved")
+    parts = []
+    if left.get("facts") and all(isinstance(one, int | float) for one in said):
+        parts.append(f"{said[1]:.0%} of its facts said ({said[0]:.0%} before)")
+    if isinstance(moved, int | float):
+        parts.append(f"its outputs moved by {moved:.3g}")
+    if left.get("preserved") is False:
+        parts.append("not preserved")
+    return f"of {str(left.get('delta_id'))[:SHORT]}: {', '.join(parts) or 'nothing measured'}"

@@ -393,3 +393,5 @@ class Report:
     checked"."""
     suite: Mapping[str, Any] = field(default_factory=dict)
     """What `verify.suite` measured, as report.json has it. Empty where the manifest asks for none."""
+    earlier: tuple[Mapping[str, Any], ...] = ()
+    """What is left of each delta that was in the model, as report.json has it. Empty without `after`."""

@@ -330,6 +330,9 @@ class Context:
     """A language model that never saw what a suite is to forget. None where the manifest names none, or its figures."""
     earlier: Mapping[str, EarlierEdits] = field(default_factory=dict)
     """Id of a delta under `after` -> what it asks of later edits."""
+    ledger: Mapping[str, EarlierEdits] = field(default_factory=dict)
+    """The same of every delta in the model, in the order of application, also of those that `after` does not name.
+    Empty without `after`."""
     streams: Mapping[str, Encoder] = field(default_factory=dict)
     """Name of a stream -> its encoder, for the streams other than `encoder`."""
     adapters: Sequence[Adapter] = ()

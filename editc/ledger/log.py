@@ -35,6 +35,8 @@ class LogEntry:
     """The texts at whose ends later edits must leave the outputs as they are, one for each key."""
     overwrites: tuple[str, ...]
     """Ids of deltas before it that wrote at one of its keys."""
+    earlier: tuple[Mapping[str, Any], ...] = ()
+    """What its build measured of each delta that was in the model, as report.json has it."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +69,9 @@ def _entries(deltas: Sequence[DeltaState]) -> Iterator[LogEntry]:
         texts = frozenset(text for key in keys for text in key)
         parents = tuple(Parent(parent, parent in before) for parent in one.after)
         again = tuple(name for name, theirs in before.items() if theirs & texts)
-        yield LogEntry(one.delta_id, one.presence, one.edits, parents, tuple(key[0] for key in keys), again)
+        yield LogEntry(
+            one.delta_id, one.presence, one.edits, parents, tuple(key[0] for key in keys), again, one.earlier
+        )
         if one.presence == "applied":
             before[one.delta_id] = texts
 

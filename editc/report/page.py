@@ -14,6 +14,7 @@ from editc.report.answers import case_tables, edit_answers, is_shown_elsewhere, 
 from editc.report.bars import Plot, data_uri, plot
 from editc.report.bystanders import strip
 from editc.report.depth import depth_plot
+from editc.report.earlier import earlier_plot
 from editc.report.suite import suite_part
 from editc.report.training import training_plots
 from editc.report.words import TITLES, count, figure, percent
@@ -150,6 +151,7 @@ def template_values(pictures: Sequence[Picture], record: Mapping[str, Any]) -> M
         "access": ACCESS,
         "depths": [(one, depth_plot(one["depth"])) for one in record.get("stages", ()) if one["depth"] is not None],
         "training": training_plots(record["training"]) if "training" in record else (),
+        "earlier": earlier_plot(record.get("earlier", ())),
         "counts": tuple(purpose_counts(record)) if "answers" in record else (),
         "evidence": ranking_plot(record["ranking"]),
         "unchanged": [site["name"] for site in record["sites"] if not site["changed"]],

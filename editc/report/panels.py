@@ -50,10 +50,14 @@ class Places:
     """What one is called: `layer`, `step`."""
     every: int = 1
     """How many of what the name says one place stands for."""
+    first: int = 0
+    """The number of the first place."""
+    axis: str = ""
+    """What stands below the axis. Empty: `after` and the name."""
 
     def number(self, place: int) -> int:
         """Return the number of a place as a reader counts."""
-        return place * self.every
+        return self.first + place * self.every
 
     def span(self, window: Sequence[int]) -> str:
         """Name a run of places: `layer 5` or `layers 4 to 8`."""
@@ -111,8 +115,8 @@ def _axis(places: Places, bottom: float) -> Iterator[str]:
         x, number = _x(place, places.count), places.number(place)
         yield f'<text class="axis" x="{x:.1f}" y="{bottom + 16:g}" text-anchor="middle">{number}</text>'
     if places.count:
-        middle = LEFT + (WIDTH - LEFT - RIGHT) / 2
-        yield f'<text class="axis" x="{middle:g}" y="{bottom + 32:g}" text-anchor="middle">after {places.name}</text>'
+        middle, label = LEFT + (WIDTH - LEFT - RIGHT) / 2, places.axis or f"after {places.name}"
+        yield f'<text class="axis" x="{middle:g}" y="{bottom + 32:g}" text-anchor="middle">{escape(label)}</text>'
 
 
 def _x(place: int, count: int) -> float:

@@ -38,6 +38,7 @@ def kind_fields(verified: Verified) -> Mapping[str, Any]:
         "retain": len(manifest.retain),
         **({"suite": verified.report.suite} if verified.report.suite else {}),
         **training_fields(solution.training, called),
+        **({"earlier": [dict(one) for one in verified.report.earlier]} if verified.report.earlier else {}),
     }
 
 

@@ -51,6 +51,23 @@ def find_earlier_edits(opened: OpenedManifest) -> Mapping[str, EarlierEdits]:
     return found
 
 
+def find_ledger(opened: OpenedManifest, earlier: Mapping[str, EarlierEdits]) -> Mapping[str, EarlierEdits]:
+    """What every delta in the model asks of later edits, in the order of application: those of `earlier`, and others
+    that the journal names with their keys. Those that it does not name come first."""
+    from editc.formats.apply.status import status
+    from editc.passes.language.keys.key_spots import recorded_edits
+
+    if not earlier:
+        return {}
+    found: dict[str, EarlierEdits] = {}
+    for state in status(opened.model).deltas:
+        recorded = recorded_edits(state.edits) if state.edits else None
+        one = earlier.get(state.delta_id, recorded if state.presence == "applied" else None)
+        if one is not None:
+            found[state.delta_id] = one
+    return {**{name: one for name, one in earlier.items() if name not in found}, **found}
+
+
 def _find_recorded(opened: OpenedManifest, name: str) -> DeltaState:
     """The delta whose id begins with `name`, by the model's journal. Raises E213 if none or several do, or if it is not
     in the model any more."""

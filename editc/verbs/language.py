@@ -124,10 +124,12 @@ def require_folder(manifest: Manifest, model: Model) -> None:
 
 
 def with_earlier(ctx: Context, opened: OpenedManifest) -> Context:
-    """Add `ctx.earlier`: for each delta under `after`, what it asks of later edits."""
-    from editc.verbs.earlier import find_earlier_edits
+    """Add `ctx.earlier`, what each delta under `after` asks of later edits, and `ctx.ledger`, the same of every delta
+    in the model."""
+    from editc.verbs.earlier import find_earlier_edits, find_ledger
 
-    return replace(ctx, earlier=find_earlier_edits(opened))
+    earlier = find_earlier_edits(opened)
+    return replace(ctx, earlier=earlier, ledger=find_ledger(opened, earlier))
 
 
 def locate_pass() -> Pass:

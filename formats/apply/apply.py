@@ -304,7 +304,7 @@ def _summarise_deltas(plan: ApplyPlan) -> list[Mapping[str, Any]]:
     written = {target.delta_id for target in _pending_targets(plan)}
     return [
         {"delta_id": d.delta_id, "family": d.family, "tool": d.tool, "edits": [dict(edit) for edit in d.edits]}
-        | ({"after": list(d.extra["after"])} if d.extra.get("after") else {})
+        | {name: list(d.extra[name]) for name in ("after", "earlier") if d.extra.get(name)}
         for d in plan.deltas
         if d.delta_id in written
     ]

@@ -47,6 +47,8 @@ class DeltaState:
     """True if the model's journal names the delta."""
     after: tuple[str, ...] = ()
     """The ids of its parents: the deltas that were in the model when it was built, and that it holds."""
+    earlier: tuple[Mapping[str, Any], ...] = ()
+    """What its build measured of each delta that was in the model. Empty where it records nothing of it."""
 
 
 @dataclass(frozen=True)
@@ -103,6 +105,7 @@ def status(model: Model, deltas: Sequence[Delta] = ()) -> Status:
             replace(
                 _delta_state(d["delta_id"], _read_edits(d), _select_delta(found, entry, d["delta_id"]), True),
                 after=_read_parents(d),
+                earlier=_read_earlier(d),
             )
             for d in entry.deltas
         ]
@@ -113,7 +116,8 @@ def status(model: Model, deltas: Sequence[Delta] = ()) -> Status:
             parts = {f"{r.site.component}/{r.site.name}": now.judge(r) for r in delta.sites}
             states = [state for state in states if state.delta_id != delta.delta_id]
             state = _delta_state(delta.delta_id, delta.edits, parts, False)
-            states.insert(0, replace(state, after=_read_parents(delta.extra)))
+            more = {"after": _read_parents(delta.extra), "earlier": _read_earlier(delta.extra)}
+            states.insert(0, replace(state, **more))
     return Status(model, tuple(reversed(states)), journal.interrupted_entry(journal_place) is not None)
 
 
@@ -203,6 +207,13 @@ def _read_parents(summary: Mapping[str, Any]) -> tuple[str, ...]:
     out."""
     after = summary.get("after")
     return tuple(one for one in after if isinstance(one, str)) if isinstance(after, list) else ()
+
+
+def _read_earlier(summary: Mapping[str, Any]) -> tuple[Mapping[str, Any], ...]:
+    """Read what a delta's build measured of earlier ones. Entries that are not mappings with an id are left out."""
+    found = summary.get("earlier")
+    every = found if isinstance(found, list) else []
+    return tuple(one for one in every if isinstance(one, dict) and isinstance(one.get("delta_id"), str))
 
 
 def _delta_state(

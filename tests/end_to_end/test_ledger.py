@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -65,6 +66,36 @@ def test_a_later_build_records_its_parents_and_the_log_shows_them(edited: tuple[
     ]
     assert f"    built on   {delta_id[:12]}" in lines and "not here" not in shown.output
     assert any("`The capital of Japan`" in line for line in lines)
+
+
+def test_a_build_says_what_it_leaves_of_every_delta_in_the_model_and_the_log_repeats_it(
+    edited: tuple[Path, str], tmp_path: Path
+) -> None:
+    """The second names the first; the third names the second alone, so that the first is measured and not preserved."""
+    folder, first = edited
+    model, ids = tmp_path / "model", [first]
+    api.apply([folder / "first" / "delta.safetensors"], str(folder / "model"), model)
+    for number, subject in enumerate(("Japan", "Germany")):
+        path = tmp_path / f"{number}.yaml"
+        path.write_text(FACT.format(model=model, subject=subject) + f"after: ['{ids[-1]}']\n")
+        api.build(path, tmp_path / str(number))
+        report = json.loads((tmp_path / str(number) / "report.json").read_text(encoding="utf-8"))
+        assert [one["delta_id"] for one in report["earlier"]] == ids
+        assert [one["preserved"] for one in report["earlier"]] == [name == ids[-1] for name in ids]
+        assert all(one["facts"] == 1 and one["after"] in (0, 1) and one["moved"] >= 0 for one in report["earlier"])
+        assert report["earlier"][0]["edits"] == ["France"]
+        page = (tmp_path / str(number) / "report.html").read_text(encoding="utf-8")
+        assert 'id="earlier"' in page and "How far this edit moves its outputs" in page
+        delta = read_delta(tmp_path / str(number) / "delta.safetensors")
+        assert delta.extra["earlier"] == report["earlier"]
+        api.apply([tmp_path / str(number) / "delta.safetensors"], str(model), in_place=True)
+        ids.append(delta.delta_id)
+    shown = CliRunner().invoke(cli, ["log", str(model)]).output
+    assert shown.count(f"of {first[:12]}: ") == 2 and shown.count("leaves") == 2 and "not preserved" in shown
+    described = json.loads(CliRunner().invoke(cli, ["log", str(model), "--json"]).output)
+    assert described["deltas"][2]["earlier"] == report["earlier"]
+    plain = json.loads((folder / "first" / "report.json").read_text(encoding="utf-8"))
+    assert "earlier" not in plain and "earlier" not in read_delta(folder / "first" / "delta.safetensors").extra
 
 
 def test_an_id_that_the_journal_does_not_name_is_refused_with_its_place(edited: tuple[Path, str]) -> None:

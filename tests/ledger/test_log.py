@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from editc.cli.log import describe_log, show_log
@@ -97,3 +98,17 @@ def test_what_a_record_holds_is_read_back_as_the_same_positions() -> None:
         [ends[0].causal_prefix],
     ]
     assert recorded_edits([{"kind": "fact"}]) is None and recorded_edits([{"holds": [{"texts": 3}]}]) is None
+
+
+def test_what_a_build_left_of_earlier_deltas_is_shown_and_a_forged_record_is_not_trusted() -> None:
+    first = state("a", fact("France", "Rome"))
+    left = {"delta_id": "a" * 64, "facts": 10, "before": 1.0, "after": 0.9, "moved": 0.0123, "preserved": False}
+    for records, expected in (
+        ((left,), "leaves     of aaaaaaaaaaaa: 90% of its facts said (100% before), its outputs moved by 0.0123, not"),
+        (({"delta_id": "a" * 64, "facts": "x", "before": [], "moved": {}},), "of aaaaaaaaaaaa: nothing measured"),
+    ):
+        later = replace(state("b", fact("Japan", "Rome"), after=("a" * 64,)), earlier=records)
+        assert expected in show_log(read_log(status(first, later))).text
+    many = replace(state("b"), earlier=(left,) * 9)
+    assert "and 5 deltas before these" in show_log(read_log(status(first, many))).text
+    assert show_log(read_log(status(first, many)), every=True).text.count("of aaaaaaaaaaaa") == 9

@@ -22,6 +22,7 @@ from editc.passes.language.verify import (
     bystanders,
     claims,
     column_trace,
+    earlier,
     first_words,
     forgotten,
     forms,
@@ -85,7 +86,8 @@ class VerifyLanguage:
         moved = bystanders.findings(outcomes)
         rows = tuple(map(_report_row, measured))
         every = (*measurements, *suite_claims)
-        return conclude(solution, Report(every, rows, answers=said, bystanders=moved, suite=suite))
+        before = tuple(earlier.measure_earlier(solution.problem.plan.sites, base, after, ctx))
+        return conclude(solution, Report(every, rows, answers=said, bystanders=moved, suite=suite, earlier=before))
 
 
 def _measure_suite(
