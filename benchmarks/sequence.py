@@ -18,7 +18,7 @@ import argparse
 import resource
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -38,6 +38,7 @@ from editc.numerics import memory as memories
 from editc.passes.language import sentences
 from editc.passes.language.keys import moments
 from editc.passes.language.keys.derive import add_ridge
+from editc.passes.language.keys.values import anchor_norm
 from editc.passes.methods.language.alphaedit import AlphaEdit
 from editc.passes.methods.language.evoedit import EvoEdit
 from editc.passes.methods.language.joint import Joint
@@ -181,6 +182,13 @@ class Once(Way):
         return {self.bed.name: self.W}
 
 
+def anchored(given: Bed) -> Bed:
+    """The bed with every value scaled to the length of what the unedited matrix writes at the fact's key (`nas`)."""
+    before = given.weight @ given.keys
+    values = [anchor_norm(v0, delta) for v0, delta in zip(before.T, given.values.T, strict=True)]
+    return replace(given, values=np.stack(values, axis=1))
+
+
 Ways: TypeAlias = Mapping[str, Callable[[], Way]]
 """Name of a way -> how it begins."""
 
@@ -190,6 +198,8 @@ def ways(given: Bed, rate: float, lamb: float) -> Ways:
     return {
         "joint": lambda: Way(given, Joint(lamb), True),
         "memit": lambda: Way(given, MEMIT(lamb), False),
+        "memit, nas": lambda: Way(anchored(given), MEMIT(lamb), False),
+        "joint, nas": lambda: Way(anchored(given), Joint(lamb), True),
         "memit, held": lambda: Way(given, MEMIT(lamb), True),
         "alphaedit": lambda: Way(given, AlphaEdit(), True),
         "evoedit": lambda: Way(given, EvoEdit(), True),

@@ -46,7 +46,7 @@ class Fact(LanguageEditBase):
     template: str
     """The prompt, with one `{}` for the subject."""
     subject: str
-    """The subject. The edit is made at its last token."""
+    """The subject. The edit is made at its last token, or where the option `tokens` says."""
     answer: str
     """What the model is to say."""
     was: str | None = None

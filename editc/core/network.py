@@ -43,6 +43,26 @@ class TracedFacts:
 
 
 @dataclass(frozen=True)
+class TracedTokens:
+    """Causal tracing of one fact at n tokens and after one layer, by the probability of the answer's first token. With
+    noise, figures are means over samples."""
+
+    clean: float
+    """Without noise."""
+    noised: float
+    """With noise on the subject."""
+    restored: Array
+    """(n,): with noise, and the clean residual stream put back after the layer at one of the tokens."""
+
+    @property
+    def shares(self) -> Array:
+        """(n,): how much of what the noise took each token alone brings back; 1 is all of it. Zeros where the noise
+        takes nothing."""
+        lost = self.clean - self.noised
+        return (self.restored - self.noised) / lost if lost > 0 else np.zeros(len(self.restored))
+
+
+@dataclass(frozen=True)
 class Continuation:
     """How a model continues a prompt when it takes the likeliest token each time."""
 
@@ -206,6 +226,9 @@ class Network(Protocol):
 
     def trace(self, known: Sequence[KnownFact], noise: Noise) -> TracedFacts:
         """Traces each fact causally. Raises LookupError where an answer begins inside the subject's last token."""
+
+    def trace_tokens(self, known: KnownFact, spots: Sequence[Spot], layer: int, noise: Noise) -> TracedTokens:
+        """Traces one fact at n spots of its own prompt, none at position 0. Raises LookupError as `trace`."""
 
     def score(self, asked: Sequence[Cloze], changed: Mapping[str, Array] | None = None) -> AnswerScores:
         """How likely each of n answers is; every figure is (n,)."""

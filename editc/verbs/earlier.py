@@ -109,7 +109,7 @@ def _edits_of_part(part: Delta, name: str) -> EarlierEdits:
     """What the edits of one delta ask of later ones. `name` is the name of its file."""
     from editc.formats.diff.diff import has_manifest
     from editc.opening.recorded import recorded_manifest
-    from editc.passes.language.keys.key_spots import earlier_edits
+    from editc.passes.language.keys.key_spots import earlier_edits, recorded_edits, written_where_carried
 
     if not has_manifest(part):
         message = f"`{name}` records no manifest, so editc does not know which keys to preserve"
@@ -119,7 +119,10 @@ def _edits_of_part(part: Delta, name: str) -> EarlierEdits:
     if earlier.kind != "language":
         help_text = "name deltas that were built for this language model"
         raise fail("E213", f"`{name}` edits an image model", place=name, help=help_text)
-    return earlier_edits(earlier)
+    found, recorded = earlier_edits(earlier), recorded_edits(part.edits)
+    if recorded is not None and any(map(written_where_carried, part.edits)):
+        return EarlierEdits(recorded.keys, found.asked)
+    return found
 
 
 def _require_in_model(opened: OpenedManifest, files: Mapping[int, Delta]) -> None:

@@ -27,6 +27,7 @@ from editc.core.network import (
     Noise,
     SecondMoment,
     TracedFacts,
+    TracedTokens,
     ValueGoal,
 )
 from editc.core.prompts import Cloze, KnownFact, Prompt, Spot, TokenPosition
@@ -151,6 +152,10 @@ class CausalNetwork(RunningModel):
     def trace(self, known: Sequence[KnownFact], noise: Noise) -> TracedFacts:
         """Trace each known fact causally."""
         return tracing.trace_causes(self, known, noise)
+
+    def trace_tokens(self, known: KnownFact, spots: Sequence[Spot], layer: int, noise: Noise) -> TracedTokens:
+        """Trace one fact at some tokens after one layer."""
+        return tracing.trace_tokens(self, known, spots, layer, noise)
 
     def score(self, asked: Sequence[Cloze], changed: ChangedWeights = None) -> AnswerScores:
         """Measure how likely each answer is."""

@@ -19,8 +19,8 @@ from editc.backends.networks.hooks import skip_layers, watch_modules
 from editc.backends.networks.past import cache_arguments, keys_and_values, new_cache
 from editc.backends.networks.running import RunningModel
 from editc.core.delta import Array
-from editc.core.network import Noise, TracedFacts
-from editc.core.prompts import KnownFact
+from editc.core.network import Noise, TracedFacts, TracedTokens
+from editc.core.prompts import KnownFact, Spot
 
 LAYERS_AT_ONCE = 6
 """Layers whose restorations share a batch. A batch begins at its lowest layer, below which nothing runs twice. Chosen
@@ -62,6 +62,16 @@ def trace_causes(network: RunningModel, known: Sequence[KnownFact], noise: Noise
     )
 
 
+def trace_tokens(
+    network: RunningModel, known: KnownFact, spots: Sequence[Spot], layer: int, noise: Noise
+) -> TracedTokens:
+    """Trace one fact at some tokens of its prompt, after one layer."""
+    run, _ = _run_fact(network, known, noise, noise.sigmas * embedding_deviation(network))
+    rows = [network.tokenizer.place(spot).row for spot in spots]
+    restored = [next(_restore_layers(network, run, row, range(layer, layer + 1))) for row in rows]
+    return TracedTokens(run.before, run.after, np.array(restored))
+
+
 def embedding_deviation(network: RunningModel) -> float:
     """Return the standard deviation of the entries of the input embedding, as they enter the first layer."""
     import torch
@@ -78,6 +88,14 @@ def _trace_one(network: RunningModel, known: KnownFact, noise: Noise, sigma: flo
 
     Raises LookupError where the answer begins inside the subject's last token.
     """
+    run, row = _run_fact(network, known, noise, sigma)
+    subject, last = (_restoration_curve(network, run, at) for at in (row, run.ids.shape[1] - 1))
+    return run, subject, last
+
+
+def _run_fact(network: RunningModel, known: KnownFact, noise: Noise, sigma: float) -> tuple[NoisyRun, int]:
+    """Run one fact with noise on its subject. Also return the position of the subject's last token. Raises LookupError
+    where the answer begins inside that token."""
     place = network.tokenizer.place(known.spot)
     ids, count = network.tokenizer.encode_cloze(known.cloze)
     begun = len(ids) - count
@@ -86,9 +104,7 @@ def _trace_one(network: RunningModel, known: KnownFact, noise: Noise, sigma: flo
     embedding = network.model.get_input_embeddings()
     shape = (noise.samples, place.row + 1 - place.first, embedding.weight.shape[1])
     drawn = sigma * np.random.default_rng(noise.seed).standard_normal(shape)
-    run = _run_with_noise(network, ids[:begun], ids[begun], place.first, drawn)
-    subject, last = (_restoration_curve(network, run, row) for row in (place.row, begun - 1))
-    return run, subject, last
+    return _run_with_noise(network, ids[:begun], ids[begun], place.first, drawn), place.row
 
 
 def _run_with_noise(network: RunningModel, ids: Sequence[int], answer: int, first: int, drawn: Array) -> NoisyRun:

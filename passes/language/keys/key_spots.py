@@ -58,6 +58,12 @@ def earlier_edits(manifest: Manifest) -> EarlierEdits:
     return EarlierEdits(tuple(keys), asked)
 
 
+def written_where_carried(record: Mapping[str, Any]) -> bool:
+    """True for the record of an edit with `tokens: carrying`, whose keys its manifest does not say."""
+    options = record.get("options")
+    return isinstance(options, Mapping) and options.get("tokens") == "carrying"
+
+
 def record_key(spots: Sequence[Spot]) -> Mapping[str, Any]:
     """One key as JSON: the texts up to its positions, what they end with, and whether a user says them. Nothing behind
     a position changes what a causal model reads there."""

@@ -18,9 +18,11 @@ from editc.core.ports import Context
 from editc.core.prompts import Spot, TokenPosition
 from editc.passes.language import sentences
 from editc.passes.language.keys import default_names
+from editc.passes.language.keys.carrying import carrying_parts, spots_at
 from editc.passes.language.keys.key_spots import key_groups, reading_rule
-from editc.passes.language.locate.stages import works_on
+from editc.passes.language.locate.stages import stage_option, works_on
 from editc.passes.methods import HoldsMeans
+from editc.passes.sites import layer_of
 from editc.registry.methods import METHODS
 
 
@@ -74,6 +76,7 @@ def _keys_at_names(plan: Plan, index: int, edit: Any, network: Network) -> Itera
     """One memory key for each name and form of an edit, without the contexts that have the name or its target in the
     attention sink. Raises E333 if no context is left."""
     manifest = plan.manifest
+    parts = _parts_to_edit(plan, index, edit, network)
     for one in sentences.edit_sentences(edit, manifest):
         places = _places_by_template(one, network, plan, edit)
         off = replace(one, templates=tuple(text for text, some in places if not any(place.sink for place in some)))
@@ -81,7 +84,32 @@ def _keys_at_names(plan: Plan, index: int, edit: Any, network: Network) -> Itera
             which = f"`{one.name}`" if all(some[0].sink for _, some in places) else f"`{one.name}` or `{one.to}`"
             raise _only_in_sink(which, plan, edit)
         sinks = len(places) - len(off.templates)
-        yield MemoryKey(index, one.name, one.form, off.contexts, np.zeros(0), off.anchor, None, sinks)
+        if parts == (one.name,) or not isinstance(edit, Fact):
+            yield MemoryKey(index, one.name, one.form, off.contexts, np.zeros(0), off.anchor, None, sinks)
+        else:
+            yield from _keys_at_parts(index, one, parts, network)
+
+
+def _parts_to_edit(plan: Plan, index: int, edit: Any, network: Network) -> tuple[str, ...]:
+    """The beginnings of an edit's name at whose last tokens it is written: the name itself, unless the options of its
+    stage say `tokens: carrying`."""
+    stage = next(stage for stage in plan.stages if index in stage.edits)
+    if stage_option(plan, stage, "tokens") != "carrying" or not isinstance(edit, Fact):
+        return edit.names[:1]
+    layer = max(layer_of(plan.sites[i].name) for i in stage.sites)
+    return carrying_parts(edit, plan.manifest, network, layer)
+
+
+def _keys_at_parts(
+    index: int, one: sentences.NameInSentences, parts: Sequence[str], network: Network
+) -> Iterator[MemoryKey]:
+    """One memory key for each part of a subject, without the contexts that have it in the attention sink. A part that
+    is there in every context is left out, unless it is the only one."""
+    for part in parts:
+        spots = spots_at(one, part)
+        off = _off_sink(spots, network)
+        if off:
+            yield MemoryKey(index, part, one.form, off, np.zeros(0), sinks=len(spots) - len(off))
 
 
 def _keys_in_sentences(plan: Plan, index: int, edit: Any, network: Network) -> Iterator[MemoryKey]:

@@ -19,7 +19,7 @@ from editc.core.prompts import Spot
 from editc.core.storage.caching import cache_key
 from editc.passes.language import sentences
 from editc.passes.language.keys.key_spots import key_groups, reading_rule
-from editc.passes.language.locate.stages import is_single
+from editc.passes.language.locate.stages import is_single, stage_option
 from editc.passes.methods import MakesValues
 from editc.passes.sites import layer_of
 
@@ -49,7 +49,8 @@ def find_value(
     layer = layer_of(plan.sites[stage.sites[-1]].name)
     where: DeltaTarget = "stream" if plan.family.normed and not is_single(stage.method) else "output"
     if isinstance(edit, Fact):
-        return _learn_value(plan, memory_key, same_name, edit, edit.answer, (network, layer, where), cache)
+        found = _learn_value(plan, memory_key, same_name, edit, edit.answer, (network, layer, where), cache)
+        return _anchored(found) if stage_option(plan, stage, "nas") else found
     assert isinstance(edit, Redirect)
     if edit.to is None and edit.toward == "refusal":
         return _learn_value(plan, memory_key, same_name, edit, REFUSAL, (network, layer, where), cache)
@@ -86,6 +87,20 @@ def group_means(found: Array, groups: Sequence[Sequence[Spot]]) -> Array:
     """The mean of each group's columns: (d, all spots) -> (d, groups), with the spots in the order of the groups."""
     ends = np.cumsum([len(one) for one in groups])
     return np.stack([part.mean(axis=1) for part in np.split(found, ends[:-1], axis=1)], axis=1)
+
+
+def anchor_norm(before: Array, delta: Array) -> Array:
+    """The change (d,) from `before` (d,) to `before + delta` scaled to the length of `before`, which is Norm-Anchor
+    Scaling. The delta itself where `before + delta` has no length."""
+    value = before + delta
+    length = float(np.linalg.norm(value))
+    return value * (float(np.linalg.norm(before)) / length) - before if length > 0 else delta
+
+
+def _anchored(memory_key: MemoryKey) -> MemoryKey:
+    """The memory key with its learned value scaled to the length of the output before the edit."""
+    assert memory_key.value is not None
+    return replace(memory_key, residual=anchor_norm(memory_key.value.before, memory_key.residual))
 
 
 def _target_state(network: Network, layer: int, memory_key: MemoryKey) -> Array:

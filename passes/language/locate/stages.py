@@ -12,6 +12,7 @@ from editc.core.family import Family
 from editc.core.language_edits import LanguageEdit, Learn, Redirect
 from editc.core.manifest import Manifest
 from editc.core.measurements import Depth
+from editc.core.places import Scalar
 from editc.core.plan import Plan, Stage
 from editc.core.ports import Context
 from editc.passes.language.locate.depth import measure_depth
@@ -82,6 +83,12 @@ def default_layers(method: str, works_on: str, count: int) -> tuple[int, ...]:
     found = METHODS.resolve(method)
     last = min(round(count * (found.depth if isinstance(found, EditsAtDepth) else 1 / 6)), count - 1)
     return (last,) if is_single(method) else tuple(range(max(last - 2, min(last, 1)), last + 1))
+
+
+def stage_option(plan: Plan, stage: Stage, name: str) -> Scalar | None:
+    """An option that the edits of a stage give their method; None if none of them gives it."""
+    given = [plan.manifest.language_edits[i].options for i in stage.edits]
+    return next((options[name] for options in given if name in options), None)
 
 
 def _stage(

@@ -10,13 +10,14 @@ from editc.core.solution import Edit, Stats
 from editc.numerics import memory as memories
 from editc.numerics.nullspace import NoFreeDirectionError
 from editc.passes.methods import require_at_least_zero, require_share
+from editc.passes.methods.language.learned import LearnsValues
 
 SPHERE_ENERGY = 0.5
 """The share of W's energy in the directions that `sphere` spares, as published (SPHERE, ICLR 2026)."""
 
 
 @dataclass(frozen=True)
-class AlphaEdit:
+class AlphaEdit(LearnsValues):
     """Write the residuals R (d_out, m) at the keys K (d_in, m), only along directions that ordinary text hardly uses.
 
     D = R K^T P (P (K K^T + K_p K_p^T) P + l2 I)^-1 P

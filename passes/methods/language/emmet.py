@@ -10,10 +10,11 @@ from editc.core.solution import Edit, Stats
 from editc.numerics import memory as memories
 from editc.numerics.ridge import factorise
 from editc.passes.methods import require_at_least_zero
+from editc.passes.methods.language.learned import LearnsValues
 
 
 @dataclass(frozen=True)
-class EMMET:
+class EMMET(LearnsValues):
     """Write a batch of facts into one matrix: the residuals R (d_out, m) at the keys K (d_in, m).
 
     D = R (K^T C^-1 K + relax I)^-1 K^T C^-1

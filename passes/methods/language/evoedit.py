@@ -10,10 +10,11 @@ from editc.core.solution import Edit, Stats
 from editc.numerics import memory as memories
 from editc.numerics.nullspace import NoFreeDirectionError
 from editc.passes.methods import require_at_least_zero
+from editc.passes.methods.language.learned import LearnsValues
 
 
 @dataclass(frozen=True)
-class EvoEdit:
+class EvoEdit(LearnsValues):
     """Write the residuals R (d_out, m) at the keys K (d_in, m), and nothing at the keys of earlier edits.
 
     D = R (K^T P K + l2 I)^-1 K^T P

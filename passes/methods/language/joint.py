@@ -11,10 +11,11 @@ from editc.core.solution import Edit, Stats
 from editc.numerics import memory as memories
 from editc.numerics.ridge import factorise
 from editc.passes.methods import require_at_least_zero
+from editc.passes.methods.language.learned import LearnsValues
 
 
 @dataclass(frozen=True)
-class Joint:
+class Joint(LearnsValues):
     """Write facts as `memit` does, with every constraint of earlier edits still in the system.
 
     D = R K^T (lamb C + K_p K_p^T + K K^T)^-1

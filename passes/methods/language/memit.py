@@ -11,10 +11,11 @@ from editc.core.solution import Edit, Stats
 from editc.numerics import memory as memories
 from editc.numerics.ridge import factorise
 from editc.passes.methods import require_at_least_zero
+from editc.passes.methods.language.learned import LearnsValues
 
 
 @dataclass(frozen=True)
-class MEMIT:
+class MEMIT(LearnsValues):
     """Write facts layer by layer: at the keys K (d_in, m) the residuals R (d_out, m), an equal share of what the layers
     still have to change.
 

@@ -12,10 +12,11 @@ from editc.core.language_problem import Memory
 from editc.core.solution import Edit, Stats
 from editc.numerics import memory as memories
 from editc.numerics.ridge import SingularError, factorise
+from editc.passes.methods.language.learned import LearnsValues
 
 
 @dataclass(frozen=True)
-class ROME:
+class ROME(LearnsValues):
     """Write every fact exactly: D k_i = r_i with the least tr(D C D^T) (eq. 2 of the paper, for any number of facts).
 
     C is the second moment of ordinary text plus K_p K_p^T of the preserved keys K_p (d_in, p). One fact:
