@@ -211,6 +211,8 @@ def _read_manifest(root: Node, source: Source, named: NamedFiles, kind: Manifest
     spans |= {name: place for name, place in (verify.spans if verify else {}).items() if name.endswith(":")}
     if attacks:
         spans["attacks"] = attacks[0].spans[""]
+    if verify and "worst" in verify.spans:
+        spans["worst"] = verify.spans["worst"]
     if images is not None:
         spans["images"] = images.spans[""]
     preserve, corpus = _block_value(Preserve, values.pop("preserve", None)), own.get("corpus")
@@ -230,7 +232,7 @@ def _read_manifest(root: Node, source: Source, named: NamedFiles, kind: Manifest
         images=images,
         attacks=attacks,
         suite=suite,
-        worst=verify.values.get("worst", 0) if verify else 0,
+        **_read_worst(verify, faults),
         spans=spans,
         **own,
         **values,
@@ -303,6 +305,20 @@ def _read_suite(verify: BlockValues | None, faults: Faults) -> SuiteCheck | None
     if block is None or "data" not in block.values:
         return None
     return SuiteCheck(**block.values, spans=block.spans)
+
+
+def _read_worst(verify: BlockValues | None, faults: Faults) -> Mapping[str, int]:
+    """The fields `worst` and `worst_rounds` of `verify: {worst: ...}`, a number or a block."""
+    node = None if verify is None else verify.values.get("worst")
+    if isinstance(node, Leaf):
+        from editc.manifests.scalars import read_scalar
+
+        count = read_scalar(node, schema.WORST_COUNT, "`worst`", faults)
+        return {} if count is None else {"worst": count}
+    block = None if node is None else read_strict_block(node, schema.WORST, faults)
+    if block is None or "count" not in block.values:
+        return {}
+    return {"worst": block.values["count"], "worst_rounds": block.values.get("rounds", 0)}
 
 
 def _check_version(version: int | None, block: BlockValues, faults: Faults) -> None:

@@ -123,6 +123,7 @@ def read_value(node: Node, kind: value_kinds.ValueKind, label: str, faults: Faul
             | value_kinds.DetectorValue()
             | value_kinds.AttacksValue()
             | value_kinds.SuiteValue()
+            | value_kinds.WorstValue()
             | value_kinds.NodeValue()
         ):
             return node

@@ -294,6 +294,15 @@ def bounds_have_answers(manifest: Manifest, faults: Faults) -> None:
             faults.add("E141", message, manifest.constraints.at(name), help=help)
 
 
+def rounds_have_contexts(manifest: Manifest, faults: Faults) -> None:
+    """E141: `rounds` feeds phrasings back into edits that read keys in contexts."""
+    redirects = () if _joint_method(manifest.redirects) == COLUMNS else manifest.redirects
+    if manifest.worst_rounds and manifest.language_edits and not (manifest.facts or redirects):
+        message = "`rounds` has nothing to feed phrasings back into: no edit reads keys in contexts"
+        help = "it is for `fact`, and for `redirect` and `erase` but by `concept-vectors`; write `worst: COUNT`"
+        faults.add("E141", message, manifest.at("worst"), help=help)
+
+
 def rank_holds_keys(manifest: Manifest, faults: Faults) -> None:
     """E143, a warning: each fact and each name of a concept needs a rank of its own.
 
@@ -348,6 +357,7 @@ RULES: tuple[Rule, ...] = (
     options_fit,
     one_key,
     bounds_have_answers,
+    rounds_have_contexts,
     strengths_are_not_zero,
     rank_holds_keys,
     layers_have_one_source,

@@ -27,6 +27,7 @@ from editc.manifests.value_kinds import (
     Text,
     WholeNumber,
     Wordings,
+    WorstValue,
 )
 
 VERSION = 1
@@ -181,6 +182,8 @@ IMAGES = KeyTable(
     ),
 )
 """The block `verify: {images: ...}`."""
+WORST_COUNT = WholeNumber(1, 24)
+"""How many of the phrasings that ship with editc are reported."""
 SUITE = KeyTable(
     "suite",
     (
@@ -201,6 +204,14 @@ SUITE = KeyTable(
     ),
 )
 """The keys of `verify: {suite: ...}` where it is a block."""
+WORST = KeyTable(
+    "worst",
+    (
+        KeyField("count", WORST_COUNT, "how many phrasings are reported, of 24", required=True),
+        KeyField("rounds", WholeNumber(0, 8), "how often the worst are added to the edits' contexts and solved again"),
+    ),
+)
+"""The keys of `verify: {worst: ...}` where it is a block."""
 VERIFY = KeyTable(
     "verify",
     (
@@ -213,8 +224,8 @@ VERIFY = KeyTable(
         ),
         KeyField(
             "worst",
-            WholeNumber(1, 24),
-            "how many phrasings are reported, of 24, in which the edits hold worst",
+            WorstValue(),
+            "how many phrasings are reported, of 24, in which the edits hold worst; `rounds` feeds them back",
             only="language",
         ),
         KeyField("suite", SuiteValue(), "questions of an unlearning benchmark, before and after", only="language"),

@@ -239,6 +239,16 @@ class SuiteValue:
 
 
 @dataclass(frozen=True)
+class WorstValue:
+    """How many phrasings, or a block with further keys."""
+
+    @property
+    def expects(self) -> str:
+        """What error messages say was expected here."""
+        return "a whole number from 1 to 24, or a block such as {count: 4, rounds: 1}"
+
+
+@dataclass(frozen=True)
 class InnerBlock:
     """A block with a table of its own, or one word in its place."""
 
@@ -290,6 +300,7 @@ ValueKind: TypeAlias = (
     | DetectorValue
     | AttacksValue
     | SuiteValue
+    | WorstValue
     | InnerBlock
     | Edits
     | NodeValue

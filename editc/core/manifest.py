@@ -175,6 +175,8 @@ class Manifest(ManifestBlock):
     """`verify.suite`, of language models. None: no suite is asked."""
     worst: int = 0
     """`verify.worst`, of language models: how many of the worst phrasings are reported. 0: none are looked for."""
+    worst_rounds: int = 0
+    """`verify.worst.rounds`: how often these are added to the contexts of the edits, which are then solved again."""
     emit: tuple[str, ...] = ()
     """The formats in which the edit is exported beside the delta."""
     seed: int = 0

@@ -147,6 +147,28 @@ class Training:
 
 
 @dataclass(frozen=True)
+class WorstRound:
+    """One round in which the phrasings that the edits handled worst were fed back into them."""
+
+    phrasings: tuple[str, ...]
+    """What was added to the contexts of the edits, each with `{}` for a prompt."""
+    before: float
+    """The share of the edited prompts that held in the worst phrasings, before the round."""
+    after: float
+    """The same after it, over the phrasings that were then the worst."""
+    margin_before: float
+    """The mean margin of the right answer over the wrong one in the worst phrasings, in nats, before the round."""
+    margin_after: float
+    """The same after it."""
+    others_before: float
+    """The share that held, before the round, in the phrasings that no round fed back."""
+    others_after: float
+    """The same after it. It shows whether the edits hold better than in the sentences they were solved with."""
+    taken: bool
+    """True if the round's edit was taken. False: its worst was worse than before, so that the edit before it stayed."""
+
+
+@dataclass(frozen=True)
 class Solution:
     """A problem with its edits. `solve` makes it."""
 
@@ -163,6 +185,8 @@ class Solution:
     """How the pulls of `moderate` were found. Empty where no shares of pictures were asked for."""
     training: Training | None = None
     """How the factors were trained. None where they were solved for."""
+    worst_rounds: tuple[WorstRound, ...] = ()
+    """The rounds that fed the worst phrasings back, in order. Empty where none was asked for, or all held already."""
 
     def __repr__(self) -> str:
         """A short text, because a solution holds the factors."""

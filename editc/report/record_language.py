@@ -39,6 +39,7 @@ def kind_fields(verified: Verified) -> Mapping[str, Any]:
         **({"suite": verified.report.suite} if verified.report.suite else {}),
         **training_fields(solution.training, called),
         **({"earlier": [dict(one) for one in verified.report.earlier]} if verified.report.earlier else {}),
+        **({"worst_rounds": [asdict(one) for one in solution.worst_rounds]} if solution.worst_rounds else {}),
     }
 
 

@@ -81,7 +81,7 @@ TITLES: Mapping[str, tuple[str, str]] = {
     ),
     "phrasing": (
         "Worst phrasing",
-        "the same in this sentence; to feed it back, put it under `contexts` of the edit and build again",
+        "the same in this sentence; `verify: {worst: {count: 4, rounds: 1}}` feeds the worst back into the edit",
     ),
     "suite": ("Suite", "a figure of `verify.suite`; model_utility as a share of the unedited model's"),
     "efficacy": (

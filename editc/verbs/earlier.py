@@ -120,7 +120,8 @@ def _edits_of_part(part: Delta, name: str) -> EarlierEdits:
         help_text = "name deltas that were built for this language model"
         raise fail("E213", f"`{name}` edits an image model", place=name, help=help_text)
     found, recorded = earlier_edits(earlier), recorded_edits(part.edits)
-    if recorded is not None and any(map(written_where_carried, part.edits)):
+    found_by_build = earlier.worst_rounds > 0 or any(map(written_where_carried, part.edits))
+    if recorded is not None and found_by_build:
         return EarlierEdits(recorded.keys, found.asked)
     return found
 

@@ -145,10 +145,10 @@ def passes(corpus: Sequence[str]) -> tuple[Pass, ...]:
     `corpus` is not used: no prompts are preserved by default, because the model itself is asked what must stay.
     """
     from editc.passes.language.keys.derive import DeriveLanguage
-    from editc.passes.language.solve.solve import SolveLanguage
+    from editc.passes.language.solve.rounds import SolveInRounds
     from editc.passes.language.verify.verify import VerifyLanguage
 
-    return (DeriveLanguage(), SolveLanguage(), VerifyLanguage())
+    return (DeriveLanguage(), SolveInRounds(), VerifyLanguage())
 
 
 def record_edits(solution: Solution) -> Iterator[Mapping[str, Any]]:

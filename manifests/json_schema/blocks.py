@@ -8,7 +8,7 @@ from types import MappingProxyType
 from editc.manifests import attacks, value_kinds
 from editc.manifests.json_schema import values
 from editc.manifests.json_schema.values import JsonSchema, Names
-from editc.manifests.schema import DETECTOR, SUITE
+from editc.manifests.schema import DETECTOR, SUITE, WORST, WORST_COUNT
 from editc.registry.options import option_texts, options_of
 
 
@@ -50,6 +50,8 @@ def field_value(kind: value_kinds.ValueKind, names: Names) -> JsonSchema:
             return _attacks(names)
         case value_kinds.SuiteValue():
             return values.any_of(values.text(), block(SUITE, names))
+        case value_kinds.WorstValue():
+            return values.any_of(values.value(WORST_COUNT, names), block(WORST, names))
         case _:
             return values.value(kind, names)
 

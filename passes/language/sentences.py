@@ -64,10 +64,15 @@ class NameInSentences:
 def fact_sentences(fact: Fact, manifest: Manifest) -> Iterator[NameInSentences]:
     """The sentences of a fact: its prompt in the contexts that the manifest gives, else behind each of PREFIXES. With
     `chat: true` a second item has the prompt as a user puts it."""
-    given = fact.contexts or manifest.contexts or tuple(f"{prefix}{{}}" for prefix in PREFIXES)
+    given = fact_contexts(fact, manifest)
     yield NameInSentences(fact.subject, "plain", tuple(fill(text, fact.template) for text in given))
     if manifest.chat:
         yield NameInSentences(fact.subject, "chat", tuple(fill(text, fact.template) for text in FACT_IN_CHAT))
+
+
+def fact_contexts(fact: Fact, manifest: Manifest) -> tuple[str, ...]:
+    """The contexts of a fact, with `{}` for its prompt."""
+    return fact.contexts or manifest.contexts or tuple(f"{prefix}{{}}" for prefix in PREFIXES)
 
 
 def redirect_sentences(edit: Redirect, manifest: Manifest) -> Iterator[NameInSentences]:
@@ -76,12 +81,12 @@ def redirect_sentences(edit: Redirect, manifest: Manifest) -> Iterator[NameInSen
     `chat: true` each name has a second item. The target is put into the same sentences."""
     given = edit.contexts or manifest.contexts
     relations = tuple(one.prompt for one in edit.relations)
-    plain = given or tuple(dict.fromkeys((*CONCEPT_IN_TEXT, *map(_cut_after_name, relations))))
+    plain = given or tuple(dict.fromkeys((*CONCEPT_IN_TEXT, *map(cut_after_name, relations))))
     for name in edit.names:
         yield NameInSentences(name, "plain", plain, edit.to)
         if manifest.chat:
             yield NameInSentences(
-                name, "chat", tuple(dict.fromkeys((*CONCEPT_IN_CHAT, *map(_cut_after_name, relations)))), edit.to
+                name, "chat", tuple(dict.fromkeys((*CONCEPT_IN_CHAT, *map(cut_after_name, relations)))), edit.to
             )
 
 
@@ -134,6 +139,6 @@ def spot(text: str, name: str, chat: bool = False) -> Spot:
     return Spot(fill(text, name), name, chat, text.partition("{}")[0])
 
 
-def _cut_after_name(relation: str) -> str:
+def cut_after_name(relation: str) -> str:
     """The relation up to the name's place."""
     return relation.partition("{}")[0] + "{}"

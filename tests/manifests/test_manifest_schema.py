@@ -67,6 +67,7 @@ def test_edits_fill_every_field_of_a_request() -> None:
 def test_the_manifest_fills_every_field() -> None:
     filled = {field.attribute for field in schema.MANIFEST.fields} - {"editc", "verify"}
     made = {"spans", "source", "digest", "preserve_lines", "images", "attacks", "suite", "worst", "kind", "files"}
+    made |= {"worst_rounds"}
     assert filled | made == {field.name for field in fields(Manifest)}
     assert set(LANGUAGE_KEYS) == {field.attribute for field in schema.MANIFEST.fields if field.only == "language"}
 

@@ -49,6 +49,11 @@ def find_worst(
 
     `changed`: matrix name -> edited weight, as stored.
     """
+    return rank_phrasings(base, asked, changed)[:count]
+
+
+def rank_phrasings(base: BaseModel, asked: Sequence[Change], changed: Mapping[str, Array]) -> tuple[Phrasing, ...]:
+    """Every phrasing of the edits that have an old answer, worst first; empty if none has one."""
     usable = [change for change in asked if change.old]
     every = [(template, change) for template in phrasings() for change in usable]
     if not every:
@@ -70,7 +75,7 @@ def find_worst(
             phrasings(), margins.reshape(shape).mean(1), holds.reshape(shape).mean(1), strict=True
         )
     ]
-    return tuple(sorted(found, key=lambda one: one.margin)[:count])
+    return tuple(sorted(found, key=lambda one: one.margin))
 
 
 def claims(found: Sequence[Phrasing]) -> Iterator[Claim]:
