@@ -6,7 +6,8 @@ Facts of `benchmarks.facts_data` that SmolLM2-135M-Instruct knows, whose subject
 * **ES**, **PS**, **NS**, **KL**: as `benchmarks.facts` has them; NS is about other subjects of the relation.
 * **first word**, **last word**: P(new) > P(old) at the prompt and its paraphrases with the subject cut to its first or
   its last word, where the unedited model says the old answer there.
-* **near**: of the prompts about NEAR, how many have the same likeliest word as before.
+* **same last word**, **same first word**: of the prompts about other names with that word (NEAR, BESIDE), how many have
+  the same likeliest token as before.
 """
 
 from __future__ import annotations
@@ -43,6 +44,17 @@ NEAR = {
     ).items()
 }
 """Last word -> names that end with it."""
+BESIDE = {
+    first: [f"{first} {last.strip()}" for last in lasts.split(",")]
+    for first, lasts in table(
+        """Eiffel: Bridge, School, Building; Brandenburg: Airport, Cathedral, Palace; Empire: Theatre, Stadium, Hotel;
+        Golden: Temple, Pavilion, Gate Park; Great: Barrier Reef, Pyramid of Giza, Sphinx;
+        Forbidden: Forest, Garden, Gate; Amazon: River, Theatre, Tower;
+        Sydney: Harbour Bridge, Tower, Town Hall, Airport; Michael: Phelps, Schumacher, Johnson;
+        Serena: Jameson, Winters, Grigorieva; Tiger: Mask, Shroff, Johnson; LeBron: Smith, Miller, Carter"""
+    ).items()
+}
+"""First word -> names that begin with it."""
 RELATION_NAMES = ("landmark's city", "landmark's country", "sport")
 
 
@@ -72,6 +84,11 @@ def near(fact: Fact) -> list[str]:
     return [fact.template.replace("{}", name) for name in names]
 
 
+def beside(fact: Fact) -> list[str]:
+    """The prompts about other names with the subject's first word."""
+    return [fact.template.replace("{}", name) for name in BESIDE.get(fact.subject.split()[0], [])]
+
+
 def shortened(made: Lab, fact: Fact, word: str, changed: Changed) -> list[bool]:
     """Whether the edit holds in each prompt with the subject cut to a word, where the unedited model says the old
     answer."""
@@ -82,15 +99,17 @@ def shortened(made: Lab, fact: Fact, word: str, changed: Changed) -> list[bool]:
     return [bool(good) for good, counts in zip(won, known, strict=True) if counts]
 
 
-def same(made: Lab, fact: Fact, changed: Changed) -> list[bool]:
-    """Whether each near prompt has the likeliest word of before."""
-    asked = [Cloze(text, fact.answer) for text in near(fact)]
+def same(made: Lab, fact: Fact, prompts: Sequence[str], changed: Changed) -> list[bool]:
+    """Whether each prompt has the likeliest token of before."""
+    asked = [Cloze(text, fact.answer) for text in prompts]
+    if not asked:
+        return []
     return (made.network.score(asked).best == made.network.score(asked, changed).best).tolist()
 
 
 def rows(made: Lab, edits: Sequence[Fact], method: str, where: str) -> Iterator[str]:
     """The row of a method and a place."""
-    found, first, last, kept = [], list[bool](), list[bool](), list[bool]()
+    found, first, last, kept, also = [], list[bool](), list[bool](), list[bool](), list[bool]()
     begin = time.process_time()
     for fact in edits:
         given = fact if where == "last" else replace(fact, options={"tokens": where})
@@ -99,11 +118,13 @@ def rows(made: Lab, edits: Sequence[Fact], method: str, where: str) -> Iterator[
         words = fact.subject.split()
         first += shortened(made, fact, words[0], changed)
         last += shortened(made, fact, words[-1], changed)
-        kept += same(made, fact, changed)
-        shown = f"{found[-1].es} {found[-1].ps:.2f} {found[-1].ns:.2f} near {kept[-len(near(fact)) :]}"
+        kept += same(made, fact, near(fact), changed)
+        also += same(made, fact, beside(fact), changed)
+        around = f"near {kept[-len(near(fact)) :]} beside {also[-len(beside(fact)) :]}"
+        shown = f"{found[-1].es} {found[-1].ps:.2f} {found[-1].ns:.2f} {around}"
         print(f"<!-- {method} {where} {fact.prompt} {fact.answer}: {shown} -->", flush=True)
     row = facts_measure.averaged(found, edits)
-    shares = [f"{np.mean(one):.3f} of {len(one)}" if one else "none" for one in (first, last, kept)]
+    shares = [f"{np.mean(one):.3f} of {len(one)}" if one else "none" for one in (first, last, kept, also)]
     figures = [f"{one:.3f}" for one in (row.es, row.ps, row.ns, row.probability)]
     seconds = (time.process_time() - begin) / len(edits)
     yield " | ".join(["", method, where, *figures, *shares, f"{row.kl:.4f}", f"{seconds:.0f}", ""]).strip()
@@ -121,8 +142,9 @@ def main(names: Sequence[str]) -> None:
         shown = ", ".join(f"{part.split()[-1]} {share:.2f}" for part, share in zip(parts, shares, strict=True))
         chosen = ", ".join(part.split()[-1] for part in carrying_parts(fact, asked, made.network, LAYER))
         print(f"| {fact.prompt} | {fact.was} | {fact.answer} | {shown} | {chosen} |", flush=True)
-    print("\n| method | tokens | ES | PS | NS | P(new) | first word | last word | near | KL | s |")
-    print("|---|---|---|---|---|---|---|---|---|---|---|", flush=True)
+    figures = "ES | PS | NS | P(new) | first word | last word | same last word | same first word | KL | s"
+    print(f"\n| method | tokens | {figures} |", flush=True)
+    print("|---|---|---|---|---|---|---|---|---|---|---|---|", flush=True)
     for method in names or ("rome", "memit"):
         for where in ("last", "carrying"):
             for row in rows(made, edits, method, where):
