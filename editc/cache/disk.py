@@ -19,6 +19,7 @@ from editc.cache.entry import (
     UNKNOWN,
     EntryRecord,
     entry_files,
+    forget_listing,
     hash_bytes,
     hash_texts,
     imported_name,
@@ -110,6 +111,7 @@ class DiskCache:
         self.folder.mkdir(parents=True, exist_ok=True)
         target = self.folder / f"{name}.{hash_bytes(data)}.safetensors"
         replace_file(target, data, synced=False)
+        forget_listing(self.folder)
         for path in entry_files(self.folder, name):
             if path != target:
                 path.unlink(missing_ok=True)

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, fields
 from hashlib import sha256
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,9 @@ LONGEST_HEADER = 1 << 20
 """Bytes of a header at most. An entry has a few tensors, so that its header has some hundred bytes."""
 LONGEST_TEXT = 500
 """Characters of a model's name or a kind at most."""
+
+_listings: dict[Path, tuple[int, Mapping[str, list[str]]]] = {}
+"""Folder -> when it last changed, in nanoseconds, and what it had then (`_list_entries`)."""
 
 
 @dataclass(frozen=True)
@@ -102,8 +106,27 @@ def _is_text(value: Any) -> bool:
 
 def entry_files(folder: Path, name: str = "") -> Iterator[Path]:
     """The files of a cache, sorted by name, or those with one first part of the name."""
-    start = f"{name}." if name else ""
     with suppress(OSError):  # no folder, or none that can be read: a cache without entries
-        names = os.listdir(folder)  # noqa: PTH208 (a build looks for hundreds of entries, and paths take long to make)
-        found = [one for one in names if one.startswith(start) and one.endswith(".safetensors")]
-        yield from (folder / one for one in sorted(found) if one.count(".") >= 2)
+        found = _list_entries(folder)
+        chosen = found.get(name, []) if name else sorted(chain.from_iterable(found.values()))
+        yield from (folder / one for one in chosen)
+
+
+def forget_listing(folder: Path) -> None:
+    """List the folder anew next time. Whoever writes into it or removes from it says so, because the time of its last
+    change may not tell two changes apart that come one after the other."""
+    _listings.pop(folder, None)
+
+
+def _list_entries(folder: Path) -> Mapping[str, list[str]]:
+    """First part of a name -> the files that have it, sorted. A build looks for hundreds of entries among thousands:
+    the folder is listed again only where it changed."""
+    changed = folder.stat().st_mtime_ns
+    known = _listings.get(folder)
+    if known is None or known[0] != changed:
+        found: dict[str, list[str]] = {}
+        for one in sorted(os.listdir(folder)):  # noqa: PTH208 (paths take long to make)
+            if one.endswith(".safetensors") and one.count(".") >= 2:
+                found.setdefault(one.split(".", 1)[0], []).append(one)
+        known = _listings[folder] = changed, found
+    return known[1]

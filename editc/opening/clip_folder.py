@@ -13,10 +13,11 @@ from typing import Any, TypeAlias
 from editc.backends.encoders.arrays import Read
 from editc.backends.encoders.clip_text import ACTIVATIONS, LEGACY_END, ClipText, Settings
 from editc.backends.encoders.tokens import Tokens
+from editc.formats.models.finite import find_non_finite
 from editc.formats.models.ldm_encoder import AssembledEncoder
 from editc.formats.models.model import Checkpoint, open_component
 from editc.libraries.text_encoders import CLIP_UNUSED, encoder_class, refuse_other_class, tokenizer_of
-from editc.opening.parameters import UNUSUAL, parameter_reader, read_json, require_finite
+from editc.opening.parameters import UNUSUAL, FindBroken, parameter_reader, read_json
 from editc.opening.tokenizer_files import TokenizerFiles, token_flags, tokenize_with
 
 Opened: TypeAlias = tuple[Callable[[Sequence[str]], Tokens], ClipText]
@@ -27,7 +28,7 @@ SPECIAL = ("bos_token", "eos_token", "unk_token", "pad_token")
 """The special tokens of a tokenizer_config.json."""
 
 
-def open_clip(folder: Path, part: str) -> Opened | None:
+def open_clip(folder: Path, part: str, find_broken: FindBroken = find_non_finite) -> Opened | None:
     """The tokenizer and the text model of an encoder of a pipeline. None where transformers must open it. Raises E205
     for an encoder of another class than a CLIP."""
     refuse_other_class(folder, part, False)
@@ -36,7 +37,7 @@ def open_clip(folder: Path, part: str) -> Opened | None:
             read_json(folder / part / "config.json"), "WithProjection" in encoder_class(folder / part, False)
         )
         weights = open_component(part, folder / part)
-        return _open(settings, weights, folder / tokenizer_of(part))
+        return _open(settings, weights, folder / tokenizer_of(part), find_broken=find_broken)
     return None
 
 
@@ -49,19 +50,25 @@ def open_assembled(found: AssembledEncoder) -> Opened | None:
 
 
 def _open(
-    settings: Settings, weights: Checkpoint, folder: Path, length: int | None = None, pad: int | None = None
+    settings: Settings,
+    weights: Checkpoint,
+    folder: Path,
+    length: int | None = None,
+    pad: int | None = None,
+    find_broken: FindBroken = find_non_finite,
 ) -> Opened | None:
     tokenizer, longest, largest = _read_tokenizer(folder, length, pad)
-    model = ClipText(settings, _reader(weights, settings))
+    model = ClipText(settings, _reader(weights, settings, find_broken))
     fits = largest < settings.vocabulary and longest <= settings.length
     return (tokenizer, model) if fits and settings.act in ACTIVATIONS else None
 
 
-def _reader(weights: Checkpoint, settings: Settings) -> Read:
+def _reader(weights: Checkpoint, settings: Settings, find_broken: FindBroken) -> Read:
     """How parameters are read. Raises ValueError where they are not those of the settings, or not finite."""
     names, shapes = {name.removeprefix("text_model."): name for name in weights.names()}, settings.shapes()
     read = parameter_reader(weights, names, shapes, CLIP_UNUSED)
-    require_finite(weights, [names[name] for name in shapes])
+    if {names[name] for name in shapes}.intersection(find_broken(weights)):
+        raise ValueError("not finite")
     return read
 
 

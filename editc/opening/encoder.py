@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,6 +26,7 @@ from editc.formats.models.model import Model, open_model
 from editc.libraries.device import is_cpu, named_device
 from editc.libraries.foreign import quiet
 from editc.libraries.loading import library_errors, require_finite
+from editc.opening.kept import NOTHING, Kept
 
 if TYPE_CHECKING:
     from editc.backends.encoders.clip import ClipEncoder
@@ -64,6 +66,8 @@ class EncoderSource:
     """The encoder in the model's own file. None where the encoders are folders."""
     parts: Mapping[str, str] = field(default_factory=dict)
     """Text encoder -> sha256 of its weights alone (`editc.formats.apply.encoder_marks`)."""
+    kept: Kept = NOTHING
+    """What is known of the files in their present state."""
 
     def load(self, family: Family, weights: Weights) -> LoadedEncoders:
         """Loads the encoder of every stream of the family, on the device that EDITC_DEVICE names, else on the CPU.
@@ -74,15 +78,16 @@ class EncoderSource:
             from editc.opening.clip_folder import open_clip
             from editc.opening.t5_folder import open_t5
 
-            light, heavy = PartLoader(self.folder, open_clip, open_t5), PartLoader(self.folder, device=device)
+            openers = (partial(one, find_broken=self.kept.broken) for one in (open_clip, open_t5))
+            light, heavy = PartLoader(self.folder, *openers), PartLoader(self.folder, device=device)
             parts = light if is_cpu(device) else heavy
             return LoadedEncoders(load_streams(parts, family.streams, mark, weights), parts.runners())
         encoder = load_clip(self.inside, mark, device)
         return LoadedEncoders({"text": encoder}, {"text_encoder": encoder.model.name})
 
 
-def find_encoder(manifest: Manifest, model: Model) -> EncoderSource:
-    """Finds the encoders whose rows the cross-attention of this model reads.
+def find_encoder(manifest: Manifest, model: Model, kept: Kept = NOTHING) -> EncoderSource:
+    """Finds the encoders whose rows the cross-attention of this model reads. `kept` knows what is in their files.
 
     A pipeline folder has its own. A single file is completed by `encoder:` in the manifest, or by the folders beside
     it: an LDM file of SD 1 or 2 needs only a tokenizer; a UNet alone, and SDXL, need `text_encoder*` too.
@@ -99,11 +104,11 @@ def find_encoder(manifest: Manifest, model: Model) -> EncoderSource:
     if model.layout != "pipeline":
         _require_folders(model, folder)
     whole = model if model.layout == "pipeline" and given is None else open_model(folder)
-    account = describe_encoders(pipeline_of(whole))
+    account = describe_encoders(pipeline_of(whole), digests=kept.digests)
     mark = hash_encoders(account)
     if given is not None and model.layout == "pipeline":
         _require_same(encoder_fingerprint(model), mark, given)
-    return EncoderSource(folder, mark, None, weight_marks(account))
+    return EncoderSource(folder, mark, None, weight_marks(account), kept)
 
 
 def require_encoder(manifest: Manifest, model: Model) -> None:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -18,6 +18,8 @@ from editc.numerics.bits import dtypes
 
 UNUSUAL = (OSError, ValueError, KeyError, TypeError, AttributeError, StopIteration, EditcError)
 """What files that are not as published may raise while they are opened. They are left to transformers."""
+FindBroken: TypeAlias = Callable[[Checkpoint], Sequence[str]]
+"""Finds the tensors that hold NaN or infinity."""
 KEPT = 256 << 20
 """Parameters of at most this many bytes in float32 together are read once and kept; of larger models each is read when
 it is needed, so that memory holds one of them. Chosen by hand: CLIP-L has 492 MB."""
@@ -54,14 +56,6 @@ def parameter_reader(
 def is_small(shapes: Mapping[str, Shape]) -> bool:
     """True where the parameters are read once and kept."""
     return 4 * sum(int(np.prod(shape)) for shape in shapes.values()) <= KEPT
-
-
-def require_finite(weights: Checkpoint, names: Sequence[str]) -> None:
-    """Raises ValueError where one of these tensors holds NaN or infinity."""
-    from editc.formats.models.finite import find_non_finite
-
-    if set(names).intersection(find_non_finite(weights)):
-        raise ValueError("not finite")
 
 
 def read_json(path: Path) -> Any:

@@ -17,7 +17,7 @@ from editc.formats.models.finite import find_non_finite
 from editc.formats.models.model import Checkpoint, open_component
 from editc.libraries.loading import refuse_values
 from editc.libraries.text_encoders import refuse_other_class, tokenizer_of
-from editc.opening.parameters import UNUSUAL, parameter_reader, read_json
+from editc.opening.parameters import UNUSUAL, FindBroken, parameter_reader, read_json
 from editc.opening.tokenizer_files import TokenizerFiles, tokens_of
 
 Opened: TypeAlias = tuple[Tokenize | None, T5Text, int]
@@ -36,7 +36,7 @@ EXTRA = 100
 """Sentinels of a T5's tokenizer, where its settings do not say how many."""
 
 
-def open_t5(folder: Path, part: str) -> Opened | None:
+def open_t5(folder: Path, part: str, find_broken: FindBroken = find_non_finite) -> Opened | None:
     """The tokenizer and the encoder of a pipeline. None where transformers must open both. Raises E205 for an encoder
     of another class than a T5, and E402 for one that holds NaN or infinity."""
     refuse_other_class(folder, part, True)
@@ -46,7 +46,7 @@ def open_t5(folder: Path, part: str) -> Opened | None:
         weights = open_component(part, folder / part)
         names, shapes = _names(weights), settings.shapes()
         model = T5Text(settings, parameter_reader(weights, names, shapes, UNUSED))
-        broken = sorted({names[name] for name in shapes}.intersection(find_non_finite(weights)))
+        broken = sorted({names[name] for name in shapes}.intersection(find_broken(weights)))
         if not broken:
             return _open_tokenizer(folder / tokenizer_of(part), settings.vocabulary), model, settings.vocabulary
     refuse_values(broken, f"the model's `{part}`", folder / part)

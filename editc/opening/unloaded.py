@@ -23,6 +23,7 @@ from editc.formats.models.finite import find_non_finite
 from editc.formats.models.model import Checkpoint, Model
 from editc.libraries.foreign import quiet
 from editc.libraries.loading import TensorMismatch, library_errors, refuse_values, require_whole
+from editc.opening.kept import file_states
 from editc.opening.known_networks import is_known
 
 WHOLE, FINITE = "whole", "finite"
@@ -128,6 +129,4 @@ def _stamp(checkpoint: Checkpoint, place: Path) -> str:
     """The cache key of the files in their present state, of their settings and of the diffusers that compares them.
     Writing to a file changes it, because the time of change is part of it."""
     files = sorted({tensor.file for tensor in checkpoint.tensors.values()})
-    states = [(file.resolve(), file.stat()) for file in files]
-    about = ["whole 1", version("diffusers"), _settings(place)]
-    return json.dumps([*about, *[[str(p), s.st_size, s.st_mtime_ns, s.st_ctime_ns, s.st_ino] for p, s in states]])
+    return json.dumps(["whole 2", version("diffusers"), _settings(place), file_states(files)])

@@ -106,6 +106,7 @@ def open_ports(opened: OpenedManifest, progress: Progress | None) -> Context:
     from editc.opening import detector as detecting
     from editc.opening.default_list import known_contexts, list_warnings
     from editc.opening.encoder import find_encoder
+    from editc.opening.kept import Kept
     from editc.opening.loadable import require_pipeline
     from editc.opening.unloaded import check_unloaded_parts
 
@@ -123,16 +124,17 @@ def open_ports(opened: OpenedManifest, progress: Progress | None) -> Context:
     assert ctx.family is not None
     with pointing_at(manifest, "encoder" if manifest.encoder else "model"):
         require_pipeline(manifest, model, ctx.family)
-        notes = tuple(check_unloaded_parts(model, component_of(model), store and replace(store, private=True)))
+        private = store and replace(store, private=True)
+        notes = tuple(check_unloaded_parts(model, component_of(model), private))
         notes += tuple(list_warnings(model, manifest, ctx.family))
         known = () if ctx.contexts else known_contexts(model, manifest, ctx.family)
-        source = find_encoder(manifest, model)
+        source = find_encoder(manifest, model, Kept(private))
         loaded = source.load(ctx.family, ctx.weights)
     if manifest.images is not None:
         announce(progress, "loading the pipeline and the detector")
     ctx = replace(ctx, encoder=loaded.streams["text"], streams=loaded.streams, cache=store, known_contexts=known)
     ctx = replace(ctx, encoder_parts=source.parts, encoder_runners=loaded.runners, notes=notes)
-    ctx = replace(ctx, picture_cache=store and replace(store, private=True))
+    ctx = replace(ctx, picture_cache=private)
     ctx = replace(ctx, progress=progress, prober=_prober_loader(manifest, model))
     ctx = _open_painter(ctx, manifest, model)
     return _open_attacks(_open_gradients(ctx, manifest, model), manifest, model)

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Protocol
@@ -86,16 +86,26 @@ def encoder_fingerprint(model: Model | Path | str, rows: Mapping[str, int] | Non
     )
 
 
-def describe_encoders(folder: Path, rows: Mapping[str, int] = MappingProxyType({})) -> tuple[Any, Any]:
+def describe_encoders(
+    folder: Path,
+    rows: Mapping[str, int] = MappingProxyType({}),
+    digests: Callable[[Checkpoint], Mapping[str, str]] | None = None,
+) -> tuple[Any, Any]:
     """All that `encoder_fingerprint` hashes: a map from text encoder to its tensors and settings (as `describe_encoder`
-    returns them), and a map from tokenizer to its vocabulary. `rows` as in `encoder_fingerprint`."""
+    returns them), and a map from tokenizer to its vocabulary. `rows` as in `encoder_fingerprint`. `digests` tells the
+    `half_digests` of an encoder where somebody remembers them."""
     parts = encoder_folders(folder)
+    told = digests or (lambda _: {})
+    opened = {name: open_component(name, part) for name, part in parts.items() if _is_encoder(name, part)}
     encoders = {
-        name: describe_encoder(open_component(name, part), settings_of(part), rows.get(name))
-        for name, part in parts.items()
-        if name.startswith("text_encoder") and has_weights(part)
+        name: describe_encoder(one, settings_of(parts[name]), rows.get(name), told(one)) for name, one in opened.items()
     }
     return encoders, {name: read_vocabulary(part) for name, part in parts.items() if name.startswith("tokenizer")}
+
+
+def _is_encoder(name: str, folder: Path) -> bool:
+    """True for the folder of a text encoder that has weights."""
+    return name.startswith("text_encoder") and has_weights(folder)
 
 
 def hash_encoders(described: tuple[Any, Any]) -> str:
@@ -152,24 +162,38 @@ def settings_of(folder: Path) -> Mapping[str, Any]:
     return _read_settings(folder / "config.json")
 
 
-def describe_encoder(checkpoint: StoredTensors, config: Mapping[str, Any], vocabulary_size: int | None = None) -> Any:
+def describe_encoder(
+    checkpoint: StoredTensors,
+    config: Mapping[str, Any],
+    vocabulary_size: int | None = None,
+    known: Mapping[str, str] = MappingProxyType({}),
+) -> Any:
     """An encoder as plain JSON: for each tensor [name, shape, sha256 as float16], sorted, and the settings that are
     hashed.
 
     `vocabulary_size`: how many rows of the token embeddings count; None: all. The prefix `text_model.` is left out of
-    names, because versions of transformers differ in it.
+    names, because versions of transformers differ in it. `known`: name -> what `half_digests` said of whole tensors.
     """
     rows = []
-    for name in checkpoint.names():
-        if checkpoint.dtype(name) in dtypes.EDITABLE:
-            shape = list(checkpoint.shape(name))
-            shape[:1] = (
-                [min(shape[0], vocabulary_size)] if vocabulary_size and name.endswith(TOKEN_EMBEDDINGS) else shape[:1]
-            )
-            rows.append([name.removeprefix("text_model."), shape, _half_digest(checkpoint, name, shape)])
+    for name in float_names(checkpoint):
+        shape = whole = list(checkpoint.shape(name))
+        if vocabulary_size and name.endswith(TOKEN_EMBEDDINGS):
+            shape = [min(whole[0], vocabulary_size), *whole[1:]]
+        digest = known.get(name) if shape == whole else None
+        rows.append([name.removeprefix("text_model."), shape, digest or _half_digest(checkpoint, name, shape)])
     rows.sort()
     inner = config.get("text_config", config)
     return [rows, {key: inner.get(key) for key in _HASHED_SETTINGS}]
+
+
+def float_names(checkpoint: StoredTensors) -> Sequence[str]:
+    """The names of the tensors of floats, in the order of the checkpoint."""
+    return [name for name in checkpoint.names() if checkpoint.dtype(name) in dtypes.EDITABLE]
+
+
+def half_digests(checkpoint: StoredTensors) -> Mapping[str, str]:
+    """Name -> sha256 as float16 of each tensor of floats."""
+    return {name: _half_digest(checkpoint, name) for name in float_names(checkpoint)}
 
 
 def _half_digest(checkpoint: StoredTensors, name: str, shape: Sequence[int] | None = None) -> str:

@@ -45,7 +45,7 @@ def as_on_the_device(cache: Path) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("EDITC_CACHE", str(cache))
         patch.setattr(products, "_onednn_linear", lambda: None)
-        patch.setattr(clip_folder, "open_clip", lambda folder, part: None)
+        patch.setattr(clip_folder, "open_clip", lambda folder, part, find_broken: None)
         patch.setattr(painter, "choose_precision", lambda where, component: "float32")
         yield
 

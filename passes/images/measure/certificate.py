@@ -27,11 +27,9 @@ from editc.core.problem import System, Witness
 from editc.core.solution import Edit, Solution
 from editc.numerics import adversary, trust
 from editc.numerics.ball import join_balls, unmoved
+from editc.numerics.running import RunningSum
 from editc.numerics.squares import mirror
 
-ROWS_AT_ONCE = 256
-"""Rows of a sum's lower half that are added together. Chosen by hand: at a width of 2048 nearly half of the sum is left
-out."""
 REGULARISATION = 0.1
 """The regularisation of RECE's derived embedding, as published."""
 
@@ -70,35 +68,40 @@ class LayerSums:
 
     solution: Solution
     """The solved edits."""
-    sums: dict[str, tuple[Array, Array, Array, Array]] = field(default_factory=dict)
-    """Group -> left, right, P and Q (its lower half) of the layers added so far."""
+    factors: dict[str, tuple[Array, Array]] = field(default_factory=dict)
+    """Group -> left and right."""
+    cross: dict[str, RunningSum] = field(default_factory=dict)
+    """Group -> P of the layers added so far."""
+    noise: dict[str, RunningSum] = field(default_factory=dict)
+    """Group -> Q of the layers added so far, its lower half."""
 
     def add(self, group: str, layer: SummedLayer) -> None:
         """Add one layer of a group. All layers of a group have the same left and right."""
         if self.solution.problem.systems[group].certificate_input is None:
             return
-        if group not in self.sums:
-            nothing = np.zeros((len(layer.left), len(layer.left)))
-            self.sums[group] = layer.left, layer.right, nothing, nothing.copy()
-        cross, noise = self.sums[group][2:]
-        cross += layer.cross
-        for start in range(0, len(noise), ROWS_AT_ONCE):
-            below = slice(start, start + ROWS_AT_ONCE), slice(start + ROWS_AT_ONCE)
-            noise[below] += layer.noise[below]
+        if group not in self.factors:
+            self.factors[group] = layer.left, layer.right
+            width = len(layer.left)
+            self.cross[group], self.noise[group] = RunningSum.of(width), RunningSum.of(width, half=True)
+        self.cross[group].add(layer.cross)
+        self.noise[group].add(layer.noise)
 
     def grams(self, group: str) -> tuple[Array, Array]:
         """Return sum_l W'^T W' and sum_l W'^T W of a group, (d, d) each."""
-        return _sum_products(self.solution.problem.systems[group].total_gram(), *self.sums[group])
+        total = self.solution.problem.systems[group].total_gram()
+        return _sum_products(total, *self.factors[group], self.cross[group].value(), self.noise[group].value())
 
     def certificates(self) -> tuple[Certificate, ...]:
         """Return one certificate for each erased concept and group, and free the sums of the groups."""
-        return tuple(one for group in [*self.sums] for one in self._certify_group(group))
+        return tuple(one for group in [*self.factors] for one in self._certify_group(group))
 
     def _certify_group(self, group: str) -> tuple[Certificate, ...]:
         """Return the certificates of one group, in the order of the requests, and free its sums."""
         system = self.solution.problem.systems[group]
         system = replace(system, gram=system.total_gram())
-        sums = _sum_products(system.total_gram(), *self.sums.pop(group))
+        rounding = self.cross.pop(group).value(), self.noise.pop(group).value()
+        sums = _sum_products(system.total_gram(), *self.factors.pop(group), *rounding)
+        del rounding
         return certify(system, *sums)
 
 

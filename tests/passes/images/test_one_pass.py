@@ -75,7 +75,7 @@ def test_wide_layers_have_the_same_figures(dtype: str, monkeypatch: pytest.Monke
     found = solution(system, edit("shared", system), dtype)
     sums = LayerSums(found)
     measured = tuple(measure_sites(found, observe=sums.add))
-    assert sums.sums["text"][2].dtype == np.float64
+    assert sums.cross["text"].value().dtype == np.float64
     for one, (drift, empty, errors) in zip(measured, by_definition(found), strict=True):
         assert one.drift == pytest.approx(drift, rel=1e-7) and one.unconditional == pytest.approx(empty, rel=1e-7)
         np.testing.assert_allclose(one.errors, errors, rtol=1e-7)
