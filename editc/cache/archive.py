@@ -32,7 +32,7 @@ INDEX = "index.json"
 """The name of the first file in the tar."""
 LARGEST_INDEX = 64 << 20
 """Bytes of an index at most: some 400,000 entries."""
-PRIVATE_KINDS = ("files found whole",)
+PRIVATE_KINDS = ("files found whole", "hashes of text encoders")
 """Kinds of entries that say something of files of this machine."""
 
 

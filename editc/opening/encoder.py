@@ -78,8 +78,8 @@ class EncoderSource:
             from editc.opening.clip_folder import open_clip
             from editc.opening.t5_folder import open_t5
 
-            openers = (partial(one, find_broken=self.kept.broken) for one in (open_clip, open_t5))
-            light, heavy = PartLoader(self.folder, *openers), PartLoader(self.folder, device=device)
+            clip, t5 = partial(open_clip, find_broken=self.kept.broken), partial(open_t5, find_broken=self.kept.broken)
+            light, heavy = PartLoader(self.folder, clip, t5), PartLoader(self.folder, device=device)
             parts = light if is_cpu(device) else heavy
             return LoadedEncoders(load_streams(parts, family.streams, mark, weights), parts.runners())
         encoder = load_clip(self.inside, mark, device)

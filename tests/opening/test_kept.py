@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -36,7 +37,7 @@ def encoder(tmp_path: Path) -> Path:
 def write(folder: Path, values: Array) -> None:
     """Write the encoder's file."""
     other = np.ones((2, 3), np.float16)
-    tensors = {"b.weight": values.astype(np.float32), "a.weight": other, "position_ids": np.arange(3)}
+    tensors: dict[str, Any] = {"b.weight": values.astype(np.float32), "a.weight": other, "position_ids": np.arange(3)}
     save_file(tensors, folder / "model.safetensors")
 
 
