@@ -26,6 +26,7 @@ LATE = {
     "completion": "editc.cli.completing:completion",
     "export": "editc.cli.export:export",
     "fleet": "editc.cli.fleet:fleet",
+    "head": "editc.cli.head:head",
     "init": "editc.cli.init:init",
     "list": "editc.cli.start:list_",
     "log": "editc.cli.log:log",

@@ -109,7 +109,7 @@ class Family:
     """Role -> why it cannot be edited, for the error."""
     notes: tuple[str, ...] = ()
     """What an edit of this family does not do, in sentences for the report."""
-    models: Literal["image", "language"] = "image"
+    models: Literal["image", "language", "classifier"] = "image"
     """The kind of model."""
     transposed: bool = False
     """True where matrices are stored as (d_in, d_out)."""

@@ -24,6 +24,9 @@ def recorded_manifest(delta: Delta, path: Path, detector: str = "") -> Manifest:
     Raises what decoding finds, and E696 where the metadata of the delta are damaged.
     """
     check_claims(delta, str(path))
+    if FAMILIES.models_of(delta.family) == "classifier":
+        help_ = "`editc head build` measures a head; `apply`, `revert`, `status` and `inspect` take this delta"
+        raise fail("E647", "this delta edits the head of a classifier", place=str(path), help=help_)
     source = Source(f"{path}#manifest", delta.manifest, tuple(delta.extra.get("set", ())))
     kind: KindName = "language" if FAMILIES.models_of(delta.family) == "language" else "image"
     near = (Path(), path.parent, path.parent.parent)

@@ -102,6 +102,20 @@ TITLES: Mapping[str, tuple[str, str]] = {
         "mean negative log-likelihood of a token of the answers to learn before the edit, in nats",
     ),
     "learned_nll_after": ("NLL of what is learned, after", "the same after the edit"),
+    "answered_before": ("Answered, before", "share of the erased class's examples that a classifier answers with it"),
+    "answered": ("Answered", "the same after the edit; `editc head build` has a bound for it"),
+    "others_same": (
+        "Others, same answer",
+        "share of the other examples, not answered with an erased class before, whose answer stays; `editc head build` "
+        "has a bound for it",
+    ),
+    "others_right_before": ("Others, right, before", "share of the other labelled examples that are answered rightly"),
+    "others_right": ("Others, right", "the same after the edit"),
+    "told_apart_before": (
+        "Told apart, before",
+        "share of the variance of being of the class that a linear probe of a classifier's logits explains",
+    ),
+    "told_apart": ("Told apart", "the same after the edit"),
     "retained": ("Retained", "share of retained answers a token of which has 0.8 of its probability or more"),
     "retained_nll_before": (
         "NLL of what is retained, before",

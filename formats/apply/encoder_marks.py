@@ -75,9 +75,9 @@ def compare_encoder(delta: Delta, encoders: Encoders, opened: Iterable[TensorRea
     Raises E623 for another encoder.
 
     `opened`: the edited components, which may project an encoder's rows. Nothing is compared for language models, which
-    read their own tokens.
+    read their own tokens, and for classifiers, which read none.
     """
-    if FAMILIES.models_of(delta.family) == "language":  # it reads its own words
+    if FAMILIES.models_of(delta.family) in ("language", "classifier"):
         return
     if FAMILIES.models_of(delta.family) == "image" and FAMILIES.resolve(delta.family).component == TEXT_ENCODER:
         yield "the delta edits the text encoder itself: its matrices were compared, its vocabulary was not"

@@ -29,7 +29,7 @@ FLOORS = (
     "editc.formats.doctor",
     "editc.formats editc.passes",
     "editc.report editc.opening editc.signing editc.publish editc.live editc.ledger",
-    "editc.verbs editc.fleet editc.stacking editc.start editc.viewing",
+    "editc.verbs editc.fleet editc.heads editc.stacking editc.start editc.viewing",
     "editc.cli",
     "editc",
 )

@@ -13,6 +13,7 @@ from places import ROOT
 from editc.cli import cli
 from editc.core.places import Source
 from editc.manifests.decode import decode
+from editc.manifests.heads import read_head_manifest
 from editc.registry.methods import METHODS
 from editc.registry.options import options
 
@@ -116,6 +117,9 @@ MANIFESTS = [
 
 @pytest.mark.parametrize("text", MANIFESTS)
 def test_every_manifest_in_a_page_is_sound(text: str) -> None:
+    if re.search(r"^method: ", text, re.MULTILINE):  # of `editc head build`: elsewhere `method` stands beside an edit
+        assert read_head_manifest(Source("manifest.yaml", text)).erased
+        return
     _, found = decode(Source("manifest.yaml", text))
     assert not [one.message for one in found if one.severity == "error"]
 

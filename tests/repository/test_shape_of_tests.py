@@ -25,6 +25,7 @@ LIKE_THE_SOURCE = {
     "registry",
     "report",
     "signing",
+    "heads",
     "stacking",
     "start",
     "verbs",
