@@ -307,7 +307,7 @@ def _read_suite(verify: BlockValues | None, faults: Faults) -> SuiteCheck | None
     return SuiteCheck(**block.values, spans=block.spans)
 
 
-def _read_worst(verify: BlockValues | None, faults: Faults) -> Mapping[str, int]:
+def _read_worst(verify: BlockValues | None, faults: Faults) -> Mapping[str, Any]:
     """The fields `worst` and `worst_rounds` of `verify: {worst: ...}`, a number or a block."""
     node = None if verify is None else verify.values.get("worst")
     if isinstance(node, Leaf):

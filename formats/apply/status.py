@@ -116,8 +116,8 @@ def status(model: Model, deltas: Sequence[Delta] = ()) -> Status:
             parts = {f"{r.site.component}/{r.site.name}": now.judge(r) for r in delta.sites}
             states = [state for state in states if state.delta_id != delta.delta_id]
             state = _delta_state(delta.delta_id, delta.edits, parts, False)
-            more = {"after": _read_parents(delta.extra), "earlier": _read_earlier(delta.extra)}
-            states.insert(0, replace(state, **more))
+            parents, earlier = _read_parents(delta.extra), _read_earlier(delta.extra)
+            states.insert(0, replace(state, after=parents, earlier=earlier))
     return Status(model, tuple(reversed(states)), journal.interrupted_entry(journal_place) is not None)
 
 

@@ -95,7 +95,7 @@ def _parts_to_edit(plan: Plan, index: int, edit: Any, network: Network) -> tuple
     stage say `tokens: carrying`."""
     stage = next(stage for stage in plan.stages if index in stage.edits)
     if stage_option(plan, stage, "tokens") != "carrying" or not isinstance(edit, Fact):
-        return edit.names[:1]
+        return (str(edit.names[0]),)
     layer = max(layer_of(plan.sites[i].name) for i in stage.sites)
     return carrying_parts(edit, plan.manifest, network, layer)
 

@@ -118,9 +118,11 @@ def _round(
     fed back."""
     share_before, margin_before = _mean(old[:count])
     share_after, margin_after = _mean(new[:count])
-    others = [_mean([one for one in some if one.template not in fed])[0] for some in (old, new)]
+    others_before, others_after = (_mean([one for one in some if one.template not in fed])[0] for some in (old, new))
     better = (share_after, margin_after) >= (share_before, margin_before)
-    return WorstRound(fresh, share_before, share_after, margin_before, margin_after, *others, better)
+    return WorstRound(
+        fresh, share_before, share_after, margin_before, margin_after, others_before, others_after, better
+    )
 
 
 def _mean(some: Sequence[Phrasing]) -> tuple[float, float]:

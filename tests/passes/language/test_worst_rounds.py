@@ -87,7 +87,10 @@ def test_phrasings_are_added_once_and_to_what_the_edit_has(folder: Path, tmp_pat
     assert add_contexts(fact, more, "rome", asked).contexts == (*(f"{one}{{}}" for one in PREFIXES), "Say: {}")
     own = replace(fact, contexts=("So {}",))
     assert add_contexts(own, more, "rome", asked).contexts == ("So {}", "Say: {}")
-    assert add_contexts(concept, more, "rocr", asked).contexts[-2:] == ("The capital of {}", "Say: The capital of {}")
+    assert (add_contexts(concept, more, "rocr", asked).contexts or ())[-2:] == (
+        "The capital of {}",
+        "Say: The capital of {}",
+    )
     assert add_contexts(concept, more, "lunar", asked).contexts == ("The capital of {} is", "Say: The capital of {} is")
 
 
