@@ -171,9 +171,10 @@ def check_bytes(given: Any) -> None:
     import smollm2
 
     from editc.manifests.slices import slice_of
+    from editc.stacking.files import read_stack
     from editc.verbs.build import build
 
-    first = json.loads((given.folder / "out/order-1/1/report.json").read_text())["edits"][0]["request"]["slices"][0]
+    first = read_stack(given.folder / "out")[0].slices[0].slices[0]
     rows = author_rows(given.authors, given.questions)
     gone = next(row[ROWS_KEY] for row in rows if slice_of(row[ROWS_KEY], given.slices) != first)
     path = write_stack(given.folder / "without", [row for row in rows if row[ROWS_KEY] != gone], smollm2.made())

@@ -96,6 +96,8 @@ def describe_unsupported(settings: Mapping[str, Any]) -> str:
         return ""
     if "auto_map" in settings:
         return f"a model of kind `{kind[:60]}` that needs code of its own, which editc does not run"
+    if first.endswith("ForImageClassification"):
+        return f"a `{first[:60]}`, whose head `editc head build` edits; `editc build` edits no classifiers"
     if first and not first.endswith(_GENERATES) and not _has_other_inputs(settings):
         return f"a `{first[:60]}`, which does not write text word by word; editc only edits models that do"
     return f"a language model of kind `{kind[:60]}`, {NOT_EDITED}"

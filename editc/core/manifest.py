@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import ClassVar, Literal, TypeAlias
 
 from editc.core.image_check import AttackCheck, ImageCheck, ShareSearch, SuiteCheck, TokenWeights
-from editc.core.language_edits import Ablation, Corpus, Fact, LanguageEdit, OnRows, Redirect
+from editc.core.language_edits import Ablation, Corpus, Fact, Forget, LanguageEdit, Learn, Redirect
 from editc.core.places import ManifestBlock, Scalar, Source
 from editc.core.text import Attribute
 
@@ -225,9 +225,9 @@ class Manifest(ManifestBlock):
         return tuple(edit for edit in self.edits if isinstance(edit, Ablation))
 
     @property
-    def on_rows(self) -> tuple[OnRows, ...]:
+    def on_rows(self) -> tuple[Forget | Learn, ...]:
         """The sets that are forgotten or learned, in order; they are trained together and share a method."""
-        return tuple(edit for edit in self.edits if isinstance(edit, OnRows))
+        return tuple(edit for edit in self.edits if isinstance(edit, Forget | Learn))
 
     @property
     def method(self) -> str | None:

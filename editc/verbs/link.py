@@ -21,6 +21,7 @@ from editc.formats.delta.container import write_delta
 from editc.formats.delta.parts import parts
 from editc.formats.diff.diff import has_manifest
 from editc.formats.exports.read import read_delta
+from editc.formats.link.check import built_on
 from editc.formats.link.link import Arrangement, arrange, link
 from editc.formats.link.overlap import Overlap, measure_overlaps
 from editc.formats.models.model import Model, open_model
@@ -176,14 +177,16 @@ def _linked_claims(arrangement: Arrangement, measured: Sequence[LinkedPart]) -> 
     """The claims of the linked delta: for each part, what was measured.
 
     A part that was not measured keeps its claims if no other delta edits its sites, because they are then still true.
-    Claims that count pictures are dropped.
+    It loses them if one of the deltas was built on others: that one's figures are of another model. Claims that count
+    pictures are dropped.
     """
     from editc.passes.emit import claim_as_json
 
+    alone = not any(built_on(delta, arrangement.deltas) for delta in arrangement.deltas)
     found: list[Mapping[str, Any]] = []
     for number, part in enumerate(measured):
         claims = [dict(claim_as_json(claim)) for claim in part.verified.report.claims] if part.verified else []
-        if part.verified is None and not _shares_sites(part.delta, arrangement):
+        if part.verified is None and alone and not _shares_sites(part.delta, arrangement):
             claims = [dict(claim) for claim in part.delta.claims if not counts_pictures(str(claim["name"]))]
         found += [claim | {"part": number} for claim in claims]
     return found

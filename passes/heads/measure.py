@@ -8,7 +8,7 @@ import numpy as np
 
 from editc.core.delta import Array
 from editc.core.measurements import Claim
-from editc.passes.heads.methods import Examples, Head
+from editc.passes.heads.methods import Examples, Head, Mask
 
 ROUNDING = 1e-5
 """Directions of the logits whose spread is at most this share of the largest are rounding of float32, and no probe
@@ -44,12 +44,12 @@ def measure_head(
             yield Claim(name, max(explained(one, examples.of([c])) for c in gone), unit="share")
 
 
-def _share(name: str, holds: Array, bound: float | None = None, least: bool = False) -> Claim:
+def _share(name: str, holds: Mask, bound: float | None = None, least: bool = False) -> Claim:
     """A share of examples."""
     return Claim(name, float(np.mean(holds)), bound, unit="share", least=least, of=len(holds))
 
 
-def explained(logits: Array, of_class: Array) -> float:
+def explained(logits: Array, of_class: Mask) -> float:
     """The share of the variance of a label that the best affine function of the logits explains, on these examples."""
     wanted = of_class - of_class.mean()
     if not wanted.any():

@@ -4,12 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 
 from editc.core.delta import Array
 from editc.numerics import directions
 from editc.numerics.directions import Eraser
+
+Labels: TypeAlias = NDArray[np.int64]
+"""The numbers of classes."""
+Mask: TypeAlias = NDArray[np.bool_]
+"""Which examples are meant."""
 
 
 @dataclass(frozen=True)
@@ -33,12 +40,13 @@ class Examples:
 
     features: Array
     """(n, d): one row an example."""
-    labels: Array
+    labels: Labels
     """(n,): the number of each example's class; -1 for an example of a class that is not erased, whichever."""
 
-    def of(self, classes: Sequence[int]) -> Array:
+    def of(self, classes: Sequence[int]) -> Mask:
         """(n,): True for the examples of some classes."""
-        return np.isin(self.labels, classes)
+        found: Mask = np.isin(self.labels, classes)
+        return found
 
 
 @dataclass(frozen=True)

@@ -136,6 +136,8 @@ def test_a_model_without_labels_is_refused_and_so_is_verify(place: Path, tmp_pat
     with pytest.raises(EditcError, match="id2label"):
         open_head(tmp_path / "vit")
     built(place, "row")
+    with pytest.raises(EditcError, match="`editc head build` edits"):
+        api.build(f"editc: 1\nmodel: {place / 'vit'}\nedits: [{{erase: circle}}]\n", place / "wrong")
     with pytest.raises(EditcError, match="head of a classifier"):
         api.verify(place / "out" / "delta.safetensors", place / "vit")
 

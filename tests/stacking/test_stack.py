@@ -13,6 +13,8 @@ from command import editc
 
 from editc import api
 from editc.core.diagnostics import EditcError
+from editc.formats.delta.parts import parts
+from editc.formats.exports.read import read_delta
 from editc.manifests.data_sets import QUESTION
 from editc.manifests.slices import slice_of
 from editc.stacking.build import build_stack
@@ -145,6 +147,13 @@ def test_a_model_with_the_stack_in_it_goes_back_to_what_never_saw_the_row(place:
     forget_rows(copy, place / "gone.jsonl")
     api.revert(model)
     assert (model / "model.safetensors").read_bytes() == base
+
+
+def test_the_linked_delta_claims_nothing_that_was_measured_on_another_model(place: Path, tmp_path: Path) -> None:
+    stack = place / "full" / "out" / STACK
+    assert not read_delta(stack).claims and len(parts(read_delta(stack))) == 3
+    again = api.verify(stack, place / "full" / "model")
+    assert not [one.message for one in again.failures if one.is_error]
 
 
 def test_a_slice_without_those_before_it_cannot_be_linked(place: Path, tmp_path: Path) -> None:
