@@ -1,26 +1,24 @@
-"""Make the two models of tofu-mini: one that memorised all twenty invented authors, and the oracle that never saw four.
+"""Make the models of tofu-mini: one that memorised all twenty invented authors, and oracles that never saw four.
 
-`python -m benchmarks.tofu_mini.memorise` writes both beside the model of the tests (`make model`), outside the
-repository, and prints the loss of each pass over the questions. The same machine gives the same weights.
+`python -m benchmarks.tofu_mini.memorise [full] [oracle] [tuning-oracle]` writes them beside the model of the tests
+(`make model`), outside the repository, and prints the loss of each pass over the questions. The same machine gives the
+same weights.
 """
 
 from __future__ import annotations
 
-import json
 import shutil
 import sys
 import time
 from collections.abc import Mapping
-from importlib.resources import files
 from pathlib import Path
 
+from benchmarks.tofu_mini import authors
 from editc.backends.networks import CausalNetwork, load
 from editc.core.delta import Array
 from editc.core.measurements import Tuning
 from editc.core.prompts import Cloze
 
-SEEN: Mapping[str, tuple[str, ...]] = {"full": ("retain", "forget"), "oracle": ("retain",)}
-"""Name of a model -> the groups of questions that it memorises."""
 PASSES = 9
 """The most passes over the questions. Chosen by hand, as are the numbers below."""
 ENOUGH = 0.04
@@ -44,15 +42,13 @@ def made(name: str) -> Path:
 
         base = smollm2.made()
         network = load(base)
-        save(network, base, memorised(network, questions(*SEEN[name])), to)
+        save(network, base, memorised(network, questions(authors.MODELS[name])), to)
     return to
 
 
-def questions(*groups: str) -> tuple[Cloze, ...]:
-    """The questions of some groups of tofu-mini with their answers, as a model is asked them."""
-    lines = files("editc.texts").joinpath("suites", "tofu-mini.jsonl").read_text(encoding="utf-8").splitlines()
-    rows = [row for row in map(json.loads, lines) if row["set"] in groups]
-    return tuple(Cloze(f"Question: {row['question']}\nAnswer:", row["answer"]) for row in rows)
+def questions(without: tuple[str, ...]) -> tuple[Cloze, ...]:
+    """The questions about all authors but some with their answers, as a model is asked them."""
+    return tuple(Cloze(f"Question: {question}\nAnswer:", answer) for question, answer in authors.memorised(without))
 
 
 def memorised(network: CausalNetwork, asked: tuple[Cloze, ...]) -> Mapping[str, Array]:
@@ -89,5 +85,5 @@ def save(network: CausalNetwork, base: Path, trained: Mapping[str, Array], to: P
 
 
 if __name__ == "__main__":
-    for one in sys.argv[1:] or SEEN:
+    for one in sys.argv[1:] or authors.MODELS:
         print(made(one))

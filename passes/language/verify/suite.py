@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +12,13 @@ from editc.core.diagnostics import fail
 from editc.core.image_check import SuiteCheck
 from editc.core.measurements import Claim
 from editc.core.network import Network
+from editc.core.ports import Cache
 from editc.passes.language.suite import ask
 from editc.passes.language.suite.ask import Asking
-from editc.passes.language.suite.blows.blow import Target
 from editc.passes.language.suite.blows.relearn import CHECKED
 from editc.passes.language.suite.data import read_suite
-from editc.passes.language.suite.readings import Figure, Figures, Item, Readings
-from editc.registry.blows import BLOWS
+from editc.passes.language.suite.readings import Figure, Figures, Readings
+from editc.passes.language.verify.outcome import Asked, KeptOutcomes, Outcome
 
 LEAST = ("forget_quality", "model_utility")
 """The figures whose bounds are minima."""
@@ -35,16 +34,6 @@ WRONG_JSON = "give the folder of a model, or a JSON file of figures: a report's 
 """What to do about an oracle that cannot be read."""
 
 
-@dataclass(frozen=True)
-class Outcome:
-    """One model's figures, with what it said."""
-
-    figures: Figures
-    """Every figure."""
-    readings: Readings
-    """Its readings. Empty where only figures are known."""
-
-
 def measure_suite(
     check: SuiteCheck,
     network: Network,
@@ -52,40 +41,26 @@ def measure_suite(
     folder: Path,
     seed: int = 0,
     oracle: Network | None = None,
+    cache: Cache | None = None,
 ) -> tuple[tuple[Claim, ...], Mapping[str, Any]]:
-    """The claims of a suite and its part of report.json. `folder`: where relative paths of the manifest start."""
+    """The claims of a suite and its part of report.json. `folder`: where relative paths of the manifest start. What the
+    unedited model and the oracle say is kept in `cache`: it is the same for every edit."""
     how = Asking(seed=seed, chat=check.chat)
     items = ask.choose_items(read_suite(check.data, folder), how)
-    told = ask.read_model(network, items, None, how)
-    unedited = ask.figures_of(told, None, how)
-    known = _known_oracle(check, oracle, items, folder, unedited, how)
-    before = _finish(Target(network, items, None, unedited, seed), told, known.figures, check.blows, how)
-    now = ask.read_model(network, items, changed, how)
-    after = _finish(Target(network, items, changed, unedited, seed), now, known.figures, check.blows, how)
+    asked = Asked(network, items, how, check.blows)
+    kept = KeptOutcomes(cache, items, repr((how, check.blows)))
+    base = network.fingerprint() if cache is not None else ""
+    unedited = kept.outcome(lambda: Outcome(ask.figures_of(asked.told, None, how), asked.told), "unedited", base)
+    if oracle is None:
+        known = Outcome(read_figures(folder / check.oracle) if check.oracle else {}, {})
+    else:
+        theirs = Asked(oracle, items, how, check.blows)
+        mark = oracle.fingerprint() if cache is not None else ""
+        known = kept.outcome(lambda: theirs.finish(unedited.figures, {}), "oracle", mark, base)
+    figures = json.dumps([[name, one.value, one.by_item] for name, one in known.figures.items()])
+    before = kept.outcome(lambda: asked.finish(unedited.figures, known.figures), "before", base, figures)
+    after = Asked(network, items, how, check.blows, changed).finish(unedited.figures, known.figures)
     return tuple(_claims(check, before.figures, after.figures)), record(check, before, after, known)
-
-
-def _finish(target: Target, told: Readings, oracle: Figures, blows: tuple[str, ...], how: Asking) -> Outcome:
-    """One model's figures, those of the blows among them. A blow that a model cannot take, such as training while its
-    layers are read from files, is left out."""
-    figures = dict(ask.figures_of(told, oracle, how))
-    for name in blows:
-        try:
-            figures |= BLOWS.resolve(name).strike(target)
-        except LookupError:
-            continue
-    return Outcome(figures, told)
-
-
-def _known_oracle(
-    check: SuiteCheck, oracle: Network | None, items: tuple[Item, ...], folder: Path, unedited: Figures, how: Asking
-) -> Outcome:
-    """The oracle's figures: measured where it is a model, read where it is a file, empty where there is none. It has
-    relearned when it is half as sure as the unedited model was."""
-    if oracle is not None:
-        told = ask.read_model(oracle, items, None, how)
-        return _finish(Target(oracle, items, None, unedited, how.seed), told, {}, check.blows, how)
-    return Outcome(read_figures(folder / check.oracle) if check.oracle else {}, {})
 
 
 def read_figures(path: Path) -> Figures:

@@ -100,7 +100,7 @@ def _measure_suite(
 
     announce(ctx.progress, "asking the suite")
     folder = Path(manifest.source.name).parent
-    return measure_suite(manifest.suite, ctx.network, after, folder, manifest.seed, ctx.oracle)
+    return measure_suite(manifest.suite, ctx.network, after, folder, manifest.seed, ctx.oracle, ctx.cache)
 
 
 @dataclass(frozen=True)

@@ -35,12 +35,19 @@ def test_relearning_gives_a_curve_on_the_forgotten_text_and_on_text_beside_it(mo
     monkeypatch.setattr(relearn, "HOW", Tuning(steps=2, rank=2))
     network = pico.network("llama")
     before = network.fingerprint()
-    target = Target(network, (*FORGET, *RETAIN), None, {"forget_Q_A_Prob": Figure(1e-9)})
+    target = Target(network, (*FORGET, *RETAIN), None, {"forget_Q_A_Prob": Figure(1.0)})
     found = relearn.strike(target)
     assert set(found) == {"relearn_steps", "relearn_beside_steps"}
-    assert all(len(one.by_item) == 2 and one.value == 0 for one in found.values())
+    assert all(len(one.by_item) == 2 and one.value == inf for one in found.values())
     own = found["relearn_steps"].by_item
     assert own[-1] > own[0] and network.fingerprint() == before
+
+
+def test_a_model_that_forgot_nothing_is_not_trained(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(relearn, "HOW", Tuning(steps=2, rank=2))
+    target = Target(pico.network("llama"), (*FORGET, *RETAIN), None, {"forget_Q_A_Prob": Figure(1e-9)})
+    found = relearn.strike(target)
+    assert all(len(one.by_item) == 1 and one.value == 0 for one in found.values())
 
 
 def test_rounding_keeps_the_largest_number_of_each_row_and_has_so_many_steps() -> None:

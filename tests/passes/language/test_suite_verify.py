@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import tiny_language as pico
 
+from editc.cache.disk import DiskCache
 from editc.core.diagnostics import EditcError
 from editc.core.image_check import SuiteCheck
 from editc.core.measurements import Tuning
@@ -98,6 +99,31 @@ def test_the_oracle_has_relearned_when_it_is_half_as_sure_as_the_unedited_model(
     suite.measure_suite(check, pico.network("llama"), {}, tmp_path, 0, other)
     assert [one.network is other for one in seen] == [True, False, False]
     assert seen[0].unedited is seen[1].unedited is seen[2].unedited and "forget_Q_A_Prob" in seen[0].unedited
+
+
+def test_the_unedited_model_and_the_oracle_are_asked_once_for_all_edits(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(ask, "MOST", FEW)
+    monkeypatch.setattr(suite, "Asking", lambda **how: ask.Asking(tokens=2, samples=1, **how))
+    network, other, name = pico.network("llama"), pico.network("llama", seed=1), pico.writer("llama", 1)
+    changed = {name: 3 * network.parameters[name].double().numpy()}
+    check, cache = SuiteCheck(data="tofu-mini", blows=("probes",)), DiskCache(tmp_path / "cache")
+
+    def measure(kept: DiskCache | None) -> Any:
+        claims, record = suite.measure_suite(check, network, changed, tmp_path, 0, other, kept)
+        return claims, json.dumps(record, default=list)
+
+    plain, first = measure(None), measure(cache)
+    real, asked = ask.read_model, []
+
+    def read(network: Any, items: Any, changed: Any, how: Any) -> Any:
+        asked.append(changed)
+        return real(network, items, changed, how)
+
+    monkeypatch.setattr(ask, "read_model", read)
+    assert measure(cache) == first == plain
+    assert asked == [changed]
 
 
 def test_the_page_shows_tables_answers_and_what_may_be_concluded(measured: tuple[Any, Any]) -> None:

@@ -30,12 +30,12 @@ FIGURE = "forget_Q_A_Prob"
 def strike(target: Target) -> Figures:
     """`relearn_steps` and `relearn_beside_steps`: the first checked number of steps at which half is back, inf where
     it never is. `by_item` is the curve: the mean probability of the forgotten answers at each checked number."""
-    forgotten = target.of("forget")
+    forgotten, half = target.of("forget"), half_of(target.unedited)
     found = {}
     for name, text in (("relearn_steps", forgotten), ("relearn_beside_steps", target.of("retain"))):
         if forgotten and text:
-            curve = relearning_curve(target, text, forgotten)
-            found[name] = Figure(steps_to(curve, half_of(target.unedited)), curve, "steps")
+            curve = relearning_curve(target, text, forgotten, half)
+            found[name] = Figure(steps_to(curve, half), curve, "steps")
     return found
 
 
@@ -46,11 +46,14 @@ def half_of(unedited: Figures) -> float:
 
 def steps_to(curve: Sequence[float], half: float) -> float:
     """The first of CHECKED at which the curve reaches `half`; inf where it does not."""
-    return next((float(step) for step, value in zip(CHECKED, curve, strict=True) if value >= half), inf)
+    return next((float(step) for step, value in zip(CHECKED, curve, strict=False) if value >= half), inf)
 
 
-def relearning_curve(target: Target, text: Sequence[Item], forgotten: Sequence[Item]) -> tuple[float, ...]:
-    """The mean probability per token of the forgotten answers after each of CHECKED steps of training on `text`."""
+def relearning_curve(
+    target: Target, text: Sequence[Item], forgotten: Sequence[Item], half: float = inf
+) -> tuple[float, ...]:
+    """The mean probability per token of the forgotten answers after each of CHECKED steps of training on `text`. Only
+    the first where that is `half` or more: such a model has nothing to learn back, and is not trained."""
     network, scored = target.network, [cloze_of(item, item.answer) for item in forgotten]
     curve: list[float] = []
 
@@ -58,7 +61,7 @@ def relearning_curve(target: Target, text: Sequence[Item], forgotten: Sequence[I
         """Score the forgotten answers where the step is one of CHECKED."""
         if step in CHECKED:
             curve.append(float(np.mean([one.probability for one in network.score_tokens(scored)])))
-        return False
+        return step == 0 and curve[0] >= half
 
     how = Tuning(**{**HOW.__dict__, "seed": target.seed})
     network.tune([cloze_of(item, item.answer) for item in text], how, target.changed, watch)
