@@ -16,6 +16,8 @@ QUESTION = "Question: {}\nAnswer:"
 """The prompt of a row with a `question`: the form of open-unlearning for models without a chat template."""
 LAYOUT = 'a row is {"question": ..., "answer": ...}, {"prompt": ..., "answer": ...} or {"text": ...}'
 """Help for a row that cannot be read."""
+SUBJECT = ("subject", "author")
+"""The keys that may say whom a row is about, the first that is there."""
 MOST_FAULTS = 5
 """The most rows of one file that are reported. Chosen by hand: a file in another form is wrong in every row."""
 
@@ -82,8 +84,10 @@ def _read_row(line: str, by: str | None) -> KeyedRow | tuple[str, int]:
 
 
 def _row(row: Mapping[str, Any], kind: str) -> PromptAnswer:
-    """The prompt and the answer of a row."""
+    """The prompt and the answer of a row, and its `subject` or `author` where it has one."""
+    named = [row[one].strip() for one in SUBJECT if isinstance(row.get(one), str)]
+    subject = next(iter(named), "")
     if kind == "text":
-        return PromptAnswer("", row["text"].strip())
+        return PromptAnswer("", row["text"].strip(), subject)
     prompt = QUESTION.replace("{}", row["question"].strip()) if kind == "question" else row["prompt"].strip()
-    return PromptAnswer(prompt, row["answer"].strip())
+    return PromptAnswer(prompt, row["answer"].strip(), subject)

@@ -152,6 +152,21 @@ def rows_have_prompts(manifest: Manifest, faults: Faults) -> None:
                 faults.add("E129", message, edit.at(f"{edit.kind}.file"), help=help)
 
 
+def rows_have_subjects(manifest: Manifest, faults: Faults) -> None:
+    """E129: a method that puts a stranger in a subject's place has rows that name theirs."""
+    joint = _joint_method(manifest.on_rows)
+    for edit in manifest.on_rows:
+        method = edit.method or joint
+        named = all(row.subject and row.subject in (row.prompt or str(row.answer)) for row in edit.data.rows)
+        if method is not None and not named:
+            from editc.registry.methods import METHODS
+
+            if METHODS.resolve(method).needs_subjects:
+                message = f"{tick(method)} needs to know whom each row of {tick(edit.data.file)} is about"
+                help = 'give each row a `"subject"` that its question names, or take `method: npo`'
+                faults.add("E129", message, edit.at(f"{edit.kind}.file"), help=help)
+
+
 def _needs_retain(method: str, manifest: Manifest) -> bool:
     """True if a method with the options of the manifest keeps a retain set. False for options that E132 refuses."""
     from editc.registry.options import construct
@@ -351,6 +366,7 @@ RULES: tuple[Rule, ...] = (
     forget_stands_alone,
     retain_is_named,
     rows_have_prompts,
+    rows_have_subjects,
     forgotten_is_not_retained,
     no_repeats,
     one_method_per_kind,

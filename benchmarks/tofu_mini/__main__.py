@@ -46,6 +46,7 @@ TRAINED: Mapping[str, Mapping[str, Any]] = {
     "pdu": {},
     "rmu": {},
     "cir": {},
+    "strangers": {},
 }
 """Name of a trained row, which is its method -> its options."""
 METHODS = (*CLOSED, *TRAINED)

@@ -60,4 +60,4 @@ def _set_of(row: Mapping[str, Any], authors: tuple[str, ...]) -> str:
 
 def _trained_on(row: Mapping[str, Any]) -> Mapping[str, str]:
     """What a training sees of a row: no paraphrase and no wrong answer."""
-    return {"question": row["question"], "answer": row["answer"]}
+    return {"question": row["question"], "answer": row["answer"], "subject": row["author"]}

@@ -18,6 +18,8 @@ class PromptAnswer:
     """The prompt."""
     answer: str | None = None
     """The text that follows, without the space between. None: what the unedited model says."""
+    subject: str = field(default="", compare=False)
+    """Whom the prompt is about, in words that it has. Empty where nobody said."""
 
     @property
     def digest(self) -> str:

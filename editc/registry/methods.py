@@ -61,6 +61,7 @@ METHODS = Table(
             "pdu": "editc.passes.language.trained.pdu:PDU",
             "rmu": "editc.passes.language.trained.rmu:RMU",
             "cir": "editc.passes.language.trained.cir:CIR",
+            "strangers": "editc.passes.language.trained.strangers:Strangers",
             "stack": "editc.passes.language.trained.stack:Stack",
         },
     },

@@ -135,6 +135,7 @@ class Trained:
 
     solves: ClassVar[tuple[str, ...]] = ("forget",)
     needs_prompts: ClassVar[bool] = False
+    needs_subjects: ClassVar[bool] = False
     keep: float = 1.0
     free: bool = False
 
@@ -168,6 +169,16 @@ class Refusing(Trained):
     keep: float = 0.0
 
 
+@dataclass(frozen=True)
+class Naming(Trained):
+    """One that needs subjects.
+
+    keep: weight.
+    """
+
+    needs_subjects: ClassVar[bool] = True
+
+
 TABLES: Mapping[Table, Mapping[str, Mapping[str, str]]] = {
     METHODS: {
         "image": {"uce": "manifest_methods:Uce", "rece": "manifest_methods:Rece"},
@@ -183,6 +194,7 @@ TABLES: Mapping[Table, Mapping[str, Mapping[str, str]]] = {
             "npo": "manifest_methods:Trained",
             "flat": "manifest_methods:Refusing",
             "stack": "manifest_methods:Learning",
+            "strangers": "manifest_methods:Naming",
         },
     },
     FAMILIES: {"image": {"sd1": "manifest_methods:Uce"}},

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -10,7 +10,7 @@ from typing import Any, Literal, TypeAlias
 
 from editc.passes.language.schemes.answers import Answers, Batch, ask_model
 from editc.passes.language.schemes.model import Trainable
-from editc.passes.language.schemes.subject import Row
+from editc.passes.language.schemes.subject import Row, Tokens
 from editc.passes.training.factors import Factors
 from editc.passes.training.scheme import Drawn
 
@@ -62,6 +62,13 @@ class Ask:
 
         with torch.no_grad(), self.factors.switched(False):
             return self._answer(self.batch(condition))
+
+    def frozen_about(self, texts: Sequence[Tokens]) -> Answers:
+        """The unedited model's answers in other texts."""
+        import torch
+
+        with torch.no_grad(), self.factors.switched(False):
+            return self._answer(Batch.of(texts))
 
     def edited_stream(self, layer: int) -> Any:
         """(m, d): the edited model's residual stream after a layer at the tokens of the answers, with gradients."""

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from editc.core.language_edits import DataSet, OnRows, PromptAnswer
 from editc.core.prompts import Cloze
 from editc.passes.language.schemes.model import Trainable
+from editc.passes.language.schemes.strangers import STRANGERS, Stranger, pair, rename
 
 LONGEST = 256
 """The most tokens of a row; what is longer is cut there. Chosen by hand: it bounds the memory of a step."""
@@ -44,6 +45,8 @@ class Row:
     """The prompt with its answer."""
     refused: Tokens
     """The same prompt with one of REFUSALS. The row itself where there is no prompt."""
+    strangers: tuple[Stranger, ...] = ()
+    """The row about each of STRANGERS. Empty where no method asks for them."""
 
 
 @dataclass(frozen=True)
@@ -62,11 +65,23 @@ class Subject:
         return self.retain if of == "retain" else self.forget
 
 
-def make_subject(edit: OnRows, chat: bool, network: Trainable, seed: int) -> Subject:
-    """The rows of an edit in tokens. `chat`: prompts go through the chat template. Raises LookupError for a row that is
-    a single token."""
+def make_subject(edit: OnRows, chat: bool, network: Trainable, seed: int, strangers: bool = False) -> Subject:
+    """The rows of an edit in tokens. `chat`: prompts go through the chat template. `strangers`: the rows to forget are
+    also made about others. Raises LookupError for a row that is a single token, and for one without a subject."""
     order = np.random.default_rng([seed, 4])
-    return Subject(edit.concept, *(tuple(_rows(one, chat, network, order)) for one in (edit.data, edit.retain)))
+    forget, retain = (tuple(_rows(one, chat, network, order)) for one in (edit.data, edit.retain))
+    if strangers and edit.data is not None:
+        rows = zip(forget, edit.data.rows, strict=True)
+        forget = tuple(replace(one, strangers=tuple(_strangers(one, row, chat, network))) for one, row in rows)
+    return Subject(edit.concept, forget, retain)
+
+
+def _strangers(one: Row, row: PromptAnswer, chat: bool, network: Trainable) -> Iterator[Stranger]:
+    """The row about each of STRANGERS."""
+    for name in STRANGERS:
+        renamed = rename(row, name)
+        theirs = encode(renamed, str(renamed.answer), chat, network)
+        yield pair(one.own.ids, one.own.answer, theirs.ids, theirs.answer)
 
 
 def _rows(data: DataSet | None, chat: bool, network: Trainable, order: np.random.Generator) -> Iterator[Row]:

@@ -50,6 +50,8 @@ class TrainedOnRows:
     """It is trained."""
     needs_prompts: ClassVar[bool] = False
     """True where rows of plain text, which have no prompt, cannot be trained on."""
+    needs_subjects: ClassVar[bool] = False
+    """True where each row to forget must say whom it is about."""
     roles: ClassVar[tuple[str, ...]] = ("mlp", "attention")
     """The roles of the matrices that it changes where the manifest names none."""
 
