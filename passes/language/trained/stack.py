@@ -21,8 +21,6 @@ class Stack(TrainedOnRows):
     and on those before it, and on no other.
     """
 
-    rate: float = 0.003
-    """Adam's first rate. Chosen by hand on SmolLM2-135M (docs/measurements/stack.md)."""
     keep: float = 1.0
     """Weight of the slices before (published: each layer is trained on all slices up to its own). 0: they are only
     measured."""
