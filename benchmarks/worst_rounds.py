@@ -3,9 +3,10 @@
 The facts of `benchmarks.facts`, first `--facts` of them, each edited alone and put into the 24 phrasings that ship with
 editc. Those that some phrasing does not hold are edited again with `verify: {worst: {count: 4, rounds: 2}}`.
 
-* **held**: in how many of the 24 phrasings P(new) > P(old), before and after the rounds.
-* **worst 4**, **others**: the share that holds in the four worst, and in those that no round fed back.
-* **PS**, **NS**, **KL**: as `benchmarks.facts` has them; the paraphrases are no phrasing of these.
+* **worst 4 held**, **their margin**: the share of the four worst phrasings in which P(new) > P(old), and log P(new) /
+  P(old) in them, before the rounds and after the last that was taken.
+* **others held**: the share of the phrasings that no round fed back.
+* **ES**, **PS**, **NS**: of the last edit, as `benchmarks.facts` has them; the paraphrases are no phrasing of these.
 """
 
 from __future__ import annotations
@@ -27,22 +28,19 @@ from editc.core.solution import Solution
 from editc.opening import target
 from editc.passes.language.keys.derive import DeriveLanguage
 from editc.passes.language.locate.locate import LocateLanguage
-from editc.passes.language.questions import changes
 from editc.passes.language.solve.rounds import SolveInRounds
-from editc.passes.language.verify import worst
-from editc.passes.language.verify.base_model import BaseModel
-from editc.passes.language.verify.worst import Phrasing
 from editc.passes.stored import edited_sites
 
-COUNT, ROUNDS = 4, 2
-"""Phrasings of a round, and rounds."""
-WAYS: Mapping[str, Mapping[str, Scalar]] = {"rome": {}, "memit": {}, "memit, lamb 15000": {"lamb": 15000.0}}
-"""Way -> the options of its method. The last is a budget that leaves facts half written."""
+COUNT = 4
+"""Phrasings of a round."""
+WAYS: Mapping[str, Mapping[str, Scalar]] = {"memit": {}, "memit, bare, lamb 8000": {"lamb": 8000.0}}
+"""Way -> the options of its method. `bare`: with the prompt alone as context. The last leaves facts half written."""
 
 
 def solved(made: Lab, fact: Fact, way: str, rounds: int) -> Solution:
     """The fact edited alone."""
-    edit = replace(fact, method=way.partition(",")[0], options=WAYS[way])
+    contexts = ("{}",) if "bare" in way else None
+    edit = replace(fact, method=way.partition(",")[0], options=WAYS[way], contexts=contexts)
     manifest = Manifest(
         source=Source("benchmark", ""),
         digest="",
@@ -56,32 +54,23 @@ def solved(made: Lab, fact: Fact, way: str, rounds: int) -> Solution:
     return SolveInRounds()(DeriveLanguage()(plan, made.ctx), made.ctx)
 
 
-def phrased(made: Lab, solution: Solution) -> tuple[tuple[Phrasing, ...], facts_measure.Row]:
-    """Every phrasing, worst first, and the figures of `benchmarks.facts`."""
-    after = {one.site.name: one.after for one in edited_sites(solution, made.ctx.weights)}
-    manifest = solution.problem.plan.manifest
-    ranked = worst.rank_phrasings(BaseModel(made.network), changes(manifest, {}), after)
-    facts = [edit for edit in manifest.language_edits if isinstance(edit, Fact)]
-    return ranked, facts_measure.measured(made.network, facts, RETAIN[:20], after)
-
-
-def row(made: Lab, fact: Fact, way: str) -> tuple[str, list[float]] | None:
+def row(made: Lab, fact: Fact, way: str, rounds: int) -> tuple[str, list[float]] | None:
     """The row of a fact that some phrasing does not hold, and its figures; None of any other."""
-    before, first = phrased(made, solved(made, fact, way, 0))
-    if all(one.share for one in before):
+    found = solved(made, fact, way, rounds)
+    if not found.worst_rounds:
         return None
-    made_again = solved(made, fact, way, ROUNDS)
-    after, then = phrased(made, made_again)
-    fed = {text for one in made_again.worst_rounds if one.taken for text in one.phrasings}
-    figures = []
-    for ranked, own in ((before, first), (after, then)):
-        others = [one.share for one in ranked if one.template not in fed]
-        held = [sum(one.share for one in ranked), np.mean([one.share for one in ranked[:COUNT]]), np.mean(others)]
-        figures.append([*map(float, held), own.es, own.ps, own.ns, own.kl])
-    shown = [f"{old:.4g} to {new:.4g}" for old, new in zip(*figures, strict=True)]
-    taken = sum(one.taken for one in made_again.worst_rounds)
+    first, taken = found.worst_rounds[0], [one for one in found.worst_rounds if one.taken]
+    last = taken[-1] if taken else None
+    after = {one.site.name: one.after for one in edited_sites(found, made.ctx.weights)}
+    own = facts_measure.measured(made.network, [fact], RETAIN[:20], after)
+    pairs = [
+        (first.before, last.after if last else first.before),
+        (first.margin_before, last.margin_after if last else first.margin_before),
+        (first.others_before, last.others_after if last else first.others_before),
+    ]
+    shown = [f"{old:.2f} to {new:.2f}" for old, new in pairs] + [f"{own.es:.0f}", f"{own.ps:.2f}", f"{own.ns:.2f}"]
     told = f"{fact.prompt} {fact.answer}"
-    return f"| {way} | {told} | {taken} | {' | '.join(shown)} |", [one for pair in figures for one in pair]
+    return f"| {way} | {told} | {len(taken)} | {' | '.join(shown)} |", [one for pair in pairs for one in pair]
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -89,19 +78,22 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description="The worst phrasings, fed back.")
     parser.add_argument("ways", nargs="*", metavar="WAY", help="rome, memit, ...")
     parser.add_argument("--facts", type=int, default=12)
+    parser.add_argument("--rounds", type=int, default=2)
     given = parser.parse_args(arguments)
     made = lab()
     facts = facts_known.chosen(facts_known.facts(facts_known.all_known(made.network))[: given.facts])
-    print("| edit | fact | rounds taken | held of 24 | worst 4 | others | ES | PS | NS | KL |", flush=True)
-    print("|---|---|---|---|---|---|---|---|---|---|", flush=True)
+    print("| edit | fact | rounds taken | worst 4 held | their margin, nats | others held | ES | PS | NS |", flush=True)
+    print("|---|---|---|---|---|---|---|---|---|", flush=True)
     for way in given.ways or WAYS:
-        found = [one for fact in facts if (one := row(made, fact, way)) is not None]
-        for text, _ in found:
-            print(text, flush=True)
+        found = []
+        for fact in facts:
+            one = row(made, fact, way, given.rounds)
+            print(one[0] if one else f"<!-- {way}: {fact.prompt} {fact.answer} holds in all -->", flush=True)
+            found += [one[1]] if one else []
         if found:
-            means = np.mean([figures for _, figures in found], axis=0).reshape(2, -1)
-            shown = " | ".join(f"{old:.4g} to {new:.4g}" for old, new in means.T)
-            print(f"| **{way}, mean of {len(found)} of {len(facts)}** | | | {shown} |", flush=True)
+            means = np.mean(found, axis=0).reshape(-1, 2)
+            shown = " | ".join(f"{old:.2f} to {new:.2f}" for old, new in means)
+            print(f"| **{way}, mean of {len(found)} of {len(facts)}** | | | {shown} | | | |", flush=True)
 
 
 if __name__ == "__main__":
