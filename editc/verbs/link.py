@@ -11,7 +11,7 @@ from typing import Any
 from editc.cache.disk import without_imported
 from editc.core.delta import Delta
 from editc.core.diagnostics import Diagnostic, fail
-from editc.core.measurements import Claim
+from editc.core.measurements import GENERATED_CLAIMS, RUN_CLAIMS, Claim
 from editc.core.ports import Progress, announce
 from editc.core.solution import Verified
 from editc.core.storage import disk
@@ -176,20 +176,26 @@ def _unmeasured_parts(linked: Delta, labels: Mapping[str, str]) -> tuple[LinkedP
 def _linked_claims(arrangement: Arrangement, measured: Sequence[LinkedPart]) -> list[Mapping[str, Any]]:
     """The claims of the linked delta: for each part, what was measured.
 
-    A part that was not measured keeps its claims if no other delta edits its sites, because they are then still true.
-    It loses them if one of the deltas was built on others: that one's figures are of another model. Claims that count
-    pictures are dropped.
+    A part that was not measured keeps the claims about its own matrices if no other delta edits them, because they are
+    then still true. What was counted on pictures or on what the whole model says is no longer, once another delta is in
+    the weights. A delta that was built on others has figures of another model, so that no part keeps any.
     """
     from editc.passes.emit import claim_as_json
 
     alone = not any(built_on(delta, arrangement.deltas) for delta in arrangement.deltas)
+    several = len(arrangement.deltas) > 1
     found: list[Mapping[str, Any]] = []
     for number, part in enumerate(measured):
         claims = [dict(claim_as_json(claim)) for claim in part.verified.report.claims] if part.verified else []
         if part.verified is None and alone and not _shares_sites(part.delta, arrangement):
-            claims = [dict(claim) for claim in part.delta.claims if not counts_pictures(str(claim["name"]))]
+            claims = [dict(claim) for claim in part.delta.claims if _stays_true(str(claim["name"]), several)]
         found += [claim | {"part": number} for claim in claims]
     return found
+
+
+def _stays_true(name: str, several: bool) -> bool:
+    """True for a claim that other deltas on other matrices leave as it is; `several`: there are some."""
+    return not counts_pictures(name) and not (several and name in RUN_CLAIMS | GENERATED_CLAIMS)
 
 
 def _shares_sites(part: Delta, arrangement: Arrangement) -> bool:

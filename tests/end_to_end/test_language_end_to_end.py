@@ -18,6 +18,7 @@ from places import FIXTURES
 from editc import api
 from editc.backends.networks import load
 from editc.core.diagnostics import EditcError
+from editc.core.measurements import GENERATED_CLAIMS, RUN_CLAIMS
 from editc.core.prompts import Cloze, Spot
 from editc.verbs.earlier import find_earlier_edits
 from editc.verbs.open import require_manifest
@@ -202,7 +203,9 @@ def test_two_deltas_are_linked_and_measured_together(folder: Path, tmp_path: Pat
 
 
 def test_a_linked_delta_comes_before_as_its_parts_do_and_a_diff_is_refused(folder: Path, tmp_path: Path) -> None:
-    """`after` holds the same keys for a linked delta as for all its parts; one without a manifest has none to hold."""
+    """`after` holds the same keys for a linked delta as for all its parts; one without a manifest has none to hold.
+
+    Linked without a model, a delta claims nothing of what the whole model says: the other layer changes that too."""
     edits = {
         "fact": "fact: {prompt: The capital of France is, subject: France, answer: Berlin, was: Paris}",
         "name": "redirect: {from: Germany, to: Japan, relations: {'The capital of {} is': Berlin}}",
@@ -212,7 +215,11 @@ def test_a_linked_delta_comes_before_as_its_parts_do_and_a_diff_is_refused(folde
         (tmp_path / f"{name}.yaml").write_text(text)
         assert api.build(tmp_path / f"{name}.yaml", tmp_path / name) is not None
     files = [tmp_path / name / "delta.safetensors" for name in edits]
-    assert api.link(files, tmp_path / "both.safetensors", str(folder)).delta is not None
+    blind = api.link(files, tmp_path / "blind.safetensors").delta
+    assert blind is not None and {claim["name"] for claim in blind.claims}.isdisjoint(RUN_CLAIMS | GENERATED_CLAIMS)
+    assert {claim["part"] for claim in blind.claims if claim["name"] == "changed"} == {0, 1}
+    both = api.link(files, tmp_path / "both.safetensors", str(folder)).delta
+    assert both is not None and "efficacy" in {claim["name"] for claim in both.claims}
     later = "fact: {prompt: The capital of Japan is, subject: Japan, answer: Rome, was: Paris}"
 
     def earlier(model: Path, *names: Path) -> list[Spot]:
