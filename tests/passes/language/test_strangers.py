@@ -83,17 +83,20 @@ def test_every_stranger_has_a_row_and_only_tokens_of_the_answer_are_paired(rows:
             assert all(a >= len(row.own.ids) - row.own.answer and b >= len(one.ids) - one.answer for a, b in one.pairs)
 
 
+@pytest.mark.parametrize("away", [0.0, 1.0, 5.0])
 def test_the_objective_is_the_divergence_from_what_is_said_of_a_stranger(
-    network: CausalNetwork, factors: Factors, rows: tuple[Row, ...]
+    network: CausalNetwork, factors: Factors, rows: tuple[Row, ...], away: float
 ) -> None:
     alone = tuple(replace(row, strangers=row.strangers[:1]) for row in rows)
     terms = []
     for row in alone:
         (one,) = row.strangers
         for a, b in one.pairs:
-            goal, own = predictions(network, one.ids, b), predictions(network, row.own.ids, a)
+            strange, own = predictions(network, one.ids, b), predictions(network, row.own.ids, a)
+            weight = strange.exp() * torch.minimum(torch.ones_like(own), (strange - own).exp()) ** away
+            goal = (weight / weight.sum()).log()
             terms.append((goal.exp() * (goal - own)).sum())
-    found = LikeAStranger().loss(about(network, factors, alone))
+    found = LikeAStranger(away).loss(about(network, factors, alone))
     assert float(found.detach()) == pytest.approx(float(torch.stack(terms).mean()), rel=1e-4) and len(terms) > 5
 
 
@@ -104,7 +107,8 @@ def test_a_subject_of_whom_nothing_else_is_said_costs_nothing(
     same = tuple(
         replace(row, strangers=(pair(row.own.ids, row.own.answer, row.own.ids, row.own.answer),)) for row in rows
     )
-    assert float(LikeAStranger().loss(about(network, factors, same)).detach()) == pytest.approx(0, abs=1e-6)
+    for away in (0.0, 1.0):
+        assert float(LikeAStranger(away).loss(about(network, factors, same)).detach()) == pytest.approx(0, abs=1e-6)
 
 
 def test_training_brings_the_answers_to_a_strangers(
