@@ -260,11 +260,11 @@ def attack(
 @terminal.json_option
 def link(delta: tuple[Path, ...], out: Path, model: str | None, compose: bool, detector: str, json_: bool) -> int:
     """Put several deltas into one, and measure them together."""
-    from editc.cli import show_link
+    from editc.cli.show import link as links
     from editc.verbs import public as api
 
     found = terminal.run_verb(api.link, delta, out, model, compose, detector=detector)
-    return terminal.print_answer(show_link.link_result(found), found.failures, json_)
+    return terminal.print_answer(links.link_result(found), found.failures, json_)
 
 
 @cli.command()

@@ -13,7 +13,7 @@ from editc.cache.disk import DiskCache
 from editc.cache.folder import Entry, Group
 from editc.cache.sizes import parse_size, show_size
 from editc.cli import terminal
-from editc.cli.output import Output
+from editc.cli.show.output import Output
 from editc.core.text import count
 
 PATH = click.Path(path_type=Path)

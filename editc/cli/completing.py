@@ -43,7 +43,7 @@ def _beginning(incomplete: str, known: Iterable[str]) -> list[CompletionItem]:
 @terminal.json_option
 def completion(shell: str, json_: bool) -> int:
     """Print the script by which a shell completes editc."""
-    from editc.cli.output import Output
+    from editc.cli.show.output import Output
 
     context = click.get_current_context().find_root()
     made = get_completion_class(shell)

@@ -10,7 +10,7 @@ import click
 from editc.cli import terminal
 
 if TYPE_CHECKING:  # `editc --help` imports this module, and needs none of these
-    from editc.cli.output import Output
+    from editc.cli.show.output import Output
     from editc.fleet.run import Fleet
 
 PATH = click.Path(path_type=Path)
@@ -82,7 +82,7 @@ def fleet(
 
 def show(found: Fleet) -> Output:
     """How many cells there are in each state, and the files with all of them."""
-    from editc.cli.output import Output
+    from editc.cli.show.output import Output
     from editc.core.text import count
     from editc.fleet.rows import counts
 

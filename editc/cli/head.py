@@ -10,7 +10,7 @@ import click
 from editc.cli import terminal
 
 if TYPE_CHECKING:  # `editc --help` imports this module, and needs none of these
-    from editc.cli.output import Output
+    from editc.cli.show.output import Output
     from editc.heads.build import BuiltHead
 
 PATH = click.Path(path_type=Path)
@@ -45,7 +45,7 @@ def features(model: str, images: Path, out: Path, json_: bool) -> int:
     """Write what the head reads of the images in a folder.
 
     Images in a subfolder that is named like a label have this label."""
-    from editc.cli.output import Output
+    from editc.cli.show.output import Output
     from editc.core.text import count
     from editc.heads.features import write_features
 
@@ -57,7 +57,7 @@ def features(model: str, images: Path, out: Path, json_: bool) -> int:
 
 def show_head(found: BuiltHead) -> Output:
     """The claims and the files of a build."""
-    from editc.cli.output import Output
+    from editc.cli.show.output import Output
     from editc.core.measurements import claim_fields
 
     lines = []

@@ -11,7 +11,7 @@ import click
 from editc.cli import terminal
 
 if TYPE_CHECKING:  # `editc --help` imports this module, and needs none of these
-    from editc.cli.output import Output
+    from editc.cli.show.output import Output
     from editc.ledger.log import Log, LogEntry
 
 PATH = click.Path(path_type=Path)
@@ -41,7 +41,7 @@ def log(model: str, delta: tuple[Path, ...], keys: bool, json_: bool) -> int:
 
 def show_log(found: Log, every: bool = False) -> Output:
     """The ledger for people: the first delta on top. `every`: with all keys."""
-    from editc.cli.output import Output
+    from editc.cli.show.output import Output
 
     lines = [found.place]
     for entry in found.entries:

@@ -10,7 +10,7 @@ import click
 from editc.cli import terminal
 
 if TYPE_CHECKING:  # `editc --help` imports this module, and needs none of these
-    from editc.cli.output import Output
+    from editc.cli.show.output import Output
     from editc.publish.listing import Listing
     from editc.publish.push import Pushed
     from editc.publish.staging import Pulled
@@ -62,7 +62,7 @@ def pull(source: str, out: Path | None, json_: bool) -> int:
 @terminal.json_option
 def card(delta: Path, out: Path | None, licence: str, json_: bool) -> int:
     """Write a model card from the report of a build."""
-    from editc.cli.output import Output
+    from editc.cli.show.output import Output
     from editc.verbs import public as api
 
     file = terminal.run_verb(api.write_card, delta, out, licence)
@@ -71,7 +71,7 @@ def card(delta: Path, out: Path | None, licence: str, json_: bool) -> int:
 
 def show_pushed(made: Pushed) -> Output:
     """Where it lies, and which files."""
-    from editc.cli.output import Output
+    from editc.cli.show.output import Output
 
     text = f"{_files(made.listing)}\n\npublished; fetch it with: editc pull {made.place}"
     return Output(text, {"place": made.place, **_record(made.listing)})
@@ -79,7 +79,7 @@ def show_pushed(made: Pushed) -> Output:
 
 def show_pulled(found: Pulled) -> Output:
     """The folder, and which files are in it."""
-    from editc.cli.output import Output
+    from editc.cli.show.output import Output
 
     done = f"wrote {found.folder}" if found.fresh else f"{found.folder} has all of it already"
     text = f"{_files(found.listing)}\n\n{done}\ndelta_id {found.listing.delta_id}"

@@ -12,7 +12,7 @@ import click
 from editc.cli import terminal
 
 if TYPE_CHECKING:  # `editc --help` imports this module, and needs none of these
-    from editc.cli.output import Output
+    from editc.cli.show.output import Output
     from editc.signing.check import Signed
     from editc.signing.contents import Contents
     from editc.signing.sign import Signature
@@ -100,7 +100,7 @@ def verify_signature(
 @terminal.json_option
 def sbom(delta: Path, out: Path | None, json_: bool) -> int:
     """Write a delta's bill of materials, in CycloneDX."""
-    from editc.cli.output import Output
+    from editc.cli.show.output import Output
     from editc.verbs import evidence as api
 
     file = terminal.run_verb(api.sbom, delta, out)
@@ -109,7 +109,7 @@ def sbom(delta: Path, out: Path | None, json_: bool) -> int:
 
 def show_signature(made: Signature) -> Output:
     """The file, what is signed, and by which key."""
-    from editc.cli.output import Output
+    from editc.cli.show.output import Output
 
     lines = [f"signed {_described(made.contents)}", f"{made.kind:<7} {made.fingerprint}"]
     lines += [f"wrote   {file}" for file in made.files]
@@ -120,7 +120,7 @@ def show_signature(made: Signature) -> Output:
 
 def show_signed(found: Signed) -> Output:
     """Whose signature it is, and over what."""
-    from editc.cli.output import Output
+    from editc.cli.show.output import Output
 
     what = f"{_described(found.contents)}: unchanged since it was signed"
     lines = [what, f"signed by {found.key.name}", f"key       {found.key.fingerprint}", f"signature {found.file}"]

@@ -11,7 +11,7 @@ import click
 from editc.cli import terminal
 
 if TYPE_CHECKING:  # `editc --help` imports this module, and needs none of these
-    from editc.cli.output import Output
+    from editc.cli.show.output import Output
     from editc.stacking.build import BuiltStack
     from editc.stacking.forget import Forgotten
 
@@ -65,7 +65,7 @@ def forget(folder: Path, rows: Path, dry_run: bool, json_: bool) -> int:
 
 def show_stack(found: BuiltStack) -> Output:
     """The slices that were learned, and the delta that holds those of the first order."""
-    from editc.cli.output import Output
+    from editc.cli.show.output import Output
 
     lines, data = [], []
     for one in found.slices:
@@ -82,7 +82,7 @@ def show_stack(found: BuiltStack) -> Output:
 
 def show_forgotten(found: Forgotten) -> Output:
     """Which deltas saw the rows, and what is left."""
-    from editc.cli.output import Output
+    from editc.cli.show.output import Output
 
     data = {
         "rows": [{"digest": row.digest, "slices": list(slices)} for row, slices in found.rows],

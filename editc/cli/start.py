@@ -25,7 +25,7 @@ KINDS = click.Choice(["methods", "attacks", "families", "formats", "detectors", 
 @terminal.json_option
 def list_(kind: str, json_: bool) -> int:
     """List methods, attacks, families, formats and the like."""
-    from editc.cli.output import Output
+    from editc.cli.show.output import Output
     from editc.start.listing import list_names
 
     found = list_names(kind)
@@ -42,7 +42,7 @@ def schema(out: Path | None, json_: bool) -> int:
     """Print the JSON Schema of manifests, for editors.
 
     It has the names that installed packages add, too."""
-    from editc.cli.output import Output
+    from editc.cli.show.output import Output
     from editc.core.storage.disk import guard_writes, replace_file
     from editc.manifests.json_schema.whole import manifest_schema, schema_text
 

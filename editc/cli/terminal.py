@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, TextIO, TypeVar
 import click
 
 if TYPE_CHECKING:
-    from editc.cli.output import Output
+    from editc.cli.show.output import Output
     from editc.core.diagnostics import Diagnostic
     from editc.progress import ProgressLine
 

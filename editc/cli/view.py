@@ -85,7 +85,7 @@ def _stop_signals() -> Iterator[Event]:
 
 def _export(path: Path, out: Path, key: tuple[Path, ...], policy: Path | None, as_json: bool) -> int:
     """Write the pages as files."""
-    from editc.cli.output import Output
+    from editc.cli.show.output import Output
     from editc.core.text import count
     from editc.viewing import view as viewing
 

@@ -12,8 +12,9 @@ import pytest
 from click.testing import CliRunner
 from places import ROOT
 
-from editc.cli import cli, output
+from editc.cli import cli
 from editc.cli.export import onnx
+from editc.cli.show import output
 from editc.cli.terminal import print_answer, wants_colour
 from editc.core.measurements import Claim
 from editc.core.places import Source

@@ -9,9 +9,10 @@ import numpy as np
 from report_language_cases import answer, answers, claim, facts, language, rewrites, verified
 
 from editc.api import Built
-from editc.cli import output, show
-from editc.cli.dump import dump
-from editc.cli.show_language import MANY_EDITS, answer_lines, edit_line, headline, is_language, title
+from editc.cli import show
+from editc.cli.show import output
+from editc.cli.show.dump import dump
+from editc.cli.show.language import MANY_EDITS, answer_lines, edit_line, headline, is_language, title
 from editc.core.language_edits import Redirect
 from editc.core.measurements import Claim
 from editc.passes.language.solve import record

@@ -16,7 +16,8 @@ from safetensors.numpy import load_file, save_file
 from tiny_files import refused
 
 from editc import api
-from editc.cli import show, show_link
+from editc.cli import show
+from editc.cli.show import link as show_link
 from editc.core.measurements import Claim
 from editc.formats.delta.container import read_delta, write_delta
 from editc.formats.delta.parts import parts

@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 from safetensors.torch import load_file
 
 from editc import api
-from editc.cli.dump import dump
+from editc.cli.show.dump import dump
 from editc.core.diagnostics import EditcError
 from editc.core.plan import Plan
 from editc.passes.images.locate.ranked_sites import drop_spare_sites, grow_set

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from language_verify_cases import DEAF, FRENCH, GOOD, TOWER, verified
 
-from editc.cli.output import claim_lines, claim_record
 from editc.cli.render import render
+from editc.cli.show.output import claim_lines, claim_record
 from editc.core.delta import Array, Delta
 from editc.core.measurements import GENERATED_CLAIMS, RUN_CLAIMS, Claim
 from editc.core.prompts import Cloze, Prompt

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from editc.cli.output import Output, claim_colours, claim_record
+from editc.cli.show.output import Output, claim_colours, claim_record
 from editc.core.text import count
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from editc.verbs.proposal import Proposal
     from editc.verbs.results import Again, Attacked, Built, Checked
 
-KIND_MODULES: Mapping[str, str] = {"image": "editc.cli.show_image", "language": "editc.cli.show_language"}
+KIND_MODULES: Mapping[str, str] = {"image": "editc.cli.show.image", "language": "editc.cli.show.language"}
 """Kind of model -> the module that shows what only such models have."""
 ROUNDING_SHOWN = 1e-6
 """The relative error from which on rounding an export is reported. Float32 stays below it: its own is 6e-8."""
@@ -149,7 +149,7 @@ def verify_result(again: Again) -> Output:
     """Every claim, measured again."""
     head = f"delta {again.delta.delta_id[:12]}: the model matches its base (tier {again.tier})"
     if again.parts:
-        from editc.cli.show_link import part_results
+        from editc.cli.show.link import part_results
 
         return part_results(again, head)
     if again.verified is None:
@@ -265,7 +265,7 @@ def status_result(found: Status) -> Output:
 
 def edit_heading(edit: Mapping[str, Any]) -> str:
     """What a recorded edit is about, in a few words."""
-    from editc.cli.show_language import headline, is_language
+    from editc.cli.show.language import headline, is_language
 
     return headline(edit) if is_language(edit) else str(edit.get("concept", "?"))
 
@@ -325,7 +325,7 @@ def dump_after(names: Sequence[str], say: Callable[[str], None]) -> Callable[[st
     the last one. None if `names` is empty. Raises E130 for an unknown pass."""
     if not names:
         return None
-    from editc.cli.dump import dump
+    from editc.cli.show.dump import dump
     from editc.core.diagnostics import fail
     from editc.verbs.build import PASSES
 
@@ -359,7 +359,7 @@ def _tree_lines(data: Mapping[str, Any], indent: str) -> Iterator[str]:
 
 def _item_line(name: str, item: Mapping[str, Any]) -> str:
     """One item of a list of mappings, on one line."""
-    from editc.cli.show_language import edit_line, is_language
+    from editc.cli.show.language import edit_line, is_language
 
     if name == "edits" and is_language(item):
         return edit_line(item)

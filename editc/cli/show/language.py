@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from editc.cli.output import bystander_lines, claim_lines
+from editc.cli.show.output import bystander_lines, claim_lines
 
 if TYPE_CHECKING:
     from editc.core.language_edits import LanguageEdit

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from editc.cli.output import Output, claim_colours, claim_lines, claim_record
+from editc.cli.show.output import Output, claim_colours, claim_lines, claim_record
 from editc.core import verdict as verdicts
 from editc.core.text import count
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from editc.cli.output import bystander_lines, claim_lines
+from editc.cli.show.output import bystander_lines, claim_lines
 
 if TYPE_CHECKING:
     from editc.core.manifest import Manifest
