@@ -7,7 +7,7 @@ from types import MappingProxyType
 from editc.core.family import Family, Group
 
 CLASSIFIER = Family(
-    name="classifier",
+    name="image-classifier",
     title="Image classifiers (ViT, ResNet, CLIP and others)",
     component="model",
     patterns={"head": "*classifier*.weight"},

@@ -18,7 +18,7 @@ FAMILIES = Table(
             "sd3": "editc.families.images.transformer:SD3",
             "sdxl": "editc.families.images.unet:SDXL",
         },
-        "classifier": {"classifier": "editc.families.classifier:CLASSIFIER"},
+        "classifier": {"image-classifier": "editc.families.classifier:CLASSIFIER"},
         "language": {
             "falcon": "editc.families.language.falcon:FALCON",
             "gemma": "editc.families.language.gemma:GEMMA",

@@ -172,7 +172,7 @@ def test_a_dict_that_no_manifest_can_be() -> None:
 def test_a_build_records_the_text_of_a_dict(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     seen = []
 
-    def stop(given: Any, overrides: Any) -> Any:
+    def stop(given: Any, overrides: Any, model: Any) -> Any:
         seen.append(given)
         raise KeyboardInterrupt
 
