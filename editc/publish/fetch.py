@@ -44,13 +44,24 @@ class Origin(Protocol):
 
 
 def fetch(entry: Entry, part: Path, opener: Opener, place: str) -> None:
-    """Fetch a file to `part`, beginning with what an earlier run left there.
+    """Fetch a file to `part`, beginning with what an earlier run left there. Where that was no beginning of the file,
+    because the source was damaged then, it is fetched anew.
 
     Raises E954 for another sha256 and E955 for another size, after which nothing is left of the file; E959 where the
     transfer broke off, and E960, after which the next run goes on.
     """
     if part.exists() and part.stat().st_size > entry.size:
         part.unlink()
+    resumed = _size(part) > 0
+    _fetch_rest(entry, part, opener, place)
+    if resumed and _digest(part) != entry.sha256:
+        part.unlink()
+        _fetch_rest(entry, part, opener, place)
+    _check_digest(entry, part, place)
+
+
+def _fetch_rest(entry: Entry, part: Path, opener: Opener, place: str) -> None:
+    """Fetch what `part` lacks, in several tries where the transfer breaks off."""
     failed = 0
     while _size(part) < entry.size or not part.exists():
         before = _size(part)
@@ -61,7 +72,6 @@ def fetch(entry: Entry, part: Path, opener: Opener, place: str) -> None:
             if error.diagnostics[0].code != "E959" or failed >= TRIES:
                 raise
             time.sleep(WAIT * 2**failed)
-    _check_digest(entry, part, place)
 
 
 def _size(part: Path) -> int:
@@ -95,10 +105,14 @@ def _write(file: BinaryIO, piece: bytes, part: Path) -> None:
         file.flush()
 
 
+def _digest(part: Path) -> str:
+    with part.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
 def _check_digest(entry: Entry, part: Path, place: str) -> None:
     """Raises E954, and removes the file, unless it has the sha256 that was published."""
-    with part.open("rb") as file:
-        found = hashlib.file_digest(file, "sha256").hexdigest()
+    found = _digest(part)
     if found == entry.sha256:
         return
     with suppress(OSError):
