@@ -32,8 +32,8 @@ INDEX = "index.json"
 """The name of the first file in the tar."""
 LARGEST_INDEX = 64 << 20
 """Bytes of an index at most: some 400,000 entries."""
-PRIVATE_KINDS = ("files found whole", "hashes of text encoders")
-"""Kinds of entries that say something of files of this machine."""
+PRIVATE_KINDS = ("files found whole", "hashes of text encoders", "answers to a suite")
+"""Kinds of entries that stay on this machine: what is about its files, and texts that a model is to forget."""
 
 
 @dataclass(frozen=True)

@@ -25,6 +25,7 @@ from editc.cache.entry import (
     imported_name,
     own_name,
     read_record,
+    remove_entry,
 )
 from editc.cache.environment import describe_environment
 from editc.cache.sizes import parse_size
@@ -86,7 +87,7 @@ class DiskCache:
                     os.utime(path)
                     self._note_source(path, key, data)
                     return arrays
-                path.unlink()
+                remove_entry(path)
                 self.refused.add(path.name)
         return None
 
@@ -114,7 +115,7 @@ class DiskCache:
         forget_listing(self.folder)
         for path in entry_files(self.folder, name):
             if path != target:
-                path.unlink(missing_ok=True)
+                remove_entry(path)
         since = _put_since.get(self.folder, self.limit) + len(data)  # the first entry of a process lists the folder
         _put_since[self.folder] = since
         if since * MEASURE_SHARE >= self.limit:
@@ -152,7 +153,7 @@ def remove_oldest(folder: Path, limit: int) -> list[Path]:
     for _, path in entries:
         total += path.stat().st_size
         if total > limit:
-            path.unlink(missing_ok=True)
+            remove_entry(path)
             removed.append(path)
     return removed
 

@@ -118,6 +118,12 @@ def forget_listing(folder: Path) -> None:
     _listings.pop(folder, None)
 
 
+def remove_entry(path: Path) -> None:
+    """Remove the file of an entry, if it is there."""
+    path.unlink(missing_ok=True)
+    forget_listing(path.parent)
+
+
 def _list_entries(folder: Path) -> Mapping[str, list[str]]:
     """First part of a name -> the files that have it, sorted. A build looks for hundreds of entries among thousands:
     the folder is listed again only where it changed."""

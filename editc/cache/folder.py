@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from editc.cache.disk import DiskCache, open_cache, remove_oldest
-from editc.cache.entry import EntryRecord, entry_files, imported_name, read_record, read_start
+from editc.cache.entry import EntryRecord, entry_files, imported_name, read_record, read_start, remove_entry
 from editc.core.diagnostics import fail
 
 
@@ -104,7 +104,7 @@ def prune(cache: DiskCache, to: int | None = None, model: str = "", imported: bo
     named = [one for one in before if (not model or one.belongs_to(model)) and (not imported or one.imported)]
     removed = named if model or imported else []
     for one in removed:
-        one.path.unlink(missing_ok=True)
+        remove_entry(one.path)
     if to is not None or not (model or imported):
         oldest = set(remove_oldest(cache.folder, cache.limit if to is None else to))
         removed += [one for one in before if one.path in oldest]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -128,8 +128,6 @@ def _claims(
     manifest: HeadManifest, before: Head, after: Head, examples: Examples, gone: Sequence[int]
 ) -> tuple[Claim, ...]:
     """What was measured, each bound with its place."""
-    from dataclasses import replace
-
     found = measure_head(before, after, examples, gone, manifest.bounds)
     return tuple(replace(one, span=manifest.spans.get(f"constraints.{one.name}")) for one in found)
 
@@ -161,8 +159,6 @@ def _delta(manifest: HeadManifest, head: OpenedHead, factors: Mapping[str, Facto
 
 def _write(built: BuiltHead, delta: Delta, manifest: HeadManifest, out: Path) -> BuiltHead:
     """Write the delta, unless a bound is broken, and the report. A delta of an earlier build goes."""
-    from dataclasses import replace
-
     out.mkdir(parents=True, exist_ok=True)
     clear(out / DELTA)
     written = None if built.failures else write_delta(delta, out / DELTA)

@@ -12,6 +12,8 @@ from editc.core.diagnostics import fail
 from editc.core.ports import Progress
 from editc.heads.model import OpenedHead, open_head
 from editc.libraries.extras import require_build
+from editc.libraries.foreign import quiet
+from editc.libraries.loading import library_errors
 
 IMAGES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
 """Endings of the files that are read."""
@@ -21,7 +23,7 @@ def write_features(model: str, folder: Path, out: Path, progress: Progress | Non
     """Write a file of examples from a folder of images; returns how many there are.
 
     Images in a subfolder with the name of a label have this label; all others have -1. Raises E659 for a folder without
-    images.
+    images and for an image that cannot be read, and E205 for a model that cannot be loaded.
     """
     require_build("torch", "transformers")
     from safetensors.numpy import save_file
@@ -59,16 +61,24 @@ def _open_network(head: OpenedHead) -> Any:
     from transformers import AutoImageProcessor, AutoModelForImageClassification
 
     place = head.model.path
-    processor = AutoImageProcessor.from_pretrained(place)
-    network = AutoModelForImageClassification.from_pretrained(place, dtype=torch.float32).eval()
+    with quiet(), library_errors("the classifier cannot be loaded", place):
+        processor = AutoImageProcessor.from_pretrained(place, local_files_only=True)
+        network = AutoModelForImageClassification.from_pretrained(place, dtype=torch.float32, local_files_only=True)
+    network.eval()
     seen: list[Any] = []
     name = head.sites[0].name.removesuffix(".weight")
     network.get_submodule(name).register_forward_pre_hook(lambda module, given: seen.append(given[0]))
 
     def run(path: Path) -> Any:
         seen.clear()
-        with Image.open(path) as image, torch.no_grad():
-            network(**processor(images=image.convert("RGB"), return_tensors="pt"))
+        try:
+            with Image.open(path) as image:
+                given = image.convert("RGB")
+        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+            help_ = "replace the file, or remove it"
+            raise fail("E659", "this image cannot be read", place=str(path), help=help_) from error
+        with torch.no_grad():
+            network(**processor(images=given, return_tensors="pt"))
         return seen[0].reshape(-1, seen[0].shape[-1])[0].numpy()
 
     return run

@@ -222,6 +222,7 @@ def test_a_measurement_uses_no_imported_entries(tmp_path: Path) -> None:
 
 def test_notes_on_files_of_this_machine_are_neither_exported_nor_imported(tmp_path: Path) -> None:
     cache_at(tmp_path / "from", private=True).put("stamp", ROWS, "files found whole")
+    cache_at(tmp_path / "from").put("said", ROWS, "answers to a suite")
     assert code(lambda: archive.export_entries(cache_at(tmp_path / "from"), tmp_path / "none")) == "E805"
     file = exported(tmp_path, keys="s")  # an entry under a key that a hostile file could choose
     archive.import_entries(cache_at(tmp_path / "to"), file)

@@ -152,3 +152,12 @@ def test_other_classifiers_have_heads_too(kind: str, tmp_path: Path) -> None:
     assert made.delta is not None and {claim.name: claim.value for claim in made.claims}["answered"] == 0
     api.apply([tmp_path / "out" / "delta.safetensors"], tmp_path / kind, tmp_path / "edited")
     assert not np.any(answers(tmp_path / "edited")[0] == 1)
+
+
+def test_an_image_that_cannot_be_read_is_named(place: Path, tmp_path: Path) -> None:
+    (tmp_path / "images").mkdir()
+    (tmp_path / "images" / "a.png").write_bytes(b"no picture")
+    with pytest.raises(EditcError, match="E659") as caught:
+        write_features(str(place / "vit"), tmp_path / "images", tmp_path / "examples.safetensors")
+    assert caught.value.diagnostics[0].place == str(tmp_path / "images" / "a.png")
+    assert not (tmp_path / "examples.safetensors").exists()
