@@ -18,8 +18,9 @@ class Strangers(TrainedOnRows):
     g ~ q min(1, q / q_own)^away, q the unedited model at the row about a stranger, q_own at the row itself
 
     The goal is what a model says of somebody whom it never read of, and what the name makes likelier goes below that
-    by `away`: a question may give its answer away in other words than the name. Each row to forget says whom it is about (`subject` or `author`). Published: the goal comes from a model that was trained further on
-    the text, and from names that a language model found.
+    by `away`: a question may give its answer away in other words than the name. Each row to forget says whom it is
+    about (`subject` or `author`). Published: the goal comes from a model that was trained further on the text, and from
+    names that a language model found.
     """
 
     away: float = 1.0
