@@ -37,7 +37,7 @@ from editc.core.storage.caching import cache_key
 from editc.numerics import memory as memories
 from editc.passes.language import sentences
 from editc.passes.language.keys import moments
-from editc.passes.language.keys.derive import add_ridge
+from editc.passes.language.keys.derive import with_ridges
 from editc.passes.language.keys.values import anchor_norm
 from editc.passes.methods.language.alphaedit import AlphaEdit
 from editc.passes.methods.language.evoedit import EvoEdit
@@ -85,7 +85,7 @@ def bed(facts: Sequence[Fact], layer: int) -> Bed:
     pairs = dict.fromkeys((relation_of(one), one.answer) for one in facts)
     learned = {pair: value(made, layer, *pair) for pair in pairs}
     values = np.stack([learned[relation_of(one), one.answer] for one in facts], axis=1)
-    return Bed(made, name, upper, made.weight(name), add_ridge(found.second), keys, values)
+    return Bed(made, name, upper, made.weight(name), with_ridges({name: found})[name], keys, values)
 
 
 def value(made: Lab, layer: int, relation: Relation, answer: str) -> Array:

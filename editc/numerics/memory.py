@@ -117,6 +117,10 @@ def interference(keys: Array, moment: Factor) -> Array:
     They say how far an edit at one key also changes the answer at another: 0 not at all; at 1 both keys are one
     direction.
     """
-    gram = keys.T @ moment.solve(keys)
+    return cosines(keys.T @ moment.solve(keys))
+
+
+def cosines(gram: Array) -> Array:
+    """Return the cosines (m, m) of vectors from their scalar products (m, m)."""
     size = np.sqrt(np.diag(gram))
     return np.asarray(gram / np.outer(size, size))

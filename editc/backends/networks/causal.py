@@ -91,7 +91,7 @@ class CausalNetwork(RunningModel):
         self, names: Sequence[str], spots: Sequence[Spot], changed: ChangedWeights = None
     ) -> Mapping[str, Array]:
         """Return what each matrix reads at the spots (d_in, n), its keys, by the matrix's name."""
-        modules = {name: self.module(name) for name in names}
+        modules = {name: self.reader(name) for name in names}
         found: Mapping[str, Array] = self._observe(modules, spots, changed, lambda show: watch_modules(inputs=show))
         return found
 
@@ -222,7 +222,7 @@ class CausalNetwork(RunningModel):
         cut = list(self.tokenizer.chunks(texts, CHUNK))
         count = min(len(cut), -(-tokens // (CHUNK - 1)))
         chosen = [cut[i * len(cut) // count] for i in range(count)]
-        modules = {name: self.module(name) for name in names}
+        modules = {name: self.reader(name) for name in names}
         sums: dict[str, Any] = {}
 
         def look(name: str, seen: set[str]) -> Callable[[Any], None]:

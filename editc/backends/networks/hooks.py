@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
+from operator import itemgetter
 from threading import get_ident
 from typing import Any
 
 import numpy as np
 
+from editc.backends.networks.experts import Expert
 from editc.core.delta import Array
 
 
@@ -38,21 +40,24 @@ def watch_modules(
     inputs: Mapping[Any, Callable[[Any], None]] = {}, outputs: Mapping[Any, Callable[[Any], Any]] = {}
 ) -> Iterator[None]:
     """Call a function with the first input of each module in `inputs`, and with the output of each module in `outputs`.
+    An Expert in place of a module in `inputs` shows what it reads.
 
     A value that an output's function returns replaces the output. A function that raises EnoughError ends the run; this
     context manager suppresses the error. Runs in other threads are not watched (see `lockstep`).
     """
     own = get_ident()
 
-    def before(show: Callable[[Any], None]) -> Callable[..., None]:
-        return lambda module, given: show(given[0]) if get_ident() == own else None
+    def before(one: Any, show: Callable[[Any], None]) -> Callable[..., None]:
+        read = one.keys if isinstance(one, Expert) else itemgetter(0)
+        return lambda module, given: show(read(given)) if get_ident() == own else None
 
     def after(show: Callable[[Any], Any]) -> Callable[..., Any]:
         return lambda module, given, out: rewrap_states(out, show(unwrap_states(out))) if get_ident() == own else None
 
     with ExitStack() as stack:
-        for module, show in inputs.items():
-            stack.callback(module.register_forward_pre_hook(before(show)).remove)
+        for one, show in inputs.items():
+            module = one.stack if isinstance(one, Expert) else one
+            stack.callback(module.register_forward_pre_hook(before(one, show)).remove)
         for module, show in outputs.items():
             stack.callback(module.register_forward_hook(after(show)).remove)
         with suppress(EnoughError):

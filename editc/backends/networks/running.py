@@ -18,6 +18,7 @@ from typing import Any, TypeAlias
 
 from editc.backends.networks import probes
 from editc.backends.networks.batches import batches, pad_tokens
+from editc.backends.networks.experts import Expert
 from editc.backends.networks.hooks import replace_parameters
 from editc.backends.networks.layer_store import LayerStore
 from editc.backends.networks.lockstep import run_in_groups
@@ -136,10 +137,18 @@ class RunningModel:
 
     def module(self, name: str) -> Any:
         """Return the linear layer whose weight a parameter is. Raises LookupError for an expert, for which transformers
-        makes no layer."""
+        makes no layer (see `reader`)."""
         if EXPERT.search(name):
-            raise LookupError(f"`{name}` belongs to an expert, and which prompts an expert reads depends on the router")
+            raise LookupError(f"`{name}` belongs to an expert, and what an expert reads depends on the router")
         return self.model.get_submodule(self.own_name(name).rpartition(".")[0])
+
+    def reader(self, name: str) -> Any:
+        """Return what `watch_modules` can watch the input of a matrix by: its linear layer, or its Expert."""
+        expert = EXPERT.search(name)
+        if expert is None:
+            return self.module(name)
+        stack = self.own_name(f"{expert['layer']}.mlp.experts.down_proj").rpartition(".")[0]
+        return Expert(self.model.get_submodule(stack), int(expert["number"]))
 
     def use_weights(self, changed: ChangedWeights) -> Any:
         """Return a context manager in which the model runs with these weights, named as in the checkpoint, in their own

@@ -24,8 +24,9 @@ GROUPS: Mapping[str, Group] = MappingProxyType(
 """What the matrices of each role read. The sites of one layer are solved together, so the groups of a delta are layers
 (`layers.5`)."""
 ROUTED_NOTE = (
-    "an expert reads only the tokens that the router sends it, so no fixed key can be read at a subject: methods that "
-    "need keys edit `attention`; those that need the residual stream alone (ablate, leace) edit `mlp` too"
+    "facts and concepts are edited in `attention` by default; with `sites: {roles: [mlp]}` methods that spread an edit "
+    "over layers (memit, alphaedit, rocr) write it into the experts to which the router sends the subject. Methods for "
+    "one matrix, and those that train, do not edit experts"
 )
 """What an edit does not do in a model with experts. Part of `notes`."""
 NORMED_NOTES = (

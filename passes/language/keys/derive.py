@@ -16,7 +16,7 @@ from editc.core.diagnostics import Diagnostic, EditcError
 from editc.core.language_edits import Redirect
 from editc.core.language_problem import CloseEdits, ConceptScores, LanguageProblem, MemoryKey
 from editc.core.manifest import Manifest
-from editc.core.network import Network
+from editc.core.network import Network, SecondMoment
 from editc.core.plan import Plan, Stage
 from editc.core.ports import Context
 from editc.numerics import memory as memories
@@ -24,10 +24,12 @@ from editc.numerics.ridge import factorise
 from editc.passes.language.keys import concept_columns
 from editc.passes.language.keys import moments as statistics
 from editc.passes.language.keys.problem import build_problem
+from editc.passes.language.keys.routed import drop_idle_experts, is_expert
 from editc.passes.language.keys.values import find_value, group_means, with_made_values
 from editc.passes.language.locate import stages as located
 from editc.passes.language.locate.stages import works_on
 from editc.passes.methods import MakesValues
+from editc.passes.sites import layer_of
 from editc.passes.stored import read_weight
 from editc.registry.options import construct
 
@@ -58,7 +60,8 @@ class DeriveLanguage:
         E401 (two edits have the same key)."""
         network = _network_of(ctx)
         plan, concept_scores = _score_stages(plan, network, ctx)
-        problem = build_problem(plan, ctx)
+        problem = drop_idle_experts(build_problem(plan, ctx), network)
+        plan = problem.plan
         texts = _corpus_of(plan.manifest)
         memory_keys = _with_made_values(plan, problem.memory_keys, network)
         watched: Iterable[object] = ctx.progress("derive", problem.memory_keys) if ctx.progress else problem.memory_keys
@@ -67,7 +70,7 @@ class DeriveLanguage:
                 memory_keys[i] = _with_value(plan, memory_keys, i, network, ctx)
         names = [plan.sites[i].name for stage in plan.stages if works_on(stage) == "memory" for i in stage.sites]
         found = statistics.moments(network, names, texts, ctx.cache) if names else {}
-        moments = {name: add_ridge(one.second) for name, one in found.items()}
+        moments = with_ridges(found)
         corpus = sha256("\n\n".join(texts).encode("utf-8", "surrogatepass")).hexdigest() if names else ""
         problem = replace(
             problem, memory_keys=tuple(memory_keys), concept_scores=concept_scores, moments=moments, corpus=corpus
@@ -77,9 +80,16 @@ class DeriveLanguage:
         return replace(problem, close_edits=near)
 
 
-def add_ridge(second: Array) -> Array:
-    """The second moment (d_in, d_in) plus RIDGE times its mean diagonal entry."""
-    return np.asarray(second + RIDGE * np.trace(second) / len(second) * np.eye(len(second)))
+def with_ridges(found: Mapping[str, SecondMoment]) -> Mapping[str, Array]:
+    """Site name -> its second moment (d_in, d_in) plus RIDGE times its mean diagonal entry, or that of all experts of
+    its layer: some of them read little or nothing of a text."""
+    sizes = {name: float(np.trace(one.second)) / len(one.second) for name, one in found.items()}
+    layers = {name: name.partition(".experts.")[0] for name in found}
+    means = {layer: np.mean([sizes[name] for name in found if layers[name] == layer]) for layer in layers.values()}
+    return {
+        name: np.asarray(one.second + RIDGE * means[layers[name]] * np.eye(len(one.second)))
+        for name, one in found.items()
+    }
 
 
 def mean_keys(network: Network, site: Site, memory_keys: Sequence[MemoryKey], changed: Any) -> Array:
@@ -161,13 +171,28 @@ def _close_pairs(problem: LanguageProblem, network: Network) -> Iterator[CloseEd
         own = [one for one in problem.memory_keys if one.edit in stage.edits]
         if len(own) < 2:
             continue
-        site = problem.plan.sites[stage.sites[0]]
-        cosines = memories.interference(mean_keys(network, site, own, None), factorise(problem.moments[site.name]))
+        cosines = _cosines(_first_memory(problem.plan, stage), own, problem, network)
         for i, j in zip(*np.triu_indices(len(own), 1), strict=True):
             pair, size = (own[i].edit, own[j].edit), float(cosines[i, j])
             if pair[0] != pair[1] and abs(size) >= max(INTERFERING, abs(found[pair].cosine) if pair in found else 0.0):
                 found[pair] = CloseEdits(pair, (own[i].name, own[j].name), size)
     yield from sorted(found.values(), key=lambda one: (-abs(one.cosine), one.edits))
+
+
+def _first_memory(plan: Plan, stage: Stage) -> list[Site]:
+    """The first matrix of a stage; of experts, all of its layer, which are one memory."""
+    sites = [plan.sites[i] for i in stage.sites]
+    same = [one for one in sites if is_expert(one) and layer_of(one.name) == layer_of(sites[0].name)]
+    return same if is_expert(sites[0]) else sites[:1]
+
+
+def _cosines(sites: Sequence[Site], own: Sequence[MemoryKey], problem: LanguageProblem, network: Network) -> Array:
+    """The cosines (m, m) under C^-1 of m memory keys at matrices that add to one output."""
+    gram = np.zeros((len(own), len(own)))
+    for site in sites:
+        keys = mean_keys(network, site, own, None)
+        gram += keys.T @ factorise(problem.moments[site.name]).solve(keys)
+    return memories.cosines(gram)
 
 
 def _refuse_equal_keys(problem: LanguageProblem, near: Sequence[CloseEdits]) -> None:

@@ -176,11 +176,11 @@ def _refuse_layers(manifest: Manifest, layers: int) -> None:
 
 
 def _refuse_method(method: str, works_on: str, sites: Sequence[Site], manifest: Manifest, family: Family) -> None:
-    """Raise E212 if a method cannot use the chosen sites. A method for one matrix needs exactly one, an MLP's; and no
-    method for memories can edit an expert, whose key is not known before the router has chosen."""
+    """Raise E212 if a method cannot use the chosen sites. A method for one matrix needs exactly one, an MLP's; and
+    neither such a method nor one that trains can edit an expert, which reads only what the router sends it."""
     many = len(sites) > 1 and is_single(method)
     wrong = is_single(method) and any(site.role != "mlp" for site in sites)
-    routed = works_on in ("memory", "rows") and any(".experts." in site.name for site in sites)
+    routed = (works_on in ("gradients", "rows") or is_single(method)) and any(".experts." in one.name for one in sites)
     if not (many or wrong or routed):
         return
     span, help_ = manifest.sites.at("layers") or manifest.sites.at(), "take `memit`, which spreads it over layers"
@@ -188,7 +188,7 @@ def _refuse_method(method: str, works_on: str, sites: Sequence[Site], manifest: 
         message = (
             f"`{method}` needs the input of a matrix at the subject, and an expert gets only what the router sends it"
         )
-        help_ = "leave `roles` out: editc then edits this family's attention"
+        help_ = "leave `roles` out: editc then edits this family's attention; or take `memit`, which can edit experts"
     elif many:
         message = f"`{method}` edits one matrix, and {len(sites)} are chosen"
         help_ = f"name one layer, or {help_}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, cast
@@ -17,11 +18,12 @@ from editc.core.plan import Plan, Stage
 from editc.core.ports import Context
 from editc.core.problem import Problem
 from editc.core.prompts import Spot
-from editc.core.solution import Edit, Solution
+from editc.core.solution import Edit, Solution, Stats
 from editc.numerics import nullspace, ridge
 from editc.numerics.memory import interference
 from editc.passes.diagnoses import SolveHelp, diagnose_solve
 from editc.passes.language.keys.derive import build_method, mean_keys
+from editc.passes.language.keys.routed import parts_left
 from editc.passes.language.keys.values import group_means
 from editc.passes.language.locate.stages import is_single, works_on
 from editc.passes.language.solve.edited_model import EditedModel, combine_edits, dense_change
@@ -105,9 +107,26 @@ def _solve_memories(
     goal = None if is_single(stage.method) else _final_state(memory_keys, sites, problem, state)
     for number, site in enumerate(watched):
         assert isinstance(site, Site)
-        memory = _build_memory(site, memory_keys, problem, state, goal, len(sites) - number)
+        memory = _without_unread(_build_memory(site, memory_keys, problem, state, goal, sites[number:]))
+        if not memory.keys.size:
+            state.add(site, _no_change(site))
+            continue
         keys = [_preserved_keys(site, before, preserved, state), _default_keys(site, memory, defaults, state)]
         state.add(site, method(replace(memory, preserved=np.hstack(keys))))
+
+
+def _without_unread(memory: Memory) -> Memory:
+    """The memory without the keys that its matrix does not read: an expert to which the router does not send them."""
+    read = memory.keys.any(axis=0)
+    if read.all():
+        return memory
+    return replace(memory, keys=memory.keys[:, read], bare=memory.bare[:, read], residuals=memory.residuals[:, read])
+
+
+def _no_change(site: Site) -> Edit:
+    """The edit of a matrix that reads no key any more, because the edits below it changed where the router sends it."""
+    height, width = site.shape[::-1] if site.transposed else site.shape
+    return Edit("low-rank", (np.zeros((height, 1)),), (np.zeros((1, width)),), Stats(math.nan, math.nan, 0))
 
 
 def _earlier_memory_stages(plan: Plan, stage: Stage) -> Iterator[Stage]:
@@ -123,13 +142,13 @@ def _build_memory(
     problem: LanguageProblem,
     state: EditedModel,
     goal: tuple[int, Array] | None,
-    left: int,
+    left: Sequence[Site],
 ) -> Memory:
     """One matrix with the keys that the model reads now and the residuals to write, without preserved keys.
 
-    `goal`: the last layer and the residual stream (d, m) to reach after it. What the stream still lacks is
-    divided equally among the `left` matrices that are not solved yet, this one included. None: this matrix writes the
-    whole values."""
+    `goal`: the last layer and the residual stream (d, m) to reach after it. What the stream still lacks is divided
+    among the matrices `left` that are not solved yet, this one included (`routed.parts_left`). None: this matrix writes
+    the whole values."""
     network, running = state.network, state.weights_now
     keys = mean_keys(network, site, memory_keys, running)
     bare = network.read_keys([site.name], [one.contexts[0] for one in memory_keys], running)[site.name]
@@ -138,7 +157,7 @@ def _build_memory(
     else:
         layer, goal_state = goal
         missing = goal_state - _mean_states(network, layer, memory_keys, running)
-        residuals = missing / (left * (network.multiplier or 1.0))
+        residuals = missing / (parts_left(left, memory_keys, network, running) * (network.multiplier or 1.0))
     nothing = np.zeros((len(keys), 0))
     return Memory(keys, bare, residuals, problem.moments[site.name], nothing, state.current_weight(site))
 
@@ -154,7 +173,8 @@ def _preserved_keys(
         return earlier
     spots = [spot for group in groups for spot in group]
     preserved = state.network.read_keys([site.name], spots, state.weights_now)[site.name]
-    return np.hstack([earlier, group_means(preserved, groups)])
+    found = np.hstack([earlier, group_means(preserved, groups)])
+    return found[:, found.any(axis=0)]
 
 
 def _default_keys(site: Site, memory: Memory, groups: Sequence[tuple[Spot, ...]], state: EditedModel) -> Array:
@@ -164,6 +184,7 @@ def _default_keys(site: Site, memory: Memory, groups: Sequence[tuple[Spot, ...]]
         return np.zeros((site.shape[1], 0))
     spots = [spot for group in groups for spot in group]
     found = group_means(state.network.read_keys([site.name], spots, state.weights_now)[site.name], groups)
+    found = found[:, found.any(axis=0)]
     count = memory.keys.shape[1]
     close = interference(np.hstack([memory.keys, found]), ridge.factorise(memory.moment))[:count, count:]
     return found[:, np.abs(close).max(axis=0) < EQUAL_TO_EDIT]

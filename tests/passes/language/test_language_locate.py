@@ -79,14 +79,17 @@ def test_what_cannot_be_edited_is_refused_in_its_place(
     assert fault.code == code and says in fault.message and fault.span is not None
 
 
-def test_an_expert_has_no_key(tmp_path: Path) -> None:
+def test_one_expert_cannot_hold_what_its_layer_adds(tmp_path: Path) -> None:
     routed = pico.saved("mixtral", tmp_path / "model")
     ports = Context(open_model(routed).component("model"))
     plan = located(routed, tmp_path / "m.yaml", ports, [FRANCE])
     assert plan.stages[0].method == "memit" and {site.role for site in plan.sites} == {"attention"}
-    with pytest.raises(EditcError) as caught:
-        located(routed, tmp_path / "m.yaml", ports, [FRANCE], "sites: {roles: [mlp]}")
-    assert caught.value.diagnostics[0].code == "E212"
+    plan = located(routed, tmp_path / "m.yaml", ports, [FRANCE], "sites: {roles: [mlp]}")
+    assert {".experts." in site.name for site in plan.sites} == {True}
+    for method in ("rome", "ultraedit"):
+        with pytest.raises(EditcError) as caught:
+            located(routed, tmp_path / "m.yaml", ports, [FRANCE, f"    method: {method}"], "sites: {roles: [mlp]}")
+        assert caught.value.diagnostics[0].code == "E212"
 
 
 def test_an_erase_alone_is_what_the_model_is(folder: Path, tmp_path: Path) -> None:
