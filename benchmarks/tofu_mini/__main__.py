@@ -41,6 +41,7 @@ TRAINED: Mapping[str, Mapping[str, Any]] = {
     "npo": {},
     "simnpo": {},
     "dpo": {},
+    "altpo": {},
     "flat": {},
     "undial": {},
     "pdu": {},

@@ -242,9 +242,16 @@ class Network(Protocol):
         """How likely each token of each of n answers is."""
 
     def sample(
-        self, prompts: Sequence[Prompt], tokens: int, times: int, seed: int, changed: Mapping[str, Array] | None = None
+        self,
+        prompts: Sequence[Prompt],
+        tokens: int,
+        times: int,
+        seed: int,
+        changed: Mapping[str, Array] | None = None,
+        without: Sequence[Sequence[str]] = (),
     ) -> tuple[tuple[str, ...], ...]:
-        """How the model continues each prompt when each token is drawn by its probability, `times` times."""
+        """How the model continues each prompt when each token is drawn by its probability, `times` times. `without`:
+        for each prompt, words that its continuations do not have."""
 
     def tune(
         self,

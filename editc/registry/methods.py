@@ -56,6 +56,7 @@ METHODS = Table(
             "npo": "editc.passes.language.trained.npo:NPO",
             "simnpo": "editc.passes.language.trained.simnpo:SimNPO",
             "dpo": "editc.passes.language.trained.dpo:DPO",
+            "altpo": "editc.passes.language.trained.altpo:AltPO",
             "flat": "editc.passes.language.trained.flat:FLAT",
             "undial": "editc.passes.language.trained.undial:UNDIAL",
             "pdu": "editc.passes.language.trained.pdu:PDU",

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -20,6 +20,8 @@ from editc.core.delta import Array
 from editc.core.network import AnswerScores, Continuation, ModelComparison
 from editc.core.prompts import Cloze, Prompt
 
+Choose: TypeAlias = Callable[[Any], tuple[Any, Any]]
+"""What chooses a token (n,) by logits (n, v); also its log-probability."""
 LOGIT_ROWS = 64
 """Rows whose logits are in memory at a time. Chosen by hand: at a vocabulary of 256,000 they take 130 MB in float64."""
 
@@ -185,9 +187,15 @@ def continue_with_both(
 
 
 def draw_continuations(
-    network: RunningModel, prompts: Sequence[Prompt], tokens: int, times: int, seed: int
+    network: RunningModel,
+    prompts: Sequence[Prompt],
+    tokens: int,
+    times: int,
+    seed: int,
+    avoided: Sequence[Sequence[int]] = (),
 ) -> tuple[tuple[str, ...], ...]:
-    """Continue each prompt `times` times, each token drawn by its probability, and return the texts by prompt."""
+    """Continue each prompt `times` times, each token drawn by its probability, and return the texts by prompt.
+    `avoided`: for each prompt, tokens that are never drawn."""
     import torch
 
     random = torch.Generator().manual_seed(seed)
@@ -198,8 +206,20 @@ def draw_continuations(
         drawn = torch.multinomial(likely.exp(), 1, generator=random)
         return likely.gather(1, drawn)[:, 0], drawn[:, 0]
 
-    found = _generate_batches(network, prompts, tokens, times, draw)
+    found = _generate_batches(network, prompts, tokens, times, draw, avoided)
     return tuple(tuple(one[i].text for one in found) for i in range(len(prompts)))
+
+
+def _avoiding(choose: Choose, avoided: Sequence[Sequence[int]]) -> Choose:
+    """Choose as `choose` does, but in each row none of its avoided tokens."""
+
+    def chosen(logits: Any) -> tuple[Any, Any]:
+        logits = logits.clone()
+        for row, tokens in enumerate(avoided):
+            logits[row, list(tokens)] = float("-inf")
+        return choose(logits)
+
+    return chosen
 
 
 def _likeliest(logits: Any) -> tuple[Any, Any]:
@@ -213,7 +233,8 @@ def _generate_batches(
     prompts: Sequence[Prompt],
     tokens: int,
     times: int,
-    choose: Callable[[Any], tuple[Any, Any]] = _likeliest,
+    choose: Choose = _likeliest,
+    avoided: Sequence[Sequence[int]] = (),
 ) -> tuple[tuple[Continuation, ...], ...]:
     """Continue all prompts in batches, each batch repeated `times` times beside itself, and return one result for each
     time."""
@@ -221,7 +242,9 @@ def _generate_batches(
     found: dict[int, list[Continuation]] = {}
     chosen = list(batches(ids, BATCH_TOKENS))
     given = [[ids[i] for _ in range(times) for i in which] for which in chosen]
-    jobs = [partial(_generate_batch, network, some, tokens, choose) for some in given]
+    rows = [[avoided[i] for _ in range(times) for i in which] if avoided else [] for which in chosen]
+    rules = [_avoiding(choose, some) if some else choose for some in rows]
+    jobs = [partial(_generate_batch, network, some, tokens, rule) for some, rule in zip(given, rules, strict=True)]
     sizes = [sum(map(len, some)) + tokens * len(some) for some in given]
     for which, answers in zip(chosen, network.each(jobs, sizes, caches=True), strict=True):
         generated = [_decode_answer(network, *one) for one in answers]
@@ -237,7 +260,7 @@ def _decode_answer(network: RunningModel, ids: list[int], likely: list[float]) -
 
 
 def _generate_batch(
-    network: RunningModel, ids: Sequence[Sequence[int]], tokens: int, choose: Callable[[Any], tuple[Any, Any]]
+    network: RunningModel, ids: Sequence[Sequence[int]], tokens: int, choose: Choose
 ) -> list[tuple[list[int], list[float]]]:
     """Continue one batch of texts; return the new tokens of each with their log-probabilities.
 

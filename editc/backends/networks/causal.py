@@ -173,10 +173,16 @@ class CausalNetwork(RunningModel):
         return token_scores.score_tokens(self, asked, changed)
 
     def sample(
-        self, prompts: Sequence[Prompt], tokens: int, times: int, seed: int, changed: ChangedWeights = None
+        self,
+        prompts: Sequence[Prompt],
+        tokens: int,
+        times: int,
+        seed: int,
+        changed: ChangedWeights = None,
+        without: Sequence[Sequence[str]] = (),
     ) -> tuple[tuple[str, ...], ...]:
         """Return how the model continues each prompt when tokens are drawn by their probability."""
-        return token_scores.sample_continuations(self, prompts, tokens, times, seed, changed)
+        return token_scores.sample_continuations(self, prompts, tokens, times, seed, changed, without)
 
     def tune(
         self, asked: Sequence[Cloze], how: Tuning, changed: ChangedWeights, watch: Callable[[int, float], bool]

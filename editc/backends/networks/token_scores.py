@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
@@ -67,7 +67,22 @@ def sample_continuations(
     times: int,
     seed: int,
     changed: Mapping[str, Array] | None,
+    without: Sequence[Sequence[str]] = (),
 ) -> tuple[tuple[str, ...], ...]:
-    """Continue each prompt `times` times, each token drawn by its probability. The same seed gives the same texts."""
+    """Continue each prompt `times` times, each token drawn by its probability. The same seed gives the same texts.
+
+    `without`: for each prompt, words that its continuations do not have.
+    """
+    avoided = [sorted({token for word in words for token in telling_tokens(network, word)}) for words in without]
     with network.use_weights(changed):
-        return draw_continuations(network, prompts, tokens, times, seed)
+        return draw_continuations(network, prompts, tokens, times, seed, avoided)
+
+
+def telling_tokens(network: RunningModel, word: str) -> Iterator[int]:
+    """The token by which a word is told from others, at the beginning of a text and after a space: its first; of a
+    number the middle one, so that another number of that size can stand there."""
+    for text in (word, f" {word}"):
+        ids = network.tokenizer.text_ids(text)
+        said = [one for one in ids if network.tokenizer.raw.decode([one]).strip()]
+        if said:
+            yield said[len(said) // 2 if word[0].isdigit() else 0]

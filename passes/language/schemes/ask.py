@@ -70,6 +70,18 @@ class Ask:
         with torch.no_grad(), self.factors.switched(False):
             return self._answer(Batch.of(texts))
 
+    def edited_about(self, texts: Sequence[Tokens]) -> Answers:
+        """The edited model's answers in other texts, with gradients."""
+        with self._edited():
+            return self._answer(Batch.of(texts))
+
+    def draw_alternatives(self) -> list[Tokens]:
+        """One of the alternatives of each row."""
+        import torch
+
+        rows = [self.pool[one].alternatives for one in self.index]
+        return [several[int(torch.randint(len(several), (), generator=self.generator))] for several in rows]
+
     def edited_stream(self, layer: int) -> Any:
         """(m, d): the edited model's residual stream after a layer at the tokens of the answers, with gradients."""
         with self._edited():

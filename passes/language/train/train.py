@@ -17,7 +17,7 @@ from editc.core.problem import Problem
 from editc.core.solution import Edit, Stats, Training
 from editc.passes.language.schemes.ask import Ask
 from editc.passes.language.schemes.model import Trainable
-from editc.passes.language.schemes.subject import Subject, make_subject
+from editc.passes.language.schemes.subject import NOTHING, Beside, Subject, make_subject
 from editc.passes.language.train.free import find_free
 from editc.passes.training.checkpoint import Checkpoints
 from editc.passes.training.factors import Factors, attach_factors
@@ -34,7 +34,7 @@ def train_stage(
     """
     plan = problem.plan
     sites = [plan.sites[index] for index in stage.sites]
-    subjects = tuple(make_subjects(plan, stage, network, method.needs_subjects))
+    subjects = tuple(make_subjects(plan, stage, network, method.beside()))
     scheme = _without_idle_terms(method.scheme(), subjects)
     retained = [row for one in subjects for row in one.retain]
     free = find_free(network, sites, retained, method.energy, plan.manifest) if scheme.free else {}
@@ -49,14 +49,14 @@ def _without_idle_terms(scheme: Scheme, subjects: Sequence[Subject]) -> Scheme:
     return replace(scheme, terms=terms)
 
 
-def make_subjects(plan: Plan, stage: Stage, network: Trainable, strangers: bool = False) -> Iterator[Subject]:
-    """One subject for each edit of a stage; with `strangers` the rows to forget are also made about others."""
+def make_subjects(plan: Plan, stage: Stage, network: Trainable, beside: Beside = NOTHING) -> Iterator[Subject]:
+    """One subject for each edit of a stage, with what its method asks for beside the rows."""
     manifest = plan.manifest
     for index in stage.edits:
         edit = manifest.language_edits[index]
         assert isinstance(edit, OnRows)
         try:
-            yield make_subject(edit, manifest.chat, network, manifest.seed, strangers)
+            yield make_subject(edit, manifest.chat, network, manifest.seed, beside)
         except LookupError as error:
             help_ = "remove the row, or write more of its answer"
             raise EditcError(

@@ -49,5 +49,4 @@ class Stack(TrainedOnRows):
         from editc.passes.training.scheme import Term
 
         learn = Term("learn", "erase", Texts("forget"), self.objective(), self.push, self.batch)
-        before = Term("before", "keep", Texts("retain"), self.kept(), self.keep, self.batch)
-        return (learn, before) if self.keep > 0 else (learn,)
+        return (learn, *self.kept_terms("before"))

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 if TYPE_CHECKING:  # a manifest is checked without it
+    from editc.passes.language.schemes.subject import Beside
     from editc.passes.training.scheme import Scheme, Term
 
 
@@ -28,6 +29,9 @@ class TrainedOnRows:
     keep_by: Literal["nll", "kl", "stream"] = "nll"
     """How the retain set stays. `nll`: its answers stay likely. `kl`: the next token's distribution stays.
     `stream`: the residual stream after the last layer that is trained stays."""
+    ordinary: float = 0.0
+    """Weight of ordinary questions about well-known names, to which the model keeps saying what it said: KL of the next
+    token. 0: none."""
     relearn: int = 0
     """Steps of relearning in the inner loop: half of the push is then taken after so many steps of training on what is
     to be forgotten. 0: none."""
@@ -65,7 +69,7 @@ class TrainedOnRows:
                 raise ValueError(f"`{name}` is {getattr(self, name):g}: it must be more than 0")
         if not 0 <= self.energy < 1:
             raise ValueError(f"`energy` is {self.energy:g}: it is a share, 0 or more and less than 1")
-        for name in ("push", "keep", "relearn"):
+        for name in ("push", "keep", "ordinary", "relearn"):
             if getattr(self, name) < 0:
                 raise ValueError(f"`{name}` is {getattr(self, name):g}: it must be 0 or more")
 
@@ -73,6 +77,12 @@ class TrainedOnRows:
     def needs_retain(self) -> bool:
         """True where it cannot do without a retain set."""
         return self.keep > 0 or self.free
+
+    def beside(self) -> Beside:
+        """What the method asks for beside the rows."""
+        from editc.passes.language.schemes.subject import Beside
+
+        return Beside(self.needs_subjects, getattr(self, "alternatives", 0), self.ordinary > 0)
 
     @staticmethod
     def usual_layers(count: int) -> tuple[int, ...]:
@@ -99,8 +109,17 @@ class TrainedOnRows:
         forget = [Term("forget", "erase", texts, goal, weight, self.batch)]
         if self.relearn:
             forget.append(Term("forget after relearning", "erase", texts, goal, weight, self.batch, attacked=True))
-        retain = Term("retain", "keep", Texts("retain"), self.kept(), self.keep, self.batch)
-        return (*forget, retain) if self.keep > 0 else tuple(forget)
+        return (*forget, *self.kept_terms("retain"))
+
+    def kept_terms(self, name: str) -> tuple[Term, ...]:
+        """What stays: the retain set, as the term `name`, and ordinary questions. A weight of 0 leaves a term out."""
+        from editc.passes.language.schemes.feeds.texts import Texts
+        from editc.passes.language.schemes.objectives.stay import StayClose
+        from editc.passes.training.scheme import Term
+
+        retain = Term(name, "keep", Texts("retain"), self.kept(), self.keep, self.batch)
+        ordinary = Term("ordinary", "keep", Texts("ordinary"), StayClose(), self.ordinary, self.batch)
+        return tuple(one for one in (retain, ordinary) if one.weight > 0)
 
     def adversary(self) -> Any:
         """Who tries to bring back what is forgotten."""

@@ -21,6 +21,7 @@ from editc.core.prompts import Cloze
 from editc.passes.language.schemes.adversaries.collapse import components
 from editc.passes.language.schemes.adversaries.relearning import Relearning
 from editc.passes.language.schemes.ask import Ask
+from editc.passes.language.schemes.subject import Part
 from editc.passes.language.train.free import find_free
 from editc.passes.training.factors import Factors, attach_factors
 from editc.passes.training.loop import Progressed, make_optimizer, pack, resume, train
@@ -59,7 +60,7 @@ def factors(network: CausalNetwork, sites: tuple[Site, ...]) -> Iterator[Factors
         yield found
 
 
-def ask(network: CausalNetwork, factors: Factors, of: str = "forget") -> Ask:
+def ask(network: CausalNetwork, factors: Factors, of: Part = "forget") -> Ask:
     rows = subject(network).rows(of)
     return Ask(network, factors, rows, tuple(range(len(rows))), torch.Generator().manual_seed(5))
 

@@ -16,7 +16,7 @@ from editc.core.ports import Context
 from editc.passes.language.schemes.ask import Ask
 from editc.passes.language.schemes.objectives.stranger import LikeAStranger
 from editc.passes.language.schemes.strangers import STRANGERS, pair, rename
-from editc.passes.language.schemes.subject import Row, make_subject
+from editc.passes.language.schemes.subject import Beside, Row, make_subject
 from editc.passes.training.factors import Factors, attach_factors
 
 folder = language_pass_cases.folder
@@ -37,7 +37,7 @@ def network(ports: Context) -> CausalNetwork:
 @pytest.fixture(scope="module")
 def rows(network: CausalNetwork) -> tuple[Row, ...]:
     edit = Forget(concept="x", data=DataSet("x", "", ABOUT))
-    return make_subject(edit, False, network, 0, strangers=True).forget
+    return make_subject(edit, False, network, 0, Beside(strangers=True)).forget
 
 
 @pytest.fixture

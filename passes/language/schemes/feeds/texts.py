@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
-from editc.passes.language.schemes.subject import Row, Subject
+from editc.passes.language.schemes.subject import Part, Row, Subject
 
 
 @dataclass(frozen=True)
 class Texts:
-    """The rows that are forgotten, or those that are retained."""
+    """The rows of one part."""
 
-    of: Literal["forget", "retain"]
+    of: Part
     """Which."""
 
     def draw(self, subject: Subject, count: int, generator: Any) -> tuple[tuple[Row, ...], tuple[int, ...]]:
