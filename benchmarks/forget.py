@@ -12,7 +12,7 @@ import argparse
 import json
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import fmean
 
@@ -173,6 +173,7 @@ def main() -> None:
     """Read the command line, measure, print the table as Markdown."""
     parser = argparse.ArgumentParser(description="What trained edits hold against.")
     parser.add_argument("--world", choices=tuple(WORLDS), default="demo")
+    parser.add_argument("--model", default="", help="a model of the same world in place of the world's own")
     parser.add_argument("--concepts", default="", help="left out: every concept of the world; `a+b`: in one training")
     parser.add_argument("--methods", default=",".join(METHODS), help="names of rows, split at commas without a space")
     parser.add_argument("--attacks", default=ATTACKS, help="as in a manifest")
@@ -185,6 +186,7 @@ def main() -> None:
     parser.add_argument("--folder", default="~/.cache/editc-benchmarks/forget")
     given = parser.parse_args()
     given.folder, where = str(Path(given.folder).expanduser()), WORLDS[given.world]
+    where = replace(where, model=given.model or where.model)
     lab = open_lab(where.model, where.classifier, seed=given.lab, prompts=where.prompts)
     print(f"{TITLE}\n{'|---' * 13}|", flush=True)
     methods = [name for name in METHODS if name.split(",")[0] in given.methods.split(",")]
