@@ -344,6 +344,9 @@ class Context:
     known_contexts: tuple[str, ...] = ()
     """The family's sentences for concepts of which the model's tokenizer reads every word. Empty: it reads them all, or
     its words cannot be told from pieces."""
+    words: tuple[str, ...] = ()
+    """The whole words of the tokenizer of an image model that brings no prompts of its own. Empty: it brings some, or
+    its words cannot be told from pieces."""
     encoder_parts: Mapping[str, str] = field(default_factory=dict)
     """Text encoder in the model's folder -> sha256 of its weights, which the delta records."""
     encoder_runners: Mapping[str, str] = field(default_factory=dict)

@@ -143,6 +143,11 @@ def known_contexts(model: Model, manifest: Manifest, family: Family) -> tuple[st
     return () if len(read) == len(family.contexts) else read
 
 
+def unlisted_words(model: Model, manifest: Manifest, family: Family) -> tuple[str, ...]:
+    """Return the whole words of the tokenizer of a model without prompts of its own; () for a model with some."""
+    return () if own_prompts(model, manifest) is not None else tuple(vocabulary_words(model, manifest, family))
+
+
 def own_prompts(model: Model, manifest: Manifest) -> tuple[str, ...] | None:
     """Return the prompts of `prompts.txt` in the model's folder, else in the folder of its text encoder; None where
     neither has such a file."""

@@ -104,7 +104,7 @@ def open_ports(opened: OpenedManifest, progress: Progress | None) -> Context:
     from editc.libraries.allocator import reuse_large_blocks
     from editc.libraries.extras import require_build
     from editc.opening import detector as detecting
-    from editc.opening.default_list import known_contexts, list_warnings
+    from editc.opening.default_list import known_contexts, list_warnings, unlisted_words
     from editc.opening.encoder import find_encoder
     from editc.opening.kept import Kept
     from editc.opening.loadable import require_pipeline
@@ -134,7 +134,7 @@ def open_ports(opened: OpenedManifest, progress: Progress | None) -> Context:
         announce(progress, "loading the pipeline and the detector")
     ctx = replace(ctx, encoder=loaded.streams["text"], streams=loaded.streams, cache=store, known_contexts=known)
     ctx = replace(ctx, encoder_parts=source.parts, encoder_runners=loaded.runners, notes=notes)
-    ctx = replace(ctx, picture_cache=private)
+    ctx = replace(ctx, picture_cache=private, words=unlisted_words(model, manifest, ctx.family))
     ctx = replace(ctx, progress=progress, prober=_prober_loader(manifest, model))
     ctx = _open_painter(ctx, manifest, model)
     return _open_attacks(_open_gradients(ctx, manifest, model), manifest, model)

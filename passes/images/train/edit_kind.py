@@ -25,6 +25,7 @@ from editc.passes.images.rows.preserved_rows import preserved_prompts
 from editc.passes.images.schemes.scheme import TrainedMethod
 from editc.passes.images.schemes.subject import Subject
 from editc.passes.images.train.bounds import Watch, refuse_standstill, watch_bounds, watched_bounds
+from editc.passes.images.train.composed import composed_prompts
 from editc.passes.images.train.edits import edits_of
 from editc.passes.images.train.loop import train
 from editc.passes.images.train.starts import find_free, solve_start
@@ -97,7 +98,9 @@ class Train:
         scheme = method.scheme()
         announce(ctx.progress, "asks the unedited model")
         pictures = method.picture_steps, method.picture_guidance
-        subjects = tuple(make_subjects(plan, ctx, model, _preserved(problem), *pictures))
+        preserved = _preserved(problem)
+        composed = composed_prompts(plan, ctx, len(preserved))
+        subjects = tuple(make_subjects(plan, ctx, model, preserved, *pictures, composed))
         sites = [site for site in plan.sites if _is_trained(plan, method, site)]
         start = solve_start(problem, scheme.start) if scheme.start else {}
         free = find_free(problem, sites) if scheme.free else {}

@@ -37,11 +37,18 @@ houses, `square` from 0.37 to 0.41 at circles. Chosen on these and sword, by loo
 
 
 def make_subjects(
-    plan: Plan, ctx: Context, model: Diffusion, prompts: Sequence[str], steps: int, guidance: float
+    plan: Plan,
+    ctx: Context,
+    model: Diffusion,
+    prompts: Sequence[str],
+    steps: int,
+    guidance: float,
+    composed: Sequence[str] = (),
 ) -> Iterator[Subject]:
-    """Yield one subject for each edit of the manifest. `prompts` are the preserved ones."""
+    """Yield one subject for each edit of the manifest. `prompts` are the preserved ones. `composed` are kept beside
+    them, and no other names are looked for in these."""
     every = [name for request in plan.manifest.image_edits for name in _own_names(request) if name]
-    preserved = tuple(one for one in prompts if not any(mentions(one, name) for name in every))
+    preserved = tuple(one for one in (*prompts, *composed) if not any(mentions(one, name) for name in every))
     named = [one for one in plan.manifest.preserve.concepts if one not in every][:OTHERS]
     for request in plan.manifest.image_edits:
         others = tuple(dict.fromkeys([*named, *_find_others(plan, ctx, request, every, prompts)]))
