@@ -140,7 +140,7 @@ def measure(
     every, attribute = world.others(each, lab.seed, prompts=lab.prompts), lab.prompts.attribute_of(concept)
     keep = np.array([one.says.get(attribute) not in {concept, *without} for one in every])
     rest = [one for one, kept in zip(every, keep, strict=True) if kept]
-    seeds = [seed for seed, kept in zip(_seeds(every), keep, strict=True) if kept]
+    seeds = [seed for seed, kept in zip(seeds_of(every), keep, strict=True) if kept]
     painted = lab.canvas.paint([one.text for one in rest], seeds, changed) if solution else None
     after = None if painted is None else world.judge(lab.detector, rest, painted)
     before = world.judge(lab.detector, rest, _unedited(lab, each)[keep])
@@ -173,11 +173,11 @@ def _unedited(lab: Lab, each: int) -> NDArray[np.uint8]:
     """The base model's pictures of every caption, painted once."""
     if each not in lab.base:
         every = world.others(each, lab.seed, prompts=lab.prompts)
-        lab.base[each] = lab.canvas.paint([one.text for one in every], _seeds(every))
+        lab.base[each] = lab.canvas.paint([one.text for one in every], seeds_of(every))
     return lab.base[each]
 
 
-def _seeds(captions: Sequence[Caption]) -> list[int]:
+def seeds_of(captions: Sequence[Caption]) -> list[int]:
     """A seed a caption that does not depend on which other captions are painted with it."""
     return [int.from_bytes(sha256(f"{i} {one.text}".encode()).digest()[:4], "big") for i, one in enumerate(captions)]
 
