@@ -106,9 +106,11 @@ def test_peft_answers_as_the_patched_model(built: api.Built, place: Path) -> Non
     assert (before - after).abs().max() > 0.01
 
 
-def test_a_killed_training_goes_on_to_the_same_delta(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It was killed after step 42, and its checkpoint is of step 40."""
-    text = cases.manifest_text(place / "model", "simnpo", "steps: 44, batch: 2, rank: 2")
+@pytest.mark.parametrize("method", ["simnpo", "altpo"])
+def test_a_killed_training_goes_on_to_the_same_delta(method: str, place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It was killed after step 42, and its checkpoint is of step 40. `altpo` also draws other answers and ordinary
+    questions before the training, and some of them in each step."""
+    text = cases.manifest_text(place / "model", method, "steps: 44, batch: 2, rank: 2")
     (place / "k.yaml").write_text(text + "constraints: {bystander_loss: 1}\n")
 
     def killing(stage: str, items: Iterable[Any]) -> Iterator[Any]:
@@ -124,12 +126,12 @@ def test_a_killed_training_goes_on_to_the_same_delta(place: Path, monkeypatch: p
         return iter(items)
 
     taken: list[Any] = []
-    monkeypatch.setenv("EDITC_CACHE", str(place / "cache"))
+    monkeypatch.setenv("EDITC_CACHE", str(place / f"cache-{method}"))
     with pytest.raises(KeyboardInterrupt):
         api.build(place / "k.yaml", place / "k1", progress=killing)
     second = api.build(place / "k.yaml", place / "k1", progress=steps)
     assert taken == [40, 41, 42, 43]
-    monkeypatch.setenv("EDITC_CACHE", str(place / "empty"))
+    monkeypatch.setenv("EDITC_CACHE", str(place / f"empty-{method}"))
     whole = api.build(place / "k.yaml", place / "k2")
     assert second is not None and second.delta is not None
     assert whole is not None and whole.delta is not None

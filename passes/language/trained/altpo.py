@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 from editc.passes.language.trained.trained import TrainedOnRows
 
@@ -20,6 +20,15 @@ class AltPO(TrainedOnRows):
 
     beta: float = 0.1
     """How fast the push fades once an alternative has gained on the answer (published: 0.1)."""
+    steps: int = 200
+    """Steps of training. What must stay slows the push down, so they are twice as many as elsewhere."""
+    keep: float = 2.0
+    """Weight of what is retained."""
+    keep_by: Literal["nll", "kl", "stream"] = "kl"
+    """How the retain set stays: see the other methods (published: `nll`, at `keep: 1`)."""
+    ordinary: float = 4.0
+    """Weight of ordinary questions: see the other methods. Without them, what lies beside both sets suffers most
+    (docs/measurements/tofu-mini.md)."""
     alternatives: int = 5
     """How many alternatives each row has (published: 5)."""
     needs_prompts: ClassVar[bool] = True
