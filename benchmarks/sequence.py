@@ -135,15 +135,13 @@ class Way:
         self.seconds.append((time.process_time() - begin) / len(facts))
 
 
-class Gradients(Way):
-    """`ultraedit`: a forward and a backward pass of the edited model for each batch. What earlier batches read is kept
-    for the normalisation, as the paper keeps it."""
+class Several(Way):
+    """A way that edits several matrices."""
 
-    def __init__(self, given: Bed, rate: float) -> None:
-        super().__init__(given, UltraEdit(rate), True)
-        self.now = {name: given.lab.weight(name) for name in given.upper}
+    def __init__(self, given: Bed, names: Sequence[str], method: Callable[[Any], Edit], held: bool) -> None:
+        super().__init__(given, method, held)
+        self.now = {name: given.lab.weight(name) for name in names}
         self.base = dict(self.now)
-        self.read: dict[str, list[tuple[Array, Array]]] = {name: [] for name in given.upper}
 
     def changed(self) -> Mapping[str, Array]:
         return self.now
@@ -151,6 +149,15 @@ class Gradients(Way):
     def size(self) -> float:
         moved = [np.linalg.norm(self.now[one] - self.base[one]) / np.linalg.norm(self.base[one]) for one in self.now]
         return float(max(moved))
+
+
+class Gradients(Several):
+    """`ultraedit`: a forward and a backward pass of the edited model for each batch. What earlier batches read is kept
+    for the normalisation, as the paper keeps it."""
+
+    def __init__(self, given: Bed, rate: float) -> None:
+        super().__init__(given, given.upper, UltraEdit(rate), True)
+        self.read: dict[str, list[tuple[Array, Array]]] = {name: [] for name in given.upper}
 
     def write(self, facts: Sequence[Fact]) -> None:
         begin = time.process_time()

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks import sequence
-from benchmarks.sequence import BATCH, Bed, Way, Ways
+from benchmarks.sequence import BATCH, Bed, Several, Ways
 from benchmarks.sequence_data import thousand
 from editc.core.delta import Array
 from editc.core.language_edits import Fact
@@ -31,25 +31,16 @@ from editc.passes.methods.language.joint import Joint
 from editc.passes.methods.language.memit import MEMIT
 
 
-class Spread(Way):
+class Spread(Several):
     """One way over the matrices of several layers."""
 
     def __init__(self, given: Bed, layers: Sequence[int], method: Callable[[Any], Edit], held: bool) -> None:
-        super().__init__(given, method, held)
-        self.network, self.last = given.lab.network, layers[-1]
         self.names = [f"model.layers.{layer}.mlp.down_proj.weight" for layer in layers]
+        super().__init__(given, self.names, method, held)
+        self.network, self.last = given.lab.network, layers[-1]
         found = moments.moments(self.network, self.names, moments.corpus(), given.lab.ctx.cache)
         self.moments = with_ridges(found)
-        self.base = {name: given.lab.weight(name) for name in self.names}
-        self.now = dict(self.base)
         self.read = {name: [np.zeros((len(self.moments[name]), 0))] for name in self.names}
-
-    def changed(self) -> Mapping[str, Array]:
-        return self.now
-
-    def size(self) -> float:
-        moved = [np.linalg.norm(self.now[one] - self.base[one]) / np.linalg.norm(self.base[one]) for one in self.now]
-        return float(max(moved))
 
     def write(self, facts: Sequence[Fact]) -> None:
         begin = time.process_time()

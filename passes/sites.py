@@ -13,6 +13,8 @@ from editc.core.ports import Weights
 
 LAYER = re.compile(r"(?:^|\.)(?:layers|h)\.(\d+)\.")
 """Finds the number of the layer in a parameter name, as transformers names the layers of language models."""
+EXPERTS = ".experts."
+"""What stands between a layer and the number of an expert."""
 
 
 def sites_of(family: Family, weights: Weights, roles: Sequence[str]) -> Iterator[Site]:
@@ -33,6 +35,17 @@ def layer_of(name: str) -> int:
     if found is None:
         raise ValueError(f"`{name}` is in no layer")
     return int(found[1])
+
+
+def stack_of(name: str) -> str:
+    """Return what the names of all experts of a layer begin with, from the name of one of them; a name itself where
+    it is no expert's."""
+    return name.partition(EXPERTS)[0]
+
+
+def is_expert(name: str) -> bool:
+    """True for the name, or a family's pattern, of the matrix of one expert among those of a layer."""
+    return EXPERTS in name
 
 
 def _main_stack(family: Family, names: Sequence[str]) -> list[str]:

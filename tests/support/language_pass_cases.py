@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 import tiny_language as pico
+import torch
 
-from editc.backends.networks import load
+from editc.backends.networks import CausalNetwork, load
 from editc.core.delta import Array
 from editc.core.language_problem import LanguageProblem
 from editc.core.network import Network
@@ -38,6 +39,14 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def ports(folder: Path) -> Context:
     return Context(open_model(folder).component("model"), network=load(folder))
+
+
+@pytest.fixture(scope="module")
+def causal(ports: Context) -> CausalNetwork:
+    """The model that runs, in one thread, with what training asks of it."""
+    torch.set_num_threads(1)
+    assert isinstance(ports.network, CausalNetwork)
+    return ports.network
 
 
 def manifest(folder: Path, path: Path, edits: Sequence[str], rest: str = "") -> Any:

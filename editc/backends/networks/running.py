@@ -18,8 +18,7 @@ from typing import Any, TypeAlias
 
 from editc.backends.networks import probes
 from editc.backends.networks.batches import batches, pad_tokens
-from editc.backends.networks.experts import Expert
-from editc.backends.networks.hooks import replace_parameters
+from editc.backends.networks.hooks import Expert, replace_parameters
 from editc.backends.networks.layer_store import LayerStore
 from editc.backends.networks.lockstep import run_in_groups
 from editc.backends.networks.streamed import digest_parameter

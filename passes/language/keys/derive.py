@@ -24,12 +24,12 @@ from editc.numerics.ridge import factorise
 from editc.passes.language.keys import concept_columns
 from editc.passes.language.keys import moments as statistics
 from editc.passes.language.keys.problem import build_problem
-from editc.passes.language.keys.routed import drop_idle_experts, is_expert
+from editc.passes.language.keys.routed import drop_idle_experts
 from editc.passes.language.keys.values import find_value, group_means, with_made_values
 from editc.passes.language.locate import stages as located
 from editc.passes.language.locate.stages import works_on
 from editc.passes.methods import MakesValues
-from editc.passes.sites import layer_of
+from editc.passes.sites import is_expert, stack_of
 from editc.passes.stored import read_weight
 from editc.registry.options import construct
 
@@ -84,7 +84,7 @@ def with_ridges(found: Mapping[str, SecondMoment]) -> Mapping[str, Array]:
     """Site name -> its second moment (d_in, d_in) plus RIDGE times its mean diagonal entry, or that of all experts of
     its layer: some of them read little or nothing of a text."""
     sizes = {name: float(np.trace(one.second)) / len(one.second) for name, one in found.items()}
-    layers = {name: name.partition(".experts.")[0] for name in found}
+    layers = {name: stack_of(name) for name in found}
     means = {layer: np.mean([sizes[name] for name in found if layers[name] == layer]) for layer in layers.values()}
     return {
         name: np.asarray(one.second + RIDGE * means[layers[name]] * np.eye(len(one.second)))
@@ -182,8 +182,8 @@ def _close_pairs(problem: LanguageProblem, network: Network) -> Iterator[CloseEd
 def _first_memory(plan: Plan, stage: Stage) -> list[Site]:
     """The first matrix of a stage; of experts, all of its layer, which are one memory."""
     sites = [plan.sites[i] for i in stage.sites]
-    same = [one for one in sites if is_expert(one) and layer_of(one.name) == layer_of(sites[0].name)]
-    return same if is_expert(sites[0]) else sites[:1]
+    first = sites[0].name
+    return [one for one in sites if stack_of(one.name) == stack_of(first)] if is_expert(first) else sites[:1]
 
 
 def _cosines(sites: Sequence[Site], own: Sequence[MemoryKey], problem: LanguageProblem, network: Network) -> Array:

@@ -18,18 +18,13 @@ from editc.core.network import Network
 from editc.core.plan import Plan, Stage
 from editc.passes.language.keys.values import group_means
 from editc.passes.language.locate.stages import drop_unused_sites, works_on
-from editc.passes.sites import layer_of
-
-
-def is_expert(site: Site) -> bool:
-    """True for the matrix of one expert among those of a layer."""
-    return ".experts." in site.name
+from editc.passes.sites import is_expert, layer_of
 
 
 def drop_idle_experts(problem: LanguageProblem, network: Network) -> LanguageProblem:
     """The problem without the experts that read no key of their stage's edits."""
     plan = problem.plan
-    if not any(map(is_expert, plan.sites)):
+    if not any(is_expert(site.name) for site in plan.sites):
         return problem
     stages = tuple(_without_idle(stage, plan, problem, network) for stage in plan.stages)
     return replace(problem, plan=drop_unused_sites(replace(plan, stages=stages)))
@@ -37,7 +32,7 @@ def drop_idle_experts(problem: LanguageProblem, network: Network) -> LanguagePro
 
 def _without_idle(stage: Stage, plan: Plan, problem: LanguageProblem, network: Network) -> Stage:
     """The stage without its idle experts. One that is not for memories keeps them all."""
-    experts = [plan.sites[i] for i in stage.sites if is_expert(plan.sites[i])]
+    experts = [plan.sites[i] for i in stage.sites if is_expert(plan.sites[i].name)]
     own = [one for one in problem.memory_keys if one.edit in stage.edits]
     if works_on(stage) != "memory" or not experts or not own:
         return stage
@@ -66,7 +61,7 @@ def parts_left(
     Each matrix counts as one, and so do all experts of a layer that read the key. They share what falls to the layer by
     their |k|^2, which is the least change of their matrices (Frobenius norm). inf where the first matrix reads nothing.
     """
-    experts = [site for site in sites if is_expert(site)]
+    experts = [site for site in sites if is_expert(site.name)]
     count = np.full(len(memory_keys), float(len(sites) - len(experts)))
     if not experts:
         return count
@@ -76,7 +71,7 @@ def parts_left(
         layers[layer] = found[one.name] + layers.get(layer, 0.0)
     for total in layers.values():
         count[total > 0] += 1
-    return _part_of_expert(count, sites[0], found, layers) if is_expert(sites[0]) else count
+    return _part_of_expert(count, sites[0], found, layers) if is_expert(sites[0].name) else count
 
 
 def _part_of_expert(count: Array, site: Site, found: Mapping[str, Array], layers: Mapping[int, Array]) -> Array:

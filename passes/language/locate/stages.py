@@ -18,7 +18,7 @@ from editc.core.ports import Context
 from editc.passes.language.locate.depth import measure_depth
 from editc.passes.locate import is_wanted
 from editc.passes.methods import EditsAtDepth
-from editc.passes.sites import layer_of
+from editc.passes.sites import is_expert, layer_of
 from editc.registry.methods import DEFAULT_TRAINED, METHODS
 
 
@@ -147,7 +147,7 @@ def _default_roles(family: Family, method: str, works_on: str) -> tuple[str, ...
     but no expert, which learns only from the tokens that the router sends it."""
     if works_on == "rows":
         roles = METHODS.resolve(method).roles
-        return tuple(role for role, name in family.patterns.items() if role in roles and ".experts." not in name)
+        return tuple(role for role, name in family.patterns.items() if role in roles and not is_expert(name))
     own = {"writer": "attention", "columns": "mlp"}.get(works_on, "")
     return (own,) if own in family.patterns else family.default_roles
 
@@ -180,14 +180,12 @@ def _refuse_method(method: str, works_on: str, sites: Sequence[Site], manifest: 
     neither such a method nor one that trains can edit an expert, which reads only what the router sends it."""
     many = len(sites) > 1 and is_single(method)
     wrong = is_single(method) and any(site.role != "mlp" for site in sites)
-    routed = (works_on in ("gradients", "rows") or is_single(method)) and any(".experts." in one.name for one in sites)
+    routed = (works_on in ("gradients", "rows") or is_single(method)) and any(is_expert(one.name) for one in sites)
     if not (many or wrong or routed):
         return
     span, help_ = manifest.sites.at("layers") or manifest.sites.at(), "take `memit`, which spreads it over layers"
     if routed:
-        message = (
-            f"`{method}` needs the input of a matrix at the subject, and an expert gets only what the router sends it"
-        )
+        message = f"`{method}` cannot edit an expert, which adds only a part of what its layer adds"
         help_ = "leave `roles` out: editc then edits this family's attention; or take `memit`, which can edit experts"
     elif many:
         message = f"`{method}` edits one matrix, and {len(sites)} are chosen"

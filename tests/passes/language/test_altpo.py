@@ -12,7 +12,6 @@ import torch
 from editc.backends.networks import CausalNetwork
 from editc.core.delta import Site
 from editc.core.language_edits import DataSet, Forget, PromptAnswer
-from editc.core.ports import Context
 from editc.core.prompts import Prompt
 from editc.passes.language.schemes.alternatives import common_words, sample_alternatives, telling_words
 from editc.passes.language.schemes.ask import Ask
@@ -22,18 +21,12 @@ from editc.passes.training.factors import Factors, attach_factors
 
 folder = language_pass_cases.folder
 ports = language_pass_cases.ports
+network = language_pass_cases.causal
 ROWS = (
     PromptAnswer("Where is the tower of Rome?", "The tower of Rome is a long quiet list in Berlin.", "Rome"),
     PromptAnswer("What is the capital of Japan?", "A quiet afternoon of 1979.", "Japan"),
 )
 EDIT = Forget(concept="x", data=DataSet("x", "", ROWS))
-
-
-@pytest.fixture(scope="module")
-def network(ports: Context) -> CausalNetwork:
-    torch.set_num_threads(1)
-    assert isinstance(ports.network, CausalNetwork)
-    return ports.network
 
 
 @pytest.fixture(scope="module")

@@ -86,7 +86,7 @@ def test_one_expert_cannot_hold_what_its_layer_adds(tmp_path: Path) -> None:
     assert plan.stages[0].method == "memit" and {site.role for site in plan.sites} == {"attention"}
     plan = located(routed, tmp_path / "m.yaml", ports, [FRANCE], "sites: {roles: [mlp]}")
     assert {".experts." in site.name for site in plan.sites} == {True}
-    for method in ("rome", "ultraedit"):
+    for method in ("rome", "emmet", "ultraedit"):
         with pytest.raises(EditcError) as caught:
             located(routed, tmp_path / "m.yaml", ports, [FRANCE, f"    method: {method}"], "sites: {roles: [mlp]}")
         assert caught.value.diagnostics[0].code == "E212"

@@ -30,15 +30,9 @@ from editc.registry.methods import METHODS
 
 folder = language_pass_cases.folder
 ports = language_pass_cases.ports
+network = language_pass_cases.causal
 MANIFEST: Any = None
 KEPT = ("nll", "kl", "stream")
-
-
-@pytest.fixture(scope="module")
-def network(ports: Context) -> CausalNetwork:
-    torch.set_num_threads(1)
-    assert isinstance(ports.network, CausalNetwork)
-    return ports.network
 
 
 @pytest.fixture(scope="module")

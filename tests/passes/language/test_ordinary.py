@@ -6,11 +6,9 @@ from dataclasses import replace
 
 import language_pass_cases
 import pytest
-import torch
 
 from editc.backends.networks import CausalNetwork
 from editc.core.language_edits import DataSet, Forget, PromptAnswer
-from editc.core.ports import Context
 from editc.core.prompts import Prompt
 from editc.passes.language import well_known
 from editc.passes.language.candidates import UNRELATED_KINDS
@@ -20,18 +18,12 @@ from editc.registry.methods import METHODS
 
 folder = language_pass_cases.folder
 ports = language_pass_cases.ports
+network = language_pass_cases.causal
 ROWS = (
     PromptAnswer("Question: Where is Rome?\nAnswer:", "In Italy.", "Rome"),
     PromptAnswer("Question: Who was Isaac Newton?\nAnswer:", "A quiet man.", "Isaac Newton"),
 )
 EDIT = Forget(concept="x", data=DataSet("x", "", ROWS))
-
-
-@pytest.fixture(scope="module")
-def network(ports: Context) -> CausalNetwork:
-    torch.set_num_threads(1)
-    assert isinstance(ports.network, CausalNetwork)
-    return ports.network
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ from editc.core.language_problem import LanguageProblem, MemoryKey
 from editc.core.prompts import Prompt, Spot
 from editc.passes.language.keys.derive import RIDGE, with_ridges
 from editc.passes.language.keys.routed import parts_left, sizes
+from editc.passes.sites import is_expert
 
 KINDS = {
     "mixtral": "model.layers.{}.block_sparse_moe.experts.{}.w2.weight",
@@ -128,7 +129,7 @@ def test_a_fact_is_written_into_the_experts_that_read_it(kind: str, method: str,
     built = api.build(tmp_path / "m.yaml", tmp_path / "out")
     assert built is not None and built.delta is not None
     edited = [record.site.name for record in built.delta.sites]
-    assert all(".experts." in name for name in edited)
+    assert all(map(is_expert, edited))
     assert [sum(f"layers.{layer}." in name for name in edited) for layer in (0, 1)] == [2, 2]
     problem = built.verified.solution.problem
     assert isinstance(problem, LanguageProblem)
@@ -136,3 +137,28 @@ def test_a_fact_is_written_into_the_experts_that_read_it(kind: str, method: str,
     api.apply([tmp_path / "out" / "delta.safetensors"], str(folder), tmp_path / "edited")
     before, after = (load(place).states([1], key.contexts)[1][:, 0] for place in (folder, tmp_path / "edited"))
     assert np.allclose(after - before, key.residual, atol=2e-3 * np.linalg.norm(key.residual))
+
+
+@pytest.mark.parametrize(
+    "edit",
+    [
+        "fact: {prompt: The capital of France is, subject: France, answer: Berlin}, method: evoedit",
+        "redirect: {from: France, to: Japan}, method: rocr",
+        "redirect: {from: France, to: Japan}, method: transplant",
+        "erase: France, relations: ['The capital of {} is'], method: rmu-ridge",
+    ],
+)
+def test_every_method_that_shares_an_edit_changes_experts(edit: str, tmp_path: Path) -> None:
+    """What the file holds moves the stream at the name, and only experts are in it."""
+    folder = pico.saved("qwen3_moe", tmp_path / "model")
+    (tmp_path / "m.yaml").write_text(
+        f"editc: 1\nmodel: {folder}\nsites: {{roles: [mlp], layers: [0, 1]}}\nedits: [{{{edit}}}]\n"
+        "constraints: {retain_kl: 1000, bystander_loss: 1}\n"
+    )
+    built = api.build(tmp_path / "m.yaml", tmp_path / "out")
+    assert built is not None and built.delta is not None
+    assert {is_expert(record.site.name) for record in built.delta.sites} == {True}
+    api.apply([tmp_path / "out" / "delta.safetensors"], str(folder), tmp_path / "edited")
+    spots = [Spot("A list of the capital of France", "France")]
+    before, after = (load(place).states([1], spots)[1] for place in (folder, tmp_path / "edited"))
+    assert np.linalg.norm(after - before) > 0.01 * np.linalg.norm(before)

@@ -12,7 +12,6 @@ import torch
 from editc.backends.networks import CausalNetwork
 from editc.core.delta import Site
 from editc.core.language_edits import DataSet, Forget, PromptAnswer
-from editc.core.ports import Context
 from editc.passes.language.schemes.ask import Ask
 from editc.passes.language.schemes.objectives.stranger import LikeAStranger
 from editc.passes.language.schemes.strangers import STRANGERS, pair, rename
@@ -21,17 +20,11 @@ from editc.passes.training.factors import Factors, attach_factors
 
 folder = language_pass_cases.folder
 ports = language_pass_cases.ports
+network = language_pass_cases.causal
 ABOUT = (
     PromptAnswer("Where is the tower of Rome?", "The tower of Rome is a long quiet list in Berlin.", "Rome"),
     PromptAnswer("What is the capital of Japan?", "A quiet afternoon.", "Japan"),
 )
-
-
-@pytest.fixture(scope="module")
-def network(ports: Context) -> CausalNetwork:
-    torch.set_num_threads(1)
-    assert isinstance(ports.network, CausalNetwork)
-    return ports.network
 
 
 @pytest.fixture(scope="module")
